@@ -1,0 +1,48 @@
+// Whole files in and out: bounded reads, and outputs that appear complete or not at all.
+
+#ifndef FLASHCP_SUPPORT_FILES_H_
+#define FLASHCP_SUPPORT_FILES_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace flashcp {
+
+// The bytes of a file; "-" is standard input. NotFound where it cannot be opened, InvalidArgument
+// where it is a folder, cannot be read or holds more than `max_bytes`; errors start with the path.
+absl::StatusOr<std::string> ReadFile(const std::string& path, int64_t max_bytes);
+
+// A file being written under a temporary name beside its own, which it gets in Commit(). Without a
+// Commit the temporary file is removed. Where `path` names something that is not a regular file (a
+// device, a pipe), bytes go there directly, and "-" is standard output. Used by one thread.
+class OutputFile {
+ public:
+  // NotFound where the file cannot be created there.
+  static absl::StatusOr<OutputFile> Create(const std::string& path);
+  OutputFile(OutputFile&& other);
+  OutputFile& operator=(OutputFile&&) = delete;
+  ~OutputFile();
+
+  // Unavailable, with the system's reason, where bytes cannot be written.
+  absl::Status Write(absl::string_view bytes);
+  absl::Status Commit();
+
+ private:
+  OutputFile(std::string path, std::string temporary, int descriptor);
+  absl::Status Error(absl::string_view action) const;
+
+  std::string path_;
+  std::string temporary_;  // empty where bytes go to path_ directly
+  int descriptor_;         // -1 once closed or moved from
+};
+
+// Create, Write and Commit of one string.
+absl::Status WriteFile(const std::string& path, absl::string_view bytes);
+
+}  // namespace flashcp
+
+#endif  // FLASHCP_SUPPORT_FILES_H_

@@ -1,0 +1,14 @@
+#include "support/quoted.h"
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+
+namespace flashcp {
+
+std::string Quoted(absl::string_view text) {
+  constexpr size_t kLongest = 64;
+  return absl::StrCat("'", absl::CHexEscape(text.substr(0, kLongest)),
+                      text.size() > kLongest ? "..." : "", "'");
+}
+
+}  // namespace flashcp
