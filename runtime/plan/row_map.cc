@@ -1,0 +1,93 @@
+#include "runtime/plan/row_map.h"
+
+#include <algorithm>
+#include <iterator>
+
+namespace flashcp {
+namespace {
+
+bool Continues(const RowRun& run, const RowRun& next) {
+  return next.row == run.end() && next.document == run.document &&
+         next.position == run.position + run.count && next.exchange == run.exchange;
+}
+
+bool ByRow(const RowRun& a, const RowRun& b) { return a.row < b.row; }
+
+// Sorts by merging the ascending stretches, two by two: O(n log k) for k of them. Every message
+// brings an ascending stretch, so that k is far below n.
+void MergeStretches(std::vector<RowRun>* runs) {
+  std::vector<size_t> bounds = {0};
+  for (size_t i = 1; i < runs->size(); ++i) {
+    if (ByRow((*runs)[i], (*runs)[i - 1])) bounds.push_back(i);
+  }
+  bounds.push_back(runs->size());
+  std::vector<RowRun> merged;
+  while (bounds.size() > 2) {
+    merged.clear();
+    merged.reserve(runs->size());
+    std::vector<size_t> merged_bounds = {0};
+    for (size_t i = 0; i + 1 < bounds.size(); i += 2) {
+      auto begin = runs->begin();
+      size_t end = bounds[std::min(i + 2, bounds.size() - 1)];
+      std::merge(begin + bounds[i], begin + bounds[i + 1], begin + bounds[i + 1], begin + end,
+                 std::back_inserter(merged), ByRow);
+      merged_bounds.push_back(end);
+    }
+    runs->swap(merged);
+    bounds.swap(merged_bounds);
+  }
+}
+
+}  // namespace
+
+void RowMap::Add(const RowRun& run) {
+  if (!runs_.empty() && Continues(runs_.back(), run)) {
+    runs_.back().count += run.count;
+  } else {
+    runs_.push_back(run);
+  }
+}
+
+bool RowMap::Finish(uint64_t* repeated) {
+  MergeStretches(&runs_);
+  size_t last = 0;
+  for (size_t i = 1; i < runs_.size(); ++i) {
+    if (runs_[i].row < runs_[last].end()) {
+      *repeated = runs_[i].row;
+      return false;
+    }
+    if (Continues(runs_[last], runs_[i])) {
+      runs_[last].count += runs_[i].count;
+    } else {
+      runs_[++last] = runs_[i];
+    }
+  }
+  if (!runs_.empty()) runs_.resize(last + 1);
+  return true;
+}
+
+const RowRun* RowMap::Find(uint64_t row, size_t* cursor) const {
+  size_t i = *cursor;
+  if (i < runs_.size() && runs_[i].end() <= row) ++i;
+  bool hit = i < runs_.size() && runs_[i].row <= row && row < runs_[i].end();
+  if (!hit) {
+    auto after = std::upper_bound(runs_.begin(), runs_.end(), row,
+                                  [](uint64_t r, const RowRun& run) { return r < run.row; });
+    if (after == runs_.begin() || row >= std::prev(after)->end()) return nullptr;
+    i = std::prev(after) - runs_.begin();
+  }
+  *cursor = i;
+  return &runs_[i];
+}
+
+void HeadGroups::Finish() {
+  // Cut i ends group i - 1 and begins group i; heads + 1 positions, the last cut is at `heads`.
+  uint32_t cuts = 0;
+  for (uint32_t& index : index_) {
+    bool cut = index != 0;
+    index = cuts;
+    cuts += cut;
+  }
+}
+
+}  // namespace flashcp

@@ -1,0 +1,94 @@
+#include "runtime/plan/statistics.h"
+
+#include <algorithm>
+
+#include "runtime/plan/mask.h"
+
+namespace flashcp {
+namespace {
+
+// 128 bits, since pairs of a rank times heads may pass 64.
+using Wide = unsigned __int128;
+
+uint64_t PairsOf(const fbs::Plan& plan, const fbs::Program& program) {
+  absl::Span<const fbs::Document> documents = Items(plan.documents());
+  Wide pairs_of_heads = 0;
+  for (const fbs::Tile& tile : Items(program.tiles())) {
+    if (tile.document() >= documents.size() || tile.head_begin() > tile.head_end()) continue;
+    const fbs::Document& document = documents[tile.document()];
+    auto range = [&document](uint64_t begin, uint64_t count) {
+      uint64_t length = document.length();
+      return PositionRange{std::min(begin, length), std::min(begin + count, length)};
+    };
+    pairs_of_heads += Wide{CountPairs(document, range(tile.query_position(), tile.query_count()),
+                                      range(tile.key_position(), tile.key_count()))} *
+                      (tile.head_end() - tile.head_begin());
+  }
+  return pairs_of_heads / std::max<uint32_t>(plan.heads()->query(), 1);
+}
+
+void CountLayout(const fbs::RankPlan& plan, RankStatistics* rank) {
+  const fbs::TokenRange* before = nullptr;
+  for (const fbs::TokenRange& range : Items(plan.layout())) {
+    rank->tokens += uint64_t{range.end()} - range.begin();
+    bool continues = before != nullptr && before->document() == range.document() &&
+                     before->end() == range.begin();
+    if (!continues) ++rank->segments;
+    before = &range;
+  }
+}
+
+void CountTraffic(const fbs::Program& program, RankStatistics* rank) {
+  for (const fbs::Message& message : Items(program.messages())) {
+    ++rank->messages;
+    bool send = message.direction() == fbs::Direction::send;
+    (send ? rank->send_bytes_forward : rank->receive_bytes_forward) += message.bytes();
+  }
+  rank->receive_bytes_backward = rank->receive_bytes_forward + rank->send_bytes_forward;
+  rank->send_bytes_backward = rank->receive_bytes_backward;
+}
+
+void CountMemory(const fbs::RankPlan& plan, RankStatistics* rank) {
+  rank->workspace_bytes = plan.workspace_bytes();
+  rank->peak_bytes = plan.workspace_bytes();
+  for (const fbs::Buffer& buffer : Items(plan.buffers())) {
+    if (buffer.kind() > fbs::BufferKind::lse) continue;
+    rank->peak_bytes +=
+        uint64_t{buffer.rows()} * buffer.heads() * buffer.dim() * DTypeBytes(buffer.dtype());
+  }
+}
+
+// Largest over mean of one number of the ranks; 1 where all are 0.
+double Imbalance(const std::vector<RankStatistics>& ranks, uint64_t RankStatistics::*number) {
+  double most = 0;
+  double total = 0;
+  for (const RankStatistics& rank : ranks) {
+    most = std::max<double>(most, rank.*number);
+    total += rank.*number;
+  }
+  return total > 0 ? most * ranks.size() / total : 1;
+}
+
+}  // namespace
+
+PlanStatistics ComputeStatistics(const Plan& plan) {
+  PlanStatistics statistics;
+  for (int r = 0; r < plan.num_ranks(); ++r) {
+    const fbs::RankPlan& rank_plan = *plan->ranks()->Get(r);
+    RankStatistics rank;
+    CountLayout(rank_plan, &rank);
+    CountTraffic(*rank_plan.forward(), &rank);
+    CountMemory(rank_plan, &rank);
+    rank.pairs = PairsOf(*plan, *rank_plan.forward());
+    statistics.tokens += rank.tokens;
+    statistics.receive_bytes_total += rank.receive_bytes_forward;
+    statistics.receive_bytes_max =
+        std::max(statistics.receive_bytes_max, rank.receive_bytes_forward);
+    statistics.ranks.push_back(rank);
+  }
+  statistics.work_imbalance = Imbalance(statistics.ranks, &RankStatistics::pairs);
+  statistics.token_imbalance = Imbalance(statistics.ranks, &RankStatistics::tokens);
+  return statistics;
+}
+
+}  // namespace flashcp

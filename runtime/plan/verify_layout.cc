@@ -1,0 +1,198 @@
+// Decides whether every token has exactly one owner, whether the owners have equal shares, and
+// whether the buffers of each rank have the right shapes and places.
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "runtime/plan/verify_rules.h"
+#include "support/status_macros.h"
+
+namespace flashcp {
+namespace {
+
+constexpr uint64_t kAlignment = 64;
+
+uint64_t TokensOf(const RankView& rank) {
+  uint64_t tokens = 0;
+  for (const fbs::TokenRange& range : rank.layout) tokens += range.end() - range.begin();
+  return tokens;
+}
+
+// P4. Multiplied before it is divided, so that whole percents of whole tokens come out exact.
+absl::Status CheckEqualTokens(const PlanView& view) {
+  uint64_t total = 0;
+  for (const fbs::Document& document : view.documents) total += document.length();
+  const double slack = view.plan.slack_percent();
+  const uint64_t ranks = view.ranks.size();
+  const uint64_t floor = slack > 0 ? 0 : total / ranks;
+  const double cap =
+      slack > 0 ? std::ceil(total * (100 + slack) / (100.0 * ranks)) : (total + ranks - 1) / ranks;
+  for (const RankView& rank : view.ranks) {
+    uint64_t tokens = TokensOf(rank);
+    if (tokens < floor || tokens > cap) {
+      return Broken("P4", "rank ", rank.rank, ": ", floor, " to ", cap, " of ", total,
+                    " tokens expected at slack ", slack, " %, ", tokens, " found");
+    }
+  }
+  return absl::OkStatus();
+}
+
+// The shape that a buffer of some kind must have.
+struct Shape {
+  fbs::DType dtype;
+  uint32_t heads;
+  uint32_t dim;
+};
+
+Shape ExpectedShape(const PlanView& view, fbs::BufferKind kind) {
+  const fbs::HeadShape& heads = view.heads;
+  switch (kind) {
+    case fbs::BufferKind::query:
+    case fbs::BufferKind::output:
+      return {view.plan.dtype(), heads.query(), heads.dim()};
+    case fbs::BufferKind::lse:
+      return {fbs::DType::f32, heads.query(), 1};
+    case fbs::BufferKind::accumulator:
+      return {fbs::DType::f32, heads.query(), heads.dim()};
+    default:
+      return {view.plan.dtype(), heads.key_value(), heads.dim()};
+  }
+}
+
+// Bytes of a buffer of the right shape: at most 2^54.
+uint64_t BytesOf(const fbs::Buffer& buffer) {
+  return uint64_t{buffer.rows()} * buffer.heads() * buffer.dim() * DTypeBytes(buffer.dtype());
+}
+
+bool IsCallers(fbs::BufferKind kind) { return kind <= fbs::BufferKind::lse; }
+
+// Kind and shape: P5 for the caller's tensors, P6 for the others.
+absl::Status CheckShape(const PlanView& view, const RankView& rank, size_t index) {
+  const fbs::Buffer& buffer = rank.buffers[index];
+  if (buffer.kind() > fbs::BufferKind::MAX) {
+    return Broken("P5", "rank ", rank.rank, ", buffer ", index, ": unknown kind ",
+                  static_cast<int>(buffer.kind()));
+  }
+  Shape shape = ExpectedShape(view, buffer.kind());
+  if (buffer.dtype() != shape.dtype || buffer.heads() != shape.heads || buffer.dim() != shape.dim) {
+    return Broken(IsCallers(buffer.kind()) ? "P5" : "P6", "rank ", rank.rank, ", buffer ", index,
+                  " (", fbs::EnumNameBufferKind(buffer.kind()), "): ", shape.heads, " heads of ",
+                  shape.dim, " ", fbs::EnumNameDType(shape.dtype), " expected, ", buffer.heads(),
+                  " of ", buffer.dim(), " of dtype ", static_cast<int>(buffer.dtype()), " found");
+  }
+  return absl::OkStatus();
+}
+
+// P5: one of each of the caller's tensors, with the rows of the layout.
+absl::Status CheckCallerBuffers(const PlanView& view, const RankView& rank) {
+  std::array<int, static_cast<int>(fbs::BufferKind::MAX) + 1> count = {};
+  const uint64_t tokens = TokensOf(rank);
+  for (size_t i = 0; i < rank.buffers.size(); ++i) {
+    RETURN_IF_ERROR(CheckShape(view, rank, i));
+    const fbs::Buffer& buffer = rank.buffers[i];
+    ++count[static_cast<int>(buffer.kind())];
+    if (!IsCallers(buffer.kind())) continue;
+    if (buffer.rows() != tokens || buffer.offset() != 0) {
+      return Broken("P5", "rank ", rank.rank, ", buffer ", i, " (",
+                    fbs::EnumNameBufferKind(buffer.kind()), "): ", tokens,
+                    " rows at offset 0 expected, ", buffer.rows(), " at ", buffer.offset(),
+                    " found");
+    }
+  }
+  for (fbs::BufferKind kind : fbs::EnumValuesBufferKind()) {
+    if (IsCallers(kind) && count[static_cast<int>(kind)] != 1) {
+      return Broken("P5", "rank ", rank.rank, ": one ", fbs::EnumNameBufferKind(kind),
+                    " buffer expected, ", count[static_cast<int>(kind)], " found");
+    }
+  }
+  return absl::OkStatus();
+}
+
+// P6: the other buffers lie in the workspace, aligned and apart.
+absl::Status CheckWorkspace(const RankView& rank) {
+  std::vector<std::pair<uint64_t, size_t>> by_offset;
+  for (size_t i = 0; i < rank.buffers.size(); ++i) {
+    const fbs::Buffer& buffer = rank.buffers[i];
+    if (IsCallers(buffer.kind())) continue;
+    if (buffer.offset() % kAlignment != 0 || buffer.offset() > rank.workspace_bytes ||
+        BytesOf(buffer) > rank.workspace_bytes - buffer.offset()) {
+      return Broken("P6", "rank ", rank.rank, ", buffer ", i, ": ", BytesOf(buffer),
+                    " bytes at a multiple of ", kAlignment, " in a workspace of ",
+                    rank.workspace_bytes, " bytes expected, offset ", buffer.offset(), " found");
+    }
+    if (buffer.rows() > 0) by_offset.push_back({buffer.offset(), i});
+  }
+  std::sort(by_offset.begin(), by_offset.end());
+  for (size_t i = 1; i < by_offset.size(); ++i) {
+    auto [offset, before] = by_offset[i - 1];
+    if (offset + BytesOf(rank.buffers[before]) > by_offset[i].first) {
+      return Broken("P6", "rank ", rank.rank, ": buffers ", before, " and ", by_offset[i].second,
+                    " overlap at offset ", by_offset[i].first);
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+// P3 by sorting all layout ranges, O(S log S), and walking along each document.
+absl::Status CheckOwnership(const PlanView& view) {
+  using Owned = std::tuple<uint32_t, uint32_t, uint32_t, uint32_t>;  // document, begin, end, rank
+  std::vector<Owned> owned;
+  for (const RankView& rank : view.ranks) {
+    for (const fbs::TokenRange& range : rank.layout) {
+      if (range.document() >= view.documents.size() || range.begin() >= range.end() ||
+          range.end() > view.documents[range.document()].length()) {
+        return Broken("P3", "rank ", rank.rank, ": layout range [", range.begin(), ", ",
+                      range.end(), ") of document ", range.document(),
+                      " is empty or outside of it");
+      }
+      owned.emplace_back(range.document(), range.begin(), range.end(), rank.rank);
+    }
+  }
+  std::sort(owned.begin(), owned.end());
+  size_t next = 0;
+  for (uint32_t d = 0; d < view.documents.size(); ++d) {
+    uint32_t position = 0;
+    for (; next < owned.size() && std::get<0>(owned[next]) == d; ++next) {
+      auto [document, begin, end, rank] = owned[next];
+      if (begin < position) {
+        return Broken("P3", "rank ", rank, ": token ", begin, " of document ", d,
+                      " already has an owner");
+      }
+      if (begin > position) break;
+      position = end;
+    }
+    if (position != view.documents[d].length()) {
+      return Broken("P3", "token ", position, " of document ", d, " has no owner");
+    }
+  }
+  return CheckEqualTokens(view);
+}
+
+std::vector<RowMap> CallerRows(const PlanView& view) {
+  std::vector<RowMap> maps(view.ranks.size());
+  for (const RankView& rank : view.ranks) {
+    uint32_t row = 0;
+    for (const fbs::TokenRange& range : rank.layout) {
+      uint32_t count = range.end() - range.begin();
+      maps[rank.rank].Add({row, count, range.document(), range.begin(), 0});
+      row += count;
+    }
+  }
+  return maps;
+}
+
+absl::Status CheckBuffers(const PlanView& view) {
+  for (const RankView& rank : view.ranks) {
+    RETURN_IF_ERROR(CheckCallerBuffers(view, rank));
+    RETURN_IF_ERROR(CheckWorkspace(rank));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace flashcp

@@ -1,0 +1,373 @@
+// Decides whether messages are well formed, whether sends meet their receives, and what the rows
+// of remote buffers hold once they are received.
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "runtime/plan/verify_rules.h"
+#include "support/status_macros.h"
+
+namespace flashcp {
+namespace {
+
+// Slices that all messages name, counted once for each message and part. Parts may share slices,
+// so that a small file could name many; no file of 2 GiB needs more than this.
+constexpr uint64_t kMaxSlices = uint64_t{1} << 29;
+
+bool IsSend(const fbs::Message& message) { return message.direction() == fbs::Direction::send; }
+
+std::string NameOf(const RankView& rank, size_t message) {
+  const fbs::Message& m = rank.messages[message];
+  return absl::StrCat("rank ", rank.rank, ", message ", message, " (",
+                      IsSend(m) ? "send to" : "receive from", " rank ", m.peer(), ")");
+}
+
+// A send reads the caller's K or V, a receive fills the workspace.
+bool IsAllowed(fbs::BufferKind kind, bool send) {
+  return send ? kind == fbs::BufferKind::key || kind == fbs::BufferKind::value
+              : kind == fbs::BufferKind::remote_key || kind == fbs::BufferKind::remote_value;
+}
+
+bool IsKey(fbs::BufferKind kind) {
+  return kind == fbs::BufferKind::key || kind == fbs::BufferKind::remote_key;
+}
+
+// P9 of one part.
+absl::Status CheckPart(const RankView& rank, size_t message, const fbs::Part& part) {
+  bool send = IsSend(rank.messages[message]);
+  if (part.buffer() >= rank.buffers.size() ||
+      !IsAllowed(rank.buffers[part.buffer()].kind(), send)) {
+    return Broken("P9", NameOf(rank, message), ": a ", send ? "" : "remote ",
+                  "key or value buffer expected, buffer ", part.buffer(), " found");
+  }
+  const fbs::Buffer& buffer = rank.buffers[part.buffer()];
+  if (part.head_begin() >= part.head_end() || part.head_end() > buffer.heads()) {
+    return Broken("P9", NameOf(rank, message), ": heads in [0, ", buffer.heads(), ") expected, [",
+                  part.head_begin(), ", ", part.head_end(), ") found");
+  }
+  if (part.slice_begin() == part.slice_end() ||
+      !InBounds(part.slice_begin(), part.slice_end(), rank.slices.size())) {
+    return Broken("P9", NameOf(rank, message), ": slices in [0, ", rank.slices.size(),
+                  ") expected, [", part.slice_begin(), ", ", part.slice_end(), ") found");
+  }
+  return absl::OkStatus();
+}
+
+// P9 of the slices of one part, all in bounds; returns the number of rows.
+absl::StatusOr<uint64_t> CountRows(const RankView& rank, size_t message, const fbs::Part& part) {
+  const uint64_t buffer_rows = rank.buffers[part.buffer()].rows();
+  uint64_t rows = 0;
+  for (const fbs::Slice& slice : rank.SlicesOf(part)) {
+    rows += slice.count();
+    if (slice.count() > 0 && uint64_t{slice.begin()} + slice.count() <= buffer_rows) continue;
+    return Broken("P9", NameOf(rank, message), ": 1 or more of rows [0, ", buffer_rows,
+                  ") of buffer ", part.buffer(), " expected, slice ", slice.begin(), " + ",
+                  slice.count(), " found");
+  }
+  if (rows > buffer_rows) {
+    return Broken("P9", NameOf(rank, message), ": names a row of buffer ", part.buffer(),
+                  " more than once");
+  }
+  return rows;
+}
+
+// P9 and P10 of one message; adds the slices it names to `slices`.
+absl::Status CheckMessage(const PlanView& view, const RankView& rank, size_t index,
+                          uint64_t* slices) {
+  const fbs::Message& message = rank.messages[index];
+  if (message.direction() > fbs::Direction::MAX || message.peer() >= view.ranks.size() ||
+      message.peer() == rank.rank) {
+    return Broken("P9", NameOf(rank, index), ": another of ", view.ranks.size(),
+                  " ranks and a known direction expected, direction ",
+                  static_cast<int>(message.direction()), " found");
+  }
+  if (message.part_begin() == message.part_end() ||
+      !InBounds(message.part_begin(), message.part_end(), rank.parts.size())) {
+    return Broken("P9", NameOf(rank, index), ": parts in [0, ", rank.parts.size(), ") expected, [",
+                  message.part_begin(), ", ", message.part_end(), ") found");
+  }
+  uint64_t payload = 0;
+  for (const fbs::Part& part : rank.PartsOf(message)) {
+    RETURN_IF_ERROR(CheckPart(rank, index, part));
+    *slices += part.slice_end() - part.slice_begin();
+    if (*slices > kMaxSlices) {
+      return Broken("P9", NameOf(rank, index), ": messages name more than ", kMaxSlices,
+                    " slices in all");
+    }
+    ASSIGN_OR_RETURN(uint64_t rows, CountRows(rank, index, part));
+    // One part is below 2^52 bytes, but a sum of parts may pass 64 bits: stop where it passes what
+    // the message states.
+    uint64_t head_bytes = uint64_t{view.heads.dim()} * DTypeBytes(view.plan.dtype());
+    uint64_t bytes = rows * (part.head_end() - part.head_begin()) * head_bytes;
+    if (bytes > message.bytes() - payload) {
+      return Broken("P10", NameOf(rank, index), ": ", message.bytes(), " bytes stated, at least ",
+                    payload + bytes, " found in its parts");
+    }
+    payload += bytes;
+  }
+  if (payload != message.bytes()) {
+    return Broken("P10", NameOf(rank, index), ": ", message.bytes(), " bytes stated, ", payload,
+                  " found in its parts");
+  }
+  return absl::OkStatus();
+}
+
+// One message in the order in which a pair of ranks exchanges them.
+struct Posted {
+  uint32_t source;
+  uint32_t target;
+  uint32_t index;  // in the table of its own rank
+
+  std::pair<uint32_t, uint32_t> Pair() const { return {source, target}; }
+};
+
+// All sends, or all receives, by pair of ranks and in program order within.
+std::vector<Posted> Collect(const PlanView& view, fbs::Direction direction) {
+  std::vector<Posted> posted;
+  for (const RankView& rank : view.ranks) {
+    for (uint32_t i = 0; i < rank.messages.size(); ++i) {
+      const fbs::Message& message = rank.messages[i];
+      if (message.direction() != direction) continue;
+      posted.push_back(IsSend(message) ? Posted{rank.rank, message.peer(), i}
+                                       : Posted{message.peer(), rank.rank, i});
+    }
+  }
+  std::stable_sort(posted.begin(), posted.end(),
+                   [](const Posted& a, const Posted& b) { return a.Pair() < b.Pair(); });
+  return posted;
+}
+
+uint64_t RowsOf(const RankView& rank, const fbs::Part& part) {
+  uint64_t rows = 0;
+  for (const fbs::Slice& slice : rank.SlicesOf(part)) rows += slice.count();
+  return rows;
+}
+
+// P11 of one send and its receive, the `number`-th of their pair of ranks.
+absl::Status CheckPair(const RankView& source, uint32_t send_index, const RankView& target,
+                       uint32_t receive_index, uint32_t number) {
+  const fbs::Message& send = source.messages[send_index];
+  const fbs::Message& receive = target.messages[receive_index];
+  std::string names =
+      absl::StrCat(NameOf(source, send_index), " and ", NameOf(target, receive_index));
+  if (send.tag() != number || receive.tag() != number) {
+    return Broken("P11", names, ": tag ", number, " expected, ", send.tag(), " and ", receive.tag(),
+                  " found");
+  }
+  absl::Span<const fbs::Part> sent = source.PartsOf(send);
+  absl::Span<const fbs::Part> received = target.PartsOf(receive);
+  if (send.bytes() != receive.bytes() || sent.size() != received.size()) {
+    return Broken("P11", names, ": equal sizes expected, ", send.bytes(), " bytes in ", sent.size(),
+                  " parts and ", receive.bytes(), " in ", received.size(), " found");
+  }
+  for (size_t i = 0; i < sent.size(); ++i) {
+    if (IsKey(source.buffers[sent[i].buffer()].kind()) !=
+            IsKey(target.buffers[received[i].buffer()].kind()) ||
+        sent[i].head_begin() != received[i].head_begin() ||
+        sent[i].head_end() != received[i].head_end() ||
+        RowsOf(source, sent[i]) != RowsOf(target, received[i])) {
+      return Broken("P11", names, ": part ", i, " differs in its tensor, heads or number of rows");
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Calls emit(source row, target row, count) for the runs of rows that two lists of slices, of as
+// many rows, pair up.
+template <typename Emit>
+void ZipSlices(absl::Span<const fbs::Slice> source, absl::Span<const fbs::Slice> target,
+               const Emit& emit) {
+  uint32_t source_used = 0;
+  uint32_t target_used = 0;
+  for (size_t s = 0, t = 0; s < source.size();) {
+    uint32_t count = std::min(source[s].count() - source_used, target[t].count() - target_used);
+    emit(source[s].begin() + source_used, target[t].begin() + target_used, count);
+    source_used += count;
+    target_used += count;
+    if (source_used == source[s].count()) {
+      ++s;
+      source_used = 0;
+    }
+    if (target_used == target[t].count()) {
+      ++t;
+      target_used = 0;
+    }
+  }
+}
+
+// Groups of the K/V heads that messages and tiles of a rank tell apart.
+HeadGroups KeyHeadGroups(const PlanView& view, const RankView& rank) {
+  HeadGroups groups(view.heads.key_value());
+  for (const fbs::Message& message : rank.messages) {
+    if (IsSend(message)) continue;
+    for (const fbs::Part& part : rank.PartsOf(message)) {
+      groups.Add(part.head_begin(), part.head_end());
+    }
+  }
+  for (const fbs::Tile& tile : rank.tiles) {
+    if (tile.head_begin() >= tile.head_end() || tile.head_end() > view.heads.query()) continue;
+    groups.Add(tile.head_begin() / view.HeadsPerGroup(),
+               (tile.head_end() - 1) / view.HeadsPerGroup() + 1);
+  }
+  groups.Finish();
+  return groups;
+}
+
+// Adds the rows that one part of a message delivers, as tokens of the sender's layout.
+void DeliverPart(const RowMap& sender_rows, absl::Span<const fbs::Slice> sent,
+                 absl::Span<const fbs::Slice> received, uint32_t exchange, RowMap* rows) {
+  size_t cursor = 0;
+  ZipSlices(sent, received, [&](uint32_t source, uint32_t target, uint32_t count) {
+    while (count > 0) {
+      const RowRun* run = sender_rows.Find(source, &cursor);
+      uint32_t skip = source - run->row;
+      uint32_t step = std::min(count, run->count - skip);
+      rows->Add({target, step, run->document, run->position + skip, exchange});
+      source += step;
+      target += step;
+      count -= step;
+    }
+  });
+}
+
+// Adds the rows that a message delivers; the two sides have passed CheckPair.
+void DeliverMessage(const RankView& source, const fbs::Message& send, const RowMap& source_rows,
+                    const RankView& target, const fbs::Message& receive, uint32_t exchange,
+                    RemoteRows* remote) {
+  absl::Span<const fbs::Part> sent = source.PartsOf(send);
+  absl::Span<const fbs::Part> received = target.PartsOf(receive);
+  for (size_t p = 0; p < received.size(); ++p) {
+    auto [first, last] = remote->groups.Range(received[p].head_begin(), received[p].head_end());
+    for (uint32_t g = first; g < last; ++g) {
+      DeliverPart(source_rows, source.SlicesOf(sent[p]), target.SlicesOf(received[p]), exchange,
+                  &remote->buffers[received[p].buffer()][g]);
+    }
+  }
+}
+
+// P14 in total: no rank receives more than the K and V of all tokens. This bounds the memory that
+// the rest of the check takes.
+absl::Status CheckVolume(const PlanView& view, const RankView& rank) {
+  uint64_t tokens = 0;
+  for (const fbs::Document& document : view.documents) tokens += document.length();
+  const uint64_t most =
+      2 * tokens * view.heads.key_value() * view.heads.dim() * DTypeBytes(view.plan.dtype());
+  uint64_t received = 0;
+  for (const fbs::Message& message : rank.messages) {
+    if (IsSend(message)) continue;
+    if (message.bytes() > most - received) {
+      return Broken("P14", "rank ", rank.rank, ": receives more than the ", most,
+                    " bytes that K and V of all tokens have");
+    }
+    received += message.bytes();
+  }
+  return absl::OkStatus();
+}
+
+// P14 for one tensor and group of heads: sorts what all buffers hold by token.
+absl::Status CheckArrivesOnce(const RankView& rank, const RemoteRows& remote, uint32_t group,
+                              fbs::BufferKind kind) {
+  std::vector<std::tuple<uint32_t, uint32_t, uint32_t>> tokens;  // document, position, count
+  for (size_t b = 0; b < rank.buffers.size(); ++b) {
+    if (rank.buffers[b].kind() != kind) continue;
+    for (const RowRun& run : remote.buffers[b][group].runs()) {
+      tokens.emplace_back(run.document, run.position, run.count);
+    }
+  }
+  std::sort(tokens.begin(), tokens.end());
+  for (size_t i = 1; i < tokens.size(); ++i) {
+    auto [before, begin, count] = tokens[i - 1];
+    auto [document, position, unused] = tokens[i];
+    if (document == before && position < uint64_t{begin} + count) {
+      return Broken("P14", "rank ", rank.rank, ": receives the ", fbs::EnumNameBufferKind(kind),
+                    " of token ", position, " of document ", document, " more than once");
+    }
+  }
+  return absl::OkStatus();
+}
+
+// P13, and P14 token by token.
+absl::Status FinishRows(const RankView& rank, RemoteRows* remote) {
+  for (size_t b = 0; b < rank.buffers.size(); ++b) {
+    for (RowMap& rows : remote->buffers[b]) {
+      uint64_t repeated;
+      if (rows.Finish(&repeated)) continue;
+      return Broken("P13", "rank ", rank.rank, ": row ", repeated, " of buffer ", b,
+                    " is received more than once");
+    }
+  }
+  for (uint32_t g = 0; g < remote->groups.size(); ++g) {
+    RETURN_IF_ERROR(CheckArrivesOnce(rank, *remote, g, fbs::BufferKind::remote_key));
+    RETURN_IF_ERROR(CheckArrivesOnce(rank, *remote, g, fbs::BufferKind::remote_value));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CheckMessages(const PlanView& view) {
+  uint64_t slices = 0;
+  for (const RankView& rank : view.ranks) {
+    for (size_t i = 0; i < rank.messages.size(); ++i) {
+      RETURN_IF_ERROR(CheckMessage(view, rank, i, &slices));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Matches> MatchMessages(const PlanView& view) {
+  Matches matches(view.ranks.size());
+  for (const RankView& rank : view.ranks) matches[rank.rank].resize(rank.messages.size());
+  std::vector<Posted> sends = Collect(view, fbs::Direction::send);
+  std::vector<Posted> receives = Collect(view, fbs::Direction::receive);
+  uint32_t number = 0;
+  for (size_t i = 0; i < std::max(sends.size(), receives.size()); ++i) {
+    if (i >= sends.size() || i >= receives.size() || sends[i].Pair() != receives[i].Pair()) {
+      bool send =
+          i >= receives.size() || (i < sends.size() && sends[i].Pair() < receives[i].Pair());
+      const Posted& alone = send ? sends[i] : receives[i];
+      return Broken("P11", NameOf(view.ranks[send ? alone.source : alone.target], alone.index),
+                    ": has no partner");
+    }
+    number = i > 0 && sends[i].Pair() == sends[i - 1].Pair() ? number + 1 : 0;
+    auto [source, target] = sends[i].Pair();
+    RETURN_IF_ERROR(CheckPair(view.ranks[source], sends[i].index, view.ranks[target],
+                              receives[i].index, number));
+    matches[source][sends[i].index] = receives[i].index;
+    matches[target][receives[i].index] = sends[i].index;
+  }
+  return matches;
+}
+
+// Rows are received once (P13), so that what a row holds does not depend on time: it is found by
+// sorting all that a rank receives, O(S log S).
+absl::StatusOr<RemoteRows> DeliverRows(const PlanView& view, const Matches& matches,
+                                       const std::vector<RowMap>& caller_rows,
+                                       uint32_t rank_index) {
+  const RankView& rank = view.ranks[rank_index];
+  RETURN_IF_ERROR(CheckVolume(view, rank));
+  RemoteRows remote = {KeyHeadGroups(view, rank), {}};
+  remote.buffers.resize(rank.buffers.size());
+  for (size_t b = 0; b < rank.buffers.size(); ++b) {
+    if (IsAllowed(rank.buffers[b].kind(), /*send=*/false)) {
+      remote.buffers[b].resize(remote.groups.size());
+    }
+  }
+  for (uint32_t i = 0; i < rank.instructions.size(); ++i) {
+    const fbs::Instruction& instruction = rank.instructions[i];
+    if (instruction.opcode() != fbs::Opcode::exchange) continue;
+    for (uint32_t m = instruction.begin(); m < instruction.end(); ++m) {
+      const fbs::Message& message = rank.messages[m];
+      if (IsSend(message)) continue;
+      const RankView& source = view.ranks[message.peer()];
+      DeliverMessage(source, source.messages[matches[rank_index][m]], caller_rows[source.rank],
+                     rank, message, i, &remote);
+    }
+  }
+  RETURN_IF_ERROR(FinishRows(rank, &remote));
+  return remote;
+}
+
+}  // namespace flashcp

@@ -1,0 +1,116 @@
+// The rules of the verifier, by subject, and what they tell each other. Internal to verify.cc:
+// each function assumes that the ones before it, in the order below, have returned OK.
+
+#ifndef FLASHCP_RUNTIME_PLAN_VERIFY_RULES_H_
+#define FLASHCP_RUNTIME_PLAN_VERIFY_RULES_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
+#include "runtime/plan/plan.h"
+#include "runtime/plan/row_map.h"
+
+namespace flashcp {
+
+// The tables of one rank.
+struct RankView {
+  uint32_t rank;
+  uint64_t workspace_bytes;
+  absl::Span<const fbs::TokenRange> layout;
+  absl::Span<const fbs::Buffer> buffers;
+  absl::Span<const fbs::Instruction> instructions;
+  absl::Span<const uint32_t> waits;
+  absl::Span<const fbs::Tile> tiles;
+  absl::Span<const fbs::Message> messages;
+  absl::Span<const fbs::Part> parts;
+  absl::Span<const fbs::Slice> slices;
+
+  absl::Span<const fbs::Part> PartsOf(const fbs::Message& message) const {
+    return parts.subspan(message.part_begin(), message.part_end() - message.part_begin());
+  }
+  absl::Span<const fbs::Slice> SlicesOf(const fbs::Part& part) const {
+    return slices.subspan(part.slice_begin(), part.slice_end() - part.slice_begin());
+  }
+};
+
+struct PlanView {
+  explicit PlanView(const fbs::Plan& plan);
+
+  const fbs::Plan& plan;
+  const fbs::HeadShape& heads;
+  absl::Span<const fbs::Document> documents;
+  std::vector<RankView> ranks;
+
+  // Query heads that read one K/V head.
+  uint32_t HeadsPerGroup() const { return heads.query() / heads.key_value(); }
+};
+
+// The error of a broken rule: its number, then who, what, expected and found.
+template <typename... Args>
+absl::Status Broken(const char* rule, const Args&... args) {
+  return absl::FailedPreconditionError(absl::StrCat(rule, ": ", args...));
+}
+
+// Whether [begin, end) is a range of a table of `size` elements.
+inline bool InBounds(uint64_t begin, uint64_t end, uint64_t size) {
+  return begin <= end && end <= size;
+}
+
+// P1, P2: what all ranks share.
+absl::Status CheckHeader(const PlanView& view);
+
+// P3, P4: who owns which tokens.
+absl::Status CheckOwnership(const PlanView& view);
+
+// What the rows of the caller's tensors hold: one map a rank.
+std::vector<RowMap> CallerRows(const PlanView& view);
+
+// P5, P6: the buffers of each rank.
+absl::Status CheckBuffers(const PlanView& view);
+
+// P7, P8: instructions and waits of each rank.
+absl::Status CheckPrograms(const PlanView& view);
+
+// P9, P10: messages, each on its own.
+absl::Status CheckMessages(const PlanView& view);
+
+// For each rank and message, the index of the matching message in the table of its peer.
+using Matches = std::vector<std::vector<uint32_t>>;
+
+// P11: sends meet their receives.
+absl::StatusOr<Matches> MatchMessages(const PlanView& view);
+
+// P12: the programs of all ranks run to their end.
+absl::Status CheckProgress(const PlanView& view, const Matches& matches);
+
+// What the remote buffers of one rank hold in the end: a map for each buffer (empty for those that
+// are not remote) and each group of K/V heads.
+struct RemoteRows {
+  HeadGroups groups;
+  std::vector<std::vector<RowMap>> buffers;
+};
+
+// P13, P14: what the messages deliver to a rank.
+absl::StatusOr<RemoteRows> DeliverRows(const PlanView& view, const Matches& matches,
+                                       const std::vector<RowMap>& caller_rows, uint32_t rank);
+
+// P15 to P18: the rows that the tiles of a rank read.
+absl::Status CheckReads(const PlanView& view, const RowMap& caller_rows, const RemoteRows& remote,
+                        uint32_t rank);
+
+// P19: nothing comes that is not used.
+absl::Status CheckNeeded(const PlanView& view, const RemoteRows& remote, uint32_t rank);
+
+// P20, P21: the rows that the tiles of a rank write.
+absl::Status CheckResults(const PlanView& view, uint32_t rank);
+
+// P22, P23: the tiles of all ranks together are the masks of all documents.
+absl::Status CheckCoverage(const PlanView& view);
+
+}  // namespace flashcp
+
+#endif  // FLASHCP_RUNTIME_PLAN_VERIFY_RULES_H_

@@ -1,0 +1,328 @@
+// Decides whether the tiles of one rank read what they claim, in time, and whether their results
+// add up in the right rows.
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "runtime/plan/mask.h"
+#include "runtime/plan/verify_rules.h"
+#include "support/status_macros.h"
+
+namespace flashcp {
+namespace {
+
+std::string NameOf(const RankView& rank, size_t tile) {
+  return absl::StrCat("rank ", rank.rank, ", tile ", tile);
+}
+
+PositionRange QueriesOf(const fbs::Tile& tile) {
+  return {tile.query_position(), uint64_t{tile.query_position()} + tile.query_count()};
+}
+
+PositionRange KeysOf(const fbs::Tile& tile) {
+  return {tile.key_position(), uint64_t{tile.key_position()} + tile.key_count()};
+}
+
+// Groups of K/V heads that a tile reads.
+std::pair<uint32_t, uint32_t> KeyGroups(const PlanView& view, const HeadGroups& groups,
+                                        const fbs::Tile& tile) {
+  return groups.Range(tile.head_begin() / view.HeadsPerGroup(),
+                      (tile.head_end() - 1) / view.HeadsPerGroup() + 1);
+}
+
+bool HasKind(const RankView& rank, uint32_t buffer, fbs::BufferKind kind) {
+  return buffer < rank.buffers.size() && rank.buffers[buffer].kind() == kind;
+}
+
+bool UsesAccumulator(const fbs::Tile& tile) { return !(tile.first() && tile.last()); }
+
+// P15, the heads: whole groups that share a K/V head, or some of one group.
+bool HeadsAreAllowed(const PlanView& view, const fbs::Tile& tile) {
+  if (tile.head_begin() >= tile.head_end() || tile.head_end() > view.heads.query()) return false;
+  uint32_t group = view.HeadsPerGroup();
+  bool whole = tile.head_begin() % group == 0 && tile.head_end() % group == 0;
+  return whole || tile.head_begin() / group == (tile.head_end() - 1) / group;
+}
+
+// P15, the buffers.
+bool BuffersAreAllowed(const RankView& rank, const fbs::Tile& tile) {
+  using Kind = fbs::BufferKind;
+  if (!HasKind(rank, tile.query_buffer(), Kind::query) ||
+      !HasKind(rank, tile.output_buffer(), Kind::output) ||
+      !HasKind(rank, tile.lse_buffer(), Kind::lse)) {
+    return false;
+  }
+  bool key = HasKind(rank, tile.key_buffer(), Kind::key) ||
+             HasKind(rank, tile.key_buffer(), Kind::remote_key);
+  bool value = HasKind(rank, tile.value_buffer(), Kind::value) ||
+               HasKind(rank, tile.value_buffer(), Kind::remote_value);
+  if (!key || !value || !UsesAccumulator(tile)) return key && value;
+  return HasKind(rank, tile.accumulator_buffer(), Kind::accumulator) &&
+         uint64_t{tile.accumulator_row()} + tile.query_count() <=
+             rank.buffers[tile.accumulator_buffer()].rows();
+}
+
+absl::Status CheckTile(const PlanView& view, const RankView& rank, size_t index) {
+  const fbs::Tile& tile = rank.tiles[index];
+  if (tile.document() >= view.documents.size()) {
+    return Broken("P15", NameOf(rank, index), ": one of ", view.documents.size(),
+                  " documents expected, ", tile.document(), " found");
+  }
+  const fbs::Document& document = view.documents[tile.document()];
+  PositionRange queries = QueriesOf(tile);
+  PositionRange keys = KeysOf(tile);
+  if (queries.end > document.length() || keys.end > document.length() ||
+      CountPairs(document, queries, keys) == 0) {
+    return Broken("P15", NameOf(rank, index), ": queries that see keys in document ",
+                  tile.document(), " of ", document.length(), " tokens expected, queries [",
+                  queries.begin, ", ", queries.end, ") and keys [", keys.begin, ", ", keys.end,
+                  ") found");
+  }
+  if (!HeadsAreAllowed(view, tile)) {
+    return Broken("P15", NameOf(rank, index), ": whole groups of ", view.HeadsPerGroup(), " of ",
+                  view.heads.query(), " query heads, or part of one group, expected, [",
+                  tile.head_begin(), ", ", tile.head_end(), ") found");
+  }
+  if (!BuffersAreAllowed(rank, tile)) {
+    return Broken("P15", NameOf(rank, index),
+                  ": query, key, value, output, lse and accumulator buffers of these kinds, with ",
+                  "its accumulator rows, expected, buffers ", tile.query_buffer(), ", ",
+                  tile.key_buffer(), ", ", tile.value_buffer(), ", ", tile.output_buffer(), ", ",
+                  tile.lse_buffer(), " and ", tile.accumulator_buffer(), " found");
+  }
+  return absl::OkStatus();
+}
+
+// The run of rows that holds all these tokens, or null.
+const RowRun* FindTokens(const RowMap& rows, uint32_t row, uint32_t document, PositionRange range) {
+  size_t cursor = 0;
+  const RowRun* run = rows.Find(row, &cursor);
+  if (run == nullptr || run->document != document) return nullptr;
+  bool holds = run->position + uint64_t{row - run->row} == range.begin &&
+               row + (range.end - range.begin) <= run->end();
+  return holds ? run : nullptr;
+}
+
+// P17 and P18 for one buffer of keys or values. `done` is the last exchange that is over when the
+// tile starts, `stage` that of its instruction.
+absl::Status CheckKeyRows(const PlanView& view, const RankView& rank, size_t index, uint32_t buffer,
+                          const RowMap& caller_rows, const RemoteRows& remote, int64_t done,
+                          uint32_t stage) {
+  const fbs::Tile& tile = rank.tiles[index];
+  bool local = remote.buffers[buffer].empty();
+  auto [first, last] = KeyGroups(view, remote.groups, tile);
+  for (uint32_t g = first; g < last; ++g) {
+    const RowMap& rows = local ? caller_rows : remote.buffers[buffer][g];
+    const RowRun* run = FindTokens(rows, tile.key_row(), tile.document(), KeysOf(tile));
+    if (run == nullptr) {
+      return Broken("P17", NameOf(rank, index), ": tokens [", KeysOf(tile).begin, ", ",
+                    KeysOf(tile).end, ") of document ", tile.document(), " expected from row ",
+                    tile.key_row(), " of buffer ", buffer, " on, from one exchange");
+    }
+    if (local) return absl::OkStatus();
+    if (run->exchange > done || rank.instructions[run->exchange].stage() > stage) {
+      return Broken("P18", NameOf(rank, index), ": reads buffer ", buffer, " in stage ", stage,
+                    ", without waiting for instruction ", run->exchange, " of stage ",
+                    rank.instructions[run->exchange].stage());
+    }
+  }
+  return absl::OkStatus();
+}
+
+// The partial results of the query rows of one rank and group of heads. Tiles run in the order of
+// their table; each row sees `first`, any number of tiles between, `last`. Neighbouring rows in
+// the same state are one piece, so that a tile costs O(log S) on average.
+class Results {
+ public:
+  explicit Results(uint64_t rows) : rows_(rows) { pieces_[0] = {}; }
+
+  // P20 for one tile: null, or what is wrong.
+  const char* Apply(const fbs::Tile& tile) {
+    auto begin = Split(tile.query_row());
+    auto end = Split(uint64_t{tile.query_row()} + tile.query_count());
+    Piece expected = {tile.first() ? State::kNone : State::kPartial, 0, 0};
+    if (!tile.first()) expected.accumulator = tile.accumulator_buffer();
+    for (auto piece = begin; piece != end; ++piece) {
+      if (!tile.first()) {
+        expected.row = tile.accumulator_row() + (piece->first - tile.query_row());
+      }
+      if (piece->second.state != expected.state) return Explain(piece->second.state, tile.first());
+      if (!(piece->second == expected)) return "does not continue where the partial result is";
+    }
+    begin->second = After(tile);
+    pieces_.erase(std::next(begin), end);
+    return nullptr;
+  }
+
+  // The first row without a final result; the number of rows where all have one.
+  uint64_t FirstUnfinished() const {
+    for (const auto& [row, piece] : pieces_) {
+      if (piece.state != State::kDone) return std::min(row, rows_);
+    }
+    return rows_;
+  }
+
+ private:
+  enum class State { kNone, kPartial, kDone };
+  struct Piece {
+    State state = State::kNone;
+    uint32_t accumulator = 0;  // buffer and row of the first query row, while partial
+    uint64_t row = 0;
+
+    bool operator==(const Piece& other) const {
+      return std::tie(state, accumulator, row) ==
+             std::tie(other.state, other.accumulator, other.row);
+    }
+  };
+
+  static const char* Explain(State state, bool first) {
+    if (state == State::kDone) return "comes after the last tile of a row";
+    return first ? "is marked first, but a row has a partial result"
+                 : "is not marked first, but a row has no partial result";
+  }
+
+  static Piece After(const fbs::Tile& tile) {
+    if (tile.last()) return {State::kDone, 0, 0};
+    return {State::kPartial, tile.accumulator_buffer(), tile.accumulator_row()};
+  }
+
+  // The piece that begins at `row`, cut off the one before it if need be.
+  std::map<uint64_t, Piece>::iterator Split(uint64_t row) {
+    if (row >= rows_) return pieces_.end();
+    auto piece = std::prev(pieces_.upper_bound(row));
+    if (piece->first == row) return piece;
+    Piece tail = piece->second;
+    if (tail.state == State::kPartial) tail.row += row - piece->first;
+    return pieces_.emplace_hint(std::next(piece), row, tail);
+  }
+
+  const uint64_t rows_;
+  std::map<uint64_t, Piece> pieces_;  // by first row
+};
+
+// P21: rows of accumulators that chains of tiles begin to use; each row once for each head group.
+absl::Status CheckAccumulators(const RankView& rank, const HeadGroups& groups) {
+  // Buffer, head group, row, number of rows.
+  std::vector<std::tuple<uint32_t, uint32_t, uint32_t, uint32_t>> claims;
+  for (const fbs::Tile& tile : rank.tiles) {
+    if (!tile.first() || tile.last()) continue;
+    auto [first, last] = groups.Range(tile.head_begin(), tile.head_end());
+    for (uint32_t g = first; g < last; ++g) {
+      claims.emplace_back(tile.accumulator_buffer(), g, tile.accumulator_row(), tile.query_count());
+    }
+  }
+  std::sort(claims.begin(), claims.end());
+  for (size_t i = 1; i < claims.size(); ++i) {
+    auto [buffer_before, group_before, begin, count] = claims[i - 1];
+    auto [buffer, group, row, unused] = claims[i];
+    if (buffer == buffer_before && group == group_before && row < uint64_t{begin} + count) {
+      return Broken("P21", "rank ", rank.rank, ": row ", row, " of buffer ", buffer,
+                    " accumulates more than one query row");
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Rows of a remote buffer that tiles use, of one group of heads: [first, second).
+using RowRanges = std::vector<std::pair<uint64_t, uint64_t>>;
+
+// The first row of `rows` that is in none of `used`, or -1. Sorts `used`.
+int64_t FirstUnused(const RowMap& rows, RowRanges* used) {
+  std::sort(used->begin(), used->end());
+  size_t next = 0;
+  uint64_t used_end = 0;  // all rows of this run below it are used
+  for (const RowRun& run : rows.runs()) {
+    used_end = std::max<uint64_t>(used_end, run.row);
+    while (next < used->size() && (*used)[next].first <= used_end) {
+      used_end = std::max(used_end, (*used)[next++].second);
+    }
+    if (used_end < run.end()) return used_end;
+  }
+  return -1;
+}
+
+}  // namespace
+
+absl::Status CheckReads(const PlanView& view, const RowMap& caller_rows, const RemoteRows& remote,
+                        uint32_t rank_index) {
+  const RankView& rank = view.ranks[rank_index];
+  int64_t done = -1;
+  for (const fbs::Instruction& instruction : rank.instructions) {
+    if (instruction.opcode() != fbs::Opcode::attend) continue;
+    for (uint32_t w = instruction.wait_begin(); w < instruction.wait_end(); ++w) {
+      bool exchange = rank.instructions[rank.waits[w]].opcode() == fbs::Opcode::exchange;
+      if (exchange) done = std::max<int64_t>(done, rank.waits[w]);
+    }
+    for (uint32_t t = instruction.begin(); t < instruction.end(); ++t) {
+      const fbs::Tile& tile = rank.tiles[t];
+      RETURN_IF_ERROR(CheckTile(view, rank, t));
+      if (FindTokens(caller_rows, tile.query_row(), tile.document(), QueriesOf(tile)) == nullptr) {
+        return Broken("P16", NameOf(rank, t), ": queries [", QueriesOf(tile).begin, ", ",
+                      QueriesOf(tile).end, ") of document ", tile.document(), " expected from row ",
+                      tile.query_row(), " on");
+      }
+      for (uint32_t buffer : {tile.key_buffer(), tile.value_buffer()}) {
+        RETURN_IF_ERROR(
+            CheckKeyRows(view, rank, t, buffer, caller_rows, remote, done, instruction.stage()));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckNeeded(const PlanView& view, const RemoteRows& remote, uint32_t rank_index) {
+  if (view.plan.exchange() == fbs::Exchange::all_gather) return absl::OkStatus();
+  const RankView& rank = view.ranks[rank_index];
+  std::vector<std::vector<RowRanges>> used(rank.buffers.size());
+  for (size_t b = 0; b < used.size(); ++b) used[b].resize(remote.buffers[b].size());
+  for (const fbs::Tile& tile : rank.tiles) {
+    PositionRange keys = KeysOf(tile);
+    PositionRange seen = KeysSeen(view.documents[tile.document()], QueriesOf(tile));
+    uint64_t begin = tile.key_row() + (std::max(keys.begin, seen.begin) - keys.begin);
+    uint64_t end = tile.key_row() + (std::min(keys.end, seen.end) - keys.begin);
+    auto [first, last] = KeyGroups(view, remote.groups, tile);
+    for (uint32_t buffer : {tile.key_buffer(), tile.value_buffer()}) {
+      if (remote.buffers[buffer].empty()) continue;
+      for (uint32_t g = first; g < last; ++g) used[buffer][g].push_back({begin, end});
+    }
+  }
+  for (size_t b = 0; b < used.size(); ++b) {
+    for (uint32_t g = 0; g < used[b].size(); ++g) {
+      int64_t row = FirstUnused(remote.buffers[b][g], &used[b][g]);
+      if (row >= 0) {
+        return Broken("P19", "rank ", rank.rank, ": row ", row, " of buffer ", b,
+                      " is received, but no query sees it");
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckResults(const PlanView& view, uint32_t rank_index) {
+  const RankView& rank = view.ranks[rank_index];
+  HeadGroups groups(view.heads.query());
+  for (const fbs::Tile& tile : rank.tiles) groups.Add(tile.head_begin(), tile.head_end());
+  groups.Finish();
+  uint64_t rows = 0;
+  for (const fbs::TokenRange& range : rank.layout) rows += range.end() - range.begin();
+  std::vector<Results> results(groups.size(), Results(rows));
+  for (size_t i = 0; i < rank.tiles.size(); ++i) {
+    auto [first, last] = groups.Range(rank.tiles[i].head_begin(), rank.tiles[i].head_end());
+    for (uint32_t g = first; g < last; ++g) {
+      const char* problem = results[g].Apply(rank.tiles[i]);
+      if (problem != nullptr) return Broken("P20", NameOf(rank, i), " ", problem);
+    }
+  }
+  for (const Results& result : results) {
+    uint64_t row = result.FirstUnfinished();
+    if (row < rows) {
+      return Broken("P20", "rank ", rank.rank, ": no last tile for query row ", row);
+    }
+  }
+  return CheckAccumulators(rank, groups);
+}
+
+}  // namespace flashcp

@@ -1,0 +1,86 @@
+// Statistics of a plan that is small enough to count by hand.
+
+#include "runtime/plan/statistics.h"
+
+#include "gtest/gtest.h"
+#include "runtime/plan/plan.h"
+#include "tests/testing/toy_plan.h"
+
+namespace flashcp {
+namespace {
+
+using testing::MakeToyPlan;
+using testing::MakeToyPlanT;
+using testing::SealPlanT;
+using testing::ToyProblem;
+
+// One causal document of 10 tokens; rank 0 owns [0, 4) and [6, 8), rank 1 [4, 6) and [8, 10).
+ToyProblem TwoRanks() {
+  ToyProblem problem;
+  problem.ranks = 2;
+  problem.documents = {{10, {{0, 4, 0}, {4, 6, 1}, {6, 8, 0}, {8, 10, 1}}}};
+  return problem;
+}
+
+TEST(StatisticsTest, CountsByHand) {
+  PlanStatistics statistics = ComputeStatistics(MakeToyPlan(TwoRanks()));
+  ASSERT_EQ(statistics.ranks.size(), 2);
+  const RankStatistics& first = statistics.ranks[0];
+  const RankStatistics& second = statistics.ranks[1];
+  EXPECT_EQ(statistics.tokens, 10);
+  EXPECT_EQ(first.tokens, 6);
+  EXPECT_EQ(second.tokens, 4);
+  EXPECT_EQ(first.pairs, 1 + 2 + 3 + 4 + 7 + 8);
+  EXPECT_EQ(second.pairs, 5 + 6 + 9 + 10);
+  // Rank 0 needs tokens 4 and 5, rank 1 all six of rank 0; K and V of 2 heads of 8 floats.
+  const uint64_t token_bytes = 2 * 2 * 8 * 4;
+  EXPECT_EQ(first.receive_bytes_forward, 2 * token_bytes);
+  EXPECT_EQ(first.send_bytes_forward, 6 * token_bytes);
+  EXPECT_EQ(second.receive_bytes_forward, 6 * token_bytes);
+  EXPECT_EQ(second.send_bytes_forward, 2 * token_bytes);
+  // K and V again, and the gradients the other way.
+  EXPECT_EQ(first.receive_bytes_backward, 8 * token_bytes);
+  EXPECT_EQ(first.send_bytes_backward, 8 * token_bytes);
+  EXPECT_EQ(first.messages, 2);
+  EXPECT_EQ(first.segments, 2);
+  EXPECT_EQ(second.segments, 2);
+  // Q and O have 4 heads, K and V 2, LSE one float for each query head.
+  EXPECT_EQ(first.peak_bytes, first.workspace_bytes + 6 * (2 * 4 * 8 + 2 * 2 * 8 + 4) * 4);
+  EXPECT_EQ(statistics.receive_bytes_max, 6 * token_bytes);
+  EXPECT_EQ(statistics.receive_bytes_total, 8 * token_bytes);
+  EXPECT_DOUBLE_EQ(statistics.token_imbalance, 6 / 5.0);
+  EXPECT_DOUBLE_EQ(statistics.work_imbalance, 30 / 27.5);
+}
+
+TEST(StatisticsTest, TilesCountByTheirShareOfHeads) {
+  fbs::PlanT plan = MakeToyPlanT(TwoRanks());
+  std::vector<fbs::Tile>& tiles = plan.ranks[1]->forward->tiles;
+  std::vector<fbs::Tile> split;
+  for (fbs::Tile tile : tiles) {
+    tile.mutate_head_end(2);
+    split.push_back(tile);
+    tile.mutate_head_begin(2);
+    tile.mutate_head_end(4);
+    split.push_back(tile);
+  }
+  tiles = split;
+  EXPECT_EQ(ComputeStatistics(SealPlanT(plan)).ranks[1].pairs, 30);
+}
+
+TEST(StatisticsTest, NeighbouringRangesAreOneSegment) {
+  ToyProblem problem;
+  problem.documents = {{10, {{0, 4, 0}, {4, 10, 0}}}, {3, {{0, 3, 0}}}};
+  EXPECT_EQ(ComputeStatistics(MakeToyPlan(problem)).ranks[0].segments, 2);
+}
+
+TEST(StatisticsTest, NoTokensAreBalanced) {
+  ToyProblem problem;
+  problem.ranks = 3;
+  PlanStatistics statistics = ComputeStatistics(MakeToyPlan(problem));
+  EXPECT_EQ(statistics.tokens, 0);
+  EXPECT_EQ(statistics.work_imbalance, 1);
+  EXPECT_EQ(statistics.token_imbalance, 1);
+}
+
+}  // namespace
+}  // namespace flashcp

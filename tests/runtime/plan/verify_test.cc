@@ -1,0 +1,168 @@
+// Correct plans pass, heads are told apart, and nothing that a file may hold makes the verifier
+// crash.
+
+#include "runtime/plan/verify.h"
+
+#include <cstdint>
+#include <iterator>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "runtime/plan/plan.h"
+#include "runtime/plan/statistics.h"
+#include "tests/testing/toy_plan.h"
+
+namespace flashcp {
+namespace {
+
+using testing::MakeToyPlan;
+using testing::MakeToyPlanT;
+using testing::SealPlanT;
+using testing::SmallToyProblem;
+using testing::ToyProblem;
+
+// Documents of several lengths, dealt zigzag; a window of 5 or none.
+ToyProblem MixedProblem(int ranks, fbs::MaskKind mask) {
+  ToyProblem problem;
+  problem.ranks = ranks;
+  uint32_t window = mask == fbs::MaskKind::window ? 5 : 0;
+  for (uint32_t length : {23, 1, 0, 40, 7}) {
+    problem.documents.push_back(
+        {length, testing::DealZigzag(length, 2 * ranks, ranks), mask, window});
+  }
+  return problem;
+}
+
+TEST(VerifyTest, ToyPlansPass) {
+  for (int ranks : {1, 2, 3, 4}) {
+    for (fbs::MaskKind mask : fbs::EnumValuesMaskKind()) {
+      for (fbs::Exchange exchange : fbs::EnumValuesExchange()) {
+        for (int stages : {1, 2}) {
+          ToyProblem problem = MixedProblem(ranks, mask);
+          problem.exchange = exchange;
+          problem.remote_stages = stages;
+          EXPECT_EQ(VerifyPlan(MakeToyPlan(problem)), absl::OkStatus())
+              << ranks << " ranks, " << fbs::EnumNameMaskKind(mask) << ", "
+              << fbs::EnumNameExchange(exchange) << ", " << stages << " stages";
+        }
+      }
+    }
+  }
+}
+
+TEST(VerifyTest, RanksWithoutTokensPass) {
+  ToyProblem problem;
+  problem.ranks = 3;
+  EXPECT_EQ(VerifyPlan(MakeToyPlan(problem)), absl::OkStatus());
+  problem.documents = {{2, {{0, 1, 0}, {1, 2, 1}}}};
+  EXPECT_EQ(VerifyPlan(MakeToyPlan(problem)), absl::OkStatus());
+}
+
+// Cuts every tile and the K part of every message by heads.
+fbs::PlanT PlanByHeads() {
+  fbs::PlanT plan = MakeToyPlanT(SmallToyProblem());
+  for (auto& rank : plan.ranks) {
+    fbs::ProgramT& program = *rank->forward;
+    std::vector<fbs::Tile> tiles;
+    for (const fbs::Tile& tile : program.tiles) {
+      for (auto [begin, end] : {std::pair(0, 1), std::pair(1, 2), std::pair(2, 4)}) {
+        tiles.push_back(tile);
+        tiles.back().mutate_head_begin(begin);
+        tiles.back().mutate_head_end(end);
+      }
+    }
+    program.tiles = tiles;
+    for (fbs::Instruction& instruction : program.instructions) {
+      if (instruction.opcode() != fbs::Opcode::attend) continue;
+      instruction.mutate_begin(3 * instruction.begin());
+      instruction.mutate_end(3 * instruction.end());
+    }
+    std::vector<fbs::Part> parts;
+    for (const fbs::Part& part : program.parts) {
+      parts.push_back(part);
+      if (part.buffer() % 2 == 0) continue;
+      parts.back().mutate_head_end(1);
+      parts.push_back(part);
+      parts.back().mutate_head_begin(1);
+    }
+    program.parts = parts;
+    for (fbs::Message& message : program.messages) {
+      message.mutate_part_begin(message.part_begin() / 2 * 3);
+      message.mutate_part_end(message.part_end() / 2 * 3);
+    }
+  }
+  return plan;
+}
+
+TEST(VerifyTest, HeadRangesAreToldApart) {
+  EXPECT_EQ(VerifyPlan(SealPlanT(PlanByHeads())), absl::OkStatus());
+  // Each head group has its own chain, pairs and rows.
+  fbs::PlanT plan = PlanByHeads();
+  plan.ranks[0]->forward->tiles[4].mutate_head_begin(0);
+  plan.ranks[0]->forward->tiles[4].mutate_head_end(1);
+  EXPECT_THAT(std::string(VerifyPlan(SealPlanT(plan)).message()), ::testing::StartsWith("P20"));
+  plan = PlanByHeads();
+  for (int rank : {0, 1}) {
+    for (fbs::Part& part : plan.ranks[rank]->forward->parts) {
+      if (part.head_begin() != 1) continue;
+      part.mutate_head_begin(0);
+      part.mutate_head_end(1);
+    }
+  }
+  EXPECT_THAT(std::string(VerifyPlan(SealPlanT(plan)).message()), ::testing::StartsWith("P13"));
+}
+
+TEST(VerifyTest, AllGatherMaySendWhatNobodyNeeds) {
+  ToyProblem problem = SmallToyProblem();
+  problem.exchange = fbs::Exchange::all_gather;
+  fbs::PlanT plan = MakeToyPlanT(problem);
+  EXPECT_EQ(VerifyPlan(SealPlanT(plan)), absl::OkStatus());
+  plan.exchange = fbs::Exchange::needed;
+  EXPECT_THAT(std::string(VerifyPlan(SealPlanT(plan)).message()), ::testing::StartsWith("P19"));
+}
+
+// Loads bytes with the hash that they should have; an error where they are not well formed.
+absl::StatusOr<Plan> LoadWithRightHash(std::string bytes) {
+  flatbuffers::Verifier verifier(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+  if (fbs::VerifyPlanBuffer(verifier)) {
+    fbs::Plan* plan = fbs::GetMutablePlan(bytes.data());
+    plan->mutate_content_hash(ContentHash(*plan, bytes));
+  }
+  return Plan::FromBytes(std::move(bytes));
+}
+
+TEST(VerifyTest, NoBytesCrash) {
+  std::mt19937 random(1);
+  ToyProblem problem = MixedProblem(2, fbs::MaskKind::window);
+  problem.remote_stages = 2;
+  const std::string good[] = {std::string(MakeToyPlan(SmallToyProblem()).bytes()),
+                              std::string(MakeToyPlan(problem).bytes())};
+  const uint8_t interesting[] = {0, 1, 2, 3, 4, 8, 64, 127, 128, 255};
+  int loaded = 0;
+  int refused = 0;
+  for (int i = 0; i < 20000; ++i) {
+    std::string bytes = good[i % 2];
+    for (int flips = 1 + random() % 4; flips > 0; --flips) {
+      bool any = random() % 2;
+      uint8_t byte = any ? random() : interesting[random() % std::size(interesting)];
+      bytes[random() % bytes.size()] = static_cast<char>(byte);
+    }
+    absl::StatusOr<Plan> plan = LoadWithRightHash(std::move(bytes));
+    if (!plan.ok()) continue;
+    ++loaded;
+    EXPECT_EQ(ComputeStatistics(*plan).ranks.size(), plan->num_ranks());
+    absl::Status status = VerifyPlan(*plan);
+    if (status.ok()) continue;
+    ++refused;
+    ASSERT_EQ(status.message()[0], 'P') << status;
+  }
+  EXPECT_GT(loaded, 5000);
+  EXPECT_GT(refused, 5000);
+}
+
+}  // namespace
+}  // namespace flashcp

@@ -1,0 +1,68 @@
+// A little planner for tests: turns given ownership into a correct plan by the obvious loops, with
+// no code of the compiler.
+
+#ifndef FLASHCP_TESTS_TESTING_TOY_PLAN_H_
+#define FLASHCP_TESTS_TESTING_TOY_PLAN_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "runtime/plan/plan.h"
+
+namespace flashcp::testing {
+
+// Tokens [begin, end) of a document, owned by `rank`.
+struct ToySegment {
+  uint32_t begin;
+  uint32_t end;
+  int rank;
+};
+
+// Segments partition [0, length), in increasing position.
+struct ToyDocument {
+  uint32_t length;
+  std::vector<ToySegment> segments;
+  fbs::MaskKind mask = fbs::MaskKind::causal;
+  uint32_t window = 0;
+};
+
+struct ToyProblem {
+  std::vector<ToyDocument> documents;
+  int ranks = 1;
+  int query_heads = 4;
+  int key_value_heads = 2;
+  int dim = 8;
+  fbs::DType dtype = fbs::DType::f32;
+  fbs::Exchange exchange = fbs::Exchange::needed;
+  // The messages of a rank are dealt to as many exchanges, each with its own attend.
+  int remote_stages = 1;
+  // The default admits any ownership.
+  double slack_percent = 1e6;
+};
+
+// Cuts every document into `chunks` nearly equal segments and deals them to the ranks zigzag
+// (0, 1, ..., N-1, N-1, ..., 0), so that ranks own several segments of one document.
+std::vector<ToySegment> DealZigzag(uint32_t length, int chunks, int ranks);
+
+// Two ranks; document 0 is cut at 3 and 9, document 1 at 6. Rank 1 owns [3, 9) of document 0 and
+// [6, 10) of document 1; it receives [0, 3) of document 0 and [0, 6) of document 1 in one message
+// of two slices, rank 0 receives [3, 9) of document 0.
+//
+// Buffers of both ranks: 0 to 4 the caller's, 5 and 6 remote K and V, 7 the accumulator.
+// Instructions: 0 attend stage 0, 1 exchange, 2 attend stage 1.
+// Tiles of rank 0: [0, 3) x [0, 3); [9, 12) x [0, 3); [9, 12) x [9, 12); [0, 6) of document 1;
+// then [9, 12) x [3, 9). Tiles of rank 1: two local ones; [3, 9) x [0, 3); [6, 10) x [0, 6).
+ToyProblem SmallToyProblem();
+
+// A plan that passes VerifyPlan, as plain data that a test may spoil before it seals it.
+fbs::PlanT MakeToyPlanT(const ToyProblem& problem);
+
+// Serialises and seals a plan, correct or not.
+Plan SealPlanT(const fbs::PlanT& plan);
+
+// Both in one.
+Plan MakeToyPlan(const ToyProblem& problem);
+
+}  // namespace flashcp::testing
+
+#endif  // FLASHCP_TESTS_TESTING_TOY_PLAN_H_
