@@ -1,0 +1,117 @@
+// Decides a placement as we read FlashCP (arXiv 2606.08476): documents longer than a threshold are
+// sharded over all ranks, the others stay whole on one rank; the mix is found by search.
+//
+// Idea: the listing of the paper is not public, so we search generously: thresholds x three loads
+// that whole documents level x four limits on a rank's work. Every mix is decided and estimated in
+// O(D log N); the most promising ones are laid out and evaluated exactly. Per-doc, where all
+// documents are sharded, is always among these. No clock decides: the search is bounded by counts.
+
+#include <algorithm>
+#include <limits>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "compiler/solver/cost_model.h"
+#include "compiler/solver/mix.h"
+#include "compiler/solver/strategies.h"
+
+namespace flashcp::solver {
+namespace {
+
+constexpr int kMaxThresholds = 24;
+constexpr int kMaxEvaluations = 16;
+// Bounds the time of exact evaluations: about 10 million a second.
+constexpr int64_t kMaxEvaluatedSegments = 500'000;
+// Bounds the time of estimates: documents and ranks, for each threshold.
+constexpr int64_t kMaxEstimatedEntries = 50'000;
+
+// Document lengths to try as thresholds, falling: half of them the longest ones that fit on a rank,
+// where one step moves most work, the others evenly from the rest.
+std::vector<int64_t> Thresholds(const Problem& problem, const DocumentTable& table) {
+  std::vector<int64_t> lengths;
+  int64_t cap = problem.TokenCap();
+  for (int d : table.longest_first) {
+    int64_t length = problem.documents[d].length;
+    if (length == 0 || length > cap) continue;
+    if (lengths.empty() || lengths.back() != length) lengths.push_back(length);
+  }
+  int64_t entries = problem.documents.size() + problem.ranks;
+  size_t most = std::clamp<int64_t>(kMaxEstimatedEntries / entries, 4, kMaxThresholds);
+  if (lengths.size() <= most) return lengths;
+  size_t dense = most / 2;
+  size_t spread = most - dense;
+  std::vector<int64_t> picked(lengths.begin(), lengths.begin() + dense);
+  for (size_t i = 0; i < spread; ++i) {
+    picked.push_back(lengths[dense + (lengths.size() - dense - 1) * i / (spread - 1)]);
+  }
+  return picked;
+}
+
+struct Candidate {
+  MixRule rule;
+  double step_us = 0;  // estimate
+  int64_t segments = 0;
+};
+
+// The cost model on averages: every rank sends what it receives, all ranks exchange evenly.
+double EstimateStepUs(const Problem& problem, const DocumentTable& table, const Mix& mix) {
+  double transfer_us = 0;
+  if (problem.exchange == Exchange::kNeeded && problem.ranks > 1) {
+    const Cluster& cluster = problem.cluster;
+    double bytes = static_cast<double>(mix.received_rows) * problem.KeyValueBytesPerToken();
+    int in_node = std::min(cluster.ranks_per_node, problem.ranks);
+    double intra = (in_node - 1.0) / (problem.ranks - 1);
+    transfer_us = std::max(bytes * intra / cluster.intra_node.bytes_per_us,
+                           bytes * (1 - intra) / cluster.inter_node.bytes_per_us);
+  }
+  return std::max(mix.work_us, transfer_us) +
+         std::max(mix.work_us * table.backward_ratio, 2 * transfer_us);
+}
+
+// All mixes of the search, the most promising first.
+std::vector<Candidate> RankCandidates(const Problem& problem, const DocumentTable& table) {
+  std::vector<Candidate> candidates;
+  for (int64_t threshold : Thresholds(problem, table)) {
+    for (LoadKind load : {LoadKind::kWork, LoadKind::kTokens, LoadKind::kLarger}) {
+      for (double work_limit : {1.0, 1.05, 1.2, std::numeric_limits<double>::infinity()}) {
+        Candidate candidate;
+        candidate.rule = {threshold, load, work_limit, /*shard_misfits=*/true};
+        Mix mix = DecideMix(problem, table, candidate.rule);
+        candidate.step_us = EstimateStepUs(problem, table, mix);
+        candidate.segments = mix.segments;
+        candidates.push_back(candidate);
+      }
+    }
+  }
+  auto promise = [](const Candidate& c) { return std::make_tuple(c.step_us, c.segments); };
+  std::stable_sort(candidates.begin(), candidates.end(),
+                   [&](const Candidate& a, const Candidate& b) { return promise(a) < promise(b); });
+  // Limits that do not bind give the same mix again.
+  auto same = [&](const Candidate& a, const Candidate& b) { return promise(a) == promise(b); };
+  candidates.erase(std::unique(candidates.begin(), candidates.end(), same), candidates.end());
+  return candidates;
+}
+
+}  // namespace
+
+Placement PlaceFlashcpPaper(const Problem& problem) {
+  DocumentTable table(problem);
+  Placement best = PlacePerDoc(problem);
+  double best_us = Evaluate(problem, best).StepUs();
+  int evaluations = 0;
+  int64_t segments = 0;
+  for (const Candidate& candidate : RankCandidates(problem, table)) {
+    segments += candidate.segments;
+    if (++evaluations > kMaxEvaluations || segments > kMaxEvaluatedSegments) break;
+    Placement placement = LayOutMix(problem, table, DecideMix(problem, table, candidate.rule));
+    double step_us = Evaluate(problem, placement).StepUs();
+    if (step_us < best_us) {
+      best_us = step_us;
+      best = std::move(placement);
+    }
+  }
+  return best;
+}
+
+}  // namespace flashcp::solver

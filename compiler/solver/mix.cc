@@ -1,0 +1,277 @@
+// Decides how whole, sharded and poured documents share the ranks, so that tokens end exactly even.
+//
+// At slack 0 every rank must end at floor(T/N) or ceil(T/N) tokens, which whole documents alone
+// never hit. So the budget counts down what each rank may still take: sharded documents first take
+// 2 floor(l / 2N) tokens on all ranks, whole ones take their length on one, and what is left on the
+// ranks is then exactly as much as remainder tokens and poured documents together: dealing and
+// pouring into whatever room there is ends even.
+
+#include "compiler/solver/mix.h"
+
+#include <algorithm>
+#include <numeric>
+#include <set>
+#include <utility>
+
+#include "compiler/solver/cost_model.h"
+
+namespace flashcp::solver {
+namespace {
+
+// Ranks in the order of their load, by index where equal.
+class RankQueue {
+ public:
+  RankQueue(int ranks, LoadKind kind, double total_us, int64_t total_tokens)
+      : kind_(kind),
+        per_us_(1 / std::max(total_us, 1e-300)),
+        per_token_(1.0 / std::max<int64_t>(total_tokens, 1)),
+        work_us_(ranks) {
+    for (int rank = 0; rank < ranks; ++rank) order_.emplace_hint(order_.end(), 0.0, rank);
+  }
+
+  double work_us(int rank) const { return work_us_[rank]; }
+
+  // Puts a document of so much work on the first rank that has room for it and stays within the
+  // limit; Mix::kPoured where none does.
+  int Place(int64_t tokens, double work_us, double limit_us, TokenBudget& budget) {
+    for (auto entry = order_.begin(); entry != order_.end(); ++entry) {
+      int rank = entry->second;
+      if (budget.Room(rank) < tokens || work_us_[rank] + work_us > limit_us) continue;
+      budget.Take(rank, tokens);
+      work_us_[rank] += work_us;
+      auto node = order_.extract(entry);
+      node.value().first = Load(rank, budget.used(rank));
+      order_.insert(std::move(node));
+      return rank;
+    }
+    return Mix::kPoured;
+  }
+
+ private:
+  double Load(int rank, int64_t tokens) const {
+    double work = work_us_[rank] * per_us_;
+    double share = tokens * per_token_;
+    switch (kind_) {
+      case LoadKind::kWork:
+        return work;
+      case LoadKind::kTokens:
+        return share;
+      case LoadKind::kLarger:
+        break;
+    }
+    return std::max(work, share);
+  }
+
+  const LoadKind kind_;
+  const double per_us_;
+  const double per_token_;
+  std::vector<double> work_us_;
+  std::set<std::pair<double, int>> order_;
+};
+
+// Deals tokens one by one to the ranks with room, in turns that go on from document to document.
+class RemainderDealer {
+ public:
+  RemainderDealer(int ranks, TokenBudget& budget) : budget_(budget), open_(ranks), dealt_(ranks) {
+    std::iota(open_.begin(), open_.end(), 0);
+  }
+
+  // The rank whose turn it is, whether or not it has room.
+  int turn() const { return open_.empty() ? 0 : open_[next_ % open_.size()]; }
+
+  // How many of these tokens each rank gets; valid until the next call.
+  const std::vector<int64_t>& Deal(int64_t tokens) {
+    std::fill(dealt_.begin(), dealt_.end(), 0);
+    while (tokens > 0) {
+      if (next_ == open_.size()) next_ = 0;
+      int rank = open_[next_];
+      if (budget_.Room(rank) == 0) {
+        open_.erase(open_.begin() + next_);
+        continue;
+      }
+      budget_.Take(rank, 1);
+      dealt_[rank] += 1;
+      next_ += 1;
+      tokens -= 1;
+    }
+    return dealt_;
+  }
+
+ private:
+  TokenBudget& budget_;
+  std::vector<int> open_;  // ranks that may have room
+  size_t next_ = 0;        // into open_
+  std::vector<int64_t> dealt_;
+};
+
+// 2N chunks of a document of `length` tokens: rank first + i (mod N) owns chunks i and 2N-1-i, of
+// equal size but for its remainder tokens, which go to the two in turn.
+std::vector<Segment> ZigzagChunks(int64_t length, int first,
+                                  const std::vector<int64_t>& remainder) {
+  int ranks = remainder.size();
+  int64_t chunk = length / (2 * ranks);
+  std::vector<Segment> segments;
+  segments.reserve(std::min<int64_t>(length, 2 * ranks));
+  int64_t begin = 0;
+  for (int i = 0; i < 2 * ranks; ++i) {
+    bool early = i < ranks;
+    int rank = (first + (early ? i : 2 * ranks - 1 - i)) % ranks;
+    int64_t end = begin + chunk + (remainder[rank] + (early ? 1 : 0)) / 2;
+    AppendSegment(begin, end, rank, segments);
+    begin = end;
+  }
+  return segments;
+}
+
+// Pours documents one after the other into the ranks with most room.
+class Pourer {
+ public:
+  Pourer(int ranks, TokenBudget& budget) : budget_(budget), order_(ranks) {
+    std::vector<int64_t> room(ranks);
+    for (int rank = 0; rank < ranks; ++rank) room[rank] = budget.Room(rank);
+    std::iota(order_.begin(), order_.end(), 0);
+    std::stable_sort(order_.begin(), order_.end(), [&](int a, int b) { return room[a] > room[b]; });
+  }
+
+  std::vector<Segment> Pour(int64_t length) {
+    std::vector<Segment> segments;
+    for (int64_t begin = 0; begin < length;) {
+      int rank = order_[next_];
+      int64_t end = std::min(length, begin + budget_.Room(rank));
+      budget_.Take(rank, end - begin);
+      AppendSegment(begin, end, rank, segments);
+      if (end < length) ++next_;
+      begin = end;
+    }
+    return segments;
+  }
+
+ private:
+  TokenBudget& budget_;
+  std::vector<int> order_;
+  size_t next_ = 0;  // into order_
+};
+
+// K/V rows that a rank receives of a document sharded over all ranks: all it does not own, or the
+// halos of its two chunks.
+int64_t ShardedRows(const Document& document, int ranks) {
+  int64_t others = document.length - document.length / ranks;
+  if (document.mask.kind != MaskKind::kWindow) return others;
+  return std::min(others, 2 * (document.mask.window - 1));
+}
+
+// Time of each rank for a document sharded over all: that of rank 0, which has the first chunk and
+// the last. A document shorter than 2N tokens has fewer chunks than that.
+double ShardedUs(const Problem& problem, const Document& document) {
+  int64_t chunks = 2 * problem.ranks;
+  int64_t chunk = (document.length + chunks - 1) / chunks;
+  double pair_us =
+      SegmentTime(problem, document, 0, chunk).forward_us +
+      SegmentTime(problem, document, document.length - chunk, document.length).forward_us;
+  return document.length < chunks ? pair_us * document.length / chunks : pair_us;
+}
+
+}  // namespace
+
+void AppendSegment(int64_t begin, int64_t end, int rank, std::vector<Segment>& segments) {
+  if (begin >= end) return;
+  if (!segments.empty() && segments.back().rank == rank) {
+    segments.back().end = end;
+  } else {
+    segments.push_back({begin, end, rank});
+  }
+}
+
+TokenBudget::TokenBudget(const Problem& problem) : used_(problem.ranks) {
+  bool exact = problem.slack_percent == 0;
+  int64_t total = problem.TotalTokens();
+  share_ = exact ? total / problem.ranks : problem.TokenCap();
+  spare_ = exact ? total % problem.ranks : 0;
+}
+
+void TokenBudget::Take(int rank, int64_t tokens) {
+  bool was_above = used_[rank] > share_;
+  used_[rank] += tokens;
+  most_ = std::max(most_, used_[rank]);
+  if (used_[rank] > share_ && !was_above) --spare_;
+}
+
+bool TokenBudget::TakeOnAll(int64_t tokens) {
+  // A rank above the share already has no room.
+  if (tokens > 0 && most_ + tokens > share_) return false;
+  share_ -= tokens;
+  return true;
+}
+
+DocumentTable::DocumentTable(const Problem& problem) : longest_first(problem.documents.size()) {
+  const std::vector<Document>& documents = problem.documents;
+  std::iota(longest_first.begin(), longest_first.end(), 0);
+  std::stable_sort(longest_first.begin(), longest_first.end(),
+                   [&](int a, int b) { return documents[a].length > documents[b].length; });
+  double backward_us = 0;
+  for (const Document& document : documents) {
+    ComputeTime time = SegmentTime(problem, document, 0, document.length);
+    whole_us.push_back(time.forward_us);
+    sharded_us.push_back(ShardedUs(problem, document));
+    sharded_rows.push_back(ShardedRows(document, problem.ranks));
+    total_us += time.forward_us;
+    backward_us += time.backward_us;
+  }
+  if (total_us > 0) backward_ratio = backward_us / total_us;
+}
+
+Mix DecideMix(const Problem& problem, const DocumentTable& table, const MixRule& rule) {
+  const int ranks = problem.ranks;
+  Mix mix{TokenBudget(problem), std::vector<int>(problem.documents.size(), Mix::kPoured)};
+  RankQueue queue(ranks, rule.load, table.total_us, problem.TotalTokens());
+  double sharded_us = 0;
+  double poured_us = 0;
+  for (int d : table.longest_first) {
+    int64_t length = problem.documents[d].length;
+    int& home = mix.home[d];
+    if (length <= rule.shard_above) {
+      // A relative 1e-9 forgives what rounding adds to work that is exactly even.
+      double limit_us = table.total_us / ranks * rule.work_limit * (1 + 1e-9) - sharded_us;
+      home = queue.Place(length, table.whole_us[d], limit_us, mix.budget);
+    }
+    bool shard = length > rule.shard_above || rule.shard_misfits;
+    if (home == Mix::kPoured && shard && mix.budget.TakeOnAll(length / (2 * ranks) * 2)) {
+      home = Mix::kSharded;
+      mix.received_rows += table.sharded_rows[d];
+      mix.segments += std::min<int64_t>(length, 2 * ranks);
+      sharded_us += table.sharded_us[d];
+    }
+    if (home == Mix::kPoured) poured_us += table.whole_us[d];
+  }
+  for (int rank = 0; rank < ranks; ++rank) {
+    mix.work_us = std::max(mix.work_us, queue.work_us(rank));
+  }
+  mix.work_us += sharded_us + poured_us / ranks;
+  mix.segments += problem.documents.size() + ranks;
+  return mix;
+}
+
+Placement LayOutMix(const Problem& problem, const DocumentTable& table, Mix mix) {
+  Placement placement;
+  placement.documents.resize(problem.documents.size());
+  RemainderDealer dealer(problem.ranks, mix.budget);
+  for (size_t d = 0; d < problem.documents.size(); ++d) {
+    int64_t length = problem.documents[d].length;
+    if (mix.home[d] >= 0) {
+      AppendSegment(0, length, mix.home[d], placement.documents[d]);
+    } else if (mix.home[d] == Mix::kSharded) {
+      int first = dealer.turn();
+      const std::vector<int64_t>& remainder = dealer.Deal(length % (2 * problem.ranks));
+      placement.documents[d] = ZigzagChunks(length, first, remainder);
+    }
+  }
+  Pourer pourer(problem.ranks, mix.budget);
+  for (int d : table.longest_first) {
+    if (mix.home[d] == Mix::kPoured) {
+      placement.documents[d] = pourer.Pour(problem.documents[d].length);
+    }
+  }
+  return placement;
+}
+
+}  // namespace flashcp::solver

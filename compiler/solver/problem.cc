@@ -1,0 +1,193 @@
+// Decides which problems are fit to plan, which placements solve them, and what each mask means.
+
+#include "compiler/solver/problem.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "support/status_macros.h"
+
+namespace flashcp::solver {
+namespace {
+
+// Sum of i + 1 for i in [begin, end).
+int64_t CausalPairs(int64_t begin, int64_t end) {
+  return (end * (end + 1) - begin * (begin + 1)) / 2;
+}
+
+absl::Status CheckHeads(const HeadShape& heads) {
+  if (heads.query < 1 || heads.query > kMaxHeads) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("query heads are ", heads.query, ": must be from 1 to ", kMaxHeads));
+  }
+  if (heads.key_value < 1 || heads.query % heads.key_value != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("query heads are ", heads.query, ", KV heads ", heads.key_value,
+                     ": query heads must be a positive multiple of KV heads"));
+  }
+  if (heads.dim < 8 || heads.dim > 256 || heads.dim % 8 != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("head dim is ", heads.dim, ": must be from 8 to 256 in steps of 8"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckDocument(const Document& document) {
+  if (document.length < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("length is ", document.length, ": must be 0 or above"));
+  }
+  if (document.mask.kind == MaskKind::kWindow) {
+    if (document.mask.window < 1 || document.mask.window > kMaxTokens) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "window is ", document.mask.window, ": must be from 1 to ", kMaxTokens, " tokens"));
+    }
+  } else if (document.mask.window != 0) {
+    return absl::InvalidArgumentError(absl::StrCat("window is ", document.mask.window,
+                                                   ": must be 0 where the mask is not a window"));
+  }
+  return absl::OkStatus();
+}
+
+// Documents one by one, and their total without overflow.
+absl::Status CheckDocuments(const std::vector<Document>& documents) {
+  int64_t room = kMaxTokens;
+  for (size_t d = 0; d < documents.size(); ++d) {
+    absl::Status status = CheckDocument(documents[d]);
+    if (!status.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat("document ", d, ": ", status.message()));
+    }
+    if (documents[d].length > room) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "document ", d, ": length ", documents[d].length, " after ", kMaxTokens - room,
+          " tokens: a batch holds ", "at most ", kMaxTokens, " tokens"));
+    }
+    room -= documents[d].length;
+  }
+  return absl::OkStatus();
+}
+
+// Segments of one document: a partition in order, without empty ones, neighbours not mergeable.
+absl::Status VerifySegments(const std::vector<Segment>& segments, int64_t length, int ranks) {
+  int64_t position = 0;
+  int previous = -1;
+  for (const Segment& segment : segments) {
+    std::string who = absl::StrCat("segment [", segment.begin, ", ", segment.end, ") on rank ",
+                                   segment.rank, ": ");
+    if (segment.begin != position || segment.end <= segment.begin || segment.end > length) {
+      return absl::InternalError(absl::StrCat(who, "must begin at ", position,
+                                              " and end behind that, at most at ", length));
+    }
+    if (segment.rank < 0 || segment.rank >= ranks) {
+      return absl::InternalError(absl::StrCat(who, "there are ", ranks, " ranks"));
+    }
+    if (segment.rank == previous) {
+      return absl::InternalError(absl::StrCat(who, "must be one with the segment before it"));
+    }
+    position = segment.end;
+    previous = segment.rank;
+  }
+  if (position != length) {
+    return absl::InternalError(
+        absl::StrCat("segments end at ", position, ": must end at its length, ", length));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+int BytesPerElement(DType dtype) { return dtype == DType::kF32 ? 4 : 2; }
+
+int64_t Problem::KeyValueBytesPerToken() const {
+  return int64_t{2} * heads.key_value * heads.dim * BytesPerElement(dtype);
+}
+
+int64_t Problem::TotalTokens() const {
+  int64_t total = 0;
+  for (const Document& document : documents) total += document.length;
+  return total;
+}
+
+int64_t Problem::TokenCap() const {
+  int64_t total = TotalTokens();
+  if (slack_percent == 0) return (total + ranks - 1) / ranks;
+  // Multiplied before it is divided: whole percents of whole tokens come out exact.
+  return static_cast<int64_t>(std::ceil(total * (100 + slack_percent) / (100.0 * ranks)));
+}
+
+absl::Status Problem::Check() const {
+  if (ranks < 1 || ranks > kMaxRanks) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("ranks are ", ranks, ": must be from 1 to ", kMaxRanks));
+  }
+  RETURN_IF_ERROR(CheckHeads(heads));
+  if (!(slack_percent >= 0 && slack_percent <= 100)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("slack is ", slack_percent, " percent: must be from 0 to 100"));
+  }
+  RETURN_IF_ERROR(CheckDocuments(documents));
+  return cluster.Check();
+}
+
+std::vector<int64_t> Placement::TokensPerRank(int ranks) const {
+  std::vector<int64_t> tokens(ranks);
+  for (const std::vector<Segment>& segments : documents) {
+    for (const Segment& segment : segments) tokens[segment.rank] += segment.end - segment.begin;
+  }
+  return tokens;
+}
+
+absl::Status Placement::Verify(const Problem& problem) const {
+  if (documents.size() != problem.documents.size()) {
+    return absl::InternalError(absl::StrCat("placement of ", documents.size(), " documents: must ",
+                                            "place ", problem.documents.size()));
+  }
+  for (size_t d = 0; d < documents.size(); ++d) {
+    absl::Status status = VerifySegments(documents[d], problem.documents[d].length, problem.ranks);
+    if (!status.ok()) {
+      return absl::InternalError(absl::StrCat("placement of document ", d, ": ", status.message()));
+    }
+  }
+  int64_t most = problem.TokenCap();
+  int64_t least = problem.slack_percent == 0 ? problem.TotalTokens() / problem.ranks : 0;
+  std::vector<int64_t> tokens = TokensPerRank(problem.ranks);
+  for (int rank = 0; rank < problem.ranks; ++rank) {
+    if (tokens[rank] < least || tokens[rank] > most) {
+      return absl::InternalError(absl::StrCat("placement gives rank ", rank, " ", tokens[rank],
+                                              " tokens: must be from ", least, " to ", most));
+    }
+  }
+  return absl::OkStatus();
+}
+
+int64_t CountPairs(const Document& document, int64_t begin, int64_t end) {
+  if (begin >= end) return 0;
+  switch (document.mask.kind) {
+    case MaskKind::kCausal:
+      return CausalPairs(begin, end);
+    case MaskKind::kFull:
+      return (end - begin) * document.length;
+    case MaskKind::kWindow:
+      break;
+  }
+  // Queries before `grown` see all keys up to themselves, the others a whole window.
+  int64_t grown = std::clamp(document.mask.window, begin, end);
+  return CausalPairs(begin, grown) + (end - grown) * document.mask.window;
+}
+
+KeyRange KeysNeeded(const Document& document, int64_t begin, int64_t end) {
+  if (begin >= end) return {};
+  switch (document.mask.kind) {
+    case MaskKind::kCausal:
+      return {0, end};
+    case MaskKind::kFull:
+      return {0, document.length};
+    case MaskKind::kWindow:
+      break;
+  }
+  return {std::max<int64_t>(0, begin - document.mask.window + 1), end};
+}
+
+}  // namespace flashcp::solver

@@ -1,0 +1,49 @@
+// Placement strategies: each takes a problem that passed Check() and returns a placement that
+// passes Verify(). They differ in what they keep together and what they balance.
+
+#ifndef FLASHCP_COMPILER_SOLVER_STRATEGIES_H_
+#define FLASHCP_COMPILER_SOLVER_STRATEGIES_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "compiler/solver/problem.h"
+
+namespace flashcp::solver {
+
+// Rank r owns tokens [rT/N, (r+1)T/N) of the pack. O(D + N).
+Placement PlaceContiguous(const Problem& problem);
+
+// 2N equal chunks of the pack; rank r owns chunks r and 2N-1-r (ring-flash-attention, Transformer
+// Engine, Llama 3). O(D + N).
+Placement PlaceZigzag(const Problem& problem);
+
+// Every document cut in 2N chunks, zigzag; remainder tokens dealt round robin so that ranks stay
+// equal without padding (WLB-LLM, arXiv 2503.17924). The rank whose turn it is owns the document's
+// first and last chunk. O(D N).
+Placement PlacePerDoc(const Problem& problem);
+
+// Each document whole on the rank with least modelled work where its tokens fit, longest first; the
+// others split contiguously into the ranks' free space. O(D (log D + N)).
+Placement PlaceWholeDoc(const Problem& problem);
+
+// Whole documents where balance allows, the others per-doc over all ranks; the mix found by search
+// over Evaluate() (our reading of FlashCP, arXiv 2606.08476; see docs/planner.md). Never longer
+// than per-doc by modelled step. About 1e7 segments a second.
+Placement PlaceFlashcpPaper(const Problem& problem);
+
+// The best of the above by modelled step, the first of equals.
+Placement PlaceAuto(const Problem& problem);
+
+// contiguous, zigzag, per-doc, whole-doc, flashcp-paper, auto: in the order that tables show.
+std::vector<std::string> StrategyNames();
+
+// Checks the problem, runs the strategy of that name, verifies its placement. InvalidArgument for
+// an unknown name (with the nearest one) or a bad problem; Internal where a strategy breaks a rule.
+absl::StatusOr<Placement> Place(absl::string_view strategy, const Problem& problem);
+
+}  // namespace flashcp::solver
+
+#endif  // FLASHCP_COMPILER_SOLVER_STRATEGIES_H_

@@ -1,0 +1,247 @@
+// Compares the cost model with a slow, obvious recount: token by token, block by block.
+
+#include "compiler/solver/cost_model.h"
+
+#include <algorithm>
+#include <random>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "tests/compiler/solver/random_problem.h"
+
+namespace flashcp::solver {
+namespace {
+
+// The table, point by point.
+double TableTime(const TileTable& tiles, const std::vector<double>& us, int64_t keys) {
+  size_t i = 1;
+  while (i + 1 < tiles.columns.size() && tiles.columns[i] < keys) ++i;
+  double slope = (us[i] - us[i - 1]) / (tiles.columns[i] - tiles.columns[i - 1]);
+  return us[i - 1] + slope * (keys - tiles.columns[i - 1]);
+}
+
+// One row block after the other.
+ComputeTime SlowSegmentTime(const Problem& problem, const Document& document, int64_t begin,
+                            int64_t end) {
+  const TileTable& tiles = problem.cluster.tiles;
+  const double scale = problem.heads.query * problem.heads.dim / 128.0;
+  ComputeTime time;
+  for (int64_t row = begin; row < end; row += tiles.block_rows) {
+    KeyRange keys = KeysNeeded(document, row, std::min(end, row + tiles.block_rows));
+    std::set<int64_t> blocks;
+    for (int64_t key = keys.begin; key < keys.end; ++key) blocks.insert(key / tiles.block_columns);
+    int64_t columns = static_cast<int64_t>(blocks.size()) * tiles.block_columns;
+    time.forward_us += TableTime(tiles, tiles.forward_us, columns) * scale;
+    time.backward_us += TableTime(tiles, tiles.backward_us, columns) * scale;
+  }
+  return time;
+}
+
+// Rows of the batch that go from one rank to another: rows[from][to].
+std::vector<std::vector<int64_t>> SlowRows(const Problem& problem, const Placement& placement) {
+  std::vector<std::vector<int64_t>> rows(problem.ranks, std::vector<int64_t>(problem.ranks));
+  for (size_t d = 0; d < problem.documents.size(); ++d) {
+    const Document& document = problem.documents[d];
+    std::vector<int> owner;
+    for (const Segment& s : placement.documents[d])
+      owner.insert(owner.end(), s.end - s.begin, s.rank);
+    std::vector<std::vector<bool>> needed(problem.ranks, std::vector<bool>(document.length));
+    for (int64_t query = 0; query < document.length; ++query) {
+      KeyRange keys = KeysNeeded(document, query, query + 1);
+      for (int64_t key = keys.begin; key < keys.end; ++key) needed[owner[query]][key] = true;
+    }
+    for (int64_t key = 0; key < document.length; ++key) {
+      for (int rank = 0; rank < problem.ranks; ++rank) {
+        bool goes = problem.exchange == Exchange::kAllGather || needed[rank][key];
+        if (goes && rank != owner[key]) rows[owner[key]][rank] += 1;
+      }
+    }
+  }
+  return rows;
+}
+
+struct SlowTransfer {
+  int64_t received = 0;
+  int64_t sent = 0;
+  double latency_us = 0;
+};
+
+// What a rank exchanges with its node, or with the others.
+SlowTransfer Exchanged(const Problem& problem, const std::vector<std::vector<int64_t>>& rows,
+                       int rank, bool in_node, bool backward) {
+  const LinkClass& link = in_node ? problem.cluster.intra_node : problem.cluster.inter_node;
+  const int per_node = problem.cluster.ranks_per_node;
+  SlowTransfer transfer;
+  for (int other = 0; other < problem.ranks; ++other) {
+    if ((other / per_node == rank / per_node) != in_node) continue;
+    transfer.received += rows[other][rank];
+    transfer.sent += rows[rank][other];
+    if (rows[other][rank] > 0) transfer.latency_us += link.latency_us;
+    if (backward && rows[rank][other] > 0) transfer.latency_us += link.latency_us;
+  }
+  if (backward) transfer.received = transfer.sent = transfer.received + transfer.sent;
+  return transfer;
+}
+
+double SlowTransferUs(const Problem& problem, const std::vector<std::vector<int64_t>>& rows,
+                      int rank, bool backward) {
+  SlowTransfer intra = Exchanged(problem, rows, rank, true, backward);
+  SlowTransfer inter = Exchanged(problem, rows, rank, false, backward);
+  double row_bytes = problem.KeyValueBytesPerToken();
+  return std::max(std::max(intra.received, intra.sent) * row_bytes /
+                      problem.cluster.intra_node.bytes_per_us,
+                  std::max(inter.received, inter.sent) * row_bytes /
+                      problem.cluster.inter_node.bytes_per_us) +
+         intra.latency_us + inter.latency_us;
+}
+
+void ExpectNear(double value, double expected, const std::string& what) {
+  EXPECT_NEAR(value, expected, 1e-9 * (1 + expected)) << what;
+}
+
+void ExpectSameAsRecount(const Problem& problem, const Placement& placement,
+                         const std::string& who) {
+  PlacementCost cost = Evaluate(problem, placement);
+  std::vector<std::vector<int64_t>> rows = SlowRows(problem, placement);
+  ASSERT_EQ(cost.ranks.size(), problem.ranks) << who;
+  double forward_us = 0;
+  double backward_us = 0;
+  for (int rank = 0; rank < problem.ranks; ++rank) {
+    RankCost slow;
+    for (size_t d = 0; d < problem.documents.size(); ++d) {
+      for (const Segment& segment : placement.documents[d]) {
+        if (segment.rank != rank) continue;
+        const Document& document = problem.documents[d];
+        ComputeTime time = SlowSegmentTime(problem, document, segment.begin, segment.end);
+        slow.tokens += segment.end - segment.begin;
+        slow.segments += 1;
+        slow.pairs += CountPairs(document, segment.begin, segment.end);
+        slow.compute_forward_us += time.forward_us;
+        slow.compute_backward_us += time.backward_us;
+      }
+    }
+    for (int other = 0; other < problem.ranks; ++other) {
+      slow.receive_bytes_forward += rows[other][rank] * problem.KeyValueBytesPerToken();
+      slow.send_bytes_forward += rows[rank][other] * problem.KeyValueBytesPerToken();
+      slow.peers += (rows[other][rank] > 0) + (rows[rank][other] > 0);
+    }
+    const RankCost& fast = cost.ranks[rank];
+    std::string what = who + ", rank " + std::to_string(rank);
+    EXPECT_EQ(fast.tokens, slow.tokens) << what;
+    EXPECT_EQ(fast.pairs, slow.pairs) << what;
+    EXPECT_EQ(fast.segments, slow.segments) << what;
+    EXPECT_EQ(fast.receive_bytes_forward, slow.receive_bytes_forward) << what;
+    EXPECT_EQ(fast.send_bytes_forward, slow.send_bytes_forward) << what;
+    EXPECT_EQ(fast.receive_bytes_backward, slow.receive_bytes_forward + slow.send_bytes_forward)
+        << what;
+    EXPECT_EQ(fast.send_bytes_backward, fast.receive_bytes_backward) << what;
+    EXPECT_EQ(fast.peers, slow.peers) << what;
+    ExpectNear(fast.compute_forward_us, slow.compute_forward_us, what);
+    ExpectNear(fast.compute_backward_us, slow.compute_backward_us, what);
+    ExpectNear(fast.transfer_forward_us, SlowTransferUs(problem, rows, rank, false), what);
+    ExpectNear(fast.transfer_backward_us, SlowTransferUs(problem, rows, rank, true), what);
+    forward_us = std::max({forward_us, fast.compute_forward_us, fast.transfer_forward_us});
+    backward_us = std::max({backward_us, fast.compute_backward_us, fast.transfer_backward_us});
+  }
+  EXPECT_EQ(cost.StepUs(), forward_us + backward_us) << who;
+}
+
+TEST(EvaluateTest, MatchesATokenByTokenRecount) {
+  for (uint64_t seed = 0; seed < 3000; ++seed) {
+    Problem problem = RandomProblem(seed, seed % 8 == 0 ? 400 : 100);
+    std::mt19937_64 random(seed);
+    ExpectSameAsRecount(problem, RandomPlacement(problem, random), "seed " + std::to_string(seed));
+    if (HasFailure()) return;
+  }
+}
+
+TEST(SegmentTimeTest, MatchesABlockByBlockRecount) {
+  std::mt19937_64 random(1);
+  for (int instance = 0; instance < 20000; ++instance) {
+    Problem problem = SmallProblem();
+    problem.cluster = RandomCluster(random);
+    Document document;
+    document.length = Draw(random, 1, 400);
+    document.mask.kind = static_cast<MaskKind>(random() % 3);
+    if (document.mask.kind == MaskKind::kWindow) document.mask.window = Draw(random, 1, 450);
+    int64_t begin = Draw(random, 0, document.length);
+    int64_t end = Draw(random, begin, document.length);
+    ComputeTime fast = SegmentTime(problem, document, begin, end);
+    ComputeTime slow = SlowSegmentTime(problem, document, begin, end);
+    ExpectNear(fast.forward_us, slow.forward_us, "instance " + std::to_string(instance));
+    ExpectNear(fast.backward_us, slow.backward_us, "instance " + std::to_string(instance));
+    if (HasFailure()) return;
+  }
+}
+
+TEST(SegmentTimeTest, FollowsTheStudyOnH100) {
+  Problem problem = SmallProblem();
+  const double tile_us = 0.447;  // 128x128, 32 heads of dimension 128
+  // Row blocks of 1, 2, 3 and (100 rows of a fourth) 4 tiles, each with 2 tiles of overhead.
+  ComputeTime time = SegmentTime(problem, {484, {}}, 0, 484);
+  EXPECT_NEAR(time.forward_us, (1 + 2 + 3 + 4 + 4 * 2) * tile_us, 1e-9);
+  EXPECT_NEAR(time.backward_us, 2.5 * time.forward_us, 1e-9);
+  problem.heads = {8, 8, 64};
+  EXPECT_NEAR(SegmentTime(problem, {484, {}}, 0, 484).forward_us, 18 * tile_us / 8, 1e-9);
+}
+
+TEST(SegmentTimeTest, TakesTheLongestDocument) {
+  Problem problem = SmallProblem();
+  const double blocks = kMaxTokens / 128.0;
+  EXPECT_NEAR(SegmentTime(problem, {kMaxTokens, {}}, 0, kMaxTokens).forward_us /
+                  ((blocks * (blocks + 1) / 2 + 2 * blocks) * 0.447),
+              1, 1e-9);
+  Document window = {kMaxTokens, {MaskKind::kWindow, 129}};
+  EXPECT_NEAR(SegmentTime(problem, window, 0, kMaxTokens).forward_us /
+                  ((2 * blocks - 1 + 2 * blocks) * 0.447),
+              1, 1e-9);
+}
+
+TEST(LowerBoundTest, IsNeverAboveAPlacement) {
+  for (uint64_t seed = 0; seed < 20000; ++seed) {
+    Problem problem = RandomProblem(seed, 400);
+    std::mt19937_64 random(seed);
+    double step_us = Evaluate(problem, RandomPlacement(problem, random)).StepUs();
+    ASSERT_LE(LowerBoundUs(problem), step_us * (1 + 1e-9)) << "seed " << seed;
+  }
+}
+
+TEST(LowerBoundTest, IsReachedByOneRank) {
+  Problem problem = SmallProblem();
+  problem.ranks = 1;
+  Placement placement = {{{{0, 1000, 0}}, {{0, 300, 0}}}};
+  EXPECT_DOUBLE_EQ(LowerBoundUs(problem), Evaluate(problem, placement).StepUs());
+}
+
+TEST(LowerBoundTest, IsReachedWhereTransfersBind) {
+  // Links so slow that only bytes count, without latency: rank 1 owns the end of the document and
+  // needs all 500 rows that rank 0 may own.
+  Problem problem = SmallProblem();
+  problem.documents = {{1000, {}}};
+  problem.ranks = 2;
+  problem.cluster.intra_node = {1.0, 0.0};
+  Placement placement = {{{{0, 500, 0}, {500, 1000, 1}}}};
+  EXPECT_DOUBLE_EQ(LowerBoundUs(problem), 2 * 500 * 4096.0);
+  EXPECT_DOUBLE_EQ(Evaluate(problem, placement).StepUs(), LowerBoundUs(problem));
+}
+
+TEST(EvaluateTest, ImbalanceIsMostOverMean) {
+  Problem problem = SmallProblem();
+  problem.documents = {{3, {}}, {1, {}}};
+  problem.ranks = 2;
+  problem.slack_percent = 100;
+  PlacementCost cost = Evaluate(problem, {{{{0, 3, 0}}, {{0, 1, 1}}}});
+  EXPECT_DOUBLE_EQ(cost.TokenImbalance(), 1.5);      // 3 and 1
+  EXPECT_DOUBLE_EQ(cost.WorkImbalance(), 12.0 / 7);  // 6 pairs and 1
+  problem.documents.clear();
+  cost = Evaluate(problem, {});
+  EXPECT_EQ(cost.TokenImbalance(), 1);
+  EXPECT_EQ(cost.WorkImbalance(), 1);
+  EXPECT_EQ(cost.StepUs(), 0);
+  EXPECT_EQ(LowerBoundUs(problem), 0);
+}
+
+}  // namespace
+}  // namespace flashcp::solver
