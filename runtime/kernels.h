@@ -1,0 +1,57 @@
+// The interface of attention kernels: one call computes a table of tiles. Plain pointers and sizes,
+// so that generated objects can implement it without any header of ours but this one.
+
+#ifndef FLASHCP_RUNTIME_KERNELS_H_
+#define FLASHCP_RUNTIME_KERNELS_H_
+
+#include <cstdint>
+
+namespace flashcp {
+
+enum class ElementType : uint8_t { kF32, kBF16, kF16 };
+enum class MaskType : uint8_t { kCausal, kFull, kWindow };
+
+// What a kernel is made for; a plan names kernels by this, never by address.
+struct KernelSpec {
+  ElementType element;  // of Q, K, V and O; accumulation and LSE are f32
+  int query_heads;
+  int key_value_heads;  // divides query_heads
+  int dim;              // of one head, 8 to 256 in steps of 8
+  float scale;          // of the scores, 1 / sqrt(dim)
+};
+
+// One tile, all pointers resolved: query heads [head_begin, head_end) of query_count rows against
+// key_count rows of keys and values. Rows are [heads, dim] of the whole tensor, so row i of the
+// query starts at query + i * query_heads * dim elements.
+struct AttentionTile {
+  const void* query;   // [query_count, query_heads, dim] elements
+  const void* key;     // [key_count, key_value_heads, dim] elements
+  const void* value;   // [key_count, key_value_heads, dim] elements
+  void* output;        // [query_count, query_heads, dim] elements; written where `last`
+  float* lse;          // [query_count, query_heads], natural log; -inf for a row with no key yet
+  float* accumulator;  // [query_count, query_heads, dim] f32; null where first and last
+  int64_t query_position;  // of the first query row in its document
+  int64_t key_position;    // of the first key row in its document
+  int64_t query_count;
+  int64_t key_count;
+  int64_t window;  // for MaskType::kWindow
+  int head_begin;
+  int head_end;
+  MaskType mask;
+  // first: rows hold no partial result; otherwise (accumulator, lse) hold one, normalised, and the
+  // tile is merged into it by LSE. last: the result goes to `output`, rounded to its type.
+  // Rows that see no key contribute nothing; a row without any key ends as O = 0, LSE = -inf.
+  bool first;
+  bool last;
+};
+
+// Computes tiles[0, count) in order.
+using AttentionKernel = void (*)(const KernelSpec& spec, const AttentionTile* tiles, int64_t count);
+
+// The plain kernel: the obvious loop, in f32, for every spec. It is the reference that generated
+// kernels are tested against, and serves where none fits.
+void ReferenceAttention(const KernelSpec& spec, const AttentionTile* tiles, int64_t count);
+
+}  // namespace flashcp
+
+#endif  // FLASHCP_RUNTIME_KERNELS_H_

@@ -1,0 +1,78 @@
+// The dense reference on cases that can be done by hand, so that it is not only compared with what
+// it is there to judge.
+
+#include "runtime/check/dense_reference.h"
+
+#include <cmath>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "runtime/check/random_tensor.h"
+
+namespace flashcp {
+namespace {
+
+constexpr int kDim = 8;
+
+// Keys are 0, so all visible keys weigh the same; value row j is j in each element.
+DenseResult Uniform(std::vector<DenseDocument> documents, int tokens) {
+  std::vector<float> query(tokens * kDim, 1.0f);
+  std::vector<float> key(tokens * kDim, 0.0f);
+  std::vector<float> value;
+  for (int j = 0; j < tokens; ++j) value.insert(value.end(), kDim, static_cast<float>(j));
+  return DenseAttention({documents, 1, 1, kDim, query, key, value});
+}
+
+TEST(DenseReferenceTest, MasksAndDocumentsSayWhatAQuerySees) {
+  DenseResult result = Uniform({{4, MaskType::kCausal, 0},
+                                {0, MaskType::kCausal, 0},
+                                {3, MaskType::kFull, 0},
+                                {4, MaskType::kWindow, 2}},
+                               11);
+  // Means of the visible values, and the logarithms of how many they are.
+  std::vector<double> means = {0, 0.5, 1, 1.5, 5, 5, 5, 7, 7.5, 8.5, 9.5};
+  std::vector<double> counts = {1, 2, 3, 4, 3, 3, 3, 1, 2, 2, 2};
+  ASSERT_EQ(result.lse.size(), 11);
+  for (int i = 0; i < 11; ++i) {
+    EXPECT_NEAR(result.lse[i], std::log(counts[i]), 1e-14) << i;
+    for (int d = 0; d < kDim; ++d) EXPECT_NEAR(result.output[i * kDim + d], means[i], 1e-14) << i;
+  }
+}
+
+TEST(DenseReferenceTest, ScoresAreScaledAndHeadsGrouped) {
+  // Two tokens, four query heads on two key/value heads; key and value of head g are those of g.
+  std::vector<float> query(2 * 4 * kDim, 1.0f);
+  std::vector<float> key(2 * 2 * kDim, 0.0f);
+  std::vector<float> value(2 * 2 * kDim, 0.0f);
+  for (int d = 0; d < kDim; ++d) {
+    key[3 * kDim + d] = 1;    // token 1, head 1: score 8 / sqrt(8)
+    value[2 * kDim + d] = 2;  // token 1, head 0
+    value[3 * kDim + d] = 4;  // token 1, head 1
+  }
+  DenseResult result = DenseAttention({{{2, MaskType::kFull, 0}}, 4, 2, kDim, query, key, value});
+  double weight = std::exp(std::sqrt(8.0));
+  for (int head = 0; head < 4; ++head) {
+    double expected = head < 2 ? 2 * 0.5 : 4 * weight / (1 + weight);
+    EXPECT_NEAR(result.output[head * kDim], expected, 1e-14) << head;
+    EXPECT_NEAR(result.lse[head], head < 2 ? std::log(2) : std::log(1 + weight), 1e-14) << head;
+  }
+}
+
+TEST(RandomTensorTest, IsSeededRoundedAndCentred) {
+  std::vector<float> tensor = RandomTensor(1, 100000, ElementType::kF32);
+  EXPECT_EQ(tensor, RandomTensor(1, 100000, ElementType::kF32));
+  EXPECT_NE(tensor, RandomTensor(2, 100000, ElementType::kF32));
+  double sum = 0;
+  double squares = 0;
+  for (float x : tensor) sum += x, squares += double{x} * x;
+  EXPECT_NEAR(sum / tensor.size(), 0, 0.01);
+  EXPECT_NEAR(squares / tensor.size(), 1, 0.01);
+  std::vector<float> rounded = RandomTensor(1, 100000, ElementType::kBF16);
+  for (size_t i = 0; i < tensor.size(); ++i) {
+    ASSERT_NEAR(rounded[i], tensor[i], std::abs(tensor[i]) * 0x1p-8);
+  }
+  EXPECT_NE(rounded, tensor);
+}
+
+}  // namespace
+}  // namespace flashcp

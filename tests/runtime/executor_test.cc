@@ -1,0 +1,346 @@
+// The executor on toy plans: exact against float64, and how it ends when something fails.
+
+#include "runtime/executor.h"
+
+#include <memory>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/time.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "runtime/check/dense_reference.h"
+#include "runtime/device.h"
+#include "runtime/kernel_spec.h"
+#include "runtime/layout.h"
+#include "runtime/numeric.h"
+#include "runtime/run_threads.h"
+#include "support/status_macros.h"
+#include "tests/testing/reference_attention.h"
+#include "tests/testing/toy_plan.h"
+
+namespace flashcp {
+namespace {
+
+using ::testing::AllOf;
+using testing::DealZigzag;
+using ::testing::HasSubstr;
+using testing::MakeToyPlan;
+using testing::MaxError;
+using testing::TestBatch;
+using testing::TestResult;
+using testing::ToElements;
+using testing::ToFloats;
+using testing::ToyProblem;
+
+// One rank's tensors.
+struct RankTensors {
+  RankTensors(const Plan& plan, int rank, const TestBatch& batch) {
+    const KernelSpec& spec = batch.spec;
+    int64_t tokens = RankTokens(plan, rank);
+    query_bytes = size_t{1} * spec.query_heads * spec.dim * ElementBytes(spec.element);
+    key_bytes = size_t{1} * spec.key_value_heads * spec.dim * ElementBytes(spec.element);
+    query.resize(tokens * query_bytes);
+    key.resize(tokens * key_bytes);
+    value.resize(tokens * key_bytes);
+    output.resize(tokens * query_bytes);
+    lse.resize(tokens * spec.query_heads);
+    ScatterRows(plan, rank, query_bytes, ToElements(spec.element, batch.query).data(),
+                query.data());
+    ScatterRows(plan, rank, key_bytes, ToElements(spec.element, batch.key).data(), key.data());
+    ScatterRows(plan, rank, key_bytes, ToElements(spec.element, batch.value).data(), value.data());
+  }
+
+  ForwardTensors forward() {
+    return {query.data(), key.data(), value.data(), output.data(), lse.data()};
+  }
+
+  size_t query_bytes;
+  size_t key_bytes;
+  std::vector<char> query;
+  std::vector<char> key;
+  std::vector<char> value;
+  std::vector<char> output;
+  std::vector<float> lse;
+};
+
+// Runs the plan on threads, `steps` times with new tensors, and gathers the last result.
+absl::StatusOr<TestResult> RunPlan(const Plan& plan, const TestBatch& batch, int steps = 1) {
+  std::vector<char> output(batch.query.size() * ElementBytes(batch.spec.element));
+  TestResult result;
+  result.lse.resize(batch.tokens() * batch.spec.query_heads);
+  RETURN_IF_ERROR(RunThreads(plan.num_ranks(), [&](Transport* transport) -> absl::Status {
+    std::unique_ptr<Device> device = CreateCpuDevice();
+    int rank = transport->rank();
+    ASSIGN_OR_RETURN(std::unique_ptr<Executor> executor,
+                     Executor::Create(plan, rank, transport, device.get()));
+    std::vector<RankTensors> tensors;
+    for (int step = 0; step < steps; ++step) {
+      tensors.emplace_back(plan, rank, batch);
+      RETURN_IF_ERROR(executor->Forward(tensors.back().forward()));
+    }
+    GatherRows(plan, rank, tensors.back().query_bytes, tensors.back().output.data(), output.data());
+    GatherRows(plan, rank, batch.spec.query_heads * sizeof(float), tensors.back().lse.data(),
+               result.lse.data());
+    return absl::OkStatus();
+  }));
+  result.output = ToFloats(batch.spec.element, output);
+  return result;
+}
+
+void ExpectExact(const Plan& plan, const TestBatch& batch, const TestResult& result) {
+  DenseResult expected = batch.Reference();
+  TestResult dense = testing::DenseKernel(batch);
+  double tolerance = batch.spec.element == ElementType::kF32
+                         ? 2e-5
+                         : 2 * MaxError(expected.output, dense.output) + 1e-6;
+  EXPECT_LE(MaxError(expected.output, result.output), tolerance);
+  EXPECT_LE(MaxError(expected.lse, result.lse), 2e-5);
+}
+
+void ExpectPlanIsExact(const ToyProblem& problem, uint64_t seed, int steps = 1) {
+  Plan plan = MakeToyPlan(problem);
+  TestBatch batch(DenseDocumentsOf(plan), KernelSpecOf(plan), seed);
+  absl::StatusOr<TestResult> result = RunPlan(plan, batch, steps);
+  ASSERT_TRUE(result.ok()) << result.status();
+  ExpectExact(plan, batch, *result);
+}
+
+// Documents of many lengths, among them empty ones, all with this mask.
+ToyProblem MakeProblem(int ranks, fbs::MaskKind mask) {
+  ToyProblem problem;
+  problem.ranks = ranks;
+  for (uint32_t length : {37u, 1u, 0u, 150u, 66u}) {
+    problem.documents.push_back({length, DealZigzag(length, 2 * ranks, ranks), mask,
+                                 mask == fbs::MaskKind::window ? 19u : 0u});
+  }
+  return problem;
+}
+
+class ExecutorTest
+    : public ::testing::TestWithParam<std::tuple<int, fbs::MaskKind, fbs::DType, int>> {};
+
+TEST_P(ExecutorTest, IsExact) {
+  auto [ranks, mask, dtype, stages] = GetParam();
+  ToyProblem problem = MakeProblem(ranks, mask);
+  problem.dtype = dtype;
+  problem.remote_stages = stages;
+  ExpectPlanIsExact(problem, 1 + ranks);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, ExecutorTest,
+    ::testing::Combine(::testing::Values(1, 2, 3, 4),
+                       ::testing::Values(fbs::MaskKind::causal, fbs::MaskKind::full,
+                                         fbs::MaskKind::window),
+                       ::testing::Values(fbs::DType::f32, fbs::DType::bf16, fbs::DType::f16),
+                       ::testing::Values(1, 2)));
+
+TEST(ExecutorShapesTest, MultiQueryAndMultiHead) {
+  for (auto [query_heads, key_value_heads] : {std::pair(3, 3), std::pair(6, 1), std::pair(8, 2)}) {
+    ToyProblem problem = MakeProblem(3, fbs::MaskKind::causal);
+    problem.query_heads = query_heads;
+    problem.key_value_heads = key_value_heads;
+    problem.dim = 40;
+    ExpectPlanIsExact(problem, query_heads);
+  }
+}
+
+TEST(ExecutorShapesTest, AllGatherExchange) {
+  ToyProblem problem = MakeProblem(3, fbs::MaskKind::window);
+  problem.exchange = fbs::Exchange::all_gather;
+  ExpectPlanIsExact(problem, 5);
+}
+
+TEST(ExecutorShapesTest, RanksWithoutTokens) {
+  ToyProblem problem;
+  problem.ranks = 4;
+  problem.documents = {{2, {{0, 1, 2}, {1, 2, 0}}}};
+  ExpectPlanIsExact(problem, 6);
+}
+
+TEST(ExecutorShapesTest, NothingAtAll) {
+  ToyProblem problem;
+  problem.ranks = 2;
+  problem.documents = {{0, {}}};
+  ExpectPlanIsExact(problem, 7);
+}
+
+TEST(ExecutorShapesTest, StepsWithOtherTensorsEachTime) {
+  ToyProblem problem = MakeProblem(4, fbs::MaskKind::causal);
+  problem.remote_stages = 2;
+  ExpectPlanIsExact(problem, 8, /*steps=*/5);
+}
+
+// A head-split message: each K/V head group travels in a part of its own.
+TEST(ExecutorShapesTest, MessagesOfSingleHeads) {
+  ToyProblem problem = MakeProblem(2, fbs::MaskKind::full);
+  problem.key_value_heads = 2;
+  fbs::PlanT split = testing::MakeToyPlanT(problem);
+  for (auto& rank : split.ranks) {
+    std::vector<fbs::Part> parts;
+    for (fbs::Message& message : rank->forward->messages) {
+      uint32_t begin = parts.size();
+      for (uint32_t p = message.part_begin(); p < message.part_end(); ++p) {
+        const fbs::Part part = rank->forward->parts[p];
+        for (uint32_t head = 0; head < 2; ++head) {
+          parts.emplace_back(part.buffer(), head, head + 1, part.slice_begin(), part.slice_end());
+        }
+      }
+      message.mutate_part_begin(begin);
+      message.mutate_part_end(parts.size());
+    }
+    rank->forward->parts = std::move(parts);
+  }
+  Plan plan = testing::SealPlanT(split);
+  TestBatch batch(DenseDocumentsOf(plan), KernelSpecOf(plan), 9);
+  absl::StatusOr<TestResult> result = RunPlan(plan, batch);
+  ASSERT_TRUE(result.ok()) << result.status();
+  ExpectExact(plan, batch, *result);
+}
+
+// The CPU, but the n-th launch fails.
+class FailingDevice : public Device {
+ public:
+  explicit FailingDevice(int launches) : launches_(launches) {}
+  absl::StatusOr<DeviceMemory> Allocate(size_t bytes) override { return cpu_->Allocate(bytes); }
+  absl::StatusOr<AttentionKernel> FindKernel(const KernelSpec& spec) override {
+    return cpu_->FindKernel(spec);
+  }
+  absl::Status Attend(AttentionKernel kernel, const KernelSpec& spec,
+                      absl::Span<const AttentionTile> tiles) override {
+    if (launches_-- == 0) return absl::InternalError("the device is on fire");
+    return cpu_->Attend(kernel, spec, tiles);
+  }
+
+ private:
+  int launches_;
+  const std::unique_ptr<Device> cpu_ = CreateCpuDevice();
+};
+
+// The errors of all ranks, where rank 1's device fails at the given launch of the first step.
+std::vector<absl::Status> RunWithFailure(const Plan& plan, int launch) {
+  TestBatch batch(DenseDocumentsOf(plan), KernelSpecOf(plan), 10);
+  std::vector<absl::Status> errors(plan.num_ranks());
+  absl::Status first = RunThreads(plan.num_ranks(), [&](Transport* transport) -> absl::Status {
+    int rank = transport->rank();
+    FailingDevice device(rank == 1 ? launch : 1000);
+    ASSIGN_OR_RETURN(std::unique_ptr<Executor> executor,
+                     Executor::Create(plan, rank, transport, &device));
+    RankTensors tensors(plan, rank, batch);
+    // Ranks that need nothing more of rank 1 pass the first step and stop in the second.
+    for (int step = 0; step < 2 && errors[rank].ok(); ++step) {
+      errors[rank] = executor->Forward(tensors.forward());
+    }
+    return errors[rank];
+  });
+  EXPECT_EQ(first.code(), absl::StatusCode::kInternal);
+  return errors;
+}
+
+TEST(ExecutorFailureTest, ARankThatFailsEndsAllOthers) {
+  ToyProblem problem = MakeProblem(4, fbs::MaskKind::full);
+  problem.remote_stages = 2;
+  Plan plan = MakeToyPlan(problem);
+  for (int launch : {0, 1, 2}) {
+    std::vector<absl::Status> errors = RunWithFailure(plan, launch);
+    for (int rank = 0; rank < plan.num_ranks(); ++rank) {
+      EXPECT_EQ(errors[rank].code(),
+                rank == 1 ? absl::StatusCode::kInternal : absl::StatusCode::kAborted);
+      EXPECT_THAT(std::string(errors[rank].message()),
+                  AllOf(HasSubstr(absl::StrCat("rank ", rank, ", forward, stage")),
+                        HasSubstr(absl::StrCat("rank 1, forward, stage ", launch)),
+                        HasSubstr("the device is on fire")));
+    }
+  }
+}
+
+TEST(ExecutorFailureTest, DifferentPlansNameBothRanksAndHashes) {
+  ToyProblem problem = MakeProblem(3, fbs::MaskKind::causal);
+  Plan plan = MakeToyPlan(problem);
+  problem.documents[0].mask = fbs::MaskKind::full;
+  Plan other = MakeToyPlan(problem);
+  std::vector<absl::Status> errors(3);
+  RunThreads(3, [&](Transport* transport) -> absl::Status {
+    int rank = transport->rank();
+    std::unique_ptr<Device> device = CreateCpuDevice();
+    errors[rank] =
+        Executor::Create(rank == 2 ? other : plan, rank, transport, device.get()).status();
+    return errors[rank];
+  }).IgnoreError();
+  for (const absl::Status& error : errors) {
+    EXPECT_EQ(error.code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_THAT(std::string(error.message()),
+                AllOf(HasSubstr("rank 0"), HasSubstr("rank 2"),
+                      HasSubstr(absl::StrFormat("%016x", plan.hash())),
+                      HasSubstr(absl::StrFormat("%016x", other.hash()))));
+  }
+}
+
+TEST(ExecutorFailureTest, APlanThatBreaksARuleIsRefused) {
+  fbs::PlanT spoiled = testing::MakeToyPlanT(MakeProblem(2, fbs::MaskKind::causal));
+  spoiled.ranks[0]->forward->tiles[0].mutate_key_count(1 << 20);
+  Plan plan = testing::SealPlanT(spoiled);
+  absl::Status status = RunThreads(2, [&](Transport* transport) -> absl::Status {
+    std::unique_ptr<Device> device = CreateCpuDevice();
+    return Executor::Create(plan, transport->rank(), transport, device.get()).status();
+  });
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
+}
+
+TEST(ExecutorFailureTest, RanksMustFitThePlan) {
+  Plan plan = MakeToyPlan(MakeProblem(2, fbs::MaskKind::causal));
+  std::unique_ptr<Device> device = CreateCpuDevice();
+  absl::Status too_many = RunThreads(3, [&](Transport* transport) -> absl::Status {
+    return Executor::Create(plan, transport->rank(), transport, device.get()).status();
+  });
+  EXPECT_EQ(too_many.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(too_many.message()), AllOf(HasSubstr("2 ranks"), HasSubstr("joins 3")));
+  absl::Status wrong_rank = RunThreads(2, [&](Transport* transport) -> absl::Status {
+    return Executor::Create(plan, 1, transport, device.get(), {absl::Seconds(60)}).status();
+  });
+  EXPECT_EQ(wrong_rank.code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(ExecutorFailureTest, AMissingTensorIsNamed) {
+  Plan plan = MakeToyPlan(MakeProblem(2, fbs::MaskKind::causal));
+  TestBatch batch(DenseDocumentsOf(plan), KernelSpecOf(plan), 11);
+  absl::Status status = RunThreads(2, [&](Transport* transport) -> absl::Status {
+    std::unique_ptr<Device> device = CreateCpuDevice();
+    int rank = transport->rank();
+    ASSIGN_OR_RETURN(std::unique_ptr<Executor> executor,
+                     Executor::Create(plan, rank, transport, device.get()));
+    RankTensors tensors(plan, rank, batch);
+    ForwardTensors forward = tensors.forward();
+    if (rank == 1) forward.lse = nullptr;
+    return executor->Forward(forward);
+  });
+  EXPECT_EQ(status, absl::InvalidArgumentError("rank 1: tensor lse is null"));
+}
+
+TEST(ExecutorFailureTest, ARankThatNeverComesIsATimeoutThatNamesIt) {
+  Plan plan = MakeToyPlan(MakeProblem(2, fbs::MaskKind::causal));
+  TestBatch batch(DenseDocumentsOf(plan), KernelSpecOf(plan), 12);
+  absl::Status status = RunThreads(2, [&](Transport* transport) -> absl::Status {
+    std::unique_ptr<Device> device = CreateCpuDevice();
+    int rank = transport->rank();
+    // Long enough for both to be created, however slow the machine.
+    ExecutorOptions options;
+    options.timeout = absl::Seconds(1);
+    ASSIGN_OR_RETURN(std::unique_ptr<Executor> executor,
+                     Executor::Create(plan, rank, transport, device.get(), options));
+    if (rank == 1) return absl::OkStatus();
+    RankTensors tensors(plan, rank, batch);
+    return executor->Forward(tensors.forward());
+  });
+  EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("rank 0, forward, stage 1"), HasSubstr("for rank 1")));
+}
+
+}  // namespace
+}  // namespace flashcp

@@ -1,0 +1,85 @@
+#include "tests/testing/reference_attention.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "runtime/check/random_tensor.h"
+#include "runtime/numeric.h"
+
+namespace flashcp::testing {
+
+std::vector<char> ToElements(ElementType type, absl::Span<const float> floats) {
+  std::vector<char> elements(floats.size() * ElementBytes(type));
+  FloatsToElements(type, floats.data(), floats.size(), elements.data());
+  return elements;
+}
+
+std::vector<float> ToFloats(ElementType type, absl::Span<const char> elements) {
+  std::vector<float> floats(elements.size() / ElementBytes(type));
+  ElementsToFloats(type, elements.data(), floats.size(), floats.data());
+  return floats;
+}
+
+TestBatch::TestBatch(std::vector<DenseDocument> documents, const KernelSpec& spec, uint64_t seed)
+    : documents(std::move(documents)), spec(spec) {
+  int64_t key_value_size = tokens() * spec.key_value_heads * spec.dim;
+  query = RandomTensor(3 * seed, tokens() * spec.query_heads * spec.dim, spec.element);
+  key = RandomTensor(3 * seed + 1, key_value_size, spec.element);
+  value = RandomTensor(3 * seed + 2, key_value_size, spec.element);
+}
+
+int64_t TestBatch::tokens() const {
+  int64_t tokens = 0;
+  for (const DenseDocument& document : documents) tokens += document.length;
+  return tokens;
+}
+
+DenseResult TestBatch::Reference() const {
+  return DenseAttention(
+      {documents, spec.query_heads, spec.key_value_heads, spec.dim, query, key, value});
+}
+
+TestResult DenseKernel(const TestBatch& batch) {
+  const KernelSpec& spec = batch.spec;
+  std::vector<char> query = ToElements(spec.element, batch.query);
+  std::vector<char> key = ToElements(spec.element, batch.key);
+  std::vector<char> value = ToElements(spec.element, batch.value);
+  std::vector<char> output(query.size());
+  TestResult result;
+  result.lse.resize(batch.tokens() * spec.query_heads);
+  int64_t query_bytes = int64_t{spec.query_heads} * spec.dim * ElementBytes(spec.element);
+  int64_t key_bytes = int64_t{spec.key_value_heads} * spec.dim * ElementBytes(spec.element);
+  int64_t token = 0;
+  for (const DenseDocument& document : batch.documents) {
+    AttentionTile tile = {};
+    tile.query = query.data() + token * query_bytes;
+    tile.key = key.data() + token * key_bytes;
+    tile.value = value.data() + token * key_bytes;
+    tile.output = output.data() + token * query_bytes;
+    tile.lse = result.lse.data() + token * spec.query_heads;
+    tile.query_count = tile.key_count = document.length;
+    tile.window = document.window;
+    tile.head_end = spec.query_heads;
+    tile.mask = document.mask;
+    tile.first = tile.last = true;
+    if (document.length > 0) ReferenceAttention(spec, &tile, 1);
+    token += document.length;
+  }
+  result.output = ToFloats(spec.element, output);
+  return result;
+}
+
+double MaxError(absl::Span<const double> expected, absl::Span<const float> found) {
+  double error = expected.size() == found.size() ? 0 : std::numeric_limits<double>::infinity();
+  for (size_t i = 0; i < std::min(expected.size(), found.size()); ++i) {
+    if (expected[i] == found[i]) continue;
+    double difference = std::abs(expected[i] - found[i]);
+    if (std::isnan(difference)) difference = std::numeric_limits<double>::infinity();
+    error = std::max(error, difference);
+  }
+  return error;
+}
+
+}  // namespace flashcp::testing
