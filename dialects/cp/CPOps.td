@@ -1,0 +1,238 @@
+// Ops of the cp dialect, in the order of the phases that introduce them.
+
+#ifndef FLASHCP_DIALECTS_CP_CPOPS_TD
+#define FLASHCP_DIALECTS_CP_CPOPS_TD
+
+include "dialects/cp/CPTypes.td"
+include "mlir/IR/SymbolInterfaces.td"
+include "mlir/IR/BuiltinAttributes.td"
+include "mlir/IR/RegionKindInterface.td"
+
+class CP_Op<string mnemonic, list<Trait> traits = []> : Op<CP_Dialect, mnemonic, traits>;
+
+//===----------------------------------------------------------------------===//
+// Phase problem
+//===----------------------------------------------------------------------===//
+
+def CP_BatchOp : CP_Op<"batch", [Symbol, IsolatedFromAbove, SingleBlock, NoTerminator,
+                                 NoRegionArguments]> {
+  let summary = "one packed batch on one context-parallel group";
+  let description = [{
+    Holds the documents and, phase by phase, what was decided about them.
+
+    Constraints: C1 ranks, C2 heads, C3 dtype, C4 slack.
+
+    Example:
+    ```mlir
+    cp.batch @step ranks(2) heads<q = 32, kv = 8, dim = 128> dtype(bf16) exchange<needed>
+        cluster<"h100x8"> {
+      %d0 = cp.document length(4096) mask(causal)
+    }
+    ```
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, I64Attr:$ranks, CP_HeadsAttr:$heads,
+                       TypeAttr:$dtype, CP_ExchangeAttr:$exchange,
+                       DefaultValuedAttr<F64Attr, "0.0">:$slack_percent, CP_ClusterAttr:$cluster);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = [{
+    $sym_name `ranks` `(` $ranks `)` `heads` `` $heads `dtype` `(` $dtype `)`
+    `exchange` `` $exchange (`slack_percent` `(` $slack_percent^ `)`)?
+    `cluster` `` $cluster attr-dict-with-keyword $body
+  }];
+  let hasVerifier = 1;
+}
+
+def CP_DocumentOp : CP_Op<"document", [HasParent<"BatchOp">]> {
+  let summary = "one document: its length in tokens and its mask";
+  let description = [{
+    Constraints: C5 length, C6 window.
+
+    Example:
+    ```mlir
+    %d0 = cp.document length(4096) mask(window<1024>)
+    ```
+  }];
+  let arguments = (ins I64Attr:$length, CP_MaskAttr:$mask);
+  let results = (outs CP_DocumentType:$document);
+  let assemblyFormat = "`length` `(` $length `)` `mask` `(` custom<Mask>($mask) `)` attr-dict";
+  let hasVerifier = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Phase placed
+//===----------------------------------------------------------------------===//
+
+def CP_ShardOp : CP_Op<"shard", [HasParent<"BatchOp">]> {
+  let summary = "who owns which tokens of a document";
+  let description = [{
+    Tokens [bounds[i], bounds[i+1]) belong to rank owners[i]; the ranges
+    partition the document, so a document of no tokens has none.
+
+    Constraints: C7 partition, C8 owners.
+
+    Example:
+    ```mlir
+    %s0 = cp.shard %d0 {[0, 1024) on 0, [1024, 4096) on 1}
+    ```
+  }];
+  let arguments = (ins CP_DocumentType:$document, DenseI64ArrayAttr:$bounds,
+                       DenseI32ArrayAttr:$owners);
+  let results = (outs CP_ShardedType:$sharded);
+  let assemblyFormat = "$document custom<OwnedRanges>($bounds, $owners) attr-dict";
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    DocumentOp getDocumentOp();
+  }];
+}
+
+def CP_AttendOp : CP_Op<"attend", [HasParent<"BatchOp">]> {
+  let summary = "attention tiles of a document, each on the rank that computes it";
+  let description = [{
+    Each tile is a range of queries against a range of keys, masked by the
+    document's mask, for query heads [head_begin, head_end). The rank need not
+    own the queries. Five numbers a tile: query begin and end, key begin and
+    end, rank.
+
+    Constraints: C9 tile ranges, C10 tile rank, C11 head range.
+
+    Example:
+    ```mlir
+    cp.attend %s0 heads[0, 32) {q[0, 1024) kv[0, 1024) on 0, q[1024, 4096) kv[0, 4096) on 1}
+    ```
+  }];
+  let arguments = (ins CP_ShardedType:$sharded, I64Attr:$head_begin, I64Attr:$head_end,
+                       DenseI64ArrayAttr:$tiles);
+  let assemblyFormat = [{
+    $sharded `heads` `` custom<HalfOpen>($head_begin, $head_end) custom<RankTiles>($tiles) attr-dict
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    ShardOp getShardOp();
+  }];
+}
+
+//===----------------------------------------------------------------------===//
+// Phase communicating
+//===----------------------------------------------------------------------===//
+
+def CP_TransferOp : CP_Op<"transfer", [HasParent<"BatchOp">]> {
+  let summary = "token ranges of a document that move from their owners to a rank";
+  let description = [{
+    The senders are the owners of the tokens, as the shard says. Three numbers
+    a range: begin, end, receiving rank. Key/value heads [head_begin, head_end).
+
+    Constraints: C12 range and rank, C13 head range.
+
+    Example:
+    ```mlir
+    cp.transfer %s0 kv heads[0, 8) {[0, 1024) to 1}
+    ```
+  }];
+  let arguments = (ins CP_ShardedType:$sharded, CP_TensorAttr:$tensor, I64Attr:$head_begin,
+                       I64Attr:$head_end, DenseI64ArrayAttr:$ranges);
+  let assemblyFormat = [{
+    $sharded $tensor `heads` `` custom<HalfOpen>($head_begin, $head_end)
+    custom<ReceivedRanges>($ranges) attr-dict
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    ShardOp getShardOp();
+  }];
+}
+
+//===----------------------------------------------------------------------===//
+// Phase scheduled
+//===----------------------------------------------------------------------===//
+
+def CP_ProgramOp : CP_Op<"program", [HasParent<"BatchOp">, SingleBlock, NoTerminator,
+                                     NoRegionArguments]> {
+  let summary = "what one rank does, in order";
+  let description = [{
+    `layout` lists the token ranges of the rank (document number, begin, end) in
+    the order of its rows. The body holds stages in order: compute of stage 0 is
+    local; exchange s brings what compute s reads. Exchanges run on the
+    communication stream, computes on the compute stream. Buffers come last,
+    once cp-allocate-buffers has run.
+
+    Constraints: C14 rank, C15 layout ranges.
+
+    Example:
+    ```mlir
+    cp.program rank(1) layout {0 : [1024, 4096)} {
+      cp.compute stage(0) {0 : q[1024, 4096) kv[1024, 4096) heads[0, 32)}
+      cp.exchange stage(1) kv heads[0, 8) receive {0 : [0, 1024)}
+      cp.compute stage(1) {0 : q[1024, 4096) kv[0, 1024) heads[0, 32)}
+    }
+    ```
+  }];
+  let arguments = (ins I64Attr:$rank, DenseI64ArrayAttr:$layout,
+                       OptionalAttr<I64Attr>:$workspace_bytes);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = [{
+    `rank` `(` $rank `)` `layout` custom<TokenRanges>($layout)
+    (`workspace_bytes` `(` $workspace_bytes^ `)`)? attr-dict-with-keyword $body
+  }];
+  let hasVerifier = 1;
+}
+
+def CP_ComputeOp : CP_Op<"compute", [HasParent<"ProgramOp">]> {
+  let summary = "one launch: the tiles of a stage";
+  let description = [{
+    Stage 0 reads K/V from the rank's own rows, stage s > 0 from what exchange s
+    received. Seven numbers a tile: document number, query begin and end, key
+    begin and end, query head begin and end.
+
+    Constraints: C9 tile ranges, C11 head range, C16 stage.
+
+    Example: see `cp.program`.
+  }];
+  let arguments = (ins I64Attr:$stage, DenseI64ArrayAttr:$tiles);
+  let assemblyFormat = "`stage` `(` $stage `)` custom<StageTiles>($tiles) attr-dict";
+  let hasVerifier = 1;
+}
+
+def CP_ExchangeOp : CP_Op<"exchange", [HasParent<"ProgramOp">]> {
+  let summary = "one group of messages: what this rank receives in a stage";
+  let description = [{
+    Exchange s of all ranks is one grouped operation: each rank receives the
+    token ranges listed here from their owners, in this order of rows, and sends
+    what the other ranks' exchanges s list of its own tokens.
+
+    Constraints: C15 ranges, C13 head range, C16 stage.
+
+    Example: see `cp.program`.
+  }];
+  let arguments = (ins I64Attr:$stage, CP_TensorAttr:$tensor, I64Attr:$head_begin,
+                       I64Attr:$head_end, DenseI64ArrayAttr:$received);
+  let assemblyFormat = [{
+    `stage` `(` $stage `)` $tensor
+    `heads` `` custom<HalfOpen>($head_begin, $head_end)
+    `receive` custom<TokenRanges>($received) attr-dict
+  }];
+  let hasVerifier = 1;
+}
+
+def CP_BufferOp : CP_Op<"buffer", [HasParent<"ProgramOp">]> {
+  let summary = "a buffer of the workspace and the tokens that its rows hold";
+  let description = [{
+    Rows follow the order of `holds`. A remote key or value buffer belongs to
+    the exchange of its stage; the accumulator serves all stages and has
+    stage 0.
+
+    Constraints: C15 ranges, C16 stage, C17 offset.
+
+    Example:
+    ```mlir
+    cp.buffer remote_key stage(1) offset(0) holds {0 : [0, 1024)}
+    ```
+  }];
+  let arguments = (ins CP_BufferKindAttr:$kind, I64Attr:$stage, I64Attr:$offset,
+                       DenseI64ArrayAttr:$holds);
+  let assemblyFormat = [{
+    $kind `stage` `(` $stage `)` `offset` `(` $offset `)`
+    `holds` custom<TokenRanges>($holds) attr-dict
+  }];
+  let hasVerifier = 1;
+}
+
+#endif // FLASHCP_DIALECTS_CP_CPOPS_TD

@@ -1,0 +1,86 @@
+// Types and attributes of the cp dialect: masks, heads, clusters, and the handles between ops.
+
+#ifndef FLASHCP_DIALECTS_CP_CPTYPES_TD
+#define FLASHCP_DIALECTS_CP_CPTYPES_TD
+
+include "dialects/cp/CPDialect.td"
+include "mlir/IR/AttrTypeBase.td"
+include "mlir/IR/EnumAttr.td"
+
+def CP_DocumentType : TypeDef<CP_Dialect, "Document"> {
+  let mnemonic = "document";
+  let summary = "a document of the batch";
+}
+
+def CP_ShardedType : TypeDef<CP_Dialect, "Sharded"> {
+  let mnemonic = "sharded";
+  let summary = "a document whose tokens have owners";
+}
+
+def CP_MaskKind : I32EnumAttr<"MaskKind", "which keys of its document a query sees", [
+  I32EnumAttrCase<"causal", 0>,  // query i sees keys [0, i]
+  I32EnumAttrCase<"full", 1>,    // all keys
+  I32EnumAttrCase<"window", 2>,  // causal, and only the last `window` keys
+]> {
+  let cppNamespace = "::flashcp::cp";
+  let genSpecializedAttr = 0;
+}
+
+def CP_MaskAttr : AttrDef<CP_Dialect, "Mask"> {
+  let mnemonic = "mask";
+  let summary = "mask of a document; window counts keys and is 0 for the other kinds";
+  let parameters = (ins "MaskKind":$kind, "int64_t":$window);
+  let assemblyFormat = "`<` params `>`";
+}
+
+def CP_HeadsAttr : AttrDef<CP_Dialect, "Heads"> {
+  let mnemonic = "heads";
+  let summary = "query heads, key/value heads, elements per head";
+  let parameters = (ins "int64_t":$q, "int64_t":$kv, "int64_t":$dim);
+  let assemblyFormat = "`<` struct(params) `>`";
+}
+
+def CP_ClusterAttr : AttrDef<CP_Dialect, "Cluster"> {
+  let mnemonic = "cluster";
+  let summary = "the cluster to plan for: a preset by name, or a name and its description";
+  let description = [{
+    Example: `#cp.cluster<"h100x8">`. A description is a dictionary with the
+    keys `ranks_per_node`, `intra_node` and `inter_node` (bytes per microsecond,
+    microseconds), `block` (queries, keys), `columns`, `forward_us` and
+    `backward_us`, as in compiler/solver/cluster.h.
+  }];
+  let parameters = (ins "::mlir::StringAttr":$name,
+                        OptionalParameter<"::mlir::DictionaryAttr">:$description);
+  let assemblyFormat = "`<` $name (`,` $description^)? `>`";
+}
+
+def CP_Exchange : I32EnumAttr<"Exchange", "how K/V reach the ranks that need them", [
+  I32EnumAttrCase<"needed", 0>,         // a row goes to a rank once, and only if a query there sees it
+  I32EnumAttrCase<"all_gather", 1>,     // every row goes to every rank
+]> {
+  let cppNamespace = "::flashcp::cp";
+  let genSpecializedAttr = 0;
+}
+def CP_ExchangeAttr : EnumAttr<CP_Dialect, CP_Exchange, "exchange"> {
+  let assemblyFormat = "`<` $value `>`";
+}
+
+def CP_Tensor : I32EnumAttr<"Tensor", "what a transfer moves", [
+  I32EnumAttrCase<"kv", 0>,  // K and V rows, in one message
+]> {
+  let cppNamespace = "::flashcp::cp";
+  let genSpecializedAttr = 0;
+}
+def CP_TensorAttr : EnumAttr<CP_Dialect, CP_Tensor, "tensor">;
+
+def CP_BufferKind : I32EnumAttr<"BufferKind", "what a workspace buffer holds", [
+  I32EnumAttrCase<"remote_key", 0>,
+  I32EnumAttrCase<"remote_value", 1>,
+  I32EnumAttrCase<"accumulator", 2>,  // output rows that more than one tile adds to, f32
+]> {
+  let cppNamespace = "::flashcp::cp";
+  let genSpecializedAttr = 0;
+}
+def CP_BufferKindAttr : EnumAttr<CP_Dialect, CP_BufferKind, "buffer_kind">;
+
+#endif // FLASHCP_DIALECTS_CP_CPTYPES_TD

@@ -1,0 +1,331 @@
+// Each constraint of one op broken once; the numbers are those of docs/dialect.md.
+// RUN: flashcp-opt %s --split-input-file --verify-diagnostics
+
+// C1
+// expected-error @+1 {{C1: ranks must lie in [1, 4096], found 0}}
+cp.batch @b ranks(0) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+}
+
+// -----
+
+// C1
+// expected-error @+1 {{C1: ranks must lie in [1, 4096], found 4097}}
+cp.batch @b ranks(4097) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+}
+
+// -----
+
+// C2
+// expected-error @+1 {{C2: query heads must be a multiple of key/value heads, found 5 and 2}}
+cp.batch @b ranks(2) heads<q = 5, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+}
+
+// -----
+
+// C2
+// expected-error @+1 {{C2: query heads must be a multiple of key/value heads, found 4 and 0}}
+cp.batch @b ranks(2) heads<q = 4, kv = 0, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+}
+
+// -----
+
+// C2
+// expected-error @+1 {{C2: head dim must be a multiple of 8 from 8 to 256, found 100}}
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 100> dtype(f32) exchange<needed> cluster<"cpu"> {
+}
+
+// -----
+
+// C3
+// expected-error @+1 {{C3: dtype must be f32, bf16 or f16, found 'i32'}}
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(i32) exchange<needed> cluster<"cpu"> {
+}
+
+// -----
+
+// C4
+// expected-error @+1 {{C4: slack must lie in [0, 100] percent}}
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> slack_percent(101.0) cluster<"cpu"> {
+}
+
+// -----
+
+// C5
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  // expected-error @+1 {{C5: length must lie in [0, 2147483648], found -1}}
+  %d0 = cp.document length(-1) mask(causal)
+}
+
+// -----
+
+// C6
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  // expected-error @+1 {{C6: window must be at least 1}}
+  %d0 = cp.document length(1) mask(window<0>)
+}
+
+// -----
+
+// C7
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  // expected-note @+1 {{the document is here}}
+  %d0 = cp.document length(100) mask(causal)
+  // expected-error @+1 {{C7: ranges must cover [0, 100), found [0, 60)}}
+  %s0 = cp.shard %d0 {[0, 60) on 0}
+}
+
+// -----
+
+// C7
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(100) mask(causal)
+  // expected-error @+1 {{C7: owned range must not be empty and lie in [0, 100), found [60, 50)}}
+  %s0 = cp.shard %d0 {[0, 60) on 0, [60, 50) on 1, [50, 100) on 0}
+}
+
+// -----
+
+// C8
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(100) mask(causal)
+  // expected-error @+1 {{C8: rank must lie in [0, 2), found 2}}
+  %s0 = cp.shard %d0 {[0, 60) on 0, [60, 100) on 2}
+}
+
+// -----
+
+// C8
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(100) mask(causal)
+  // expected-error @+1 {{C8: neighbours must have different owners, found two ranges on 0 that meet at 60}}
+  %s0 = cp.shard %d0 {[0, 60) on 0, [60, 100) on 0}
+}
+
+// -----
+
+// C9
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(100) mask(causal)
+  %s0 = cp.shard %d0 {[0, 60) on 0, [60, 100) on 1}
+  // expected-error @+1 {{C9: query range must not be empty and lie in [0, 100), found [60, 101)}}
+  cp.attend %s0 heads[0, 4) {q[60, 101) kv[0, 100) on 1}
+}
+
+// -----
+
+// C9
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(100) mask(causal)
+  %s0 = cp.shard %d0 {[0, 60) on 0, [60, 100) on 1}
+  // expected-error @+1 {{C9: key range must not be empty and lie in [0, 100), found [5, 5)}}
+  cp.attend %s0 heads[0, 4) {q[60, 100) kv[5, 5) on 1}
+}
+
+// -----
+
+// C10
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(100) mask(causal)
+  %s0 = cp.shard %d0 {[0, 60) on 0, [60, 100) on 1}
+  // expected-error @+1 {{C10: rank must lie in [0, 2), found -1}}
+  cp.attend %s0 heads[0, 4) {q[60, 100) kv[0, 100) on -1}
+}
+
+// -----
+
+// C11
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(100) mask(causal)
+  %s0 = cp.shard %d0 {[0, 60) on 0, [60, 100) on 1}
+  // expected-error @+1 {{C11: query heads must be whole groups of 2 or lie inside one, within [0, 4), found [1, 4)}}
+  cp.attend %s0 heads[1, 4) {q[60, 100) kv[0, 100) on 1}
+}
+
+// -----
+
+// C11
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(100) mask(causal)
+  %s0 = cp.shard %d0 {[0, 60) on 0, [60, 100) on 1}
+  // expected-error @+1 {{C11: query heads must be whole groups of 2 or lie inside one}}
+  cp.attend %s0 heads[4, 5) {q[60, 100) kv[0, 100) on 1}
+}
+
+// -----
+
+// C12
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(100) mask(causal)
+  %s0 = cp.shard %d0 {[0, 60) on 0, [60, 100) on 1}
+  // expected-error @+1 {{C12: token range must not be empty and lie in [0, 100), found [0, 200)}}
+  cp.transfer %s0 kv heads[0, 2) {[0, 200) to 1}
+}
+
+// -----
+
+// C12
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(100) mask(causal)
+  %s0 = cp.shard %d0 {[0, 60) on 0, [60, 100) on 1}
+  // expected-error @+1 {{C12: rank must lie in [0, 2), found 7}}
+  cp.transfer %s0 kv heads[0, 2) {[0, 60) to 7}
+}
+
+// -----
+
+// C13
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(100) mask(causal)
+  %s0 = cp.shard %d0 {[0, 60) on 0, [60, 100) on 1}
+  // expected-error @+1 {{C13: key/value heads must lie in [0, 2), found [0, 4)}}
+  cp.transfer %s0 kv heads[0, 4) {[0, 60) to 1}
+}
+
+// -----
+
+// C14
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  // expected-error @+1 {{C14: rank must lie in [0, 2), found 2}}
+  cp.program rank(2) layout {} {
+  }
+}
+
+// -----
+
+// C15
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  // expected-error @+1 {{C15: token range must not be empty}}
+  cp.program rank(0) layout {0 : [5, 5)} {
+  }
+}
+
+// -----
+
+// C15
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  // expected-error @+1 {{C15: document number must not be negative, found -1}}
+  cp.program rank(0) layout {-1 : [0, 5)} {
+  }
+}
+
+// -----
+
+// C16
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  cp.program rank(0) layout {} {
+    // expected-error @+1 {{C16: stage must be at least 0, found -1}}
+    cp.compute stage(-1) {}
+  }
+}
+
+// -----
+
+// C16
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  cp.program rank(0) layout {} {
+    // expected-error @+1 {{C16: stage must be at least 1, found 0}}
+    cp.exchange stage(0) kv heads[0, 2) receive {}
+  }
+}
+
+// -----
+
+// C16
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  cp.program rank(0) layout {} {
+    // expected-error @+1 {{C16: stage must be at least 1, found 0}}
+    cp.buffer remote_key stage(0) offset(0) holds {}
+  }
+}
+
+// -----
+
+// C17
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  cp.program rank(0) layout {} {
+    // expected-error @+1 {{C17: offset must be a multiple of 64, found 32}}
+    cp.buffer accumulator stage(0) offset(32) holds {}
+  }
+}
+
+// -----
+
+// C9, in a program
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  cp.program rank(0) layout {} {
+    // expected-error @+1 {{C9: key range must not be empty}}
+    cp.compute stage(0) {0 : q[0, 5) kv[7, 6) heads[0, 4)}
+  }
+}
+
+// -----
+
+// C11, in a program
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  cp.program rank(0) layout {} {
+    // expected-error @+1 {{C11: query heads must be whole groups of 2}}
+    cp.compute stage(0) {0 : q[0, 5) kv[0, 5) heads[0, 3)}
+  }
+}
+
+// -----
+
+// C13, in a program
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  cp.program rank(0) layout {} {
+    // expected-error @+1 {{C13: key/value heads must lie in [0, 2), found [0, 3)}}
+    cp.exchange stage(1) kv heads[0, 3) receive {}
+  }
+}
+
+// -----
+
+// C18
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(100) mask(causal)
+  %s0 = cp.shard %d0 {[0, 60) on 0, [60, 100) on 1}
+  // expected-error @+1 {{C18: holds 2 numbers, expected a multiple of 3}}
+  "cp.transfer"(%s0) <{tensor = #cp<tensor kv>, head_begin = 0 : i64, head_end = 2 : i64, ranges = array<i64: 0, 60>}> : (!cp.sharded) -> ()
+}
+
+// -----
+
+// C19
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %x = builtin.unrealized_conversion_cast to !cp.document
+  // expected-error @+1 {{C19: must name a cp.document}}
+  %s0 = cp.shard %x {}
+}
+
+// -----
+
+// C19
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %x = builtin.unrealized_conversion_cast to !cp.sharded
+  // expected-error @+1 {{C19: must name a cp.shard}}
+  cp.attend %x heads[0, 4) {}
+}
+
+// -----
+
+// Syntax: owned ranges follow one another
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(100) mask(causal)
+  // expected-error @+1 {{range must begin where the one before ends, at 60, found 70}}
+  %s0 = cp.shard %d0 {[0, 60) on 0, [70, 100) on 1}
+}
+
+// -----
+
+// Syntax: masks
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  // expected-error @+1 {{unknown mask 'sliding'}}
+  %d0 = cp.document length(1) mask(sliding)
+}
+
+// -----
+
+// A document outside of a batch
+// expected-error @+1 {{'cp.document' op expects parent op 'cp.batch'}}
+%d0 = cp.document length(1) mask(causal)
+

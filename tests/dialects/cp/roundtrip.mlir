@@ -1,0 +1,63 @@
+// Every op and attribute prints as it parses, in pretty and in generic form.
+// RUN: flashcp-opt %s | FileCheck %s
+// RUN: flashcp-opt %s | flashcp-opt | FileCheck %s
+// RUN: flashcp-opt %s --mlir-print-op-generic | flashcp-opt | FileCheck %s
+// RUN: flashcp-opt %s --emit-bytecode | flashcp-opt | FileCheck %s
+
+// CHECK-LABEL: cp.batch @problem ranks(2) heads<q = 32, kv = 8, dim = 128> dtype(bf16) exchange<needed> cluster<"h100x8"> {
+cp.batch @problem ranks(2) heads<q = 32, kv = 8, dim = 128> dtype(bf16) exchange<needed>
+    cluster<"h100x8"> {
+  // CHECK-NEXT: cp.document length(4096) mask(causal)
+  %d0 = cp.document length(4096) mask(causal)
+  // CHECK-NEXT: cp.document length(7) mask(full)
+  %d1 = cp.document length(7) mask(full)
+  // CHECK-NEXT: cp.document length(0) mask(window<1024>)
+  %d2 = cp.document length(0) mask(window<1024>)
+}
+
+// CHECK-LABEL: cp.batch @options
+// CHECK-SAME: dtype(f16) exchange<all_gather> slack_percent(2.500000e+00) cluster<"mine",
+// CHECK-SAME: block = array<i64: 128, 128>, columns = array<i64: 128, 256>
+cp.batch @options ranks(1) heads<q = 1, kv = 1, dim = 8> dtype(f16) exchange<all_gather>
+    slack_percent(2.5)
+    cluster<"mine", {ranks_per_node = 4 : i64, intra_node = array<f64: 3.5e5, 2.0>,
+                     inter_node = array<f64: 4.5e4, 5.0>, block = array<i64: 128, 128>,
+                     columns = array<i64: 128, 256>, forward_us = array<f64: 0.5, 0.75>,
+                     backward_us = array<f64: 1.0, 1.5>}> {
+}
+
+// CHECK-LABEL: cp.batch @placed
+cp.batch @placed ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed>
+    cluster<"cpu"> {
+  // CHECK-NEXT: %[[D0:.*]] = cp.document
+  %d0 = cp.document length(100) mask(causal)
+  %d1 = cp.document length(0) mask(causal)
+  // CHECK: %[[S0:.*]] = cp.shard %[[D0]] {[0, 60) on 0, [60, 100) on 1}
+  %s0 = cp.shard %d0 {[0, 60) on 0, [60, 100) on 1}
+  // CHECK-NEXT: cp.shard %{{.*}} {}
+  %s1 = cp.shard %d1 {}
+  // CHECK-NEXT: cp.attend %[[S0]] heads[0, 4) {q[0, 60) kv[0, 60) on 0, q[60, 100) kv[0, 100) on 1}
+  cp.attend %s0 heads[0, 4) {q[0, 60) kv[0, 60) on 0, q[60, 100) kv[0, 100) on 1}
+  // CHECK-NEXT: cp.transfer %[[S0]] kv heads[0, 2) {[0, 60) to 1}
+  cp.transfer %s0 kv heads[0, 2) {[0, 60) to 1}
+}
+
+// CHECK-LABEL: cp.batch @scheduled
+cp.batch @scheduled ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed>
+    cluster<"cpu"> {
+  // CHECK-NEXT: cp.program rank(1) layout {0 : [60, 100), 1 : [0, 5)} workspace_bytes(4096) {
+  cp.program rank(1) layout {0 : [60, 100), 1 : [0, 5)} workspace_bytes(4096) {
+    // CHECK-NEXT: cp.compute stage(0) {0 : q[60, 100) kv[60, 100) heads[0, 4)}
+    cp.compute stage(0) {0 : q[60, 100) kv[60, 100) heads[0, 4)}
+    // CHECK-NEXT: cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 60)}
+    cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 60)}
+    // CHECK-NEXT: cp.compute stage(1) {0 : q[60, 100) kv[0, 60) heads[0, 4)}
+    cp.compute stage(1) {0 : q[60, 100) kv[0, 60) heads[0, 4)}
+    // CHECK-NEXT: cp.buffer remote_key stage(1) offset(0) holds {0 : [0, 60)}
+    cp.buffer remote_key stage(1) offset(0) holds {0 : [0, 60)}
+    // CHECK-NEXT: cp.buffer remote_value stage(1) offset(64) holds {0 : [0, 60)}
+    cp.buffer remote_value stage(1) offset(64) holds {0 : [0, 60)}
+    // CHECK-NEXT: cp.buffer accumulator stage(0) offset(128) holds {0 : [60, 100)}
+    cp.buffer accumulator stage(0) offset(128) holds {0 : [60, 100)}
+  }
+}
