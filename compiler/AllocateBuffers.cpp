@@ -1,0 +1,96 @@
+// cp-allocate-buffers: every received row and every partial result gets its
+// place in the workspace.
+
+#include "compiler/Passes.h"
+
+using namespace mlir;
+
+namespace flashcp {
+
+#define GEN_PASS_DEF_ALLOCATEBUFFERS
+#include "compiler/Passes.h.inc"
+
+namespace {
+
+constexpr int64_t kAlignment =
+    64; // bytes: a cache line, and every vector width
+
+int64_t countRows(ArrayRef<int64_t> ranges) {
+  int64_t rows = 0;
+  for (size_t i = 0; i < ranges.size(); i += cp::kTokenRangeSize)
+    rows += ranges[i + 2] - ranges[i + 1];
+  return rows;
+}
+
+/// The query ranges of a program that more than one tile adds to, in order of
+/// document and position.
+SmallVector<int64_t> sharedQueries(cp::ProgramOp program) {
+  SmallVector<std::array<int64_t, 4>>
+      queries; // document, begin, end, first head
+  for (auto compute : program.getBody().getOps<cp::ComputeOp>())
+    for (size_t i = 0; i < compute.getTiles().size(); i += cp::kStageTileSize) {
+      ArrayRef<int64_t> tile = compute.getTiles().slice(i, cp::kStageTileSize);
+      queries.push_back({tile[0], tile[1], tile[2], tile[5]});
+    }
+  llvm::sort(queries);
+  SmallVector<int64_t> shared;
+  for (size_t i = 1; i < queries.size(); ++i) {
+    bool again = queries[i] == queries[i - 1];
+    bool known =
+        !shared.empty() && again &&
+        ArrayRef(shared).take_back(3) == ArrayRef(queries[i]).take_front(3);
+    if (again && !known)
+      shared.append(queries[i].begin(), queries[i].begin() + 3);
+  }
+  return shared;
+}
+
+/// Hands out consecutive places of the workspace.
+class Workspace {
+public:
+  explicit Workspace(cp::ProgramOp program)
+      : loc(program.getLoc()),
+        builder(OpBuilder::atBlockEnd(&program.getBody().front())) {}
+
+  void add(cp::BufferKind kind, int64_t stage, ArrayRef<int64_t> holds,
+           int64_t bytesPerRow) {
+    if (holds.empty())
+      return;
+    cp::BufferOp::create(builder, loc, kind, stage, bytes, holds);
+    bytes = llvm::alignTo(bytes + countRows(holds) * bytesPerRow, kAlignment);
+  }
+
+  int64_t size() const { return bytes; }
+
+private:
+  Location loc;
+  OpBuilder builder;
+  int64_t bytes = 0;
+};
+
+struct AllocateBuffersPass : impl::AllocateBuffersBase<AllocateBuffersPass> {
+  using AllocateBuffersBase::AllocateBuffersBase;
+
+  void runOnOperation() override {
+    cp::BatchOp batch = getOperation();
+    cp::HeadsAttr heads = batch.getHeads();
+    int64_t elementBytes = batch.getDtype().getIntOrFloatBitWidth() / 8;
+    int64_t keyBytes = heads.getKv() * heads.getDim() * elementBytes;
+    int64_t accumulatorBytes = heads.getQ() * heads.getDim() * sizeof(float);
+    for (auto program : batch.getBody().getOps<cp::ProgramOp>()) {
+      Workspace workspace(program);
+      for (auto exchange :
+           llvm::to_vector(program.getBody().getOps<cp::ExchangeOp>()))
+        for (auto kind :
+             {cp::BufferKind::remote_key, cp::BufferKind::remote_value})
+          workspace.add(kind, exchange.getStage(), exchange.getReceived(),
+                        keyBytes);
+      workspace.add(cp::BufferKind::accumulator, /*stage=*/0,
+                    sharedQueries(program), accumulatorBytes);
+      program.setWorkspaceBytes(workspace.size());
+    }
+  }
+};
+
+} // namespace
+} // namespace flashcp

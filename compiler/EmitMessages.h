@@ -1,0 +1,71 @@
+// Expansion of exchanges into messages: an exchange lists what a rank receives,
+// the shards say from whom.
+
+#ifndef FLASHCP_COMPILER_EMITMESSAGES_H
+#define FLASHCP_COMPILER_EMITMESSAGES_H
+
+#include "compiler/EmitProgram.h"
+#include "compiler/PlanTables.h"
+#include "dialects/cp/CP.h"
+
+namespace flashcp {
+
+/// The messages of all ranks. What a rank sends is collected once, from the
+/// exchanges of the others; what it receives is expanded when its tables are
+/// written, since received slices are most of a large plan.
+class MessageEmitter {
+public:
+  explicit MessageEmitter(cp::BatchOp batch);
+
+  /// Adds the messages of a rank to its tables, exchange by exchange; returns
+  /// how many messages there are after each.
+  llvm::SmallVector<uint32_t> emit(cp::ProgramOp program,
+                                   llvm::ArrayRef<StageRows> stages,
+                                   RankTables &tables);
+
+  /// At least as many slices as the messages of `rank` take.
+  size_t maxSlices(int64_t rank) const;
+  /// At least as many messages as `rank` has.
+  size_t maxMessages(int64_t rank) const;
+
+private:
+  /// Rows that one message carries, and of which its slices say where they are
+  /// on one side.
+  struct Payload {
+    std::vector<fbs::Slice> slices;
+    uint64_t rows = 0;
+  };
+  struct Send {
+    int32_t receiver;
+    size_t exchange; // from 0
+    Payload payload;
+  };
+
+  void findRows();
+  void collectSends(cp::ExchangeOp exchange, int64_t receiver, size_t number);
+  void emitReceives(cp::ExchangeOp exchange, const StageRows &rows,
+                    RankTables &tables);
+  void addMessage(RankTables &tables, fbs::Direction direction, uint32_t peer,
+                  uint32_t tag, uint32_t keyBuffer, uint32_t valueBuffer,
+                  const Payload &payload);
+
+  /// Calls `visit(document, segment, begin, count)` for what an exchange
+  /// receives, in the order of its rows, cut where the owner changes.
+  template <typename Visit>
+  void forEachPiece(cp::ExchangeOp exchange, Visit visit);
+
+  cp::HeadsAttr heads;
+  uint64_t rowBytes; // of K or V
+  llvm::SmallVector<cp::ShardOp> shards;
+  std::vector<std::vector<uint32_t>> segmentRows; // by document and segment
+  std::vector<std::vector<Send>> sends; // by sender, exchange, receiver
+  std::vector<size_t> receivedPieces;   // by receiver
+  std::vector<size_t> receivedMessages; // by receiver
+  std::vector<Payload> payloads;    // by peer, while one exchange is expanded
+  llvm::SmallVector<int32_t> peers; // those with a payload
+  std::vector<uint32_t> tags;       // by sender, while one rank is emitted
+};
+
+} // namespace flashcp
+
+#endif // FLASHCP_COMPILER_EMITMESSAGES_H

@@ -1,0 +1,147 @@
+// A cp.program op by op: buffers in the order of cp.buffer behind the caller's
+// tensors, tiles in the order of the computes, each with its rows and whether
+// it is the first or last of its queries.
+
+#include "compiler/EmitProgram.h"
+
+#include "llvm/ADT/DenseMap.h"
+
+using namespace mlir;
+
+namespace flashcp {
+namespace {
+
+fbs::BufferKind kindOf(cp::BufferKind kind) {
+  switch (kind) {
+  case cp::BufferKind::remote_key:
+    return fbs::BufferKind::remote_key;
+  case cp::BufferKind::remote_value:
+    return fbs::BufferKind::remote_value;
+  case cp::BufferKind::accumulator:
+    return fbs::BufferKind::accumulator;
+  }
+  llvm_unreachable("a buffer kind of another name");
+}
+
+/// Translates one program, except for its messages.
+class ProgramEmitter {
+public:
+  ProgramEmitter(cp::BatchOp batch, cp::ProgramOp program, RankTables &tables)
+      : program(program), tables(tables), heads(batch.getHeads()),
+        dtype(planDType(batch.getDtype())), home(program.getLayout()) {}
+
+  std::vector<StageRows> emit() {
+    emitLayout();
+    emitBuffers();
+    countTiles();
+    for (auto compute : program.getBody().getOps<cp::ComputeOp>())
+      for (size_t i = 0; i < compute.getTiles().size(); i += cp::kStageTileSize)
+        emitTile(compute.getTiles().slice(i, cp::kStageTileSize),
+                 stages[compute.getStage()]);
+    return std::move(stages);
+  }
+
+private:
+  /// Query rows of a tile: tiles with the same key add to the same rows.
+  using QueryKey = std::tuple<int64_t, int64_t, int64_t>;
+  static QueryKey queryKey(ArrayRef<int64_t> tile) {
+    return {tile[0], tile[1], tile[5]};
+  }
+
+  void emitLayout() {
+    ArrayRef<int64_t> l = program.getLayout();
+    for (size_t i = 0; i < l.size(); i += cp::kTokenRangeSize)
+      tables.layout.emplace_back(l[i], l[i + 1], l[i + 2]);
+    tables.workspaceBytes = *program.getWorkspaceBytes();
+  }
+
+  void addBuffer(uint64_t offset, uint32_t rows, uint32_t numHeads,
+                 uint32_t dim, fbs::BufferKind kind, fbs::DType type) {
+    tables.buffers.emplace_back(offset, rows, numHeads, dim, kind, type);
+  }
+
+  void emitBuffers() {
+    uint32_t rows = home.numRows(), q = heads.getQ(), kv = heads.getKv(),
+             dim = heads.getDim();
+    addBuffer(0, rows, q, dim, fbs::BufferKind::query, dtype);
+    addBuffer(0, rows, kv, dim, fbs::BufferKind::key, dtype);
+    addBuffer(0, rows, kv, dim, fbs::BufferKind::value, dtype);
+    addBuffer(0, rows, q, dim, fbs::BufferKind::output, dtype);
+    addBuffer(0, rows, q, 1, fbs::BufferKind::lse, fbs::DType::f32);
+    stages.push_back({kKey, kValue, home});
+    for (auto exchange : program.getBody().getOps<cp::ExchangeOp>())
+      stages.push_back({kKey, kValue, RowIndex(exchange.getReceived())});
+    for (auto buffer : program.getBody().getOps<cp::BufferOp>())
+      emitWorkspaceBuffer(buffer);
+  }
+
+  void emitWorkspaceBuffer(cp::BufferOp buffer) {
+    uint16_t number = tables.buffers.size();
+    RowIndex index(buffer.getHolds());
+    bool isAccumulator = buffer.getKind() == cp::BufferKind::accumulator;
+    addBuffer(buffer.getOffset(), index.numRows(),
+              isAccumulator ? heads.getQ() : heads.getKv(), heads.getDim(),
+              kindOf(buffer.getKind()),
+              isAccumulator ? fbs::DType::f32 : dtype);
+    if (isAccumulator) {
+      accumulatorBuffer = number;
+      accumulator = std::move(index);
+    } else if (buffer.getKind() == cp::BufferKind::remote_key) {
+      stages[buffer.getStage()].keyBuffer = number;
+    } else {
+      stages[buffer.getStage()].valueBuffer = number;
+    }
+  }
+
+  /// How many tiles add to the same query rows.
+  void countTiles() {
+    for (auto compute : program.getBody().getOps<cp::ComputeOp>())
+      for (size_t i = 0; i < compute.getTiles().size(); i += cp::kStageTileSize)
+        ++tilesLeft[queryKey(compute.getTiles().slice(i, cp::kStageTileSize))]
+              .total;
+  }
+
+  void emitTile(ArrayRef<int64_t> tile, const StageRows &rows) {
+    TileCount &count = tilesLeft[queryKey(tile)];
+    bool first = count.emitted++ == 0;
+    bool last = count.emitted == count.total;
+    bool alone = first && last;
+    uint32_t accumulatorRow =
+        alone ? 0 : accumulator.rowOf(tile[0], tile[1], tile[2]);
+    tables.tiles.emplace_back(
+        tile[0], tile[1], tile[2] - tile[1], tile[3], tile[4] - tile[3],
+        home.rowOf(tile[0], tile[1], tile[2]),
+        rows.index.rowOf(tile[0], tile[3], tile[4]), accumulatorRow, tile[5],
+        tile[6], kQuery, rows.keyBuffer, rows.valueBuffer, kOutput, kLse,
+        alone ? uint16_t(kOutput) : accumulatorBuffer, first, last);
+  }
+
+  struct TileCount {
+    uint32_t total = 0, emitted = 0;
+  };
+
+  cp::ProgramOp program;
+  RankTables &tables;
+  cp::HeadsAttr heads;
+  fbs::DType dtype;
+  RowIndex home;
+  RowIndex accumulator{{}};
+  uint16_t accumulatorBuffer = 0;
+  std::vector<StageRows> stages;
+  llvm::DenseMap<QueryKey, TileCount> tilesLeft;
+};
+
+} // namespace
+
+fbs::DType planDType(Type type) {
+  if (type.isF32())
+    return fbs::DType::f32;
+  return type.isBF16() ? fbs::DType::bf16 : fbs::DType::f16;
+}
+
+std::vector<StageRows> emitProgram(cp::BatchOp batch, cp::ProgramOp program,
+                                   RankTables &tables) {
+  return ProgramEmitter(batch, program, tables).emit();
+}
+
+} // namespace flashcp

@@ -1,0 +1,32 @@
+// The tables of one rank that do not depend on other ranks: layout, buffers,
+// tiles.
+
+#ifndef FLASHCP_COMPILER_EMITPROGRAM_H
+#define FLASHCP_COMPILER_EMITPROGRAM_H
+
+#include "compiler/PlanTables.h"
+#include "dialects/cp/CP.h"
+
+namespace flashcp {
+
+/// Numbers of the caller's tensors in the table of buffers, the same on all
+/// ranks.
+enum HomeBuffer : uint16_t { kQuery, kKey, kValue, kOutput, kLse };
+
+/// The K/V rows that a stage reads: buffer numbers and where each token is.
+struct StageRows {
+  uint16_t keyBuffer = kKey;
+  uint16_t valueBuffer = kValue;
+  RowIndex index;
+};
+
+fbs::DType planDType(mlir::Type type);
+
+/// Adds layout, buffers and tiles of a program to `tables`; returns the rows
+/// that each stage reads, stage 0 first.
+std::vector<StageRows> emitProgram(cp::BatchOp batch, cp::ProgramOp program,
+                                   RankTables &tables);
+
+} // namespace flashcp
+
+#endif // FLASHCP_COMPILER_EMITPROGRAM_H

@@ -1,0 +1,34 @@
+// The passes of the compiler and the pipeline that they make.
+
+#ifndef FLASHCP_COMPILER_PASSES_H
+#define FLASHCP_COMPILER_PASSES_H
+
+#include "dialects/cp/CP.h"
+#include "mlir/Pass/Pass.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassOptions.h"
+
+namespace flashcp {
+
+#define GEN_PASS_DECL
+#include "compiler/Passes.h.inc"
+
+#define GEN_PASS_REGISTRATION
+#include "compiler/Passes.h.inc"
+
+struct CompileOptions : mlir::PassPipelineOptions<CompileOptions> {
+  Option<std::string> strategy{*this, "strategy",
+                               llvm::cl::desc("placement strategy"),
+                               llvm::cl::init("auto")};
+};
+
+/// Adds the passes that take a cp.batch from phase problem to scheduled.
+void buildCompilePipeline(mlir::OpPassManager &module,
+                          const CompileOptions &options);
+
+/// Registers the passes and the pipeline `cp-compile` for flashcp-opt.
+void registerCompiler();
+
+} // namespace flashcp
+
+#endif // FLASHCP_COMPILER_PASSES_H

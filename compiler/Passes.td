@@ -1,0 +1,141 @@
+// The passes of the compiler, in pipeline order. One pass, one file, one name.
+
+#ifndef FLASHCP_COMPILER_PASSES_TD
+#define FLASHCP_COMPILER_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def ImportBatch : Pass<"cp-import-batch", "::mlir::ModuleOp"> {
+  let summary = "read document lengths into a cp.batch (phase problem)";
+  let description = [{
+    Reads a LENGTHS file (text, JSON or JSON Lines: docs/cli.md) and adds one
+    `cp.batch` per batch of the file to the module.
+  }];
+  let dependentDialects = ["::flashcp::cp::CPDialect"];
+  let options = [
+    Option<"lengths", "lengths", "std::string", "", "path of the LENGTHS file">,
+    Option<"ranks", "ranks", "int64_t", "8", "ranks of the context-parallel group">,
+    Option<"queryHeads", "query-heads", "int64_t", "32", "query heads">,
+    Option<"keyValueHeads", "kv-heads", "int64_t", "8", "key/value heads">,
+    Option<"headDim", "head-dim", "int64_t", "128", "elements per head">,
+    Option<"mask", "mask", "std::string", "\"causal\"", "mask of documents without their own">,
+    Option<"cluster", "cluster", "std::string", "\"h100x8\"", "cluster preset">,
+  ];
+}
+
+def PlaceDocuments : Pass<"cp-place-documents", "::flashcp::cp::BatchOp"> {
+  let summary = "decide who owns which tokens and who computes which tile";
+  let description = [{
+    Runs a placement strategy of compiler/solver on the batch and writes its
+    answer as one `cp.shard` and one `cp.attend` per document. Queries are
+    computed where they are owned.
+
+    Before:
+    ```mlir
+    %d0 = cp.document length(100) mask(causal)
+    ```
+    After, with strategy contiguous on two ranks:
+    ```mlir
+    %d0 = cp.document length(100) mask(causal)
+    %s0 = cp.shard %d0 {[0, 50) on 0, [50, 100) on 1}
+    cp.attend %s0 heads[0, 32) {q[0, 50) kv[0, 50) on 0, q[50, 100) kv[0, 100) on 1}
+    ```
+  }];
+  let options = [
+    Option<"strategy", "strategy", "std::string", "\"auto\"",
+           "contiguous, zigzag, per-doc, whole-doc, flashcp-paper or auto">,
+  ];
+}
+
+def InsertTransfers : Pass<"cp-insert-transfers", "::flashcp::cp::BatchOp"> {
+  let summary = "move every K/V row that a tile reads and its rank does not own";
+  let description = [{
+    One `cp.transfer` per document. With exchange needed, each tile gets the
+    keys it reads, whether or not another tile of its rank reads them too: what
+    is moved twice, cp-coalesce-transfers merges. With all-gather, every rank
+    gets all rows that it does not own.
+
+    After, for the example of cp-place-documents:
+    ```mlir
+    cp.transfer %s0 kv heads[0, 8) {[0, 50) to 1}
+    ```
+  }];
+  let statistics = [Statistic<"numRanges", "ranges", "token ranges inserted">];
+}
+
+def CoalesceTransfers : Pass<"cp-coalesce-transfers", "::flashcp::cp::BatchOp"> {
+  let summary = "merge transfers so that a row goes to a rank once";
+  let description = [{
+    Merges the transfers of a document with the same tensor and heads into one
+    op, and the ranges that one rank receives into disjoint ones in increasing
+    order.
+
+    Before:
+    ```mlir
+    cp.transfer %s0 kv heads[0, 8) {[0, 50) to 1, [0, 80) to 1}
+    ```
+    After:
+    ```mlir
+    cp.transfer %s0 kv heads[0, 8) {[0, 80) to 1}
+    ```
+  }];
+  let statistics = [Statistic<"numMerged", "merged", "token ranges merged away">];
+}
+
+def ScheduleStages : Pass<"cp-schedule-stages", "::flashcp::cp::BatchOp"> {
+  let summary = "order each rank's work: local tiles first, then remote ones by stage";
+  let description = [{
+    Turns attends and transfers into one `cp.program` per rank. The number of
+    remote stages is the one whose modelled forward time is shortest
+    (compiler/solver/stages.h); every rank has the same number, and exchange s
+    of all ranks is one grouped operation, so that no order of messages can
+    deadlock.
+
+    After, for the example of cp-place-documents:
+    ```mlir
+    cp.program rank(1) layout {0 : [50, 100)} {
+      cp.compute stage(0) {0 : q[50, 100) kv[50, 100) heads[0, 32)}
+      cp.exchange stage(1) kv heads[0, 8) receive {0 : [0, 50)}
+      cp.compute stage(1) {0 : q[50, 100) kv[0, 50) heads[0, 32)}
+    }
+    ```
+  }];
+  let options = [
+    Option<"stages", "stages", "int64_t", "0", "remote stages; 0 lets the cost model choose">,
+  ];
+}
+
+def AllocateBuffers : Pass<"cp-allocate-buffers", "::flashcp::cp::BatchOp"> {
+  let summary = "give every remote row and partial result its place in the workspace";
+  let description = [{
+    Adds to each program the buffers that its stages need: remote keys and
+    values of every exchange, and one accumulator for the query rows that more
+    than one tile adds to.
+  }];
+}
+
+def VerifyPhase : Pass<"cp-verify-phase", "::flashcp::cp::BatchOp"> {
+  let summary = "check what must hold between ops at a phase boundary";
+  let description = [{
+    Constraints C20 to C28 of docs/dialect.md. Later passes assume them and do
+    not ask again.
+  }];
+  let options = [
+    Option<"phase", "phase", "std::string", "",
+           "problem, placed, communicating or scheduled">,
+  ];
+}
+
+def EmitPlan : Pass<"cp-emit-plan", "::flashcp::cp::BatchOp"> {
+  let summary = "write a scheduled batch as a plan file";
+  let description = [{
+    Translates the programs into the tables of runtime/plan/plan.fbs; expands
+    exchanges into messages between the owners and the receivers of tokens.
+  }];
+  let options = [
+    Option<"output", "output", "std::string", "", "path of the plan file">,
+    Option<"strategy", "strategy", "std::string", "\"auto\"", "strategy's name, kept in the plan">,
+  ];
+}
+
+#endif // FLASHCP_COMPILER_PASSES_TD

@@ -1,0 +1,41 @@
+// The pipeline: which passes take a batch from problem to scheduled, in which
+// order and why.
+
+#include "compiler/Passes.h"
+
+#include "mlir/Pass/PassRegistry.h"
+
+using namespace mlir;
+
+/// Checks the boundary that the passes before have reached.
+static void addVerifyPhase(OpPassManager &batch, StringRef phase) {
+  batch.addPass(flashcp::createVerifyPhase({phase.str()}));
+}
+
+void flashcp::buildCompilePipeline(OpPassManager &module,
+                                   const CompileOptions &options) {
+  OpPassManager &batch = module.nest<cp::BatchOp>();
+  addVerifyPhase(batch, "problem");
+
+  // Who owns what comes first: everything later is derived from it.
+  batch.addPass(createPlaceDocuments({options.strategy}));
+  addVerifyPhase(batch, "placed");
+
+  // Correct, then lean: the first pass moves what each tile reads, the second
+  // sees to it that a row goes to a rank once.
+  batch.addPass(createInsertTransfers());
+  batch.addPass(createCoalesceTransfers());
+  addVerifyPhase(batch, "communicating");
+
+  // Buffers come after stages, since a stage is what a buffer belongs to.
+  batch.addPass(createScheduleStages());
+  batch.addPass(createAllocateBuffers());
+  addVerifyPhase(batch, "scheduled");
+}
+
+void flashcp::registerCompiler() {
+  registerPasses();
+  PassPipelineRegistration<CompileOptions>(
+      "cp-compile", "take every cp.batch from phase problem to scheduled",
+      buildCompilePipeline);
+}

@@ -1,0 +1,300 @@
+// cp-verify-phase: what must hold between ops at a phase boundary, constraints
+// C20 to C29 of docs/dialect.md. Later passes assume it.
+
+#include "compiler/BatchProblem.h"
+#include "compiler/Coverage.h"
+#include "compiler/OwnedRanges.h"
+#include "compiler/Passes.h"
+
+using namespace mlir;
+
+namespace flashcp {
+
+#define GEN_PASS_DEF_VERIFYPHASE
+#include "compiler/Passes.h.inc"
+
+namespace {
+
+/// One entry of a layout or of what an exchange receives.
+struct Tokens {
+  int64_t document, begin, end;
+  bool contains(int64_t doc, int64_t from, int64_t to) const {
+    return document == doc && begin <= from && to <= end;
+  }
+};
+
+SmallVector<Tokens> tokensOf(ArrayRef<int64_t> ranges) {
+  SmallVector<Tokens> tokens;
+  for (size_t i = 0; i < ranges.size(); i += cp::kTokenRangeSize)
+    tokens.push_back({ranges[i], ranges[i + 1], ranges[i + 2]});
+  return tokens;
+}
+
+/// True where one entry holds all of [from, to). `tokens` is in order of
+/// document and begin.
+bool holds(ArrayRef<Tokens> tokens, int64_t document, int64_t from,
+           int64_t to) {
+  const Tokens *next =
+      llvm::upper_bound(tokens, std::pair(document, from),
+                        [](std::pair<int64_t, int64_t> key, const Tokens &t) {
+                          return key < std::pair(t.document, t.begin);
+                        });
+  // Ranges may overlap where transfers were not coalesced: look back.
+  while (next != tokens.begin() && (--next)->document == document)
+    if (next->contains(document, from, to))
+      return true;
+  return false;
+}
+
+/// C20: the batch is a problem, and holds only ops of the phases up to now.
+LogicalResult verifyProblem(cp::BatchOp batch, StringRef phase) {
+  if (failed(problemOf(batch)))
+    return failure();
+  for (Operation &op : batch.getBody().front()) {
+    bool allowed = isa<cp::DocumentOp>(op) ||
+                   (phase != "problem" && isa<cp::ShardOp>(op)) ||
+                   ((phase == "placed" || phase == "communicating") &&
+                    isa<cp::AttendOp>(op)) ||
+                   (phase == "communicating" && isa<cp::TransferOp>(op)) ||
+                   (phase == "scheduled" && isa<cp::ProgramOp>(op));
+    if (!allowed)
+      return op.emitOpError() << "C20: does not belong in phase " << phase;
+  }
+  return success();
+}
+
+/// C22: one shard per document, in the order of the documents. C23: equal
+/// tokens.
+LogicalResult verifyShards(cp::BatchOp batch) {
+  SmallVector<cp::DocumentOp> documents = documentsOf(batch);
+  size_t next = 0;
+  for (auto shard : batch.getBody().getOps<cp::ShardOp>()) {
+    if (next >= documents.size() || shard.getDocumentOp() != documents[next])
+      return shard.emitOpError()
+             << "C22: each document needs one shard, in the order of the "
+                "documents; this one is not that of document "
+             << next;
+    ++next;
+  }
+  if (next != documents.size())
+    return documents[next].emitOpError() << "C22: has no cp.shard";
+  if (absl::Status status = placementOf(batch).Verify(*problemOf(batch));
+      !status.ok())
+    return batch.emitOpError() << "C23: " << std::string(status.message());
+  return success();
+}
+
+using TilesByDocument = std::vector<SmallVector<CoverTile>>;
+
+/// C25: every allowed pair is computed exactly once.
+LogicalResult verifyCoverage(cp::BatchOp batch, const TilesByDocument &tiles) {
+  for (auto [i, op] : llvm::enumerate(documentsOf(batch))) {
+    std::string error =
+        checkCoverage(documentOf(op), batch.getHeads().getQ(), tiles[i]);
+    if (!error.empty())
+      return op.emitOpError() << "C25: " << error;
+  }
+  return success();
+}
+
+LogicalResult verifyAttends(cp::BatchOp batch) {
+  llvm::DenseMap<Operation *, int64_t> numbers = documentNumbers(batch);
+  TilesByDocument tiles(numbers.size());
+  for (auto attend : batch.getBody().getOps<cp::AttendOp>()) {
+    int64_t document = numbers.lookup(attend.getShardOp().getDocumentOp());
+    ArrayRef<int64_t> t = attend.getTiles();
+    for (size_t i = 0; i < t.size(); i += cp::kRankTileSize)
+      tiles[document].push_back({t[i], t[i + 1], t[i + 2], t[i + 3],
+                                 int64_t(attend.getHeadBegin()),
+                                 int64_t(attend.getHeadEnd())});
+  }
+  return verifyCoverage(batch, tiles);
+}
+
+/// What each rank receives of one document, by rank and begin.
+SmallVector<Tokens> receivedOf(Value sharded) {
+  SmallVector<Tokens> received;
+  for (Operation *user : sharded.getUsers())
+    if (auto transfer = dyn_cast<cp::TransferOp>(user)) {
+      ArrayRef<int64_t> r = transfer.getRanges();
+      for (size_t i = 0; i < r.size(); i += cp::kReceivedSize)
+        received.push_back({r[i + 2], r[i], r[i + 1]});
+    }
+  llvm::sort(received, [](const Tokens &a, const Tokens &b) {
+    return std::tie(a.document, a.begin) < std::tie(b.document, b.begin);
+  });
+  return received;
+}
+
+/// First key of the tile that the rank neither owns nor receives; the end of
+/// the tile's keys where there is none. `received` names ranks where Tokens
+/// says document.
+int64_t firstMissingKey(ArrayRef<Tokens> received, const OwnedRanges &owned,
+                        ArrayRef<int64_t> tile) {
+  int64_t rank = tile[4], missing = tile[3];
+  const Tokens *from =
+      llvm::lower_bound(received, rank, [](const Tokens &t, int64_t r) {
+        return t.document < r;
+      });
+  owned.forEachMissing(rank, tile[2], tile[3], [&](TokenSpan span) {
+    int64_t position = span.begin;
+    for (const Tokens *t = from; t != received.end() && t->document == rank;
+         ++t)
+      if (t->begin <= position)
+        position = std::max(position, t->end);
+    if (position < span.end)
+      missing = std::min(missing, position);
+  });
+  return missing;
+}
+
+/// C24: the rank of a tile owns or receives every key that it reads, and owns
+/// its queries.
+LogicalResult verifyTransfers(cp::BatchOp batch) {
+  for (auto attend : batch.getBody().getOps<cp::AttendOp>()) {
+    OwnedRanges owned(attend.getShardOp());
+    SmallVector<Tokens> received = receivedOf(attend.getSharded());
+    for (size_t i = 0; i < attend.getTiles().size(); i += cp::kRankTileSize) {
+      ArrayRef<int64_t> tile = attend.getTiles().slice(i, cp::kRankTileSize);
+      int64_t missing = firstMissingKey(received, owned, tile);
+      if (missing < tile[3])
+        return attend.emitOpError()
+               << "C24: rank " << tile[4] << " reads key " << missing
+               << ", which it neither owns nor receives";
+      bool foreign = llvm::none_of(owned.of(tile[4]), [&](TokenSpan span) {
+        return span.begin <= tile[0] && tile[1] <= span.end;
+      });
+      if (foreign)
+        return attend.emitOpError()
+               << "C24: rank " << tile[4] << " computes queries [" << tile[0]
+               << ", " << tile[1] << ") but does not own them";
+    }
+  }
+  return success();
+}
+
+/// C27: the layouts list what the shards give to each rank.
+LogicalResult verifyLayout(cp::ProgramOp program, ArrayRef<int64_t> expected) {
+  if (program.getLayout() == expected)
+    return success();
+  return program.emitOpError()
+         << "C27: layout must list the ranges that the shards give to rank "
+         << program.getRank() << ", in order";
+}
+
+/// C28: stages come in order, tiles of a stage read its rows, queries are the
+/// rank's own.
+LogicalResult verifyStages(cp::ProgramOp program, TilesByDocument &tiles) {
+  SmallVector<Tokens> layout = tokensOf(program.getLayout());
+  SmallVector<Tokens> rows = layout;
+  int64_t computed = -1, exchanged = 0;
+  for (Operation &op : program.getBody().front()) {
+    if (auto exchange = dyn_cast<cp::ExchangeOp>(op)) {
+      if (int64_t(exchange.getStage()) != ++exchanged)
+        return op.emitOpError()
+               << "C28: expected exchange of stage " << exchanged;
+      rows = tokensOf(exchange.getReceived());
+    }
+    auto compute = dyn_cast<cp::ComputeOp>(op);
+    if (!compute)
+      continue;
+    if (int64_t(compute.getStage()) != ++computed || computed != exchanged)
+      return op.emitOpError() << "C28: expected compute of stage " << computed
+                              << " right after its exchange";
+    ArrayRef<int64_t> t = compute.getTiles();
+    for (size_t i = 0; i < t.size(); i += cp::kStageTileSize) {
+      if (t[i] < 0 || size_t(t[i]) >= tiles.size() ||
+          !holds(layout, t[i], t[i + 1], t[i + 2]) ||
+          !holds(rows, t[i], t[i + 3], t[i + 4]))
+        return op.emitOpError()
+               << "C28: tile q[" << t[i + 1] << ", " << t[i + 2] << ") kv["
+               << t[i + 3] << ", " << t[i + 4] << ") of document " << t[i]
+               << " reads rows that stage " << computed << " does not hold";
+      tiles[t[i]].push_back(
+          {t[i + 1], t[i + 2], t[i + 3], t[i + 4], t[i + 5], t[i + 6]});
+    }
+  }
+  return success();
+}
+
+/// C29: each exchange has its key and value buffer, and buffers follow one
+/// another.
+LogicalResult verifyBuffers(cp::ProgramOp program) {
+  SmallVector<ArrayRef<int64_t>> expected;
+  for (auto exchange : program.getBody().getOps<cp::ExchangeOp>())
+    if (!exchange.getReceived().empty())
+      expected.append(2, exchange.getReceived());
+  int64_t end = 0;
+  size_t next = 0;
+  for (auto buffer : program.getBody().getOps<cp::BufferOp>()) {
+    if (int64_t(buffer.getOffset()) < end)
+      return buffer.emitOpError() << "C29: must begin at " << end
+                                  << " or later, found " << buffer.getOffset();
+    end = buffer.getOffset() + 1;
+    if (buffer.getKind() != cp::BufferKind::accumulator &&
+        (next >= expected.size() || buffer.getHolds() != expected[next++]))
+      return buffer.emitOpError()
+             << "C29: must hold what the exchange of its stage receives";
+  }
+  if (!program.getWorkspaceBytes() || next != expected.size())
+    return program.emitOpError()
+           << "C29: needs buffers: run cp-allocate-buffers";
+  return success();
+}
+
+/// C26: one program per rank, in order; then what each program must keep.
+LogicalResult verifyPrograms(cp::BatchOp batch) {
+  std::vector<SmallVector<int64_t>> layouts(batch.getRanks());
+  for (auto [number, shard] :
+       llvm::enumerate(batch.getBody().getOps<cp::ShardOp>()))
+    for (auto [i, owner] : llvm::enumerate(shard.getOwners()))
+      layouts[owner].append(
+          {int64_t(number), shard.getBounds()[i], shard.getBounds()[i + 1]});
+  TilesByDocument tiles(documentsOf(batch).size());
+  size_t next = 0;
+  for (auto program : batch.getBody().getOps<cp::ProgramOp>()) {
+    if (program.getRank() != next++)
+      return program.emitOpError()
+             << "C26: expected the program of rank " << next - 1;
+    if (failed(verifyLayout(program, layouts[program.getRank()])) ||
+        failed(verifyStages(program, tiles)) || failed(verifyBuffers(program)))
+      return failure();
+  }
+  if (next != batch.getRanks())
+    return batch.emitOpError() << "C26: rank " << next << " has no program";
+  return verifyCoverage(batch, tiles);
+}
+
+struct VerifyPhasePass : impl::VerifyPhaseBase<VerifyPhasePass> {
+  using VerifyPhaseBase::VerifyPhaseBase;
+
+  void runOnOperation() override {
+    if (failed(verify(getOperation())))
+      signalPassFailure();
+    markAllAnalysesPreserved();
+  }
+
+  LogicalResult verify(cp::BatchOp batch) {
+    static constexpr StringRef kPhases[] = {"problem", "placed",
+                                            "communicating", "scheduled"};
+    if (!llvm::is_contained(kPhases, phase))
+      return batch.emitOpError()
+             << "phase must be problem, placed, communicating or scheduled, "
+                "found '"
+             << phase << "'";
+    if (failed(verifyProblem(batch, phase)))
+      return failure();
+    if (phase == "problem")
+      return success();
+    if (failed(verifyShards(batch)))
+      return failure();
+    if (phase == "scheduled")
+      return verifyPrograms(batch);
+    if (failed(verifyAttends(batch)))
+      return failure();
+    return phase == "communicating" ? verifyTransfers(batch) : success();
+  }
+};
+
+} // namespace
+} // namespace flashcp

@@ -1,0 +1,46 @@
+// The compiler as a function: a problem goes in, a plan comes out, by way of
+// the cp dialect. This header hides MLIR, so that tools and bindings compile
+// without it.
+
+#ifndef FLASHCP_COMPILER_COMPILE_H_
+#define FLASHCP_COMPILER_COMPILE_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "compiler/solver/problem.h"
+#include "runtime/plan/plan.h"
+
+namespace flashcp {
+
+struct CompileRequest {
+  solver::Problem problem;
+  std::string strategy = "auto";  // one of solver::StrategyNames()
+};
+
+// Keeps what is worth keeping between batches (the MLIR context, the pass
+// pipeline): make one and plan many batches with it. Used by one thread at a
+// time.
+class Compiler {
+ public:
+  Compiler();
+  ~Compiler();
+
+  // A pure function of the request: the same bytes on every machine.
+  // InvalidArgument for a problem that fails Check() or an unknown strategy,
+  // with the text to show to the user.
+  absl::StatusOr<Plan> Compile(const CompileRequest &request);
+
+  // The program as scheduled IR, in the text form that flashcp-opt reads.
+  absl::StatusOr<std::string> CompileToIr(const CompileRequest &request);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace flashcp
+
+#endif  // FLASHCP_COMPILER_COMPILE_H_

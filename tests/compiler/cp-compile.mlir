@@ -1,0 +1,32 @@
+// The whole pipeline, from a problem to programs with buffers.
+// RUN: flashcp-opt %s --cp-compile=strategy=contiguous | FileCheck %s
+// RUN: flashcp-opt %s --cp-compile=strategy=contiguous | flashcp-opt --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=scheduled}))' | FileCheck %s
+
+// CHECK-LABEL: cp.batch @step
+cp.batch @step ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed>
+    cluster<"h100x8"> {
+  // CHECK-NEXT: cp.document
+  // CHECK-NEXT: cp.shard
+  %d0 = cp.document length(100) mask(causal)
+  // CHECK-NEXT: cp.program rank(0) layout {0 : [0, 50)} workspace_bytes(0) {
+  // CHECK-NEXT:   cp.compute stage(0) {0 : q[0, 50) kv[0, 50) heads[0, 4)}
+  // CHECK-NEXT:   cp.exchange stage(1) kv heads[0, 2) receive {}
+  // CHECK-NEXT:   cp.compute stage(1) {}
+  // CHECK-NEXT: }
+  // CHECK-NEXT: cp.program rank(1) layout {0 : [50, 100)} workspace_bytes(12800) {
+  // CHECK-NEXT:   cp.compute stage(0) {0 : q[50, 100) kv[50, 100) heads[0, 4)}
+  // CHECK-NEXT:   cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 50)}
+  // CHECK-NEXT:   cp.compute stage(1) {0 : q[50, 100) kv[0, 50) heads[0, 4)}
+  // CHECK-NEXT:   cp.buffer remote_key
+  // CHECK-NEXT:   cp.buffer remote_value
+  // CHECK-NEXT:   cp.buffer accumulator
+}
+
+// An empty batch has programs that do nothing.
+// CHECK-LABEL: cp.batch @empty
+cp.batch @empty ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed>
+    cluster<"h100x8"> {
+  // CHECK-NEXT: cp.program rank(0) layout {} workspace_bytes(0) {
+  // CHECK-NEXT:   cp.compute stage(0) {}
+  // CHECK-NEXT: }
+}

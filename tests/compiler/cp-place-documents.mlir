@@ -1,0 +1,39 @@
+// RUN: flashcp-opt %s --pass-pipeline='builtin.module(cp.batch(cp-place-documents{strategy=contiguous}))' | FileCheck %s --check-prefixes=CHECK,CONTIGUOUS
+// RUN: flashcp-opt %s --pass-pipeline='builtin.module(cp.batch(cp-place-documents{strategy=zigzag}))' | FileCheck %s --check-prefixes=CHECK,ZIGZAG
+// RUN: flashcp-opt %s --pass-pipeline='builtin.module(cp.batch(cp-place-documents{strategy=per-doc}))' | FileCheck %s --check-prefixes=CHECK,PERDOC
+// RUN: flashcp-opt %s --pass-pipeline='builtin.module(cp.batch(cp-place-documents{strategy=whole-doc}))' | FileCheck %s --check-prefixes=CHECK,WHOLEDOC
+// RUN: not flashcp-opt %s --pass-pipeline='builtin.module(cp.batch(cp-place-documents{strategy=zigzga}))' 2>&1 | FileCheck %s --check-prefix=UNKNOWN
+
+// UNKNOWN: error: 'cp.batch' op unknown strategy 'zigzga': did you mean 'zigzag'? (one of contiguous, zigzag, per-doc, whole-doc, flashcp-paper, auto)
+
+// CHECK-LABEL: cp.batch @two_documents
+cp.batch @two_documents ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exchange<needed>
+    cluster<"h100x8"> {
+  // CHECK: %[[D0:.*]] = cp.document length(80)
+  %d0 = cp.document length(80) mask(causal)
+  // CHECK: %[[D1:.*]] = cp.document length(80)
+  %d1 = cp.document length(80) mask(causal)
+  // CONTIGUOUS: %[[S0:.*]] = cp.shard %[[D0]] {[0, 80) on 0}
+  // CONTIGUOUS-NEXT: cp.attend %[[S0]] heads[0, 4) {q[0, 80) kv[0, 80) on 0}
+  // CONTIGUOUS-NEXT: %[[S1:.*]] = cp.shard %[[D1]] {[0, 80) on 1}
+  // CONTIGUOUS-NEXT: cp.attend %[[S1]] heads[0, 4) {q[0, 80) kv[0, 80) on 1}
+  // ZIGZAG: cp.shard %[[D0]] {[0, 40) on 0, [40, 80) on 1}
+  // ZIGZAG: cp.shard %[[D1]] {[0, 40) on 1, [40, 80) on 0}
+  // PERDOC: cp.shard %[[D0]] {[0, 20) on 0, [20, 60) on 1, [60, 80) on 0}
+  // PERDOC-NEXT: cp.attend %{{.*}} heads[0, 4) {q[0, 20) kv[0, 20) on 0, q[20, 60) kv[0, 60) on 1, q[60, 80) kv[0, 80) on 0}
+  // PERDOC: cp.shard %[[D1]] {[0, 20) on 0, [20, 60) on 1, [60, 80) on 0}
+  // WHOLEDOC: cp.shard %[[D0]] {[0, 80) on 0}
+  // WHOLEDOC: cp.shard %[[D1]] {[0, 80) on 1}
+}
+
+// Tiles read the keys that the mask shows: all of them, or a window's.
+// CHECK-LABEL: cp.batch @masks
+cp.batch @masks ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exchange<needed>
+    cluster<"h100x8"> {
+  %d0 = cp.document length(80) mask(full)
+  %d1 = cp.document length(80) mask(window<8>)
+  %d2 = cp.document length(0) mask(causal)
+  // ZIGZAG: cp.attend %{{.*}} heads[0, 4) {q[0, 40) kv[0, 80) on 0, q[40, 80) kv[0, 80) on 1}
+  // ZIGZAG: cp.attend %{{.*}} heads[0, 4) {q[0, 40) kv[0, 40) on 1, q[40, 80) kv[33, 80) on 0}
+  // CHECK: cp.shard %{{.*}} {}
+}

@@ -1,0 +1,59 @@
+// RUN: flashcp-opt %s --pass-pipeline='builtin.module(cp.batch(cp-schedule-stages{stages=1}))' | FileCheck %s --check-prefixes=CHECK,ONE
+// RUN: flashcp-opt %s --pass-pipeline='builtin.module(cp.batch(cp-schedule-stages{stages=2}))' | FileCheck %s --check-prefixes=CHECK,TWO
+// RUN: flashcp-opt %s --pass-pipeline='builtin.module(cp.batch(cp-schedule-stages))' | FileCheck %s --check-prefixes=CHECK,MODEL
+
+// CHECK-LABEL: cp.batch @zigzag
+cp.batch @zigzag ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exchange<needed>
+    cluster<"h100x8"> {
+  %d0 = cp.document length(1000) mask(causal)
+  // CHECK: cp.shard
+  %s0 = cp.shard %d0 {[0, 250) on 0, [250, 750) on 1, [750, 1000) on 0}
+  cp.attend %s0 heads[0, 4) {q[0, 250) kv[0, 250) on 0, q[250, 750) kv[0, 750) on 1,
+                             q[750, 1000) kv[0, 1000) on 0}
+  cp.transfer %s0 kv heads[0, 2) {[250, 750) to 0, [0, 250) to 1}
+  // The programs say it all: attends and transfers are gone.
+  // CHECK-NOT: cp.attend
+  // CHECK-NOT: cp.transfer
+  // CHECK: cp.program rank(0) layout {0 : [0, 250), 0 : [750, 1000)} {
+  // Own rows first: the first range sees itself, the second the first and itself.
+  // CHECK-NEXT: cp.compute stage(0) {0 : q[0, 250) kv[0, 250) heads[0, 4), 0 : q[750, 1000) kv[0, 250) heads[0, 4), 0 : q[750, 1000) kv[750, 1000) heads[0, 4)}
+  // ONE-NEXT: cp.exchange stage(1) kv heads[0, 2) receive {0 : [250, 750)}
+  // ONE-NEXT: cp.compute stage(1) {0 : q[750, 1000) kv[250, 750) heads[0, 4)}
+  // ONE-NEXT: }
+  // MODEL-NEXT: cp.exchange stage(1) kv heads[0, 2) receive {0 : [250, 750)}
+  // MODEL-NEXT: cp.compute stage(1) {0 : q[750, 1000) kv[250, 750) heads[0, 4)}
+  // MODEL-NEXT: }
+  // 500 rows in two stages; the cut at 250 + 250 moves down to a multiple of 128.
+  // TWO-NEXT: cp.exchange stage(1) kv heads[0, 2) receive {0 : [250, 384)}
+  // TWO-NEXT: cp.compute stage(1) {0 : q[750, 1000) kv[250, 384) heads[0, 4)}
+  // TWO-NEXT: cp.exchange stage(2) kv heads[0, 2) receive {0 : [384, 750)}
+  // TWO-NEXT: cp.compute stage(2) {0 : q[750, 1000) kv[384, 750) heads[0, 4)}
+  // TWO-NEXT: }
+  // CHECK-NEXT: cp.program rank(1) layout {0 : [250, 750)} {
+}
+
+// Without cp-coalesce-transfers a row may come twice: tiles read it once.
+// CHECK-LABEL: cp.batch @not_coalesced
+cp.batch @not_coalesced ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exchange<needed>
+    cluster<"h100x8"> {
+  %d0 = cp.document length(100) mask(causal)
+  %s0 = cp.shard %d0 {[0, 30) on 0, [30, 50) on 1, [50, 80) on 0, [80, 100) on 1}
+  cp.attend %s0 heads[0, 4) {q[0, 30) kv[0, 30) on 0, q[30, 50) kv[0, 50) on 1,
+                             q[50, 80) kv[0, 80) on 0, q[80, 100) kv[0, 100) on 1}
+  cp.transfer %s0 kv heads[0, 2) {[0, 30) to 1, [30, 50) to 0, [0, 30) to 1, [50, 80) to 1}
+  // ONE: cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 30), 0 : [0, 30), 0 : [50, 80)}
+  // ONE-NEXT: cp.compute stage(1) {0 : q[30, 50) kv[0, 30) heads[0, 4), 0 : q[80, 100) kv[0, 30) heads[0, 4), 0 : q[80, 100) kv[50, 80) heads[0, 4)}
+}
+
+// Nothing moves: no exchange, whatever the option says.
+// CHECK-LABEL: cp.batch @local
+// CHECK-NOT: cp.exchange
+cp.batch @local ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exchange<needed>
+    cluster<"h100x8"> {
+  %d0 = cp.document length(100) mask(causal)
+  %d1 = cp.document length(100) mask(causal)
+  %s0 = cp.shard %d0 {[0, 100) on 0}
+  %s1 = cp.shard %d1 {[0, 100) on 1}
+  cp.attend %s0 heads[0, 4) {q[0, 100) kv[0, 100) on 0}
+  cp.attend %s1 heads[0, 4) {q[0, 100) kv[0, 100) on 1}
+}

@@ -1,0 +1,144 @@
+// Each constraint between ops broken once; the numbers are those of docs/dialect.md.
+// RUN: split-file %s %t
+// RUN: not flashcp-opt %t/c20.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=problem}))' 2>&1 | FileCheck %s --check-prefix=ERR-C20
+// RUN: not flashcp-opt %t/c20-cluster.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=problem}))' 2>&1 | FileCheck %s --check-prefix=ERR-C20CLUSTER
+// RUN: not flashcp-opt %t/c20.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=final}))' 2>&1 | FileCheck %s --check-prefix=PHASE
+// RUN: not flashcp-opt %t/c21.mlir --pass-pipeline='builtin.module(cp.batch(cp-schedule-stages))' 2>&1 | FileCheck %s --check-prefix=ERR-C21
+// RUN: not flashcp-opt %t/c22.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=placed}))' 2>&1 | FileCheck %s --check-prefix=ERR-C22
+// RUN: not flashcp-opt %t/c22-order.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=placed}))' 2>&1 | FileCheck %s --check-prefix=ERR-C22ORDER
+// RUN: not flashcp-opt %t/c23.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=placed}))' 2>&1 | FileCheck %s --check-prefix=ERR-C23
+// RUN: not flashcp-opt %t/c24.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=communicating}))' 2>&1 | FileCheck %s --check-prefix=ERR-C24
+// RUN: not flashcp-opt %t/c24-queries.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=communicating}))' 2>&1 | FileCheck %s --check-prefix=ERR-C24QUERIES
+// RUN: not flashcp-opt %t/c25-missing.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=placed}))' 2>&1 | FileCheck %s --check-prefix=ERR-C25MISSING
+// RUN: not flashcp-opt %t/c25-twice.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=placed}))' 2>&1 | FileCheck %s --check-prefix=ERR-C25TWICE
+// RUN: not flashcp-opt %t/c25-heads.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=placed}))' 2>&1 | FileCheck %s --check-prefix=ERR-C25HEADS
+// RUN: not flashcp-opt %t/c26.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=scheduled}))' 2>&1 | FileCheck %s --check-prefix=ERR-C26
+// RUN: not flashcp-opt %t/c27.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=scheduled}))' 2>&1 | FileCheck %s --check-prefix=ERR-C27
+// RUN: not flashcp-opt %t/c28.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=scheduled}))' 2>&1 | FileCheck %s --check-prefix=ERR-C28
+// RUN: not flashcp-opt %t/c28-stage.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=scheduled}))' 2>&1 | FileCheck %s --check-prefix=ERR-C28STAGE
+// RUN: not flashcp-opt %t/c29.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=scheduled}))' 2>&1 | FileCheck %s --check-prefix=ERR-C29
+
+//--- c20.mlir
+// PHASE: error: 'cp.batch' op phase must be problem, placed, communicating or scheduled, found 'final'
+// ERR-C20: error: 'cp.shard' op C20: does not belong in phase problem
+cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(10) mask(causal)
+  %s0 = cp.shard %d0 {[0, 10) on 0}
+}
+
+//--- c20-cluster.mlir
+// ERR-C20CLUSTER: error: 'cp.batch' op {{.*}}'h100x9': did you mean 'h100x8'?
+cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"h100x9"> {
+}
+
+//--- c21.mlir
+// ERR-C21: error: 'cp.transfer' op C21: stages move all 2 key/value heads of a row, found [0, 1)
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(10) mask(causal)
+  %s0 = cp.shard %d0 {[0, 5) on 0, [5, 10) on 1}
+  cp.transfer %s0 kv heads[0, 1) {[0, 5) to 1}
+}
+
+//--- c22.mlir
+// ERR-C22: error: 'cp.document' op C22: has no cp.shard
+cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(10) mask(causal)
+}
+
+//--- c22-order.mlir
+// ERR-C22ORDER: error: 'cp.shard' op C22: each document needs one shard, in the order of the documents; this one is not that of document 0
+cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(10) mask(causal)
+  %d1 = cp.document length(10) mask(causal)
+  %s1 = cp.shard %d1 {[0, 10) on 0}
+  %s0 = cp.shard %d0 {[0, 10) on 0}
+}
+
+//--- c23.mlir
+// ERR-C23: error: 'cp.batch' op C23: {{.*}}rank 0
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(10) mask(causal)
+  %s0 = cp.shard %d0 {[0, 7) on 0, [7, 10) on 1}
+}
+
+//--- c24.mlir
+// ERR-C24: error: 'cp.attend' op C24: rank 1 reads key 3, which it neither owns nor receives
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(10) mask(causal)
+  %s0 = cp.shard %d0 {[0, 5) on 0, [5, 10) on 1}
+  cp.attend %s0 heads[0, 4) {q[0, 5) kv[0, 5) on 0, q[5, 10) kv[0, 10) on 1}
+  cp.transfer %s0 kv heads[0, 2) {[0, 3) to 1, [4, 5) to 1}
+}
+
+//--- c24-queries.mlir
+// ERR-C24QUERIES: error: 'cp.attend' op C24: rank 0 computes queries [5, 10) but does not own them
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(10) mask(causal)
+  %s0 = cp.shard %d0 {[0, 5) on 0, [5, 10) on 1}
+  cp.attend %s0 heads[0, 4) {q[0, 5) kv[0, 5) on 0, q[5, 10) kv[0, 10) on 0}
+  cp.transfer %s0 kv heads[0, 2) {[5, 10) to 0}
+}
+
+//--- c25-missing.mlir
+// ERR-C25MISSING: error: 'cp.document' op C25: tiles compute 50 of 55 pairs for heads [0, 4)
+cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(10) mask(causal)
+  %s0 = cp.shard %d0 {[0, 10) on 0}
+  cp.attend %s0 heads[0, 4) {q[0, 5) kv[0, 5) on 0, q[5, 10) kv[1, 10) on 0}
+}
+
+//--- c25-twice.mlir
+// ERR-C25TWICE: error: 'cp.document' op C25: tiles q[5, 10) kv[4, 10) and q[0, 6) kv[0, 6) overlap for heads [0, 4)
+cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(10) mask(causal)
+  %s0 = cp.shard %d0 {[0, 10) on 0}
+  cp.attend %s0 heads[0, 4) {q[0, 6) kv[0, 6) on 0, q[5, 10) kv[4, 10) on 0}
+}
+
+//--- c25-heads.mlir
+// ERR-C25HEADS: error: 'cp.document' op C25: tiles compute 0 of 55 pairs for heads [2, 4)
+cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(10) mask(causal)
+  %s0 = cp.shard %d0 {[0, 10) on 0}
+  cp.attend %s0 heads[0, 2) {q[0, 10) kv[0, 10) on 0}
+}
+
+//--- c26.mlir
+// ERR-C26: error: 'cp.batch' op C26: rank 0 has no program
+cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
+}
+
+//--- c27.mlir
+// ERR-C27: error: 'cp.program' op C27: layout must list the ranges that the shards give to rank 0, in order
+cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(10) mask(causal)
+  %s0 = cp.shard %d0 {[0, 10) on 0}
+  cp.program rank(0) layout {0 : [0, 9)} workspace_bytes(0) {
+  }
+}
+
+//--- c28.mlir
+// ERR-C28: error: 'cp.compute' op C28: tile q[0, 10) kv[0, 10) of document 1 reads rows that stage 0 does not hold
+cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(10) mask(causal)
+  %s0 = cp.shard %d0 {[0, 10) on 0}
+  cp.program rank(0) layout {0 : [0, 10)} workspace_bytes(0) {
+    cp.compute stage(0) {1 : q[0, 10) kv[0, 10) heads[0, 4)}
+  }
+}
+
+//--- c28-stage.mlir
+// ERR-C28STAGE: error: 'cp.compute' op C28: expected compute of stage 0 right after its exchange
+cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
+  cp.program rank(0) layout {} workspace_bytes(0) {
+    cp.compute stage(1) {}
+  }
+}
+
+//--- c29.mlir
+// ERR-C29: error: 'cp.program' op C29: needs buffers: run cp-allocate-buffers
+cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
+  cp.program rank(0) layout {} {
+    cp.compute stage(0) {}
+  }
+}
