@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "compiler/solver/mix.h"
+#include "compiler/solver/segments.h"
 #include "compiler/solver/strategies.h"
 
 namespace flashcp::solver {

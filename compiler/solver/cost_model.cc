@@ -1,4 +1,4 @@
-// Decides what a placement costs, and what any placement must cost.
+// Decides what a placement costs.
 //
 // Idea of the compute times: a segment is cut in blocks of rows from its first query on; a row
 // block pays for each block of keys that it touches. Key blocks lie at multiples of block_columns,
@@ -8,6 +8,7 @@
 #include "compiler/solver/cost_model.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "compiler/solver/traffic.h"
@@ -17,9 +18,10 @@ namespace {
 
 // Sum of floor((slope * i + offset) / divisor) for i in [0, count), all arguments >= 0: Euclid's
 // algorithm on the lattice points below a line (Graham, Knuth, Patashnik, Concrete Mathematics,
-// 3.5). O(log divisor).
+// 3.5). O(log divisor), and fast where slope and divisor are equal.
 int64_t FloorSum(int64_t count, int64_t divisor, int64_t slope, int64_t offset) {
   int64_t sum = 0;
+  if (slope == divisor) return count * (count - 1) / 2 + count * (offset / divisor);
   while (count > 0) {
     sum += count * (count - 1) / 2 * (slope / divisor) + count * (offset / divisor);
     slope %= divisor;
@@ -123,44 +125,21 @@ ComputeTime Scaled(const ComputeTime& time, const HeadShape& heads) {
   return {time.forward_us * scale, time.backward_us * scale};
 }
 
-// Less than this no partition of the document costs: a row block of any segment has at most
-// block_rows rows, so those that hold rows 0, block_rows, 2 block_rows, ... are all different, and
-// each pays at least for the keys that this one row sees.
-ComputeTime LeastTime(const Problem& problem, const Document& document) {
-  TileSum sum(problem.cluster.tiles, document);
-  int64_t block_rows = problem.cluster.tiles.block_rows;
-  sum.Add(0, 1, (document.length + block_rows - 1) / block_rows);
-  return Scaled(sum.time(), problem.heads);
-}
-
-// Both classes of links work at once, each in both directions; a message received costs latency.
 void AddTransfers(const Problem& problem, const Traffic& traffic, RankCost& cost) {
-  const LinkClass& intra = problem.cluster.intra_node;
-  const LinkClass& inter = problem.cluster.inter_node;
   const int64_t row_bytes = problem.KeyValueBytesPerToken();
-  auto bytes_us = [row_bytes](const LinkClass& link, int64_t rows) {
-    return static_cast<double>(rows * row_bytes) / link.bytes_per_us;
-  };
-  int64_t received = traffic.received - traffic.received_in_node;
-  int64_t sent = traffic.sent - traffic.sent_in_node;
-  double sources_us = intra.latency_us * traffic.sources_in_node +
-                      inter.latency_us * (traffic.sources - traffic.sources_in_node);
-  double destinations_us = intra.latency_us * traffic.destinations_in_node +
-                           inter.latency_us * (traffic.destinations - traffic.destinations_in_node);
-
+  const LinkTraffic& in_node = traffic.in_node;
+  const LinkTraffic& between = traffic.between_nodes;
+  auto bytes = [row_bytes](double rows) { return std::llround(rows * row_bytes); };
   cost.receive_bytes_forward = traffic.received * row_bytes;
-  cost.send_bytes_forward = traffic.sent * row_bytes;
+  cost.send_bytes_forward = bytes(in_node.sent + between.sent);
+  cost.receive_bytes_between_nodes = bytes(between.received);
+  cost.send_bytes_between_nodes = bytes(between.sent);
   cost.receive_bytes_backward = cost.receive_bytes_forward + cost.send_bytes_forward;
   cost.send_bytes_backward = cost.receive_bytes_backward;
-  cost.peers = traffic.sources + traffic.destinations;
-  cost.transfer_forward_us =
-      std::max(bytes_us(intra, std::max(traffic.received_in_node, traffic.sent_in_node)),
-               bytes_us(inter, std::max(received, sent))) +
-      sources_us;
-  cost.transfer_backward_us =
-      std::max(bytes_us(intra, traffic.received_in_node + traffic.sent_in_node),
-               bytes_us(inter, received + sent)) +
-      sources_us + destinations_us;
+  cost.peers = in_node.sources + between.sources + in_node.destinations + between.destinations;
+  TransferTime time = TransferModel(problem).Time(in_node, between);
+  cost.transfer_forward_us = time.forward_us;
+  cost.transfer_backward_us = time.backward_us;
 }
 
 // Largest over mean.
@@ -173,29 +152,6 @@ double Imbalance(const std::vector<RankCost>& ranks, Field field) {
     most = std::max(most, rank.*field);
   }
   return total > 0 ? most * static_cast<double>(ranks.size()) / total : 1;
-}
-
-// K/V rows that some rank receives, whatever the placement.
-int64_t LeastReceivedRows(const Problem& problem) {
-  if (problem.ranks == 1) return 0;
-  int64_t total = problem.TotalTokens();
-  // Some rank owns an even share at most, and receives all the rest.
-  if (problem.exchange == Exchange::kAllGather) return total - total / problem.ranks;
-  int64_t rows = 0;
-  int64_t cap = problem.TokenCap();
-  for (const Document& document : problem.documents) {
-    KeyRange keys = KeysNeeded(document, document.length - 1, document.length);
-    if (document.length > 0) rows = std::max(rows, keys.end - keys.begin - cap);
-  }
-  return rows;
-}
-
-// The most that one rank can receive in a microsecond.
-double ReceiveBandwidth(const Problem& problem) {
-  const Cluster& cluster = problem.cluster;
-  if (problem.ranks <= cluster.ranks_per_node) return cluster.intra_node.bytes_per_us;
-  if (cluster.ranks_per_node == 1) return cluster.inter_node.bytes_per_us;
-  return cluster.intra_node.bytes_per_us + cluster.inter_node.bytes_per_us;
 }
 
 }  // namespace
@@ -220,14 +176,38 @@ ComputeTime SegmentTime(const Problem& problem, const Document& document, int64_
   return Scaled(sum.time(), problem.heads);
 }
 
+SegmentTimer::SegmentTimer(const Problem& problem) : problem_(problem) {
+  const TileTable& tiles = problem.cluster.tiles;
+  const int block = tiles.block_columns;
+  bool power_of_two = (block & (block - 1)) == 0;
+  if (!power_of_two || tiles.block_rows != block || tiles.columns.size() != 2) return;
+  shift_ = __builtin_ctz(block);
+  const double steps = (tiles.columns[1] - tiles.columns[0]) / block;
+  ComputeTime first = Scaled({tiles.forward_us[0], tiles.backward_us[0]}, problem.heads);
+  ComputeTime second = Scaled({tiles.forward_us[1], tiles.backward_us[1]}, problem.heads);
+  key_ = {(second.forward_us - first.forward_us) / steps,
+          (second.backward_us - first.backward_us) / steps};
+  row_ = {first.forward_us - key_.forward_us, first.backward_us - key_.backward_us};
+}
+
+// A row block of any segment has at most block_rows rows, so those that hold rows 0, block_rows,
+// 2 block_rows, ... are all different, and each pays at least for the keys that this one row sees.
+ComputeTime LeastTime(const Problem& problem, const Document& document) {
+  TileSum sum(problem.cluster.tiles, document);
+  int64_t block_rows = problem.cluster.tiles.block_rows;
+  sum.Add(0, 1, (document.length + block_rows - 1) / block_rows);
+  return Scaled(sum.time(), problem.heads);
+}
+
 PlacementCost Evaluate(const Problem& problem, const Placement& placement) {
   PlacementCost cost;
   cost.ranks.resize(problem.ranks);
+  const SegmentTimer timer(problem);
   for (size_t d = 0; d < placement.documents.size(); ++d) {
     const Document& document = problem.documents[d];
     for (const Segment& segment : placement.documents[d]) {
       RankCost& rank = cost.ranks[segment.rank];
-      ComputeTime time = SegmentTime(problem, document, segment.begin, segment.end);
+      ComputeTime time = timer.Time(document, segment.begin, segment.end);
       rank.tokens += segment.end - segment.begin;
       rank.pairs += CountPairs(document, segment.begin, segment.end);
       rank.segments += 1;
@@ -242,20 +222,6 @@ PlacementCost Evaluate(const Problem& problem, const Placement& placement) {
     cost.backward_us = std::max(cost.backward_us, cost.ranks[rank].BackwardUs());
   }
   return cost;
-}
-
-double LowerBoundUs(const Problem& problem) {
-  ComputeTime compute;
-  for (const Document& document : problem.documents) {
-    ComputeTime time = LeastTime(problem, document);
-    compute.forward_us += time.forward_us;
-    compute.backward_us += time.backward_us;
-  }
-  // Backward returns dK/dV besides, but perhaps to other ranks.
-  double transfer_us =
-      LeastReceivedRows(problem) * problem.KeyValueBytesPerToken() / ReceiveBandwidth(problem);
-  return std::max(compute.forward_us / problem.ranks, transfer_us) +
-         std::max(compute.backward_us / problem.ranks, transfer_us);
 }
 
 }  // namespace flashcp::solver

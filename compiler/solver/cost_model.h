@@ -20,13 +20,15 @@ namespace flashcp::solver {
 // What one rank holds, computes and moves.
 struct RankCost {
   int64_t tokens = 0;
-  int64_t pairs = 0;                  // (query, key) pairs that the mask allows, for one head
-  int64_t segments = 0;               // contiguous query ranges
-  int64_t receive_bytes_forward = 0;  // payload: K and V
-  int64_t send_bytes_forward = 0;
-  int64_t receive_bytes_backward = 0;  // payload: K and V again, and dK and dV coming home
+  int64_t pairs = 0;                        // (query, key) pairs that the mask allows, for one head
+  int64_t segments = 0;                     // contiguous query ranges
+  int64_t receive_bytes_forward = 0;        // payload: K and V
+  int64_t send_bytes_forward = 0;           // the same, with rows passed on inside the node
+  int64_t receive_bytes_between_nodes = 0;  // of receive_bytes_forward
+  int64_t send_bytes_between_nodes = 0;     // of send_bytes_forward
+  int64_t receive_bytes_backward = 0;       // payload: K and V again, and dK and dV coming home
   int64_t send_bytes_backward = 0;
-  int64_t peers = 0;  // ranks it receives from, plus ranks it sends to, in forward
+  int64_t peers = 0;  // owners of rows it needs, plus ranks that need rows of its own
   double compute_forward_us = 0;
   double compute_backward_us = 0;
   double transfer_forward_us = 0;
@@ -58,9 +60,49 @@ struct ComputeTime {
 ComputeTime SegmentTime(const Problem& problem, const Document& document, int64_t begin,
                         int64_t end);
 
-// No placement of the problem has a shorter modelled step: total compute shared evenly, and the
-// rows that some rank receives in any case: with exchange needed, what the owner of a document's
-// last token needs above the tokens it may own; with all-gather, all but an even share.
+// SegmentTime() for many segments of one problem, which outlives it: where the mask is causal, the
+// table linear and blocks are squares of a power of two, a closed form of a few nanoseconds.
+class SegmentTimer {
+ public:
+  explicit SegmentTimer(const Problem& problem);
+
+  ComputeTime Time(const Document& document, int64_t begin, int64_t end) const {
+    if (shift_ < 0 || document.mask.kind != MaskKind::kCausal || begin >= end) {
+      return SegmentTime(problem_, document, begin, end);
+    }
+    const int64_t rest = (int64_t{1} << shift_) - 1;
+    int64_t row_blocks = (end - begin) >> shift_;
+    // Full blocks see one block of keys more each; a last short one sees those up to `end`.
+    int64_t key_blocks =
+        row_blocks * ((begin + rest) >> shift_) + row_blocks * (row_blocks + 1) / 2;
+    if (((end - begin) & rest) != 0) {
+      row_blocks += 1;
+      key_blocks += (end + rest) >> shift_;
+    }
+    return {row_blocks * row_.forward_us + key_blocks * key_.forward_us,
+            row_blocks * row_.backward_us + key_blocks * key_.backward_us};
+  }
+
+ private:
+  const Problem& problem_;
+  int shift_ = -1;   // log2 of the block size, or -1 where there is no closed form
+  ComputeTime row_;  // of a block of rows
+  ComputeTime key_;  // of a block of rows against one more block of keys
+};
+
+// Less than this no partition of the document costs.
+ComputeTime LeastTime(const Problem& problem, const Document& document);
+
+// No placement of the problem has a shorter modelled step than any of these.
+struct LowerBounds {
+  double compute_us = 0;        // all work shared evenly
+  double communication_us = 0;  // rows that ranks receive in any case, by the token cap alone
+  double combined_us = 0;       // rows that they receive if the work is even enough for this step
+};
+// See bounds.cc. O(D + sum over documents of the ranks that they need).
+LowerBounds BoundStep(const Problem& problem);
+
+// The largest of the bounds.
 double LowerBoundUs(const Problem& problem);
 
 }  // namespace flashcp::solver

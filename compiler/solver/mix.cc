@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "compiler/solver/cost_model.h"
+#include "compiler/solver/segments.h"
 
 namespace flashcp::solver {
 namespace {
@@ -172,15 +173,6 @@ double ShardedUs(const Problem& problem, const Document& document) {
 }
 
 }  // namespace
-
-void AppendSegment(int64_t begin, int64_t end, int rank, std::vector<Segment>& segments) {
-  if (begin >= end) return;
-  if (!segments.empty() && segments.back().rank == rank) {
-    segments.back().end = end;
-  } else {
-    segments.push_back({begin, end, rank});
-  }
-}
 
 TokenBudget::TokenBudget(const Problem& problem) : used_(problem.ranks) {
   bool exact = problem.slack_percent == 0;

@@ -13,10 +13,6 @@
 
 namespace flashcp::solver {
 
-// Appends tokens [begin, end) of a document: nothing where there are none, one segment with the
-// last one where that is on the same rank.
-void AppendSegment(int64_t begin, int64_t end, int rank, std::vector<Segment>& segments);
-
 // Tokens that each rank may still take, such that every rank ends at floor(T/N) or ceil(T/N) at
 // slack 0, and at most at the cap otherwise.
 class TokenBudget {

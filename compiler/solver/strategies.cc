@@ -25,46 +25,31 @@ constexpr Strategy kKnown[] = {
     {"whole-doc", PlaceWholeDoc},
     {"flashcp-paper", PlaceFlashcpPaper},
 };
-constexpr Strategy kAuto = {"auto", PlaceAuto};
-
-absl::StatusOr<Strategy> StrategyByName(absl::string_view name) {
-  for (const Strategy& strategy : kKnown) {
-    if (name == strategy.name) return strategy;
-  }
-  if (name == kAuto.name) return kAuto;
-  return absl::InvalidArgumentError(UnknownNameMessage("strategy", name, StrategyNames()));
-}
+constexpr char kAuto[] = "auto";
 
 }  // namespace
-
-Placement PlaceAuto(const Problem& problem) {
-  Placement best;
-  double best_us = 0;
-  for (const Strategy& strategy : kKnown) {
-    Placement placement = strategy.place(problem);
-    double step_us = Evaluate(problem, placement).StepUs();
-    if (&strategy == kKnown || step_us < best_us) {
-      best_us = step_us;
-      best = std::move(placement);
-    }
-  }
-  return best;
-}
 
 std::vector<std::string> StrategyNames() {
   std::vector<std::string> names;
   for (const Strategy& strategy : kKnown) names.push_back(strategy.name);
-  names.push_back(kAuto.name);
+  names.push_back(kAuto);
   return names;
 }
 
-absl::StatusOr<Placement> Place(absl::string_view strategy, const Problem& problem) {
-  ASSIGN_OR_RETURN(Strategy chosen, StrategyByName(strategy));
+absl::StatusOr<Placement> Place(absl::string_view strategy, const Problem& problem,
+                                double budget_ms) {
+  const Strategy* known = nullptr;
+  for (const Strategy& candidate : kKnown) {
+    if (strategy == candidate.name) known = &candidate;
+  }
+  if (known == nullptr && strategy != kAuto) {
+    return absl::InvalidArgumentError(UnknownNameMessage("strategy", strategy, StrategyNames()));
+  }
   RETURN_IF_ERROR(problem.Check());
-  Placement placement = chosen.place(problem);
+  Placement placement = known != nullptr ? known->place(problem) : PlaceAuto(problem, budget_ms);
   absl::Status status = placement.Verify(problem);
   if (!status.ok()) {
-    return absl::InternalError(absl::StrCat("strategy ", chosen.name, ": ", status.message()));
+    return absl::InternalError(absl::StrCat("strategy ", strategy, ": ", status.message()));
   }
   return placement;
 }

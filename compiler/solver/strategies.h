@@ -34,15 +34,22 @@ Placement PlaceWholeDoc(const Problem& problem);
 // than per-doc by modelled step. About 1e7 segments a second.
 Placement PlaceFlashcpPaper(const Problem& problem);
 
-// The best of the above by modelled step, the first of equals.
-Placement PlaceAuto(const Problem& problem);
+// How long the search of `auto` goes on, in milliseconds of one core; see budget.h.
+inline constexpr double kDefaultBudgetMs = 20;
+
+// Any document over any number of ranks, chunk bounds free: recursive bisection and local search,
+// with the strategies above as seeds, so that none of them has a shorter modelled step. (Where
+// documents x ranks exceed 2 million, per-doc and flashcp-paper are not among the seeds.)
+Placement PlaceAuto(const Problem& problem, double budget_ms = kDefaultBudgetMs);
 
 // contiguous, zigzag, per-doc, whole-doc, flashcp-paper, auto: in the order that tables show.
 std::vector<std::string> StrategyNames();
 
 // Checks the problem, runs the strategy of that name, verifies its placement. InvalidArgument for
 // an unknown name (with the nearest one) or a bad problem; Internal where a strategy breaks a rule.
-absl::StatusOr<Placement> Place(absl::string_view strategy, const Problem& problem);
+// `budget_ms`, 0 or above, is for `auto`.
+absl::StatusOr<Placement> Place(absl::string_view strategy, const Problem& problem,
+                                double budget_ms = kDefaultBudgetMs);
 
 }  // namespace flashcp::solver
 

@@ -29,18 +29,19 @@ class RankSets {
   std::vector<uint64_t> bits_;
 };
 
-// Exchange `needed`, document by document.
+// Exchange `needed`, document by document. Sums over the sweep so far (rows owned by each node, and
+// shares that each of its needing ranks would have received) make an interval's traffic the
+// difference between its two ends.
 class NeededSweep {
  public:
   explicit NeededSweep(const Problem& problem)
       : traffic_(problem.ranks),
         open_(problem.ranks),
         node_(problem.ranks),
+        nodes_(Node(problem, problem.ranks - 1) + 1),
         destinations_(problem.ranks),
         needing_(destinations_.words()) {
     for (int rank = 0; rank < problem.ranks; ++rank) node_[rank] = Node(problem, rank);
-    open_in_node_.resize(node_.back() + 1);
-    tokens_in_node_.resize(node_.back() + 1);
   }
 
   void Add(const Document& document, const std::vector<Segment>& segments) {
@@ -64,7 +65,7 @@ class NeededSweep {
       }
     }
     while (closed < segments.size()) Close(segments[closed++].rank, document.length);
-    for (const Segment& segment : segments) tokens_in_node_[node_[segment.rank]] = 0;
+    for (const Segment& segment : segments) nodes_[node_[segment.rank]] = NodeSums();
   }
 
   // Counts messages; call once, behind the last document.
@@ -82,55 +83,84 @@ class NeededSweep {
   }
 
  private:
-  // The rank needs the rows from `position` on: what was owned before does not count.
+  // Of one node, over the positions of the document so far.
+  struct NodeSums {
+    int64_t open = 0;          // ranks with an open interval
+    int64_t owned = 0;         // rows that the node owns
+    int64_t foreign_seen = 0;  // rows of other nodes that `shares` covers
+    double shares = 0;         // of each rank that had an interval open all the time
+  };
+
+  // What a rank with an interval open from the start would have exchanged so far, with sign.
+  void Account(int rank, int64_t position, int sign) {
+    const NodeSums& node = nodes_[node_[rank]];
+    const int64_t foreign = position - node.owned;
+    Traffic& traffic = traffic_[rank];
+    traffic.received += sign * position;
+    traffic.in_node.received += sign * (position - node.shares);
+    traffic.between_nodes.received += sign * node.shares;
+    traffic.in_node.sent += sign * (foreign - node.shares);
+  }
+
   void Open(int rank, int64_t position) {
     if (open_[rank]++ > 0) return;
     needing_[rank / 64] |= uint64_t{1} << (rank % 64);
-    num_open_ += 1;
-    open_in_node_[node_[rank]] += 1;
-    traffic_[rank].received -= position;
-    traffic_[rank].received_in_node -= tokens_in_node_[node_[rank]];
+    NodeSums& node = nodes_[node_[rank]];
+    Advance(node, position);
+    open_nodes_ += node.open == 0;
+    node.open += 1;
+    Account(rank, position, -1);
   }
 
   void Close(int rank, int64_t position) {
     if (--open_[rank] > 0) return;
     needing_[rank / 64] &= ~(uint64_t{1} << (rank % 64));
-    num_open_ -= 1;
-    open_in_node_[node_[rank]] -= 1;
-    traffic_[rank].received += position;
-    traffic_[rank].received_in_node += tokens_in_node_[node_[rank]];
+    NodeSums& node = nodes_[node_[rank]];
+    Advance(node, position);
+    Account(rank, position, +1);
+    node.open -= 1;
+    open_nodes_ -= node.open == 0;
+  }
+
+  // Shares the rows of other nodes since the last change of the node's needing ranks among these.
+  void Advance(NodeSums& node, int64_t position) {
+    int64_t foreign = position - node.owned;
+    if (node.open > 0) {
+      node.shares += static_cast<double>(foreign - node.foreign_seen) / node.open;
+    }
+    node.foreign_seen = foreign;
   }
 
   // The owner's next `rows` rows go to all ranks that need them now. It is one of these: a mask
   // shows every query its own key.
   void Send(int owner, int64_t rows) {
+    NodeSums& node = nodes_[node_[owner]];
     Traffic& traffic = traffic_[owner];
-    traffic.sent += rows * (num_open_ - 1);
-    traffic.sent_in_node += rows * (open_in_node_[node_[owner]] - 1);
+    traffic.in_node.sent += rows * (node.open - 1);
+    traffic.between_nodes.sent += rows * (open_nodes_ - 1);
     traffic.received -= rows;
-    traffic.received_in_node -= rows;
-    tokens_in_node_[node_[owner]] += rows;
+    traffic.in_node.received -= rows;
+    node.owned += rows;
     uint64_t* destinations = destinations_.of(owner);
     for (size_t word = 0; word < needing_.size(); ++word) destinations[word] |= needing_[word];
   }
 
   void CountMessage(int from, int to) {
     bool in_node = node_[from] == node_[to];
-    traffic_[from].destinations += 1;
-    traffic_[from].destinations_in_node += in_node;
-    traffic_[to].sources += 1;
-    traffic_[to].sources_in_node += in_node;
+    Traffic& source = traffic_[from];
+    Traffic& destination = traffic_[to];
+    (in_node ? source.in_node : source.between_nodes).destinations += 1;
+    (in_node ? destination.in_node : destination.between_nodes).sources += 1;
   }
 
   std::vector<Traffic> traffic_;
   std::vector<int> open_;  // open intervals of each rank
   std::vector<int> node_;  // of each rank
+  std::vector<NodeSums> nodes_;
   RankSets destinations_;
   std::vector<uint64_t> needing_;  // ranks with an open interval, as bits
-  int64_t num_open_ = 0;           // ranks with an open interval
-  std::vector<int64_t> open_in_node_;
-  std::vector<int64_t> tokens_in_node_;  // owned by each node, up to the position of the sweep
-  std::vector<KeyRange> keys_;           // of each segment of the document at hand
+  int64_t open_nodes_ = 0;         // nodes with such ranks
+  std::vector<KeyRange> keys_;     // of each segment of the document at hand
 };
 
 std::vector<Traffic> NeededTraffic(const Problem& problem, const Placement& placement) {
@@ -157,18 +187,22 @@ std::vector<Traffic> AllGatherTraffic(const Problem& problem, const std::vector<
       group->owners += tokens[rank] > 0;
     }
   }
+  const int64_t num_nodes = nodes.size();
   std::vector<Traffic> traffic(problem.ranks);
   for (int rank = 0; rank < problem.ranks; ++rank) {
     const Owners& node = nodes[Node(problem, rank)];
-    int64_t own = tokens[rank];
-    traffic[rank].received = all.tokens - own;
-    traffic[rank].received_in_node = node.tokens - own;
-    traffic[rank].sent = own * (all.ranks - 1);
-    traffic[rank].sent_in_node = own * (node.ranks - 1);
-    traffic[rank].sources = all.owners - (own > 0);
-    traffic[rank].sources_in_node = node.owners - (own > 0);
-    traffic[rank].destinations = own > 0 ? all.ranks - 1 : 0;
-    traffic[rank].destinations_in_node = own > 0 ? node.ranks - 1 : 0;
+    const int64_t own = tokens[rank];
+    const double share = static_cast<double>(all.tokens - node.tokens) / node.ranks;
+    Traffic& to = traffic[rank];
+    to.received = all.tokens - own;
+    to.between_nodes.received = share;
+    to.in_node.received = to.received - share;
+    to.between_nodes.sent = own * (num_nodes - 1);
+    to.in_node.sent = (own + share) * (node.ranks - 1);
+    to.in_node.sources = node.owners - (own > 0);
+    to.between_nodes.sources = all.owners - node.owners;
+    to.in_node.destinations = own > 0 ? node.ranks - 1 : 0;
+    to.between_nodes.destinations = own > 0 ? all.ranks - node.ranks : 0;
   }
   return traffic;
 }

@@ -3,6 +3,8 @@
 #include "compiler/solver/cost_model.h"
 
 #include <algorithm>
+#include <cmath>
+#include <map>
 #include <random>
 #include <set>
 #include <string>
@@ -39,72 +41,87 @@ ComputeTime SlowSegmentTime(const Problem& problem, const Document& document, in
   return time;
 }
 
-// Rows of the batch that go from one rank to another: rows[from][to].
-std::vector<std::vector<int64_t>> SlowRows(const Problem& problem, const Placement& placement) {
-  std::vector<std::vector<int64_t>> rows(problem.ranks, std::vector<int64_t>(problem.ranks));
+// What one rank exchanges in forward, over the links in its node and over those between nodes.
+struct SlowTraffic {
+  double received[2] = {0, 0};
+  double sent[2] = {0, 0};
+  std::set<int> sources[2];
+  std::set<int> destinations[2];
+};
+
+// One row of `owner` that the ranks of `needing` need: once to each rank of its node, and once into
+// each other node, where they receive even shares of it and pass them on.
+void SendRow(const Problem& problem, int owner, const std::set<int>& needing,
+             std::vector<SlowTraffic>& traffic) {
+  const int per_node = problem.cluster.ranks_per_node;
+  std::map<int, std::set<int>> nodes;
+  for (int rank : needing) nodes[rank / per_node].insert(rank);
+  for (const auto& [node, ranks] : nodes) {
+    const bool in_node = node == owner / per_node;
+    const double share = in_node ? 0 : 1.0 / ranks.size();
+    for (int rank : ranks) {
+      traffic[rank].received[0] += 1 - share;
+      traffic[rank].received[1] += share;
+      traffic[rank].sent[0] += in_node ? 0 : share * (ranks.size() - 1);
+      traffic[owner].sent[in_node ? 0 : 1] += in_node ? 1 : share;
+      traffic[rank].sources[in_node ? 0 : 1].insert(owner);
+      traffic[owner].destinations[in_node ? 0 : 1].insert(rank);
+    }
+  }
+}
+
+std::vector<SlowTraffic> SlowForwardTraffic(const Problem& problem, const Placement& placement) {
+  std::vector<SlowTraffic> traffic(problem.ranks);
   for (size_t d = 0; d < problem.documents.size(); ++d) {
     const Document& document = problem.documents[d];
     std::vector<int> owner;
     for (const Segment& s : placement.documents[d])
       owner.insert(owner.end(), s.end - s.begin, s.rank);
-    std::vector<std::vector<bool>> needed(problem.ranks, std::vector<bool>(document.length));
+    std::vector<std::set<int>> needing(document.length);
     for (int64_t query = 0; query < document.length; ++query) {
       KeyRange keys = KeysNeeded(document, query, query + 1);
-      for (int64_t key = keys.begin; key < keys.end; ++key) needed[owner[query]][key] = true;
+      for (int64_t key = keys.begin; key < keys.end; ++key) needing[key].insert(owner[query]);
     }
     for (int64_t key = 0; key < document.length; ++key) {
-      for (int rank = 0; rank < problem.ranks; ++rank) {
-        bool goes = problem.exchange == Exchange::kAllGather || needed[rank][key];
-        if (goes && rank != owner[key]) rows[owner[key]][rank] += 1;
+      if (problem.exchange == Exchange::kAllGather) {
+        for (int rank = 0; rank < problem.ranks; ++rank) needing[key].insert(rank);
       }
+      needing[key].erase(owner[key]);
+      SendRow(problem, owner[key], needing[key], traffic);
     }
   }
-  return rows;
+  return traffic;
 }
 
-struct SlowTransfer {
-  int64_t received = 0;
-  int64_t sent = 0;
+double SlowTransferUs(const Problem& problem, const SlowTraffic& traffic, bool backward) {
+  const LinkClass* links[2] = {&problem.cluster.intra_node, &problem.cluster.inter_node};
+  double bytes_us = 0;
   double latency_us = 0;
-};
-
-// What a rank exchanges with its node, or with the others.
-SlowTransfer Exchanged(const Problem& problem, const std::vector<std::vector<int64_t>>& rows,
-                       int rank, bool in_node, bool backward) {
-  const LinkClass& link = in_node ? problem.cluster.intra_node : problem.cluster.inter_node;
-  const int per_node = problem.cluster.ranks_per_node;
-  SlowTransfer transfer;
-  for (int other = 0; other < problem.ranks; ++other) {
-    if ((other / per_node == rank / per_node) != in_node) continue;
-    transfer.received += rows[other][rank];
-    transfer.sent += rows[rank][other];
-    if (rows[other][rank] > 0) transfer.latency_us += link.latency_us;
-    if (backward && rows[rank][other] > 0) transfer.latency_us += link.latency_us;
+  for (int i = 0; i < 2; ++i) {
+    double rows = backward ? traffic.received[i] + traffic.sent[i]
+                           : std::max(traffic.received[i], traffic.sent[i]);
+    bytes_us = std::max(bytes_us, rows * problem.KeyValueBytesPerToken() / links[i]->bytes_per_us);
+    double messages = traffic.sources[i].size();
+    if (backward) messages += traffic.destinations[i].size();
+    if (i == 1) messages /= std::min(problem.ranks, problem.cluster.ranks_per_node);
+    latency_us += messages * links[i]->latency_us;
   }
-  if (backward) transfer.received = transfer.sent = transfer.received + transfer.sent;
-  return transfer;
-}
-
-double SlowTransferUs(const Problem& problem, const std::vector<std::vector<int64_t>>& rows,
-                      int rank, bool backward) {
-  SlowTransfer intra = Exchanged(problem, rows, rank, true, backward);
-  SlowTransfer inter = Exchanged(problem, rows, rank, false, backward);
-  double row_bytes = problem.KeyValueBytesPerToken();
-  return std::max(std::max(intra.received, intra.sent) * row_bytes /
-                      problem.cluster.intra_node.bytes_per_us,
-                  std::max(inter.received, inter.sent) * row_bytes /
-                      problem.cluster.inter_node.bytes_per_us) +
-         intra.latency_us + inter.latency_us;
+  return bytes_us + latency_us;
 }
 
 void ExpectNear(double value, double expected, const std::string& what) {
   EXPECT_NEAR(value, expected, 1e-9 * (1 + expected)) << what;
 }
 
+// Shares of rows are fractions, rounded to whole bytes.
+void ExpectBytes(int64_t value, double expected, const std::string& what) {
+  EXPECT_NEAR(value, expected, 1 + 1e-9 * expected) << what;
+}
+
 void ExpectSameAsRecount(const Problem& problem, const Placement& placement,
                          const std::string& who) {
   PlacementCost cost = Evaluate(problem, placement);
-  std::vector<std::vector<int64_t>> rows = SlowRows(problem, placement);
+  std::vector<SlowTraffic> traffic = SlowForwardTraffic(problem, placement);
   ASSERT_EQ(cost.ranks.size(), problem.ranks) << who;
   double forward_us = 0;
   double backward_us = 0;
@@ -122,26 +139,28 @@ void ExpectSameAsRecount(const Problem& problem, const Placement& placement,
         slow.compute_backward_us += time.backward_us;
       }
     }
-    for (int other = 0; other < problem.ranks; ++other) {
-      slow.receive_bytes_forward += rows[other][rank] * problem.KeyValueBytesPerToken();
-      slow.send_bytes_forward += rows[rank][other] * problem.KeyValueBytesPerToken();
-      slow.peers += (rows[other][rank] > 0) + (rows[rank][other] > 0);
-    }
+    const SlowTraffic& moved = traffic[rank];
+    const double row_bytes = problem.KeyValueBytesPerToken();
+    slow.receive_bytes_forward = std::llround((moved.received[0] + moved.received[1]) * row_bytes);
+    slow.peers = moved.sources[0].size() + moved.sources[1].size() + moved.destinations[0].size() +
+                 moved.destinations[1].size();
     const RankCost& fast = cost.ranks[rank];
     std::string what = who + ", rank " + std::to_string(rank);
     EXPECT_EQ(fast.tokens, slow.tokens) << what;
     EXPECT_EQ(fast.pairs, slow.pairs) << what;
     EXPECT_EQ(fast.segments, slow.segments) << what;
     EXPECT_EQ(fast.receive_bytes_forward, slow.receive_bytes_forward) << what;
-    EXPECT_EQ(fast.send_bytes_forward, slow.send_bytes_forward) << what;
-    EXPECT_EQ(fast.receive_bytes_backward, slow.receive_bytes_forward + slow.send_bytes_forward)
+    ExpectBytes(fast.send_bytes_forward, (moved.sent[0] + moved.sent[1]) * row_bytes, what);
+    ExpectBytes(fast.receive_bytes_between_nodes, moved.received[1] * row_bytes, what);
+    ExpectBytes(fast.send_bytes_between_nodes, moved.sent[1] * row_bytes, what);
+    EXPECT_EQ(fast.receive_bytes_backward, fast.receive_bytes_forward + fast.send_bytes_forward)
         << what;
     EXPECT_EQ(fast.send_bytes_backward, fast.receive_bytes_backward) << what;
     EXPECT_EQ(fast.peers, slow.peers) << what;
     ExpectNear(fast.compute_forward_us, slow.compute_forward_us, what);
     ExpectNear(fast.compute_backward_us, slow.compute_backward_us, what);
-    ExpectNear(fast.transfer_forward_us, SlowTransferUs(problem, rows, rank, false), what);
-    ExpectNear(fast.transfer_backward_us, SlowTransferUs(problem, rows, rank, true), what);
+    ExpectNear(fast.transfer_forward_us, SlowTransferUs(problem, moved, false), what);
+    ExpectNear(fast.transfer_backward_us, SlowTransferUs(problem, moved, true), what);
     forward_us = std::max({forward_us, fast.compute_forward_us, fast.transfer_forward_us});
     backward_us = std::max({backward_us, fast.compute_backward_us, fast.transfer_backward_us});
   }

@@ -12,6 +12,9 @@
 namespace flashcp::solver {
 namespace {
 
+// A budget that ends the search of `auto` early, so that thousands of instances take seconds.
+constexpr double kShortMs = 0.1;
+
 // "0-3:1 3-5:0": begin, end and rank of each segment.
 std::string Text(const std::vector<Segment>& segments) {
   std::string text;
@@ -36,12 +39,12 @@ TEST(PlaceTest, EveryStrategySolvesRandomProblems) {
     Problem problem = RandomProblem(seed, seed % 2 == 0 ? 200 : 5000);
     double known_us = 0;
     for (const std::string& strategy : StrategyNames()) {
-      absl::StatusOr<Placement> placement = Place(strategy, problem);
+      absl::StatusOr<Placement> placement = Place(strategy, problem, kShortMs);
       ASSERT_TRUE(placement.ok()) << "seed " << seed << ": " << placement.status();
       double step_us = Evaluate(problem, *placement).StepUs();
       ASSERT_GE(step_us * (1 + 1e-9), LowerBoundUs(problem)) << "seed " << seed << ", " << strategy;
       if (strategy == "auto") {
-        ASSERT_EQ(step_us, known_us) << "seed " << seed;
+        ASSERT_LE(step_us, known_us) << "seed " << seed;
       }
       known_us = strategy == "contiguous" ? step_us : std::min(known_us, step_us);
     }
@@ -53,7 +56,7 @@ TEST(PlaceTest, EveryStrategySolvesLargeRankCounts) {
     for (testing::LengthKind kind : testing::AllLengthKinds()) {
       Problem problem = CausalProblem(testing::RandomLengths(kind, ranks, 20000), ranks);
       for (const std::string& strategy : StrategyNames()) {
-        absl::StatusOr<Placement> placement = Place(strategy, problem);
+        absl::StatusOr<Placement> placement = Place(strategy, problem, kShortMs);
         ASSERT_TRUE(placement.ok())
             << ranks << " ranks, " << testing::LengthKindName(kind) << ": " << placement.status();
       }
@@ -64,8 +67,8 @@ TEST(PlaceTest, EveryStrategySolvesLargeRankCounts) {
 TEST(PlaceTest, IsTheSameEachTime) {
   for (uint64_t seed = 0; seed < 200; ++seed) {
     Problem problem = RandomProblem(seed, 3000);
-    Placement first = *Place("auto", problem);
-    Placement second = *Place("auto", problem);
+    Placement first = *Place("auto", problem, 10 * kShortMs);
+    Placement second = *Place("auto", problem, 10 * kShortMs);
     for (size_t d = 0; d < first.documents.size(); ++d) {
       ASSERT_EQ(Text(first.documents[d]), Text(second.documents[d])) << "seed " << seed;
     }

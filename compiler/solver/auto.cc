@@ -1,0 +1,130 @@
+// Decides the placement of the strategy `auto`: the search, never worse than any known strategy.
+//
+// Idea: bisections from several starting points (weights of transfers against work, and some noise)
+// and the known strategies form a pool. The best few of the pool are improved by local search. The
+// search minimises the planning objective of ledger.h; in the end the placement with the shortest
+// modelled step of all is taken, so that no known strategy is shorter. It stops where the step is
+// within kCloseEnough of the lower bound, or when the budget is spent: see docs/planner.md.
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "compiler/solver/bisection.h"
+#include "compiler/solver/budget.h"
+#include "compiler/solver/cost_model.h"
+#include "compiler/solver/ledger.h"
+#include "compiler/solver/local_search.h"
+#include "compiler/solver/piece.h"
+#include "compiler/solver/strategies.h"
+
+namespace flashcp::solver {
+namespace {
+
+constexpr double kCloseEnough = 1.002;
+
+// Known strategies that cut every document over all ranks are left out above so many segments.
+constexpr int64_t kMostShardedSegments = 2'000'000;
+
+constexpr int kMostStarts = 10;
+constexpr int kQuietStarts = 5;  // without noise
+constexpr double kLambdas[kMostStarts] = {0.3, 0.05, 1, 3, 0, 0.3, 1, 0.3, 2, 0.1};
+
+// Placements of the pool that local search starts from, and the lambda of each.
+constexpr int kMostDescents = 4;
+constexpr double kDescentLambdas[kMostDescents] = {0.3, 1, 0.3, 1};
+
+struct Candidate {
+  double planning_us;
+  Placement placement;
+};
+
+class AutoSearch {
+ public:
+  AutoSearch(const Problem& problem, double budget_ms)
+      : problem_(problem),
+        model_(problem),
+        budget_(budget_ms),
+        target_us_(LowerBoundUs(problem) * kCloseEnough) {}
+
+  Placement Run() {
+    AddKnown();
+    AddBisections();
+    std::stable_sort(pool_.begin(), pool_.end(), [](const Candidate& a, const Candidate& b) {
+      return a.planning_us < b.planning_us;
+    });
+    Descend();
+    return std::move(best_);
+  }
+
+ private:
+  bool Done() const { return budget_.Empty() || best_us_ <= target_us_; }
+
+  // Keeps the placement if it has the shortest step so far.
+  double Consider(const Placement& placement) {
+    PlacementCost cost = Evaluate(problem_, placement);
+    if (first_ || cost.StepUs() < best_us_) {
+      first_ = false;
+      best_us_ = cost.StepUs();
+      best_ = placement;
+    }
+    return PlanningStepUs(cost);
+  }
+
+  void AddToPool(Placement placement) {
+    double planning_us = Consider(placement);
+    pool_.push_back({planning_us, std::move(placement)});
+  }
+
+  void AddKnown() {
+    AddToPool(PlaceContiguous(problem_));
+    AddToPool(PlaceZigzag(problem_));
+    AddToPool(PlaceWholeDoc(problem_));
+    int64_t documents = problem_.documents.size();
+    if (documents * problem_.ranks > kMostShardedSegments) return;
+    AddToPool(PlacePerDoc(problem_));
+    AddToPool(PlaceFlashcpPaper(problem_));
+  }
+
+  void AddBisections() {
+    for (int i = 0; i < kMostStarts && (i == 0 || !Done()); ++i) {
+      BisectionStart start;
+      start.lambda = kLambdas[i];
+      start.noise = i < kQuietStarts ? 0 : 0.3;
+      start.token_weight = i % 3 == 2 ? 0.3 : 1;
+      AddToPool(Bisect(model_, start, i + 1, budget_));
+    }
+  }
+
+  void Descend() {
+    const int descents = std::min<int>(pool_.size(), kMostDescents);
+    for (int i = 0; i < descents && !Done(); ++i) {
+      LocalSearchOptions options;
+      options.lambda = problem_.ranks <= 8 ? kDescentLambdas[i] : kDescentLambdas[0];
+      options.target_us = target_us_;
+      options.seed = i + 1;
+      // An even share of what is left.
+      Budget share = budget_.Share(descents - i);
+      Placement placement = LocalSearch(model_, std::move(pool_[i].placement), options, share);
+      budget_.Return(share);
+      Consider(placement);
+    }
+  }
+
+  const Problem& problem_;
+  const PieceModel model_;
+  Budget budget_;
+  const double target_us_;
+  std::vector<Candidate> pool_;
+  bool first_ = true;
+  double best_us_ = 0;
+  Placement best_;
+};
+
+}  // namespace
+
+Placement PlaceAuto(const Problem& problem, double budget_ms) {
+  return AutoSearch(problem, budget_ms).Run();
+}
+
+}  // namespace flashcp::solver

@@ -1,0 +1,193 @@
+// Decides a placement by recursive bisection with free boundaries.
+//
+// Idea: a group of n ranks and its pieces are split into two groups, whose sizes are multiples of
+// the node size while the group spans nodes, so that long documents stay inside a node. Each split
+// tries several pieces to cut (see split.h) and keeps the one with the best score; the recursion
+// ends with one rank, which owns its pieces. Recursive bisection is the classic of mesh
+// partitioning (Berger, Bokhari 1987); what is ours is the cut, which meets tokens and work at
+// once.
+
+#include "compiler/solver/bisection.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "compiler/solver/segments.h"
+#include "compiler/solver/split.h"
+
+namespace flashcp::solver {
+namespace {
+
+using Pieces = std::vector<Piece>;
+
+class Bisection {
+ public:
+  Bisection(const PieceModel& model, const BisectionStart& start, uint64_t seed, Budget& budget)
+      : model_(model),
+        problem_(model.problem()),
+        start_(start),
+        random_(seed),
+        budget_(budget),
+        total_(problem_.TotalTokens()),
+        cap_(problem_.TokenCap()),
+        owned_(problem_.ranks) {}
+
+  Placement Run() {
+    Pieces pieces;
+    for (size_t d = 0; d < problem_.documents.size(); ++d) {
+      Piece piece;
+      piece.document = static_cast<int>(d);
+      if (problem_.documents[d].length == 0) continue;
+      piece.Append(0, problem_.documents[d].length);
+      model_.Weigh(piece);
+      work_us_ += piece.work_us;
+      pieces.push_back(piece);
+    }
+    Halve(std::move(pieces), 0, problem_.ranks);
+    return Gather();
+  }
+
+ private:
+  // Ranks [first, first + ranks) share the pieces.
+  void Halve(Pieces pieces, int first, int ranks) {
+    if (ranks == 1) {
+      owned_[first] = std::move(pieces);
+      return;
+    }
+    const int left_ranks = LeftRanks(ranks);
+    std::array<Pieces, 2> halves = Divide(std::move(pieces), first, left_ranks, ranks);
+    Halve(std::move(halves[kLeft]), first, left_ranks);
+    Halve(std::move(halves[kRight]), first + left_ranks, ranks - left_ranks);
+  }
+
+  // Half, in whole nodes while there are several.
+  int LeftRanks(int ranks) const {
+    const int node = problem_.cluster.ranks_per_node;
+    if (ranks <= node) return ranks / 2;
+    return std::max(1, (ranks + node - 1) / node / 2) * node;
+  }
+
+  SplitGoal Goal(const Pieces& pieces, int first, int left_ranks, int ranks) const {
+    const LinkClass& link = ranks <= problem_.cluster.ranks_per_node ? problem_.cluster.intra_node
+                                                                     : problem_.cluster.inter_node;
+    SplitGoal goal;
+    goal.left_ranks = left_ranks;
+    goal.right_ranks = ranks - left_ranks;
+    int64_t tokens = 0;
+    for (const Piece& piece : pieces) tokens += piece.tokens;
+    if (problem_.slack_percent == 0) {
+      // Rank r owns as many tokens as in a contiguous placement: floor(T/N) or ceil(T/N).
+      const int ends = first + left_ranks;
+      goal.tokens_left = total_ * ends / problem_.ranks - total_ * first / problem_.ranks;
+      goal.least_left = goal.most_left = goal.tokens_left;
+    } else {
+      goal.tokens_left = tokens * left_ranks / ranks;
+      goal.least_left = std::max<int64_t>(0, tokens - cap_ * goal.right_ranks);
+      goal.most_left = std::min(tokens, cap_ * left_ranks);
+    }
+    // K/V come forward and again backward, where dK/dV return.
+    bool needed = problem_.exchange == Exchange::kNeeded;
+    goal.row_us = needed ? 3.0 * problem_.KeyValueBytesPerToken() / link.bytes_per_us : 0;
+    goal.lambda = start_.lambda;
+    goal.rank_tokens = std::max(1.0, static_cast<double>(total_) / problem_.ranks);
+    goal.rank_us = std::max(1e-9, work_us_ / problem_.ranks);
+    return goal;
+  }
+
+  std::array<Pieces, 2> Divide(Pieces pieces, int first, int left_ranks, int ranks) {
+    SplitGoal goal = Goal(pieces, first, left_ranks, ranks);
+    Splitter splitter(model_, std::move(pieces), goal);
+    if (start_.noise > 0) splitter.SortHeaviest(start_.noise, random_);
+    AddOneCuts(splitter);
+    AddTwoCuts(splitter);
+    budget_.Spend(splitter.steps());
+    const std::vector<Split>& splits = splitter.splits();
+    if (splits.empty()) return CutInOrder(splitter, goal.tokens_left);
+    return splitter.Apply(
+        *std::min_element(splits.begin(), splits.end(),
+                          [](const Split& a, const Split& b) { return a.score < b.score; }));
+  }
+
+  // The heaviest pieces, some quantiles, and the one with most tokens.
+  void AddOneCuts(Splitter& splitter) const {
+    const int size = splitter.size();
+    const std::vector<int>& heaviest = splitter.heaviest();
+    std::vector<int> candidates(heaviest.begin(), heaviest.begin() + std::min(size, 4));
+    for (int k = 1; k <= 4 && size > 8; ++k) candidates.push_back(heaviest[int64_t{size} * k / 6]);
+    int most = 0;
+    for (int i = 1; i < size; ++i) {
+      if (splitter.piece(i).tokens > splitter.piece(most).tokens) most = i;
+    }
+    if (size > 0) candidates.push_back(most);
+    std::sort(candidates.begin(), candidates.end());
+    candidates.erase(std::unique(candidates.begin(), candidates.end()), candidates.end());
+    for (int piece : candidates) {
+      int sides = splitter.AddGreedySides(piece, -1, start_.token_weight);
+      if (sides >= 0) splitter.AddOneCut(sides, -1, piece);
+    }
+  }
+
+  void AddTwoCuts(Splitter& splitter) const {
+    const std::vector<int> lightest = splitter.Lightest(3);
+    const int heavy = std::min(splitter.size(), 3);
+    for (int i = 0; i < heavy; ++i) {
+      for (int light : lightest) {
+        if (splitter.heaviest()[i] == light) continue;
+        int piece = splitter.heaviest()[i];
+        int sides = splitter.AddGreedySides(piece, light, start_.token_weight);
+        if (sides >= 0) splitter.AddTwoCuts(sides, piece, light);
+      }
+    }
+  }
+
+  // Where no piece is large enough to even the tokens alone: one piece after the other.
+  std::array<Pieces, 2> CutInOrder(const Splitter& splitter, int64_t tokens_left) const {
+    std::array<Pieces, 2> halves;
+    for (int i = 0; i < splitter.size(); ++i) {
+      const Piece& piece = splitter.piece(i);
+      int64_t left = std::min(piece.tokens, tokens_left);
+      tokens_left -= left;
+      std::array<Piece, 2> parts;
+      model_.Cut(piece, left, 0, parts[kLeft], parts[kRight]);
+      for (Side side : {kLeft, kRight}) {
+        if (parts[side].count > 0) halves[side].push_back(parts[side]);
+      }
+    }
+    return halves;
+  }
+
+  Placement Gather() const {
+    Placement placement;
+    placement.documents.resize(problem_.documents.size());
+    for (int rank = 0; rank < problem_.ranks; ++rank) {
+      for (const Piece& piece : owned_[rank]) {
+        for (int i = 0; i < piece.count; ++i) {
+          placement.documents[piece.document].push_back(
+              {piece.intervals[i].begin, piece.intervals[i].end, rank});
+        }
+      }
+    }
+    for (std::vector<Segment>& segments : placement.documents) JoinSegments(segments);
+    return placement;
+  }
+
+  const PieceModel& model_;
+  const Problem& problem_;
+  const BisectionStart start_;
+  Random random_;
+  Budget& budget_;
+  const int64_t total_;
+  const int64_t cap_;
+  double work_us_ = 0;  // of all documents
+  std::vector<Pieces> owned_;
+};
+
+}  // namespace
+
+Placement Bisect(const PieceModel& model, const BisectionStart& start, uint64_t seed,
+                 Budget& budget) {
+  return Bisection(model, start, seed, budget).Run();
+}
+
+}  // namespace flashcp::solver

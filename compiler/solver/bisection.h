@@ -1,0 +1,26 @@
+// Places documents by halving the ranks again and again.
+
+#ifndef FLASHCP_COMPILER_SOLVER_BISECTION_H_
+#define FLASHCP_COMPILER_SOLVER_BISECTION_H_
+
+#include <cstdint>
+
+#include "compiler/solver/budget.h"
+#include "compiler/solver/piece.h"
+
+namespace flashcp::solver {
+
+struct BisectionStart {
+  double lambda = 0.3;      // weight of transfers against work
+  double token_weight = 1;  // of even tokens against even work while pieces are assigned
+  double noise = 0;         // random change of the order of pieces, as a share of their work
+};
+
+// A placement that passes Verify(). O(D log N) time for about 20 candidate splits at each level,
+// plus sorting.
+Placement Bisect(const PieceModel& model, const BisectionStart& start, uint64_t seed,
+                 Budget& budget);
+
+}  // namespace flashcp::solver
+
+#endif  // FLASHCP_COMPILER_SOLVER_BISECTION_H_

@@ -1,0 +1,86 @@
+// What each rank of a placement computes and moves, kept up to date while single documents change:
+// the cost model of Evaluate(), made incremental.
+
+#ifndef FLASHCP_COMPILER_SOLVER_LEDGER_H_
+#define FLASHCP_COMPILER_SOLVER_LEDGER_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "compiler/solver/cost_model.h"
+#include "compiler/solver/problem.h"
+#include "compiler/solver/traffic.h"
+
+namespace flashcp::solver {
+
+// Share of the shorter of compute and transfers that a step still pays for: overlap is never
+// perfect, and a placement that moves less is the better one of two with equal steps.
+inline constexpr double kExposedShare = 0.02;
+
+// What the search minimises for a rank whose compute and transfers take so long.
+double PlanningUs(double compute_us, double transfer_us);
+// The same of a whole placement: the slowest rank, forward and backward.
+double PlanningStepUs(const PlacementCost& cost);
+
+class Ledger {
+ public:
+  // O(ranks^2) memory: 4 bytes for each pair.
+  explicit Ledger(const Problem& problem);
+
+  // The document has segments `after` from now on, in increasing position, and no more `before`;
+  // either may be empty. Counts of tokens, rows and messages return exactly to what they were when
+  // the change is taken back, times but for rounding. O(sum over segments of the ranks that need
+  // their rows).
+  void Replace(const Document& document, const std::vector<Segment>& before,
+               const std::vector<Segment>& after);
+
+  int64_t tokens(int rank) const { return ranks_[rank].tokens; }
+  // What the rank adds to the objective of the search: forward + backward.
+  double RankUs(int rank) const;
+  // The modelled step, as Evaluate() has it.
+  double StepUs() const;
+  // The largest RankUs().
+  double PlanningStepUs() const;
+
+  int64_t steps() const { return steps_; }  // segments and needing ranks looked at so far
+
+ private:
+  // Rows in units of 1/kRowUnits, so that an even share of a row is added and taken back exactly.
+  static constexpr int64_t kRowUnits = 1 << 16;
+  struct Rank {
+    double forward_us = 0;
+    double backward_us = 0;
+    int64_t tokens = 0;
+    int64_t received[2] = {0, 0};  // inside the node, between nodes
+    int64_t sent[2] = {0, 0};
+    int64_t sources[2] = {0, 0};
+    int64_t destinations[2] = {0, 0};
+  };
+  void ChangeCompute(const Document& document, const Segment& segment, int sign);
+  void ChangeTraffic(const Document& document, const std::vector<Segment>& segments, int sign);
+  void Open(int rank);
+  void Close(int rank);
+  void Send(int owner, int64_t rows, int sign);
+  void SendIntoNode(int owner, int rank, int64_t units, int sign);
+  void CountMessage(int from, int to, bool in_node, int sign);
+  TransferTime Transfers(const Rank& rank) const;
+
+  const Problem& problem_;
+  const SegmentTimer timer_;
+  const TransferModel transfers_;
+  const bool one_node_;
+  std::vector<Rank> ranks_;
+  std::vector<int> node_;      // of each rank
+  std::vector<int> messages_;  // runs of rows from one rank to another
+  // While the segments of a document are swept:
+  std::vector<int> opened_;     // open segments of each rank
+  std::vector<int> needing_;    // ranks with an open segment
+  std::vector<int> place_;      // of each of these in needing_
+  std::vector<int> node_open_;  // how many of them each node has
+  std::vector<KeyRange> keys_;  // of each segment
+  int64_t steps_ = 0;
+};
+
+}  // namespace flashcp::solver
+
+#endif  // FLASHCP_COMPILER_SOLVER_LEDGER_H_

@@ -1,0 +1,215 @@
+// Decides which pairs of ranks divide their tokens anew, and which division they take.
+//
+// Idea: the slowest rank decides the step, so it is paired with those that have most to spare, that
+// share its documents, or that are in its node; see resplit.h for how a pair divides. The best
+// divisions by an estimate are evaluated exactly, and one is taken if the slower of the two gets
+// faster and no other rank gets slower than the slowest was. Where no pair helps, a kick takes two
+// divisions that make it somewhat worse, and the descent starts again from there: iterated local
+// search (Lourenco, Martin, Stutzle 2003). An exact evaluation costs the segments of the changed
+// documents times the ranks that need their rows.
+
+#include "compiler/solver/local_search.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "compiler/solver/random.h"
+#include "compiler/solver/resplit.h"
+#include "compiler/solver/search_state.h"
+
+namespace flashcp::solver {
+namespace {
+
+constexpr int kMostKickedRanks = 64;
+constexpr int kMostKicks = 400;
+constexpr int kMostFailures = 3;
+constexpr double kMostWorse = 1.12;  // after a kick
+
+class Search {
+ public:
+  Search(const PieceModel& model, Placement placement, const LocalSearchOptions& options,
+         Budget& budget)
+      : model_(model),
+        options_(options),
+        budget_(budget),
+        random_(options.seed),
+        ranks_(model.problem().ranks),
+        state_(model.problem(), std::move(placement)) {}
+
+  Placement Run() {
+    Descend();
+    double best_us = state_.ledger().PlanningStepUs();
+    state_.Keep();
+    for (int k = 0; k < kMostKicks && ranks_ <= kMostKickedRanks && !Done(); ++k) {
+      Kick(BySlowness().front(), random_.Below(ranks_));
+      Kick(random_.Below(ranks_), random_.Below(ranks_));
+      Descend();
+      double us = state_.ledger().PlanningStepUs();
+      if (us < best_us * (1 - 1e-7)) {
+        best_us = us;
+        state_.Keep();
+      } else {
+        state_.Restore();
+      }
+      Account();
+    }
+    return state_.placement();
+  }
+
+ private:
+  bool Done() const { return budget_.Empty() || state_.ledger().StepUs() <= options_.target_us; }
+
+  // Spends what the ledger did since the last time.
+  void Account() {
+    budget_.Spend(state_.ledger().steps() - accounted_);
+    accounted_ = state_.ledger().steps();
+  }
+
+  std::vector<int> BySlowness() {
+    std::vector<std::pair<double, int>> order;
+    for (int rank = 0; rank < ranks_; ++rank)
+      order.emplace_back(-state_.ledger().RankUs(rank), rank);
+    std::sort(order.begin(), order.end());
+    std::vector<int> ranks;
+    for (const auto& entry : order) ranks.push_back(entry.second);
+    budget_.Spend(8 * ranks_);
+    return ranks;
+  }
+
+  void Descend() {
+    for (int failures = 0; failures < kMostFailures && !Done();) {
+      std::vector<int> slowest = BySlowness();
+      bool improved = false;
+      for (int other : Partners(slowest)) {
+        improved = Improve(slowest[0], other, failures > 0);
+        if (improved || budget_.Empty()) break;
+      }
+      if (improved) {
+        failures = 0;
+      } else {
+        ++failures;
+        ImproveNextSlowest(slowest);
+      }
+    }
+  }
+
+  // For the slowest rank, each once.
+  std::vector<int> Partners(const std::vector<int>& slowest) {
+    const int rank = slowest[0];
+    std::vector<int> partners;
+    for (int k = 0; k < std::min(ranks_ - 1, 6); ++k) partners.push_back(slowest[ranks_ - 1 - k]);
+    if (ranks_ <= 8) {
+      partners.insert(partners.end(), slowest.begin() + 1, slowest.end());
+    } else {
+      for (int k = 0; k < 4; ++k) partners.push_back(slowest[random_.Below(ranks_)]);
+      AddSharers(rank, partners);
+      const int node = model_.problem().cluster.ranks_per_node;
+      const int first = rank / node * node;
+      for (int k = 0; k < 3 && node > 1; ++k) {
+        partners.push_back(first + random_.Below(std::min(node, ranks_ - first)));
+      }
+    }
+    std::vector<int> once;
+    for (int partner : partners) {
+      bool seen = std::find(once.begin(), once.end(), partner) != once.end();
+      if (partner != rank && !seen) once.push_back(partner);
+    }
+    return once;
+  }
+
+  // Up to 6 ranks that share a document with it.
+  void AddSharers(int rank, std::vector<int>& partners) const {
+    int added = 0;
+    for (int d : state_.DocumentsOf(rank)) {
+      for (const Segment& segment : state_.placement().documents[d]) {
+        if (segment.rank == rank) continue;
+        partners.push_back(segment.rank);
+        if (++added == 6) return;
+      }
+    }
+  }
+
+  // Where the slowest rank is stuck, room on others may free it later.
+  void ImproveNextSlowest(const std::vector<int>& slowest) {
+    for (int k = 1; k < std::min(ranks_, 4); ++k) {
+      for (int attempt = 0; attempt < 3; ++attempt) {
+        int other = slowest[ranks_ - 1 - random_.Below(std::max(1, ranks_ / 2))];
+        if (other != slowest[k] && Improve(slowest[k], other, false)) return;
+        if (budget_.Empty()) return;
+      }
+    }
+  }
+
+  // Takes the best division of the two ranks' tokens; false where none is better.
+  bool Improve(int rank, int other, bool wide) {
+    const Ledger& ledger = state_.ledger();
+    const double slowest_us = ledger.PlanningStepUs() * (1 + 1e-12);
+    SearchState::Outcome best;
+    best.larger_us = std::max(ledger.RankUs(rank), ledger.RankUs(other)) * (1 - 1e-6);
+    best.sum_us = ledger.RankUs(rank) + ledger.RankUs(other);
+    Resplit resplit(model_, state_, rank, other, options_.lambda, best.larger_us, wide, random_);
+    std::vector<DocumentChange> taken;
+    int left = MostEvaluated(resplit, wide);
+    double last_score = -1;
+    for (const Split& split : resplit.splits()) {
+      if (left == 0) break;
+      // Compute alone is too long, or the same split came another way.
+      if (split.slower_us >= best.larger_us || split.score == last_score) continue;
+      last_score = split.score;
+      --left;
+      std::vector<DocumentChange> changes = resplit.Changes(split);
+      SearchState::Outcome outcome = state_.Try(changes, rank, other);
+      bool better = outcome.larger_us < best.larger_us * (1 - 1e-9) ||
+                    (outcome.larger_us <= best.larger_us * (1 + 1e-9) &&
+                     outcome.sum_us < best.sum_us * (1 - 1e-6));
+      if (!better || outcome.touched_us > slowest_us) continue;
+      best = outcome;
+      taken = std::move(changes);
+    }
+    budget_.Spend(resplit.steps());
+    Account();
+    for (const DocumentChange& change : taken) state_.Apply(change);
+    return !taken.empty();
+  }
+
+  int MostEvaluated(const Resplit& resplit, bool wide) const {
+    if (ranks_ <= 8 && resplit.pieces() <= 8) return 48;
+    return wide ? 24 : 8;
+  }
+
+  // Takes one of the better divisions at random, even if it is worse.
+  void Kick(int rank, int other) {
+    if (rank == other) return;
+    const double most_us = state_.ledger().PlanningStepUs() * kMostWorse;
+    Resplit resplit(model_, state_, rank, other, options_.lambda, most_us, true, random_);
+    std::vector<DocumentChange> taken;
+    int left = MostEvaluated(resplit, true);
+    for (const Split& split : resplit.splits()) {
+      if (left-- == 0) break;
+      if (!taken.empty() && random_.Below(3) != 0) continue;
+      std::vector<DocumentChange> changes = resplit.Changes(split);
+      if (state_.Try(changes, rank, other).touched_us < most_us) taken = std::move(changes);
+    }
+    budget_.Spend(resplit.steps());
+    Account();
+    for (const DocumentChange& change : taken) state_.Apply(change);
+  }
+
+  const PieceModel& model_;
+  const LocalSearchOptions options_;
+  Budget& budget_;
+  Random random_;
+  const int ranks_;
+  SearchState state_;
+  int64_t accounted_ = 0;
+};
+
+}  // namespace
+
+Placement LocalSearch(const PieceModel& model, Placement placement,
+                      const LocalSearchOptions& options, Budget& budget) {
+  return Search(model, std::move(placement), options, budget).Run();
+}
+
+}  // namespace flashcp::solver

@@ -1,0 +1,100 @@
+#include "compiler/solver/piece.h"
+
+#include <algorithm>
+
+namespace flashcp::solver {
+
+bool Piece::Append(int64_t begin, int64_t end) {
+  if (begin >= end) return true;
+  if (count > 0 && intervals[count - 1].end == begin) {
+    intervals[count - 1].end = end;
+  } else {
+    if (count == kMostIntervals) return false;
+    intervals[count++] = {begin, end};
+  }
+  tokens += end - begin;
+  return true;
+}
+
+PieceModel::PieceModel(const Problem& problem)
+    : problem_(problem), timer_(problem), curve_(problem, 1, 1) {}
+
+void PieceModel::Weigh(Piece& piece) const {
+  piece.work_us = 0;
+  for (int i = 0; i < piece.count; ++i) {
+    ComputeTime time =
+        timer_.Time(document(piece), piece.intervals[i].begin, piece.intervals[i].end);
+    piece.work_us += time.forward_us + time.backward_us;
+  }
+}
+
+double PieceModel::Prefix(const Piece& piece, int64_t tokens) const {
+  double work_us = 0;
+  for (int i = 0; i < piece.count && tokens > 0; ++i) {
+    int64_t begin = piece.intervals[i].begin;
+    int64_t taken = std::min(tokens, piece.intervals[i].end - begin);
+    work_us += curve_.Rows(document(piece), begin, begin + taken);
+    tokens -= taken;
+  }
+  return work_us;
+}
+
+int64_t PieceModel::Align(const Piece& piece, int64_t token) const {
+  const int64_t rows = problem_.cluster.tiles.block_rows;
+  int64_t before = 0;
+  for (int i = 0; i < piece.count; ++i) {
+    int64_t begin = piece.intervals[i].begin;
+    int64_t end = piece.intervals[i].end;
+    if (token <= before + end - begin) {
+      int64_t position = begin + token - before;
+      int64_t aligned = (position + rows / 2) / rows * rows;
+      return before + std::clamp(aligned, begin, end) - begin;
+    }
+    before += end - begin;
+  }
+  return piece.tokens;
+}
+
+int64_t PieceModel::RowsNeeded(const Piece& piece, const Piece& other) const {
+  int64_t rows = 0;
+  int64_t counted = 0;  // positions before it are
+  int j = 0;
+  for (int i = 0; i < piece.count; ++i) {
+    KeyRange keys = KeysNeeded(document(piece), piece.intervals[i].begin, piece.intervals[i].end);
+    int64_t begin = std::max(keys.begin, counted);
+    while (j < other.count && other.intervals[j].begin < keys.end) {
+      rows += std::max<int64_t>(0, std::min(keys.end, other.intervals[j].end) -
+                                       std::max(begin, other.intervals[j].begin));
+      if (other.intervals[j].end > keys.end) break;
+      ++j;
+    }
+    counted = std::max(counted, keys.end);
+  }
+  return rows;
+}
+
+bool PieceModel::Cut(const Piece& piece, int64_t first, int64_t last, Piece& outer,
+                     Piece& middle) const {
+  for (Piece* part : {&outer, &middle}) {
+    part->document = piece.document;
+    part->count = 0;
+    part->tokens = 0;
+  }
+  int64_t before = 0;
+  for (int i = 0; i < piece.count; ++i) {
+    int64_t begin = piece.intervals[i].begin;
+    int64_t end = piece.intervals[i].end;
+    int64_t low = std::clamp(begin + first - before, begin, end);
+    int64_t high = std::clamp(begin + piece.tokens - last - before, low, end);
+    if (!outer.Append(begin, low) || !middle.Append(low, high) || !outer.Append(high, end)) {
+      return false;
+    }
+    before += end - begin;
+  }
+  if (outer.count > Piece::kMostKept || middle.count > Piece::kMostKept) return false;
+  Weigh(outer);
+  Weigh(middle);
+  return true;
+}
+
+}  // namespace flashcp::solver

@@ -1,0 +1,68 @@
+// What a group of ranks holds of one document, and the ways to cut it in two.
+
+#ifndef FLASHCP_COMPILER_SOLVER_PIECE_H_
+#define FLASHCP_COMPILER_SOLVER_PIECE_H_
+
+#include <array>
+#include <cstdint>
+
+#include "compiler/solver/cost_model.h"
+#include "compiler/solver/problem.h"
+#include "compiler/solver/work_curve.h"
+
+namespace flashcp::solver {
+
+// Disjoint intervals of a document in rising order. A rank keeps kMostKept at most, so that two
+// ranks together have room.
+struct Piece {
+  static constexpr int kMostIntervals = 8;
+  static constexpr int kMostKept = 4;
+  struct Interval {
+    int64_t begin;
+    int64_t end;
+  };
+
+  int document = 0;
+  int count = 0;  // intervals
+  int64_t tokens = 0;
+  double work_us = 0;  // modelled forward + backward, exact
+  std::array<Interval, kMostIntervals> intervals;
+
+  // Appends [begin, end), behind all intervals; false where there is no room.
+  bool Append(int64_t begin, int64_t end);
+};
+
+// What the search asks about the documents of a problem.
+class PieceModel {
+ public:
+  explicit PieceModel(const Problem& problem);
+
+  const Problem& problem() const { return problem_; }
+  const Document& document(const Piece& piece) const { return problem_.documents[piece.document]; }
+
+  // Sets work_us.
+  void Weigh(Piece& piece) const;
+
+  // Work of the piece's first `tokens` tokens, microseconds, about.
+  double Prefix(const Piece& piece, int64_t tokens) const;
+
+  // The token of the piece nearest to `token` whose position is a multiple of block_rows, or an end
+  // of the interval that holds it.
+  int64_t Align(const Piece& piece, int64_t token) const;
+
+  // Rows of `other` that queries of `piece` need; both are of the same document.
+  int64_t RowsNeeded(const Piece& piece, const Piece& other) const;
+
+  // Outer part: the first `first` and the last `last` tokens; middle: the others. False where a
+  // part would have more than kMostKept intervals.
+  bool Cut(const Piece& piece, int64_t first, int64_t last, Piece& outer, Piece& middle) const;
+
+ private:
+  const Problem& problem_;
+  SegmentTimer timer_;
+  WorkCurve curve_;
+};
+
+}  // namespace flashcp::solver
+
+#endif  // FLASHCP_COMPILER_SOLVER_PIECE_H_

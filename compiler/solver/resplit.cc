@@ -1,0 +1,187 @@
+#include "compiler/solver/resplit.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "compiler/solver/segments.h"
+
+namespace flashcp::solver {
+namespace {
+
+// A pool of so few pieces on few ranks is searched more broadly.
+constexpr int kFewPieces = 6;
+constexpr int kFewRanks = 8;
+
+// More shared pieces than this have too many present assignments.
+constexpr int kMostShared = 4;
+
+}  // namespace
+
+Resplit::Resplit(const PieceModel& model, const SearchState& state, int rank, int other,
+                 double lambda, double most_us, bool wide, Random& random)
+    : state_(state), rank_(rank), other_(other), wide_(wide), splitter_([&] {
+        std::vector<Piece> pieces = Pool(model, state, rank, other);
+        SplitGoal goal = Goal(state, pieces, rank, other, lambda);
+        goal.most_us = most_us;
+        return Splitter(model, std::move(pieces), goal);
+      }()) {
+  if (splitter_.size() == 0) return;
+  FindHolders();
+  AddFromScratch();
+  AddFromPresent(random);
+  AddTwoCuts(random);
+  splits_ = std::move(splitter_.splits());
+  std::stable_sort(splits_.begin(), splits_.end(),
+                   [](const Split& a, const Split& b) { return a.score < b.score; });
+}
+
+// What both hold of each document; nothing where the two hold too many intervals of one.
+std::vector<Piece> Resplit::Pool(const PieceModel& model, const SearchState& state, int rank,
+                                 int other) {
+  std::vector<int> documents;
+  const std::vector<int>& left = state.DocumentsOf(rank);
+  const std::vector<int>& right = state.DocumentsOf(other);
+  std::set_union(left.begin(), left.end(), right.begin(), right.end(),
+                 std::back_inserter(documents));
+  std::vector<Piece> pieces;
+  for (int d : documents) {
+    Piece& piece = pieces.emplace_back();
+    piece.document = d;
+    for (const Segment& segment : state.placement().documents[d]) {
+      if (segment.rank != rank && segment.rank != other) continue;
+      if (!piece.Append(segment.begin, segment.end)) return {};
+    }
+    model.Weigh(piece);
+  }
+  return pieces;
+}
+
+SplitGoal Resplit::Goal(const SearchState& state, const std::vector<Piece>& pieces, int rank,
+                        int other, double lambda) {
+  const Problem& problem = state.problem();
+  const Cluster& cluster = problem.cluster;
+  int64_t tokens = 0;
+  for (const Piece& piece : pieces) tokens += piece.tokens;
+  SplitGoal goal;
+  goal.tokens_left = state.ledger().tokens(rank);
+  goal.least_left = goal.most_left = goal.tokens_left;
+  if (problem.slack_percent > 0) {
+    const int64_t cap = problem.TokenCap();
+    goal.tokens_left = tokens / 2;
+    goal.least_left = std::max<int64_t>(0, tokens - cap);
+    goal.most_left = std::min(tokens, cap);
+  }
+  const bool in_node = rank / cluster.ranks_per_node == other / cluster.ranks_per_node;
+  const LinkClass& link = in_node ? cluster.intra_node : cluster.inter_node;
+  bool needed = problem.exchange == Exchange::kNeeded;
+  goal.row_us = needed ? 3.0 * problem.KeyValueBytesPerToken() / link.bytes_per_us : 0;
+  goal.lambda = lambda;
+  return goal;
+}
+
+void Resplit::FindHolders() {
+  for (int i = 0; i < splitter_.size(); ++i) {
+    bool left = false;
+    bool right = false;
+    for (const Segment& segment : state_.placement().documents[splitter_.piece(i).document]) {
+      left |= segment.rank == rank_;
+      right |= segment.rank == other_;
+    }
+    held_.push_back(left && right ? kHeldByBoth : left ? kHeldLeft : kHeldRight);
+    if (held_.back() == kHeldByBoth) shared_.push_back(i);
+  }
+}
+
+void Resplit::AddFromScratch() {
+  const int cut = std::min(splitter_.size(), wide_ ? 6 : 3);
+  for (int k = 0; k < cut; ++k) {
+    const int piece = splitter_.heaviest()[k];
+    for (double token_weight : {1.0, 0.2}) {
+      const int sides = splitter_.AddGreedySides(piece, -1, token_weight);
+      if (sides < 0) continue;
+      splitter_.AddOneCut(sides, -1, piece);
+      if (wide_) splitter_.AddOneCut(splitter_.AddMirrored(sides), -1, piece);
+    }
+  }
+}
+
+void Resplit::AddFromPresent(Random& random) {
+  if (shared_.size() > kMostShared) return;
+  const int size = splitter_.size();
+  const std::vector<int>& heaviest = splitter_.heaviest();
+  std::vector<Side> sides = PresentSides(random, false);
+  for (int bits = 0; bits < 1 << shared_.size(); ++bits) {
+    for (size_t j = 0; j < shared_.size(); ++j) sides[shared_[j]] = bits >> j & 1 ? kRight : kLeft;
+    const int present = splitter_.AddSides(sides);
+    std::vector<int> cut(heaviest.begin(), heaviest.begin() + std::min(size, 4));
+    for (int k = 0; k < 3 && size > 4; ++k) cut.push_back(random.Below(size));
+    cut.insert(cut.end(), shared_.begin(), shared_.end());
+    std::sort(cut.begin(), cut.end());
+    cut.erase(std::unique(cut.begin(), cut.end()), cut.end());
+    for (int piece : cut) splitter_.AddOneCut(present, -1, piece);
+    for (int k = 0; k < (wide_ ? 10 : 4); ++k) {
+      const int moved = random.Below(size);
+      const int piece = k % 2 == 1 ? heaviest[random.Below(std::min(size, 4))] : random.Below(size);
+      splitter_.AddOneCut(present, moved, piece);
+    }
+  }
+}
+
+void Resplit::AddTwoCuts(Random& random) {
+  const bool few = state_.problem().ranks <= kFewRanks && splitter_.size() <= kFewPieces;
+  const int most = few ? 6 : wide_ ? 3 : 2;
+  const std::vector<int> lightest = splitter_.Lightest(most);
+  for (int i = 0; i < std::min(splitter_.size(), most); ++i) {
+    const int heavy = splitter_.heaviest()[i];
+    for (int light : lightest) {
+      if (heavy == light) continue;
+      const int sides = splitter_.AddGreedySides(heavy, light, 1);
+      if (sides >= 0) splitter_.AddTwoCuts(sides, heavy, light);
+      for (int k = 0; k < (few ? 5 : shared_.empty() ? 1 : 2); ++k) {
+        splitter_.AddTwoCuts(splitter_.AddSides(PresentSides(random, k >= 2)), heavy, light);
+      }
+    }
+  }
+}
+
+// Each piece where it is; those that both hold, or all, at random.
+std::vector<Side> Resplit::PresentSides(Random& random, bool all_random) const {
+  std::vector<Side> sides(splitter_.size());
+  for (int i = 0; i < splitter_.size(); ++i) {
+    bool draw = all_random || held_[i] == kHeldByBoth;
+    sides[i] = draw ? static_cast<Side>(random.Below(2)) : static_cast<Side>(held_[i]);
+  }
+  return sides;
+}
+
+std::vector<DocumentChange> Resplit::Changes(const Split& split) const {
+  std::vector<DocumentChange> changes;
+  for (int i = 0; i < splitter_.size(); ++i) {
+    const Cut* cut = nullptr;
+    for (const Cut& candidate : split.cuts) {
+      if (candidate.piece == i) cut = &candidate;
+    }
+    if (cut == nullptr && static_cast<uint8_t>(splitter_.SideOf(split, i)) == held_[i]) continue;
+    std::array<Piece, 2> parts;
+    if (cut != nullptr) {
+      parts = splitter_.Parts(*cut);
+    } else {
+      parts[splitter_.SideOf(split, i)] = splitter_.piece(i);
+    }
+    DocumentChange& change = changes.emplace_back();
+    change.document = splitter_.piece(i).document;
+    for (const Segment& segment : state_.placement().documents[change.document]) {
+      if (segment.rank != rank_ && segment.rank != other_) change.segments.push_back(segment);
+    }
+    for (Side side : {kLeft, kRight}) {
+      for (int k = 0; k < parts[side].count; ++k) {
+        const Piece::Interval& interval = parts[side].intervals[k];
+        change.segments.push_back({interval.begin, interval.end, side == kLeft ? rank_ : other_});
+      }
+    }
+    JoinSegments(change.segments);
+  }
+  return changes;
+}
+
+}  // namespace flashcp::solver

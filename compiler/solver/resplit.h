@@ -1,0 +1,57 @@
+// Divides anew what two ranks hold: the move of the local search.
+
+#ifndef FLASHCP_COMPILER_SOLVER_RESPLIT_H_
+#define FLASHCP_COMPILER_SOLVER_RESPLIT_H_
+
+#include <vector>
+
+#include "compiler/solver/piece.h"
+#include "compiler/solver/random.h"
+#include "compiler/solver/search_state.h"
+#include "compiler/solver/split.h"
+
+namespace flashcp::solver {
+
+// The ways to divide the documents of two ranks: as a bisection of both would, and the present
+// division with a piece cut anew, moved, or two of them cut.
+class Resplit {
+ public:
+  // `rank` is the left side. `wide` looks at more splits.
+  // Only splits that leave at most `most_us` of work on either.
+  Resplit(const PieceModel& model, const SearchState& state, int rank, int other, double lambda,
+          double most_us, bool wide, Random& random);
+
+  int pieces() const { return splitter_.size(); }
+  // Splits by rising score.
+  const std::vector<Split>& splits() const { return splits_; }
+  // What the split changes.
+  std::vector<DocumentChange> Changes(const Split& split) const;
+  int64_t steps() const { return splitter_.steps(); }
+
+ private:
+  // Where a piece is now.
+  enum Held : uint8_t { kHeldLeft = kLeft, kHeldRight = kRight, kHeldByBoth };
+
+  static std::vector<Piece> Pool(const PieceModel& model, const SearchState& state, int rank,
+                                 int other);
+  static SplitGoal Goal(const SearchState& state, const std::vector<Piece>& pieces, int rank,
+                        int other, double lambda);
+  void FindHolders();
+  void AddFromScratch();
+  void AddFromPresent(Random& random);
+  void AddTwoCuts(Random& random);
+  std::vector<Side> PresentSides(Random& random, bool all_random) const;
+
+  const SearchState& state_;
+  const int rank_;
+  const int other_;
+  const bool wide_;
+  Splitter splitter_;
+  std::vector<Held> held_;   // of each piece
+  std::vector<int> shared_;  // pieces that both hold
+  std::vector<Split> splits_;
+};
+
+}  // namespace flashcp::solver
+
+#endif  // FLASHCP_COMPILER_SOLVER_RESPLIT_H_

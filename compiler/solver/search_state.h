@@ -1,0 +1,61 @@
+// A placement under change, with what it costs and which documents each rank holds.
+
+#ifndef FLASHCP_COMPILER_SOLVER_SEARCH_STATE_H_
+#define FLASHCP_COMPILER_SOLVER_SEARCH_STATE_H_
+
+#include <utility>
+#include <vector>
+
+#include "compiler/solver/ledger.h"
+#include "compiler/solver/problem.h"
+
+namespace flashcp::solver {
+
+// New segments of one document, in increasing position.
+struct DocumentChange {
+  int document = 0;
+  std::vector<Segment> segments;
+};
+
+class SearchState {
+ public:
+  // The problem outlives it.
+  SearchState(const Problem& problem, Placement placement);
+
+  const Problem& problem() const { return problem_; }
+  const Placement& placement() const { return placement_; }
+  const Ledger& ledger() const { return ledger_; }
+  // Documents of which the rank owns tokens, rising.
+  const std::vector<int>& DocumentsOf(int rank) const { return documents_of_[rank]; }
+
+  // What the objective says after the changes, for two ranks that they concern most.
+  struct Outcome {
+    double larger_us = 0;   // of the two
+    double sum_us = 0;      // of the two
+    double touched_us = 0;  // largest of all ranks with tokens of a changed document
+  };
+  // Evaluates the changes without making them.
+  Outcome Try(const std::vector<DocumentChange>& changes, int rank, int other);
+
+  void Apply(const DocumentChange& change);
+
+  // Marks the present placement as the one to return to.
+  void Keep();
+  // Returns to it.
+  void Restore();
+
+ private:
+  double TouchedUs(const std::vector<DocumentChange>& changes);
+
+  const Problem& problem_;
+  Placement placement_;
+  Ledger ledger_;
+  std::vector<std::vector<int>> documents_of_;
+  std::vector<DocumentChange> kept_;  // what changed since Keep(), as it was, in order of change
+  std::vector<int> visited_;          // round in which TouchedUs() met each rank
+  int round_ = 0;
+};
+
+}  // namespace flashcp::solver
+
+#endif  // FLASHCP_COMPILER_SOLVER_SEARCH_STATE_H_

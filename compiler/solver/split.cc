@@ -1,0 +1,337 @@
+#include "compiler/solver/split.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <utility>
+
+namespace flashcp::solver {
+namespace {
+
+// An outer part with fewer tokens than this on one end is not worth a segment.
+constexpr int kShortestEnd = 64;
+
+// Mean keys that a token of the piece sees weigh against its tokens.
+double Lightness(const Piece& piece) {
+  return piece.tokens / (piece.work_us / piece.tokens + 1e-9);
+}
+
+// Where a monotone function of [low, high] is about 0, or the end where it is nearer to 0: regula
+// falsi with the Illinois rule (Dowell, Jarratt 1971), which needs few evaluations of the smooth
+// functions here. The result is off by the change of the function over a token or two.
+template <typename Function>
+int64_t FindRoot(int64_t low, int64_t high, Function f) {
+  double at_low = f(low);
+  double at_high = f(high);
+  if ((at_low > 0) == (at_high > 0)) {
+    return std::abs(at_low) <= std::abs(at_high) ? low : high;
+  }
+  const double close_enough = std::abs(at_high - at_low) / (high - low) * 2;
+  bool moved_low = false;
+  bool moved_high = false;
+  while (high - low > 1) {
+    double share = at_low / (at_low - at_high);
+    int64_t x = low + static_cast<int64_t>(static_cast<double>(high - low) * share);
+    x = std::clamp(x, low + 1, high - 1);
+    double at_x = f(x);
+    if (std::abs(at_x) <= close_enough) return x;
+    if ((at_x > 0) == (at_low > 0)) {
+      low = x;
+      at_low = at_x;
+      if (moved_low) at_high /= 2;
+      moved_low = true;
+      moved_high = false;
+    } else {
+      high = x;
+      at_high = at_x;
+      if (moved_high) at_low /= 2;
+      moved_high = true;
+      moved_low = false;
+    }
+  }
+  return low;
+}
+
+}  // namespace
+
+void Splitter::Load::Remove(const Piece& piece, Side side) {
+  if (side == kLeft) {
+    tokens_left -= piece.tokens;
+    left_us -= piece.work_us;
+  } else {
+    right_us -= piece.work_us;
+  }
+}
+
+Splitter::Splitter(const PieceModel& model, std::vector<Piece> pieces, const SplitGoal& goal)
+    : model_(model), pieces_(std::move(pieces)), goal_(goal), heaviest_(pieces_.size()) {
+  for (const Piece& piece : pieces_) {
+    tokens_ += piece.tokens;
+    work_us_ += piece.work_us;
+  }
+  left_share_us_ = work_us_ * goal_.left_ranks / (goal_.left_ranks + goal_.right_ranks);
+  std::iota(heaviest_.begin(), heaviest_.end(), 0);
+  Random none(0);
+  SortHeaviest(0, none);
+}
+
+void Splitter::SortHeaviest(double noise, Random& random) {
+  std::vector<double> key(size());
+  for (int i = 0; i < size(); ++i) {
+    key[i] = pieces_[i].work_us * (noise > 0 ? 1 + noise * random.Signed() : 1);
+  }
+  std::sort(heaviest_.begin(), heaviest_.end(),
+            [&](int a, int b) { return key[a] != key[b] ? key[a] > key[b] : a < b; });
+  steps_ += size();
+}
+
+std::vector<int> Splitter::Lightest(int count) const {
+  std::vector<int> order(size());
+  std::iota(order.begin(), order.end(), 0);
+  count = std::min(count, size());
+  std::partial_sort(order.begin(), order.begin() + count, order.end(), [&](int a, int b) {
+    double left = Lightness(pieces_[a]);
+    double right = Lightness(pieces_[b]);
+    return left != right ? left > right : a < b;
+  });
+  order.resize(count);
+  return order;
+}
+
+int Splitter::AddSides(std::vector<Side> sides) {
+  Assignment assignment{std::move(sides), 0, 0, 0};
+  for (int i = 0; i < size(); ++i) {
+    if (assignment.side[i] == kLeft) {
+      assignment.tokens_left += pieces_[i].tokens;
+      assignment.left_us += pieces_[i].work_us;
+    } else {
+      assignment.right_us += pieces_[i].work_us;
+    }
+  }
+  sides_.push_back(std::move(assignment));
+  steps_ += size();
+  return static_cast<int>(sides_.size()) - 1;
+}
+
+int Splitter::AddMirrored(int sides) {
+  std::vector<Side> mirrored = sides_[sides].side;
+  for (Side& side : mirrored) side = Opposite(side);
+  return AddSides(std::move(mirrored));
+}
+
+int Splitter::AddGreedySides(int first, int second, double token_weight) {
+  // What each side still lacks, as a share of what it should have.
+  const int64_t room[2] = {goal_.tokens_left, tokens_ - goal_.tokens_left};
+  int64_t free[2] = {room[kLeft], room[kRight]};
+  double us[2] = {left_share_us_, work_us_ - left_share_us_};
+  const double per_us[2] = {1 / std::max(us[kLeft], 1e-300), 1 / std::max(us[kRight], 1e-300)};
+  const double per_token[2] = {1.0 / std::max<int64_t>(room[kLeft], 1),
+                               1.0 / std::max<int64_t>(room[kRight], 1)};
+  std::vector<Side> sides(size(), kLeft);
+  steps_ += size();
+  for (int i : heaviest_) {
+    if (i == first || i == second) continue;
+    const Piece& piece = pieces_[i];
+    bool fits_left = piece.tokens <= free[kLeft];
+    bool fits_right = piece.tokens <= free[kRight];
+    if (!fits_left && !fits_right) return -1;
+    Side side = fits_left ? kLeft : kRight;
+    if (fits_left && fits_right) {
+      double work = us[kLeft] * per_us[kLeft] - us[kRight] * per_us[kRight];
+      double tokens = free[kLeft] * per_token[kLeft] - free[kRight] * per_token[kRight];
+      double work_if_left = work - piece.work_us * per_us[kLeft];
+      double work_if_right = work + piece.work_us * per_us[kRight];
+      double tokens_if_left = tokens - piece.tokens * per_token[kLeft];
+      double tokens_if_right = tokens + piece.tokens * per_token[kRight];
+      double left = work_if_left * work_if_left + token_weight * tokens_if_left * tokens_if_left;
+      double right =
+          work_if_right * work_if_right + token_weight * tokens_if_right * tokens_if_right;
+      side = left <= right ? kLeft : kRight;
+    }
+    sides[i] = side;
+    free[side] -= piece.tokens;
+    us[side] -= piece.work_us;
+  }
+  return AddSides(std::move(sides));
+}
+
+// Whether a side has too much work even without the pieces to cut.
+bool Splitter::TooLong(const Load& load) const {
+  return load.left_us > goal_.most_us * goal_.left_ranks ||
+         load.right_us > goal_.most_us * goal_.right_ranks;
+}
+
+Splitter::Load Splitter::LoadOf(int sides) const {
+  const Assignment& assignment = sides_[sides];
+  return {assignment.tokens_left, assignment.left_us, assignment.right_us};
+}
+
+void Splitter::AddOneCut(int sides, int flipped, int piece) {
+  if (flipped == piece) return;
+  const std::vector<Side>& side = sides_[sides].side;
+  Load load = LoadOf(sides);
+  load.Remove(pieces_[piece], side[piece]);
+  if (flipped >= 0) {
+    load.Remove(pieces_[flipped], side[flipped]);
+    Side now = Opposite(side[flipped]);
+    (now == kLeft ? load.left_us : load.right_us) += pieces_[flipped].work_us;
+    if (now == kLeft) load.tokens_left += pieces_[flipped].tokens;
+  }
+  const int64_t tokens = pieces_[piece].tokens;
+  int64_t left = goal_.tokens_left - load.tokens_left;
+  // A piece that goes to one side whole, where slack lets it.
+  if (left < 0 && load.tokens_left <= goal_.most_left) left = 0;
+  if (left > tokens && load.tokens_left + tokens >= goal_.least_left) left = tokens;
+  if (left < 0 || left > tokens) return;
+  if (TooLong(load)) return;
+  for (Side outer : {kLeft, kRight}) {
+    Cut cut;
+    cut.piece = piece;
+    cut.outer = outer;
+    double outer_us =
+        outer == kLeft ? left_share_us_ - load.left_us : work_us_ - left_share_us_ - load.right_us;
+    if (!SolveOneCut(pieces_[piece], outer == kLeft ? left : tokens - left, outer_us, cut)) {
+      continue;
+    }
+    AddSplit(sides, flipped, load, {cut, Cut()});
+    if (left == 0 || left == tokens) return;
+  }
+}
+
+bool Splitter::SolveOneCut(const Piece& piece, int64_t outer_tokens, double outer_us,
+                           Cut& cut) const {
+  const bool exact = goal_.least_left == goal_.most_left;
+  cut.first = outer_tokens;
+  if (outer_tokens > 0 && outer_tokens < piece.tokens) {
+    const double all_us = model_.Prefix(piece, piece.tokens);
+    auto missing_us = [&](int64_t first) {
+      return outer_us - model_.Prefix(piece, first) - all_us +
+             model_.Prefix(piece, piece.tokens - outer_tokens + first);
+    };
+    cut.first = FindRoot(0, outer_tokens, missing_us);
+    if (cut.first > 0 && cut.first < outer_tokens) {
+      cut.first = std::min(outer_tokens, model_.Align(piece, cut.first));
+      if (cut.first < kShortestEnd) cut.first = 0;
+      if (exact && outer_tokens - cut.first < kShortestEnd) cut.first = outer_tokens;
+    }
+  }
+  cut.last = outer_tokens - cut.first;
+  if (exact) return true;
+  if (cut.last > 0) {
+    cut.last = piece.tokens - model_.Align(piece, piece.tokens - cut.last);
+  } else {
+    cut.first = model_.Align(piece, cut.first);
+  }
+  return cut.first + cut.last <= piece.tokens;
+}
+
+// How many tokens of the heavy piece go left such that the work is even; the light piece makes up
+// the tokens.
+int64_t Splitter::SolveTwoCuts(const Load& load, const Cut& heavy, const Cut& light) const {
+  const Piece& a = pieces_[heavy.piece];
+  const Piece& b = pieces_[light.piece];
+  const int64_t left = goal_.tokens_left - load.tokens_left;
+  const double a_us = model_.Prefix(a, a.tokens);
+  const double b_us = model_.Prefix(b, b.tokens);
+  const double need_us = left_share_us_ - load.left_us;
+  auto extra_us = [&](int64_t x) {
+    int64_t y = left - x;
+    return (heavy.outer == kLeft ? model_.Prefix(a, x) : a_us - model_.Prefix(a, a.tokens - x)) +
+           (light.outer == kLeft ? model_.Prefix(b, y) : b_us - model_.Prefix(b, b.tokens - y)) -
+           need_us;
+  };
+  const int64_t least = std::max<int64_t>(0, left - b.tokens);
+  const int64_t most = std::min(a.tokens, left);
+  const int64_t even = FindRoot(least, most, extra_us);
+  int64_t aligned =
+      heavy.outer == kLeft ? model_.Align(a, even) : a.tokens - model_.Align(a, a.tokens - even);
+  return aligned >= least && aligned <= most ? aligned : even;
+}
+
+void Splitter::AddTwoCuts(int sides, int heavy, int light) {
+  if (heavy == light) return;
+  Load load = LoadOf(sides);
+  load.Remove(pieces_[heavy], sides_[sides].side[heavy]);
+  load.Remove(pieces_[light], sides_[sides].side[light]);
+  const int64_t left = goal_.tokens_left - load.tokens_left;
+  if (left < 0 || left > pieces_[heavy].tokens + pieces_[light].tokens) return;
+  if (TooLong(load)) return;
+  for (Side heavy_outer : {kRight, kLeft}) {
+    for (Side light_outer : {kRight, kLeft}) {
+      std::array<Cut, 2> cuts;
+      cuts[0].piece = heavy;
+      cuts[0].outer = heavy_outer;
+      cuts[1].piece = light;
+      cuts[1].outer = light_outer;
+      int64_t x = SolveTwoCuts(load, cuts[0], cuts[1]);
+      int64_t y = left - x;
+      cuts[0].first = heavy_outer == kLeft ? x : pieces_[heavy].tokens - x;
+      cuts[1].first = light_outer == kLeft ? y : pieces_[light].tokens - y;
+      AddSplit(sides, -1, load, cuts);
+    }
+  }
+}
+
+std::array<Piece, 2> Splitter::Parts(const Cut& cut) const {
+  std::array<Piece, 2> parts;
+  model_.Cut(pieces_[cut.piece], cut.first, cut.last, parts[cut.outer], parts[Opposite(cut.outer)]);
+  return parts;
+}
+
+// Time of the rows that ranks which share `to` lack of `from`, for the mean of `ranks`.
+double Splitter::RowsUs(const Piece& to, const Piece& from, int ranks) const {
+  if (to.count == 0 || from.count == 0) return 0;
+  double sharing = std::max(to.tokens / goal_.rank_tokens, to.work_us / goal_.rank_us);
+  sharing = std::clamp(sharing, 1.0, static_cast<double>(ranks));
+  return model_.RowsNeeded(to, from) * goal_.row_us * sharing / ranks;
+}
+
+void Splitter::AddSplit(int sides, int flipped, const Load& load, const std::array<Cut, 2>& cuts) {
+  double left_us = load.left_us;
+  double right_us = load.right_us;
+  int64_t tokens_left = load.tokens_left;
+  double left_rows_us = 0;
+  double right_rows_us = 0;
+  steps_ += 8;
+  for (const Cut& cut : cuts) {
+    if (cut.piece < 0) continue;
+    std::array<Piece, 2> parts;
+    if (!model_.Cut(pieces_[cut.piece], cut.first, cut.last, parts[cut.outer],
+                    parts[Opposite(cut.outer)])) {
+      return;
+    }
+    left_us += parts[kLeft].work_us;
+    right_us += parts[kRight].work_us;
+    tokens_left += parts[kLeft].tokens;
+    left_rows_us += RowsUs(parts[kLeft], parts[kRight], goal_.left_ranks);
+    right_rows_us += RowsUs(parts[kRight], parts[kLeft], goal_.right_ranks);
+  }
+  if (tokens_left < goal_.least_left || tokens_left > goal_.most_left) return;
+  Split split;
+  split.slower_us = std::max(left_us / goal_.left_ranks, right_us / goal_.right_ranks);
+  if (split.slower_us > goal_.most_us) return;
+  split.score = split.slower_us + goal_.lambda * (std::max(left_rows_us, right_rows_us) +
+                                                  (left_rows_us + right_rows_us) / 4);
+  split.sides = sides;
+  split.flipped = flipped;
+  split.cuts = cuts;
+  splits_.push_back(split);
+}
+
+std::array<std::vector<Piece>, 2> Splitter::Apply(const Split& split) const {
+  std::array<std::vector<Piece>, 2> halves;
+  for (int i = 0; i < size(); ++i) {
+    if (i == split.cuts[0].piece || i == split.cuts[1].piece) continue;
+    halves[SideOf(split, i)].push_back(pieces_[i]);
+  }
+  for (const Cut& cut : split.cuts) {
+    if (cut.piece < 0) continue;
+    std::array<Piece, 2> parts = Parts(cut);
+    for (Side side : {kLeft, kRight}) {
+      if (parts[side].count > 0) halves[side].push_back(parts[side]);
+    }
+  }
+  return halves;
+}
+
+}  // namespace flashcp::solver

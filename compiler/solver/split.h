@@ -1,0 +1,133 @@
+// Divides the pieces of a group of ranks between its two halves: tokens exactly, work as evenly as
+// one or two cut pieces allow, few rows between the halves.
+//
+// Idea: put all pieces but one on either side, never above the side's tokens. The piece left over
+// is cut: its outer part (the first p and the last q tokens) goes to one side, the middle to the
+// other. p + q is given by the tokens, and the work of the outer part falls as p grows, so a binary
+// search finds the p that evens the work. p = 0 or q = 0 is a contiguous cut; nested cuts
+// generalise zigzag to free boundaries and to any number of ranks for a document. Two pieces, each
+// cut once, do the same where a single one cannot: one has heavy rows and the other light ones.
+
+#ifndef FLASHCP_COMPILER_SOLVER_SPLIT_H_
+#define FLASHCP_COMPILER_SOLVER_SPLIT_H_
+
+#include <array>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "compiler/solver/piece.h"
+#include "compiler/solver/random.h"
+
+namespace flashcp::solver {
+
+enum Side : uint8_t { kLeft = 0, kRight = 1 };
+inline Side Opposite(Side side) { return side == kLeft ? kRight : kLeft; }
+
+struct SplitGoal {
+  int left_ranks = 1;
+  int right_ranks = 1;
+  int64_t tokens_left = 0;  // aimed at
+  int64_t least_left = 0;   // allowed; equal to tokens_left at slack 0
+  int64_t most_left = 0;
+  double row_us = 0;  // what a row that a rank receives costs, forward and backward
+  double lambda = 0;  // weight of transfers against work
+  // A piece with more tokens or work than one rank's share goes to several ranks.
+  double rank_tokens = 1;
+  double rank_us = 1;
+  // Splits that leave more work than this on a rank are dropped.
+  double most_us = std::numeric_limits<double>::infinity();
+};
+
+// A piece that both sides share.
+struct Cut {
+  int piece = -1;
+  int64_t first = 0;  // tokens of the outer part
+  int64_t last = 0;
+  Side outer = kLeft;
+};
+
+struct Split {
+  double score = 0;      // modelled time of the slower side's mean rank, and weighted transfers
+  double slower_us = 0;  // its work alone
+  int sides = -1;        // which assignment of the pieces
+  int flipped = -1;      // a piece that goes to the other side than it says
+  std::array<Cut, 2> cuts;
+};
+
+class Splitter {
+ public:
+  Splitter(const PieceModel& model, std::vector<Piece> pieces, const SplitGoal& goal);
+
+  int size() const { return static_cast<int>(pieces_.size()); }
+  const Piece& piece(int i) const { return pieces_[i]; }
+  double work_us() const { return work_us_; }
+
+  // Pieces by falling work, with up to +-noise of it at random; by falling tokens over context.
+  void SortHeaviest(double noise, Random& random);
+  const std::vector<int>& heaviest() const { return heaviest_; }
+  std::vector<int> Lightest(int count) const;
+
+  // Adds an assignment of all pieces to sides and returns its number. Those that a split cuts or
+  // flips do not matter.
+  int AddSides(std::vector<Side> sides);
+  // Assigns all pieces but one or two (second may be -1), heaviest first, each to the side that
+  // leaves work and (by token_weight) tokens more even. -1 where one fits on neither side.
+  int AddGreedySides(int first, int second, double token_weight);
+  int AddMirrored(int sides);
+
+  // Adds the splits that cut `piece`, with the others as assigned but for `flipped` (or -1).
+  void AddOneCut(int sides, int flipped, int piece);
+  // Adds the splits that cut both pieces, each once.
+  void AddTwoCuts(int sides, int heavy, int light);
+
+  std::vector<Split>& splits() { return splits_; }
+  // Where a piece goes that the split does not cut.
+  Side SideOf(const Split& split, int piece) const {
+    Side side = sides_[split.sides].side[piece];
+    return piece == split.flipped ? Opposite(side) : side;
+  }
+  // The parts of a cut piece for both sides; always possible for a cut of an added split.
+  std::array<Piece, 2> Parts(const Cut& cut) const;
+  // The pieces of both sides.
+  std::array<std::vector<Piece>, 2> Apply(const Split& split) const;
+
+  // Pieces looked at so far.
+  int64_t steps() const { return steps_; }
+
+ private:
+  struct Assignment {
+    std::vector<Side> side;
+    int64_t tokens_left;
+    double left_us;
+    double right_us;
+  };
+  struct Load {
+    int64_t tokens_left;
+    double left_us;
+    double right_us;
+    void Remove(const Piece& piece, Side side);
+  };
+
+  Load LoadOf(int sides) const;
+  bool TooLong(const Load& load) const;
+  bool SolveOneCut(const Piece& piece, int64_t outer_tokens, double outer_us, Cut& cut) const;
+  int64_t SolveTwoCuts(const Load& load, const Cut& heavy, const Cut& light) const;
+  void AddSplit(int sides, int flipped, const Load& load, const std::array<Cut, 2>& cuts);
+  double RowsUs(const Piece& to, const Piece& from, int ranks) const;
+
+  const PieceModel& model_;
+  std::vector<Piece> pieces_;
+  SplitGoal goal_;
+  int64_t tokens_ = 0;
+  double work_us_ = 0;
+  double left_share_us_ = 0;  // work that the left side should have
+  std::vector<int> heaviest_;
+  std::vector<Assignment> sides_;
+  std::vector<Split> splits_;
+  int64_t steps_ = 0;
+};
+
+}  // namespace flashcp::solver
+
+#endif  // FLASHCP_COMPILER_SOLVER_SPLIT_H_

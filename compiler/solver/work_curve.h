@@ -1,0 +1,70 @@
+// Work as a smooth function of position, so that cuts can be solved for and bounds inverted.
+//
+// Idea: a block of `block_rows` rows that sees k keys takes t(k), piecewise linear in k; spread
+// evenly over its rows, the rows up to position x take about G(k(x)), where G is the integral of
+// t / block_rows: piecewise quadratic, with a closed form and a closed inverse.
+
+#ifndef FLASHCP_COMPILER_SOLVER_WORK_CURVE_H_
+#define FLASHCP_COMPILER_SOLVER_WORK_CURVE_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "compiler/solver/problem.h"
+
+namespace flashcp::solver {
+
+class WorkCurve {
+ public:
+  // Of a tile table weighted: forward_weight * forward_us + backward_weight * backward_us, for all
+  // query heads. Microseconds.
+  WorkCurve(const Problem& problem, double forward_weight, double backward_weight);
+
+  // Work of rows [begin, end) of a document, about; never falls with begin where end - begin stays.
+  double Rows(const Document& document, int64_t begin, int64_t end) const {
+    return UpTo(document, end) - UpTo(document, begin);
+  }
+
+  // Least x, about, for which rows [x, length) of a causal document of `length` tokens fit in
+  // work_us, however they are cut; 0 where all rows do. Never above the exact value.
+  double LeastBegin(int64_t length, double work_us) const;
+
+ private:
+  // From `keys` on, a row takes us + slope_us * (k - keys); `sum_us` is G(keys).
+  struct Piece {
+    double keys;
+    double us;
+    double slope_us;
+    double sum_us;
+  };
+
+  double UpTo(const Document& document, int64_t position) const {
+    if (document.mask.kind == MaskKind::kCausal) return Integral(position + shift_);
+    return UpToOther(document, position);
+  }
+  double UpToOther(const Document& document, int64_t position) const;
+
+  const Piece& PieceAt(double keys) const {
+    size_t i = 0;
+    while (i + 1 < pieces_.size() && pieces_[i + 1].keys <= keys) ++i;
+    return pieces_[i];
+  }
+  double Integral(double keys) const {
+    const Piece& piece = PieceAt(keys);
+    double beyond = keys - piece.keys;
+    return piece.sum_us + beyond * (piece.us + piece.slope_us * beyond / 2);
+  }
+  double Row(double keys) const {
+    const Piece& piece = PieceAt(keys);
+    return piece.us + piece.slope_us * (keys - piece.keys);
+  }
+
+  double shift_;         // keys that a row's block sees beyond its own position, about
+  double bound_shift_;   // the same, not too large in any case
+  double window_extra_;  // the same behind the first window
+  std::vector<Piece> pieces_;
+};
+
+}  // namespace flashcp::solver
+
+#endif  // FLASHCP_COMPILER_SOLVER_WORK_CURVE_H_
