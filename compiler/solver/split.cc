@@ -11,6 +11,9 @@ namespace {
 // An outer part with fewer tokens than this on one end is not worth a segment.
 constexpr int kShortestEnd = 64;
 
+// Pieces to choose one from that fills up tokens.
+constexpr int kMostFillers = 12;
+
 // Mean keys that a token of the piece sees weigh against its tokens.
 double Lightness(const Piece& piece) {
   return piece.tokens / (piece.work_us / piece.tokens + 1e-9);
@@ -73,6 +76,7 @@ Splitter::Splitter(const PieceModel& model, std::vector<Piece> pieces, const Spl
   std::iota(heaviest_.begin(), heaviest_.end(), 0);
   Random none(0);
   SortHeaviest(0, none);
+  FindFillers();
 }
 
 void Splitter::SortHeaviest(double noise, Random& random) {
@@ -83,6 +87,20 @@ void Splitter::SortHeaviest(double noise, Random& random) {
   std::sort(heaviest_.begin(), heaviest_.end(),
             [&](int a, int b) { return key[a] != key[b] ? key[a] > key[b] : a < b; });
   steps_ += size();
+}
+
+// The pieces whose last tokens cost least, for tokens that other cuts leave over.
+void Splitter::FindFillers() {
+  const int block_rows = model_.problem().cluster.tiles.block_rows;
+  auto mean_us = [&](int i) { return pieces_[i].work_us / pieces_[i].tokens; };
+  for (int i = 0; i < size(); ++i) {
+    if (pieces_[i].tokens > block_rows) fillers_.push_back(i);
+  }
+  const size_t count = std::min<size_t>(fillers_.size(), kMostFillers);
+  std::partial_sort(fillers_.begin(), fillers_.begin() + count, fillers_.end(), [&](int a, int b) {
+    return mean_us(a) != mean_us(b) ? mean_us(a) < mean_us(b) : a < b;
+  });
+  fillers_.resize(count);
 }
 
 std::vector<int> Splitter::Lightest(int count) const {
@@ -190,39 +208,68 @@ void Splitter::AddOneCut(int sides, int flipped, int piece) {
     cut.outer = outer;
     double outer_us =
         outer == kLeft ? left_share_us_ - load.left_us : work_us_ - left_share_us_ - load.right_us;
-    if (!SolveOneCut(pieces_[piece], outer == kLeft ? left : tokens - left, outer_us, cut)) {
-      continue;
+    SolveOneCut(pieces_[piece], outer == kLeft ? left : tokens - left, outer_us, cut);
+    Cut aligned = cut;
+    aligned.first = model_.Align(pieces_[piece], cut.first);
+    aligned.last = tokens - model_.Align(pieces_[piece], tokens - cut.last);
+    if (goal_.least_left == goal_.most_left) {
+      if (cut.first > 0 && cut.last > 0) {
+        // One end has to take what alignment leaves over; a segment that does not begin at a block
+        // of keys pays for one more in each block of rows, so that is the shorter segment.
+        bool short_middle = tokens - cut.first - cut.last < cut.last;
+        const int64_t both = cut.first + cut.last;
+        cut.first = short_middle ? std::max<int64_t>(0, both - aligned.last)
+                                 : std::min(both, aligned.first);
+        cut.last = both - cut.first;
+      }
+      AddSplit(sides, flipped, load, {cut, Cut()});
+      if (aligned.first == cut.first && aligned.last == cut.last) continue;
     }
-    AddSplit(sides, flipped, load, {cut, Cut()});
+    AddAligned(sides, flipped, load, aligned);
     if (left == 0 || left == tokens) return;
   }
 }
 
-bool Splitter::SolveOneCut(const Piece& piece, int64_t outer_tokens, double outer_us,
+// The cut, and a cut of a light piece that makes up for the tokens where they must be exact.
+void Splitter::AddAligned(int sides, int flipped, const Load& load, const Cut& cut) {
+  const int64_t tokens = pieces_[cut.piece].tokens;
+  const int64_t outer = cut.first + cut.last;
+  if (outer > tokens) return;
+  const int64_t left = load.tokens_left + (cut.outer == kLeft ? outer : tokens - outer);
+  if (left >= goal_.least_left && left <= goal_.most_left) {
+    return AddSplit(sides, flipped, load, {cut, Cut()});
+  }
+  const Side giver = left > goal_.tokens_left ? kLeft : kRight;
+  const int64_t given = std::abs(left - goal_.tokens_left);
+  for (int i : fillers_) {
+    Side side = sides_[sides].side[i];
+    if (i == flipped) side = Opposite(side);
+    if (i == cut.piece || side != giver || pieces_[i].tokens <= given) continue;
+    Cut filler;
+    filler.piece = i;
+    filler.outer = giver;
+    filler.first = pieces_[i].tokens - given;
+    Load rest = load;
+    rest.Remove(pieces_[i], giver);
+    return AddSplit(sides, flipped, rest, {cut, filler});
+  }
+}
+
+// Finds the outer part's first tokens, such that its work is about outer_us.
+void Splitter::SolveOneCut(const Piece& piece, int64_t outer_tokens, double outer_us,
                            Cut& cut) const {
-  const bool exact = goal_.least_left == goal_.most_left;
+  const double all_us = model_.Prefix(piece, piece.tokens);
+  auto missing_us = [&](int64_t first) {
+    return outer_us - model_.Prefix(piece, first) - all_us +
+           model_.Prefix(piece, piece.tokens - outer_tokens + first);
+  };
   cut.first = outer_tokens;
   if (outer_tokens > 0 && outer_tokens < piece.tokens) {
-    const double all_us = model_.Prefix(piece, piece.tokens);
-    auto missing_us = [&](int64_t first) {
-      return outer_us - model_.Prefix(piece, first) - all_us +
-             model_.Prefix(piece, piece.tokens - outer_tokens + first);
-    };
     cut.first = FindRoot(0, outer_tokens, missing_us);
-    if (cut.first > 0 && cut.first < outer_tokens) {
-      cut.first = std::min(outer_tokens, model_.Align(piece, cut.first));
-      if (cut.first < kShortestEnd) cut.first = 0;
-      if (exact && outer_tokens - cut.first < kShortestEnd) cut.first = outer_tokens;
-    }
+    if (cut.first < kShortestEnd) cut.first = 0;
+    if (outer_tokens - cut.first < kShortestEnd) cut.first = outer_tokens;
   }
   cut.last = outer_tokens - cut.first;
-  if (exact) return true;
-  if (cut.last > 0) {
-    cut.last = piece.tokens - model_.Align(piece, piece.tokens - cut.last);
-  } else {
-    cut.first = model_.Align(piece, cut.first);
-  }
-  return cut.first + cut.last <= piece.tokens;
 }
 
 // How many tokens of the heavy piece go left such that the work is even; the light piece makes up

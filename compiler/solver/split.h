@@ -111,7 +111,9 @@ class Splitter {
 
   Load LoadOf(int sides) const;
   bool TooLong(const Load& load) const;
-  bool SolveOneCut(const Piece& piece, int64_t outer_tokens, double outer_us, Cut& cut) const;
+  void FindFillers();
+  void AddAligned(int sides, int flipped, const Load& load, const Cut& cut);
+  void SolveOneCut(const Piece& piece, int64_t outer_tokens, double outer_us, Cut& cut) const;
   int64_t SolveTwoCuts(const Load& load, const Cut& heavy, const Cut& light) const;
   void AddSplit(int sides, int flipped, const Load& load, const std::array<Cut, 2>& cuts);
   double RowsUs(const Piece& to, const Piece& from, int ranks) const;
@@ -123,6 +125,7 @@ class Splitter {
   double work_us_ = 0;
   double left_share_us_ = 0;  // work that the left side should have
   std::vector<int> heaviest_;
+  std::vector<int> fillers_;
   std::vector<Assignment> sides_;
   std::vector<Split> splits_;
   int64_t steps_ = 0;
