@@ -60,15 +60,13 @@ class Program:
         self.low.append(low)
         self.high.append(high)
 
-    def solve(self, fixed, time_limit):
-        lower = np.zeros(len(self.upper))
-        lower[fixed] = 1
+    def solve(self, time_limit):
         entries = [(i, j, a) for i, row in enumerate(self.rows) for j, a in row.items()]
         rows, columns, values = zip(*entries)
         matrix = coo_matrix((values, (rows, columns)), (len(self.rows), len(self.upper)))
         return milp(self.objective,
                     constraints=LinearConstraint(matrix.tocsr(), self.low, self.high),
-                    integrality=self.integer, bounds=Bounds(lower, self.upper),
+                    integrality=self.integer, bounds=Bounds(0, self.upper),
                     options={"time_limit": time_limit, "mip_rel_gap": 1e-3})
 
 
@@ -79,10 +77,7 @@ def cell_compute_us(begin, cell):
 
 
 def build(lengths, ranks, cell, transfer_us):
-    """The program of one sequence, and the variable that breaks the symmetry of ranks.
-
-    transfer_us: time of one cell's K and V on a link.
-    """
+    """The program of one sequence. transfer_us: time of one cell's K and V on a link."""
     program = Program()
     cells = [(d, i) for d, length in enumerate(lengths) for i in range(length // cell)]
     index = {key: c for c, key in enumerate(cells)}
@@ -114,8 +109,18 @@ def build(lengths, ranks, cell, transfer_us):
         program.row([(forward, 1)] + sent, 0)
         program.row([(backward, 1)] + [(v, BACKWARD * a) for v, a in compute], 0)
         program.row([(backward, 1)] + received + sent, 0)
-    longest = max(range(len(lengths)), key=lambda d: lengths[d])
-    return program, owns[index[longest, lengths[longest] // cell - 1], 0]
+    break_symmetry(program, owns, cells, lengths)
+    return program
+
+
+def break_symmetry(program, owns, cells, lengths):
+    """Ranks are alike: names them in the order of their first cell, last cells of long documents
+    first."""
+    order = sorted(range(len(cells)), key=lambda c: (-lengths[cells[c][0]], cells[c][0],
+                                                     -cells[c][1]))
+    for k, c in enumerate(order):
+        for r in range(1, owns.shape[1]):
+            program.row([(owns[c, r], -1)] + [(owns[e, r - 1], 1) for e in order[:k]], 0)
 
 
 def link_of(case):
@@ -145,8 +150,8 @@ def check_case(case, candidate, time_limit):
         if any(length % cell for length in lengths):
             sys.exit("milp_check.py: a document is no whole number of cells: use --distribution "
                      "cells-32")
-        program, fixed = build(lengths, case["ranks"], cell, transfer_us)
-        result = program.solve(fixed, time_limit)
+        program = build(lengths, case["ranks"], cell, transfer_us)
+        result = program.solve(time_limit)
         if result.x is None:
             sys.exit(f"milp_check.py: HiGHS found no placement in {time_limit:g} s")
         ours = sequence["modelled_step_ms"][candidate]

@@ -134,7 +134,7 @@ int main(int argc, char** argv) {
   flashcp::benchmarks::Flags flags;
   CLI::App app(
       "Placement strategies compared on drawn sequences. Times are modelled, but for "
-      "planning time, which is measured on one thread.");
+      "planning time, which is measured processor time.");
   flashcp::benchmarks::AddFlags(app, flags);
   try {
     app.parse(argc, argv);

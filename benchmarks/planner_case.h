@@ -39,7 +39,7 @@ struct Figures {
   double segments_max = 0;             // of one rank
   double modelled_step_ms = 0;         // transfers hide behind compute
   double modelled_serial_step_ms = 0;  // no overlap: compute plus transfers
-  double measured_planning_ms = 0;     // one thread
+  double measured_planning_ms = 0;     // processor time
 };
 
 struct SequenceResult {
