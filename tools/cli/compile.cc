@@ -63,7 +63,7 @@ absl::Status RunCommand(const CompileFlags& flags, const Console& console) {
     return WriteFile(output, PlanJson(timed.plan, timed.planning_ms));
   }
   ASSIGN_OR_RETURN(Plan plan, Compiler().Compile(request));
-  RETURN_IF_ERROR(WriteFile(output, plan.bytes()));
+  RETURN_IF_ERROR(plan.Save(output));
   console.Note(absl::StrFormat("%s: %d tokens on %d ranks by %s, hash %016x, %s", output,
                                request.problem.TotalTokens(), request.problem.ranks,
                                request.strategy, plan.hash(), FormatBytes(plan.bytes().size())));
