@@ -8,6 +8,8 @@
 #include "compiler/RowIndex.h"
 #include "compiler/SharedQueries.h"
 
+#include "mlir/IR/Verifier.h"
+
 using namespace mlir;
 
 namespace flashcp {
@@ -281,17 +283,17 @@ struct VerifyPhasePass : impl::VerifyPhaseBase<VerifyPhasePass> {
              << "phase must be problem, placed, communicating or scheduled, "
                 "found '"
              << phase << "'";
-    if (failed(verifyProblem(batch, phase)))
+    // Ops first: what holds between them is only defined for valid ones.
+    if (failed(mlir::verify(batch)) || failed(verifyProblem(batch, phase)))
       return failure();
     if (phase == "problem")
       return success();
     if (failed(verifyShards(batch)))
       return failure();
-    if (phase == "scheduled")
-      return verifyPrograms(batch);
-    if (failed(verifyAttends(batch)))
-      return failure();
-    return phase == "communicating" ? verifyTransfers(batch) : success();
+    if (phase == "placed")
+      return verifyAttends(batch);
+    return phase == "communicating" ? verifyTransfers(batch)
+                                    : verifyPrograms(batch);
   }
 };
 
