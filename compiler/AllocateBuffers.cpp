@@ -2,6 +2,7 @@
 // place in the workspace.
 
 #include "compiler/Passes.h"
+#include "compiler/SharedQueries.h"
 
 using namespace mlir;
 
@@ -20,29 +21,6 @@ int64_t countRows(ArrayRef<int64_t> ranges) {
   for (size_t i = 0; i < ranges.size(); i += cp::kTokenRangeSize)
     rows += ranges[i + 2] - ranges[i + 1];
   return rows;
-}
-
-/// The query ranges of a program that more than one tile adds to, in order of
-/// document and position.
-SmallVector<int64_t> sharedQueries(cp::ProgramOp program) {
-  SmallVector<std::array<int64_t, 4>>
-      queries; // document, begin, end, first head
-  for (auto compute : program.getBody().getOps<cp::ComputeOp>())
-    for (size_t i = 0; i < compute.getTiles().size(); i += cp::kStageTileSize) {
-      ArrayRef<int64_t> tile = compute.getTiles().slice(i, cp::kStageTileSize);
-      queries.push_back({tile[0], tile[1], tile[2], tile[5]});
-    }
-  llvm::sort(queries);
-  SmallVector<int64_t> shared;
-  for (size_t i = 1; i < queries.size(); ++i) {
-    bool again = queries[i] == queries[i - 1];
-    bool known =
-        !shared.empty() && again &&
-        ArrayRef(shared).take_back(3) == ArrayRef(queries[i]).take_front(3);
-    if (again && !known)
-      shared.append(queries[i].begin(), queries[i].begin() + 3);
-  }
-  return shared;
 }
 
 /// Hands out consecutive places of the workspace.

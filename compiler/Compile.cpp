@@ -27,6 +27,9 @@ struct Compiler::State {
     if (!entry) {
       entry =
           std::make_unique<PassManager>(&context, ModuleOp::getOperationName());
+      // cp-verify-phase verifies ops where it matters; after each pass would
+      // be twice as often.
+      entry->enableVerifier(false);
       CompileOptions options;
       options.strategy = strategy;
       buildCompilePipeline(*entry, options);

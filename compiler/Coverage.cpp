@@ -8,7 +8,6 @@
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/Twine.h"
-#include <map>
 
 using namespace mlir;
 
@@ -64,23 +63,26 @@ std::string findOverlap(ArrayRef<CoverTile> tiles) {
     events.push_back({tile.queryBegin, true, &tile});
     events.push_back({tile.queryEnd, false, &tile});
   }
-  llvm::stable_sort(events, [](const Event &a, const Event &b) {
-    return std::tie(a.query, a.begins) < std::tie(b.query, b.begins);
+  llvm::sort(events, [](const Event &a, const Event &b) {
+    return std::tie(a.query, a.begins, a.tile) <
+           std::tie(b.query, b.begins, b.tile);
   });
-  std::map<int64_t, const CoverTile *> open; // by key begin
+  SmallVector<const CoverTile *> open; // by key begin; a few at a time
   for (const Event &event : events) {
     const CoverTile *tile = event.tile;
+    const CoverTile **next = llvm::lower_bound(
+        open, tile->keyBegin, [](const CoverTile *other, int64_t key) {
+          return other->keyBegin < key;
+        });
     if (!event.begins) {
-      open.erase(tile->keyBegin);
+      open.erase(next);
       continue;
     }
-    auto next = open.lower_bound(tile->keyBegin);
-    if (next != open.end() && next->first < tile->keyEnd)
-      return describe(*tile) + " and " + describe(*next->second);
-    if (next != open.begin() &&
-        std::prev(next)->second->keyEnd > tile->keyBegin)
-      return describe(*tile) + " and " + describe(*std::prev(next)->second);
-    open.emplace(tile->keyBegin, tile);
+    if (next != open.end() && (*next)->keyBegin < tile->keyEnd)
+      return describe(*tile) + " and " + describe(**next);
+    if (next != open.begin() && next[-1]->keyEnd > tile->keyBegin)
+      return describe(*tile) + " and " + describe(*next[-1]);
+    open.insert(next, tile);
   }
   return "";
 }
@@ -114,7 +116,8 @@ std::string checkCoverage(const solver::Document &document, int64_t queryHeads,
                           SmallVector<CoverTile> tiles) {
   SmallVector<int64_t> cuts = {0, queryHeads};
   for (const CoverTile &tile : tiles)
-    cuts.append({tile.headBegin, tile.headEnd});
+    if (tile.headBegin != 0 || tile.headEnd != queryHeads)
+      cuts.append({tile.headBegin, tile.headEnd});
   llvm::sort(cuts);
   cuts.erase(llvm::unique(cuts), cuts.end());
   for (size_t i = 0; i + 1 < cuts.size(); ++i)

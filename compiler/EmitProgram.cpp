@@ -107,11 +107,11 @@ private:
     bool last = count.emitted == count.total;
     bool alone = first && last;
     uint32_t accumulatorRow =
-        alone ? 0 : accumulator.rowOf(tile[0], tile[1], tile[2]);
+        alone ? 0 : *accumulator.find(tile[0], tile[1], tile[2]);
     tables.tiles.emplace_back(
         tile[0], tile[1], tile[2] - tile[1], tile[3], tile[4] - tile[3],
-        home.rowOf(tile[0], tile[1], tile[2]),
-        rows.index.rowOf(tile[0], tile[3], tile[4]), accumulatorRow, tile[5],
+        *home.find(tile[0], tile[1], tile[2]),
+        *rows.index.find(tile[0], tile[3], tile[4]), accumulatorRow, tile[5],
         tile[6], kQuery, rows.keyBuffer, rows.valueBuffer, kOutput, kLse,
         alone ? uint16_t(kOutput) : accumulatorBuffer, first, last);
   }

@@ -5,6 +5,7 @@
 #define FLASHCP_COMPILER_EMITPROGRAM_H
 
 #include "compiler/PlanTables.h"
+#include "compiler/RowIndex.h"
 #include "dialects/cp/CP.h"
 
 namespace flashcp {

@@ -3,30 +3,10 @@
 #ifndef FLASHCP_COMPILER_PLANTABLES_H
 #define FLASHCP_COMPILER_PLANTABLES_H
 
-#include "dialects/cp/CP.h"
 #include "runtime/plan/plan_generated.h"
 #include <vector>
 
 namespace flashcp {
-
-/// Finds the row of a token in rows that hold a list of token ranges one after
-/// the other. Ranges are in order of document and begin, and may overlap.
-class RowIndex {
-public:
-  explicit RowIndex(llvm::ArrayRef<int64_t> ranges);
-
-  /// Row of `begin` in a range that holds all of [begin, end).
-  uint32_t rowOf(int64_t document, int64_t begin, int64_t end) const;
-  uint32_t numRows() const { return rows; }
-
-private:
-  struct Entry {
-    int64_t document, begin, end;
-    uint32_t row;
-  };
-  std::vector<Entry> entries;
-  uint32_t rows = 0;
-};
 
 /// RankPlan, flat and growing.
 struct RankTables {

@@ -5,6 +5,10 @@
 #include "compiler/Coverage.h"
 #include "compiler/OwnedRanges.h"
 #include "compiler/Passes.h"
+#include "compiler/RowIndex.h"
+#include "compiler/SharedQueries.h"
+
+#include "mlir/IR/Verifier.h"
 
 using namespace mlir;
 
@@ -14,37 +18,6 @@ namespace flashcp {
 #include "compiler/Passes.h.inc"
 
 namespace {
-
-/// One entry of a layout or of what an exchange receives.
-struct Tokens {
-  int64_t document, begin, end;
-  bool contains(int64_t doc, int64_t from, int64_t to) const {
-    return document == doc && begin <= from && to <= end;
-  }
-};
-
-SmallVector<Tokens> tokensOf(ArrayRef<int64_t> ranges) {
-  SmallVector<Tokens> tokens;
-  for (size_t i = 0; i < ranges.size(); i += cp::kTokenRangeSize)
-    tokens.push_back({ranges[i], ranges[i + 1], ranges[i + 2]});
-  return tokens;
-}
-
-/// True where one entry holds all of [from, to). `tokens` is in order of
-/// document and begin.
-bool holds(ArrayRef<Tokens> tokens, int64_t document, int64_t from,
-           int64_t to) {
-  const Tokens *next =
-      llvm::upper_bound(tokens, std::pair(document, from),
-                        [](std::pair<int64_t, int64_t> key, const Tokens &t) {
-                          return key < std::pair(t.document, t.begin);
-                        });
-  // Ranges may overlap where transfers were not coalesced: look back.
-  while (next != tokens.begin() && (--next)->document == document)
-    if (next->contains(document, from, to))
-      return true;
-  return false;
-}
 
 /// C20: the batch is a problem, and holds only ops of the phases up to now.
 LogicalResult verifyProblem(cp::BatchOp batch, StringRef phase) {
@@ -111,35 +84,36 @@ LogicalResult verifyAttends(cp::BatchOp batch) {
   return verifyCoverage(batch, tiles);
 }
 
+/// Positions [begin, end) of a document that a rank receives.
+struct Received {
+  int64_t rank, begin, end;
+};
+
 /// What each rank receives of one document, by rank and begin.
-SmallVector<Tokens> receivedOf(Value sharded) {
-  SmallVector<Tokens> received;
+SmallVector<Received> receivedOf(Value sharded) {
+  SmallVector<Received> received;
   for (Operation *user : sharded.getUsers())
     if (auto transfer = dyn_cast<cp::TransferOp>(user)) {
       ArrayRef<int64_t> r = transfer.getRanges();
       for (size_t i = 0; i < r.size(); i += cp::kReceivedSize)
         received.push_back({r[i + 2], r[i], r[i + 1]});
     }
-  llvm::sort(received, [](const Tokens &a, const Tokens &b) {
-    return std::tie(a.document, a.begin) < std::tie(b.document, b.begin);
+  llvm::sort(received, [](const Received &a, const Received &b) {
+    return std::tie(a.rank, a.begin) < std::tie(b.rank, b.begin);
   });
   return received;
 }
 
 /// First key of the tile that the rank neither owns nor receives; the end of
-/// the tile's keys where there is none. `received` names ranks where Tokens
-/// says document.
-int64_t firstMissingKey(ArrayRef<Tokens> received, const OwnedRanges &owned,
+/// the tile's keys where there is none.
+int64_t firstMissingKey(ArrayRef<Received> received, const OwnedRanges &owned,
                         ArrayRef<int64_t> tile) {
   int64_t rank = tile[4], missing = tile[3];
-  const Tokens *from =
-      llvm::lower_bound(received, rank, [](const Tokens &t, int64_t r) {
-        return t.document < r;
-      });
+  const Received *from = llvm::lower_bound(
+      received, rank, [](const Received &t, int64_t r) { return t.rank < r; });
   owned.forEachMissing(rank, tile[2], tile[3], [&](TokenSpan span) {
     int64_t position = span.begin;
-    for (const Tokens *t = from; t != received.end() && t->document == rank;
-         ++t)
+    for (const Received *t = from; t != received.end() && t->rank == rank; ++t)
       if (t->begin <= position)
         position = std::max(position, t->end);
     if (position < span.end)
@@ -153,7 +127,7 @@ int64_t firstMissingKey(ArrayRef<Tokens> received, const OwnedRanges &owned,
 LogicalResult verifyTransfers(cp::BatchOp batch) {
   for (auto attend : batch.getBody().getOps<cp::AttendOp>()) {
     OwnedRanges owned(attend.getShardOp());
-    SmallVector<Tokens> received = receivedOf(attend.getSharded());
+    SmallVector<Received> received = receivedOf(attend.getSharded());
     for (size_t i = 0; i < attend.getTiles().size(); i += cp::kRankTileSize) {
       ArrayRef<int64_t> tile = attend.getTiles().slice(i, cp::kRankTileSize);
       int64_t missing = firstMissingKey(received, owned, tile);
@@ -182,18 +156,38 @@ LogicalResult verifyLayout(cp::ProgramOp program, ArrayRef<int64_t> expected) {
          << program.getRank() << ", in order";
 }
 
+/// C28: an exchange receives tokens of the batch, in order of document and
+/// position.
+LogicalResult verifyReceived(cp::ExchangeOp exchange,
+                             ArrayRef<int64_t> lengths) {
+  ArrayRef<int64_t> r = exchange.getReceived();
+  for (size_t i = 0; i < r.size(); i += cp::kTokenRangeSize) {
+    bool ordered =
+        i == 0 || std::pair(r[i - 3], r[i - 2]) <= std::pair(r[i], r[i + 1]);
+    if (!ordered || r[i] >= int64_t(lengths.size()) || r[i + 2] > lengths[r[i]])
+      return exchange.emitOpError()
+             << "C28: received ranges must lie in the documents, in order, "
+                "found ["
+             << r[i + 1] << ", " << r[i + 2] << ") of document " << r[i];
+  }
+  return success();
+}
+
 /// C28: stages come in order, tiles of a stage read its rows, queries are the
 /// rank's own.
-LogicalResult verifyStages(cp::ProgramOp program, TilesByDocument &tiles) {
-  SmallVector<Tokens> layout = tokensOf(program.getLayout());
-  SmallVector<Tokens> rows = layout;
+LogicalResult verifyStages(cp::ProgramOp program, ArrayRef<int64_t> lengths,
+                           TilesByDocument &tiles) {
+  RowIndex layout(program.getLayout());
+  RowIndex rows = layout;
   int64_t computed = -1, exchanged = 0;
   for (Operation &op : program.getBody().front()) {
     if (auto exchange = dyn_cast<cp::ExchangeOp>(op)) {
       if (int64_t(exchange.getStage()) != ++exchanged)
         return op.emitOpError()
                << "C28: expected exchange of stage " << exchanged;
-      rows = tokensOf(exchange.getReceived());
+      if (failed(verifyReceived(exchange, lengths)))
+        return failure();
+      rows = RowIndex(exchange.getReceived());
     }
     auto compute = dyn_cast<cp::ComputeOp>(op);
     if (!compute)
@@ -204,8 +198,8 @@ LogicalResult verifyStages(cp::ProgramOp program, TilesByDocument &tiles) {
     ArrayRef<int64_t> t = compute.getTiles();
     for (size_t i = 0; i < t.size(); i += cp::kStageTileSize) {
       if (t[i] < 0 || size_t(t[i]) >= tiles.size() ||
-          !holds(layout, t[i], t[i + 1], t[i + 2]) ||
-          !holds(rows, t[i], t[i + 3], t[i + 4]))
+          !layout.find(t[i], t[i + 1], t[i + 2]) ||
+          !rows.find(t[i], t[i + 3], t[i + 4]))
         return op.emitOpError()
                << "C28: tile q[" << t[i + 1] << ", " << t[i + 2] << ") kv["
                << t[i + 3] << ", " << t[i + 4] << ") of document " << t[i]
@@ -217,13 +211,16 @@ LogicalResult verifyStages(cp::ProgramOp program, TilesByDocument &tiles) {
   return success();
 }
 
-/// C29: each exchange has its key and value buffer, and buffers follow one
-/// another.
+/// C29: each exchange has its key and value buffer, shared queries have their
+/// accumulator, and buffers follow one another.
 LogicalResult verifyBuffers(cp::ProgramOp program) {
   SmallVector<ArrayRef<int64_t>> expected;
   for (auto exchange : program.getBody().getOps<cp::ExchangeOp>())
     if (!exchange.getReceived().empty())
       expected.append(2, exchange.getReceived());
+  SmallVector<int64_t> shared = sharedQueries(program);
+  if (!shared.empty())
+    expected.push_back(shared);
   int64_t end = 0;
   size_t next = 0;
   for (auto buffer : program.getBody().getOps<cp::BufferOp>()) {
@@ -231,10 +228,10 @@ LogicalResult verifyBuffers(cp::ProgramOp program) {
       return buffer.emitOpError() << "C29: must begin at " << end
                                   << " or later, found " << buffer.getOffset();
     end = buffer.getOffset() + 1;
-    if (buffer.getKind() != cp::BufferKind::accumulator &&
-        (next >= expected.size() || buffer.getHolds() != expected[next++]))
-      return buffer.emitOpError()
-             << "C29: must hold what the exchange of its stage receives";
+    if (next >= expected.size() || buffer.getHolds() != expected[next++])
+      return buffer.emitOpError() << "C29: must hold what the exchange of its "
+                                     "stage receives, or, the accumulator, "
+                                     "the queries of more than one tile";
   }
   if (!program.getWorkspaceBytes() || next != expected.size())
     return program.emitOpError()
@@ -250,14 +247,18 @@ LogicalResult verifyPrograms(cp::BatchOp batch) {
     for (auto [i, owner] : llvm::enumerate(shard.getOwners()))
       layouts[owner].append(
           {int64_t(number), shard.getBounds()[i], shard.getBounds()[i + 1]});
-  TilesByDocument tiles(documentsOf(batch).size());
+  SmallVector<int64_t> lengths;
+  for (cp::DocumentOp document : documentsOf(batch))
+    lengths.push_back(document.getLength());
+  TilesByDocument tiles(lengths.size());
   size_t next = 0;
   for (auto program : batch.getBody().getOps<cp::ProgramOp>()) {
     if (program.getRank() != next++)
       return program.emitOpError()
              << "C26: expected the program of rank " << next - 1;
     if (failed(verifyLayout(program, layouts[program.getRank()])) ||
-        failed(verifyStages(program, tiles)) || failed(verifyBuffers(program)))
+        failed(verifyStages(program, lengths, tiles)) ||
+        failed(verifyBuffers(program)))
       return failure();
   }
   if (next != batch.getRanks())
@@ -282,17 +283,17 @@ struct VerifyPhasePass : impl::VerifyPhaseBase<VerifyPhasePass> {
              << "phase must be problem, placed, communicating or scheduled, "
                 "found '"
              << phase << "'";
-    if (failed(verifyProblem(batch, phase)))
+    // Ops first: what holds between them is only defined for valid ones.
+    if (failed(mlir::verify(batch)) || failed(verifyProblem(batch, phase)))
       return failure();
     if (phase == "problem")
       return success();
     if (failed(verifyShards(batch)))
       return failure();
-    if (phase == "scheduled")
-      return verifyPrograms(batch);
-    if (failed(verifyAttends(batch)))
-      return failure();
-    return phase == "communicating" ? verifyTransfers(batch) : success();
+    if (phase == "placed")
+      return verifyAttends(batch);
+    return phase == "communicating" ? verifyTransfers(batch)
+                                    : verifyPrograms(batch);
   }
 };
 

@@ -8,8 +8,8 @@
 // (O_a, LSE_a) and (O_b, LSE_b),
 //   LSE = log(exp(LSE_a) + exp(LSE_b)),  O = exp(LSE_a - LSE) O_a + exp(LSE_b - LSE) O_b.
 // O(pairs * dim) time; all scratch is on the stack. Keys are transposed and values converted once
-// per block, so that the two inner loops run over floats in memory order and vectorise without any
-// reordering of sums: each sum is taken in one fixed order.
+// per block, so that scores and outputs are products of two matrices in memory order. Both are
+// taken by one loop over vectors of columns, each sum in one fixed order.
 //
 // A score of -inf weighs nothing, as a masked key does; +inf and NaN make the row NaN.
 
@@ -19,6 +19,7 @@
 
 #include "runtime/kernels.h"
 #include "runtime/numeric.h"
+#include "runtime/widest_vectors.h"
 
 namespace flashcp {
 namespace {
@@ -26,7 +27,8 @@ namespace {
 constexpr int kMaxDim = 256;
 constexpr int kQueryBlock = 64;
 constexpr int kKeyBlock = 64;
-constexpr int kLanes = 32;  // scores of one query that are summed side by side, in registers
+constexpr int kRows = 4;    // query rows that are multiplied side by side, in registers
+constexpr int kLanes = 32;  // columns of a product are padded to a multiple of this
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // Keys of a tile, as offsets from its first one.
@@ -44,7 +46,9 @@ KeyRange VisibleKeys(const AttentionTile& tile, int64_t row) {
   return {begin, std::clamp(end, begin, tile.key_count)};
 }
 
-// One block of keys and values of one head as floats; columns past the last key hold zeros.
+int Padded(int columns) { return (columns + kLanes - 1) / kLanes * kLanes; }
+
+// One block of keys and values of one head as floats; padding holds zeros.
 struct KeyValueBlock {
   float keys[kMaxDim][kKeyBlock];  // transposed
   float values[kKeyBlock][kMaxDim];
@@ -61,9 +65,11 @@ void LoadKeyValueBlock(const KernelSpec& spec, const AttentionTile& tile, int ke
   for (int j = 0; j < count; ++j, key += row_size, value += row_size) {
     for (int d = 0; d < spec.dim; ++d) block->keys[d][j] = ToFloat(key[d]);
     for (int d = 0; d < spec.dim; ++d) block->values[j][d] = ToFloat(value[d]);
+    std::fill(block->values[j] + spec.dim, block->values[j] + Padded(spec.dim), 0.0f);
   }
-  for (int d = 0; d < spec.dim; ++d)
-    std::fill(block->keys[d] + count, block->keys[d] + kKeyBlock, 0);
+  for (int d = 0; d < spec.dim; ++d) {
+    std::fill(block->keys[d] + count, block->keys[d] + kKeyBlock, 0.0f);
+  }
 }
 
 // One query row of one head and what it has seen so far.
@@ -74,36 +80,72 @@ struct QueryRow {
   float sum;  // of exp(score - maximum)
 };
 
-// scores[j] = scale * (query . key j), for every key of the block.
-void ComputeScores(const KernelSpec& spec, const QueryRow& row, const KeyValueBlock& block,
-                   float* scores) {
-  for (int lane = 0; lane < kKeyBlock; lane += kLanes) {
-    float sums[kLanes] = {};
-    for (int d = 0; d < spec.dim; ++d) {
-      for (int j = 0; j < kLanes; ++j) sums[j] += row.query[d] * block.keys[d][lane + j];
-    }
-    for (int j = 0; j < kLanes; ++j) scores[lane + j] = sums[j] * spec.scale;
-  }
-}
+// Row-major matrices by their first element and the distance of their rows.
+struct Matrix {
+  const float* data;
+  int64_t stride;
+};
 
-// Adds keys [begin, end) of the block to the row.
-void AttendBlock(const KernelSpec& spec, const KeyValueBlock& block, int begin, int end,
-                 QueryRow* row) {
-  float scores[kKeyBlock];
-  ComputeScores(spec, *row, block, scores);
+// sums += a b, where a is [count, depth], b is [depth, columns], sums has distance `stride` between
+// rows: every sum is taken in ascending order of depth, however many rows are multiplied at once.
+struct MultiplyLoop {
+  template <int kBytes>
+  FLASHCP_INLINE_LOOP static void Run(int count, int depth, int columns, Matrix a, Matrix b,
+                                      float* sums, int64_t stride) {
+    for (; count >= kRows; count -= kRows, a.data += kRows * a.stride, sums += kRows * stride) {
+      RunRows<kBytes, kRows>(depth, columns, a, b, sums, stride);
+    }
+    for (; count > 0; --count, a.data += a.stride, sums += stride) {
+      RunRows<kBytes, 1>(depth, columns, a, b, sums, stride);
+    }
+  }
+
+  template <int kBytes, int kCount>
+  FLASHCP_INLINE_LOOP static void RunRows(int depth, int columns, Matrix a, Matrix b, float* sums,
+                                          int64_t stride) {
+    using Vector = VectorOf<float, kBytes>;
+    for (int column = 0; column < columns; column += 2 * Vector::kWidth) {
+      typename Vector::Type total[kCount][2];
+      for (int i = 0; i < kCount; ++i) {
+        for (int half = 0; half < 2; ++half) {
+          Vector::Load(sums + i * stride + column + half * Vector::kWidth, &total[i][half]);
+        }
+      }
+      for (int k = 0; k < depth; ++k) {
+        for (int half = 0; half < 2; ++half) {
+          typename Vector::Type row;
+          Vector::Load(b.data + k * b.stride + column + half * Vector::kWidth, &row);
+          for (int i = 0; i < kCount; ++i) total[i][half] += a.data[i * a.stride + k] * row;
+        }
+      }
+      for (int i = 0; i < kCount; ++i) {
+        for (int half = 0; half < 2; ++half) {
+          Vector::Store(total[i][half], sums + i * stride + column + half * Vector::kWidth);
+        }
+      }
+    }
+  }
+};
+
+// Turns the scaled scores of keys [begin, end) into weights, exp(score - maximum), and counts them
+// to the row, whose earlier sums are rescaled to the new maximum.
+void WeighScores(const KernelSpec& spec, int begin, int end, float* scores, QueryRow* row) {
   float maximum = row->maximum;
-  for (int j = begin; j < end; ++j) maximum = std::max(maximum, scores[j]);  // skips NaN
+  for (int j = begin; j < end; ++j) {
+    scores[j] *= spec.scale;
+    maximum = std::max(maximum, scores[j]);  // skips NaN
+  }
   // Where all scores are -inf, subtracting 0 leaves them so: exp() gives 0, or NaN for a NaN.
   float shift = maximum == -kInfinity ? 0 : maximum;
   float rescale = std::exp(row->maximum - shift);
-  row->maximum = maximum;
-  row->sum *= rescale;
   for (int d = 0; d < spec.dim; ++d) row->sum_of_values[d] *= rescale;
+  float sum = row->sum * rescale;
   for (int j = begin; j < end; ++j) {
-    float weight = std::exp(scores[j] - shift);
-    row->sum += weight;
-    for (int d = 0; d < spec.dim; ++d) row->sum_of_values[d] += weight * block.values[j][d];
+    scores[j] = std::exp(scores[j] - shift);
+    sum += scores[j];
   }
+  row->maximum = maximum;
+  row->sum = sum;
 }
 
 // Normalises the row's sums to (O, LSE), in place; returns LSE.
@@ -144,34 +186,66 @@ void StoreRow(const KernelSpec& spec, const AttentionTile& tile, int head, int64
   }
 }
 
+// Adds to rows [0, count) the keys [begin, end) of the block that each of them sees.
+void AttendBlock(const KernelSpec& spec, const KeyValueBlock& block, const KeyRange* visible,
+                 int count, QueryRow* rows) {
+  constexpr int64_t kStride = sizeof(QueryRow) / sizeof(float);
+  float scores[kQueryBlock][kKeyBlock] = {};
+  RunWithWidestVectors<MultiplyLoop>(count, spec.dim, kKeyBlock, Matrix{rows->query, kStride},
+                                     Matrix{block.keys[0], kKeyBlock}, scores[0],
+                                     int64_t{kKeyBlock});
+  for (int i = 0; i < count; ++i) {
+    WeighScores(spec, visible[i].begin, visible[i].end, scores[i], &rows[i]);
+  }
+  // Rows that see the same keys are multiplied together; a masked key, whose value may be NaN, is
+  // never multiplied.
+  for (int i = 0, next; i < count; i = next) {
+    const KeyRange keys = visible[i];
+    for (next = i + 1; next < count; ++next) {
+      if (visible[next].begin != keys.begin || visible[next].end != keys.end) break;
+    }
+    RunWithWidestVectors<MultiplyLoop>(next - i, static_cast<int>(keys.end - keys.begin),
+                                       Padded(spec.dim), Matrix{scores[i] + keys.begin, kKeyBlock},
+                                       Matrix{block.values[keys.begin], kMaxDim},
+                                       rows[i].sum_of_values, kStride);
+  }
+}
+
+// Reads query rows [row_begin, row_end) of one head.
+template <typename Element>
+void LoadRows(const KernelSpec& spec, const AttentionTile& tile, int head, int64_t row_begin,
+              int64_t row_end, QueryRow* rows) {
+  for (int64_t i = row_begin; i < row_end; ++i) {
+    const Element* query =
+        static_cast<const Element*>(tile.query) + (i * spec.query_heads + head) * spec.dim;
+    QueryRow& row = rows[i - row_begin];
+    for (int d = 0; d < spec.dim; ++d) row.query[d] = ToFloat(query[d]);
+    std::fill_n(row.sum_of_values, Padded(spec.dim), 0.0f);
+    row.maximum = -kInfinity;
+    row.sum = 0;
+  }
+}
+
 // Query rows [row_begin, row_end) of one head, at most kQueryBlock, against all keys of the tile.
 template <typename Element>
 void AttendRows(const KernelSpec& spec, const AttentionTile& tile, int head, int64_t row_begin,
                 int64_t row_end) {
   QueryRow rows[kQueryBlock];
   KeyValueBlock block;
-  for (int64_t i = row_begin; i < row_end; ++i) {
-    const Element* query =
-        static_cast<const Element*>(tile.query) + (i * spec.query_heads + head) * spec.dim;
-    QueryRow& row = rows[i - row_begin];
-    for (int d = 0; d < spec.dim; ++d) row.query[d] = ToFloat(query[d]);
-    std::fill_n(row.sum_of_values, spec.dim, 0.0f);
-    row.maximum = -kInfinity;
-    row.sum = 0;
-  }
+  LoadRows<Element>(spec, tile, head, row_begin, row_end, rows);
   int64_t keys_begin = VisibleKeys(tile, row_begin).begin;
   int64_t keys_end = VisibleKeys(tile, row_end - 1).end;
   int key_value_head = head / (spec.query_heads / spec.key_value_heads);
   for (int64_t begin = keys_begin; begin < keys_end; begin += kKeyBlock) {
     int64_t end = std::min<int64_t>(begin + kKeyBlock, keys_end);
     LoadKeyValueBlock<Element>(spec, tile, key_value_head, {begin, end}, &block);
+    KeyRange visible[kQueryBlock];
     for (int64_t i = row_begin; i < row_end; ++i) {
-      KeyRange visible = VisibleKeys(tile, i);
-      visible = {std::max(visible.begin, begin), std::min(visible.end, end)};
-      if (visible.begin >= visible.end) continue;
-      AttendBlock(spec, block, static_cast<int>(visible.begin - begin),
-                  static_cast<int>(visible.end - begin), &rows[i - row_begin]);
+      KeyRange keys = VisibleKeys(tile, i);
+      visible[i - row_begin] = {std::clamp(keys.begin, begin, end) - begin,
+                                std::clamp(keys.end, begin, end) - begin};
     }
+    AttendBlock(spec, block, visible, static_cast<int>(row_end - row_begin), rows);
   }
   for (int64_t i = row_begin; i < row_end; ++i) {
     StoreRow<Element>(spec, tile, head, i, &rows[i - row_begin]);

@@ -27,12 +27,15 @@ constexpr double kCloseEnough = 1.002;
 constexpr int64_t kMostShardedSegments = 2'000'000;
 
 constexpr int kMostStarts = 10;
-constexpr int kQuietStarts = 5;  // without noise
+constexpr int kBisectionsShare = 4;  // one part in so many of the budget
+constexpr int kQuietStarts = 5;      // without noise
 constexpr double kLambdas[kMostStarts] = {0.3, 0.05, 1, 3, 0, 0.3, 1, 0.3, 2, 0.1};
 
 // Placements of the pool that local search starts from, and the lambda of each.
 constexpr int kMostDescents = 4;
 constexpr double kDescentLambdas[kMostDescents] = {0.3, 1, 0.3, 1};
+
+constexpr int kManyRanks = 32;
 
 struct Candidate {
   double planning_us;
@@ -87,17 +90,22 @@ class AutoSearch {
   }
 
   void AddBisections() {
-    for (int i = 0; i < kMostStarts && (i == 0 || !Done()); ++i) {
+    Budget share = budget_.Share(kBisectionsShare);
+    for (int i = 0; i < kMostStarts; ++i) {
+      if (i > 0 && (share.Empty() || best_us_ <= target_us_)) break;
       BisectionStart start;
       start.lambda = kLambdas[i];
       start.noise = i < kQuietStarts ? 0 : 0.3;
       start.token_weight = i % 3 == 2 ? 0.3 : 1;
-      AddToPool(Bisect(model_, start, i + 1, budget_));
+      AddToPool(Bisect(model_, start, i + 1, share));
     }
+    budget_.Return(share);
   }
 
   void Descend() {
-    const int descents = std::min<int>(pool_.size(), kMostDescents);
+    // A descent of many ranks needs all the time there is.
+    const int most = problem_.ranks > kManyRanks ? 1 : kMostDescents;
+    const int descents = std::min<int>(pool_.size(), most);
     for (int i = 0; i < descents && !Done(); ++i) {
       LocalSearchOptions options;
       options.lambda = problem_.ranks <= 8 ? kDescentLambdas[i] : kDescentLambdas[0];

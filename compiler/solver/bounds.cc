@@ -47,6 +47,8 @@ class Direction {
   Direction(const Problem& problem, bool backward)
       : problem_(problem),
         groups_(Groups(problem)),
+        total_(problem.TotalTokens()),
+        cap_(problem.TokenCap()),
         curve_(problem, backward ? 0 : 1, backward ? 1 : 0),
         moves_(backward ? 2 : 1) {
     double work_us = 0;
@@ -88,7 +90,7 @@ class Direction {
   // Rows that cross into all groups together.
   double MovedRows(const Group& group, double theta_us) const {
     if (problem_.exchange == Exchange::kAllGather) {
-      return static_cast<double>(problem_.TotalTokens()) * (group.count - 1);
+      return static_cast<double>(total_) * (group.count - 1);
     }
     double rows = 0;
     for (size_t d = 0; d < problem_.documents.size(); ++d) {
@@ -99,7 +101,7 @@ class Direction {
 
   double DocumentRows(size_t d, const Group& group, double theta_us) const {
     const Document& document = problem_.documents[d];
-    const double cap = static_cast<double>(problem_.TokenCap() * group.ranks);
+    const double cap = static_cast<double>(cap_ * group.ranks);
     const double most_us = theta_us * group.ranks;
     const double length = static_cast<double>(document.length);
     double rows = 0;
@@ -128,9 +130,8 @@ class Direction {
 
   // What the owner of a document's last token needs of others.
   int64_t MostRows(const Group& group) const {
-    const int64_t total = problem_.TotalTokens();
-    const int64_t cap = problem_.TokenCap() * group.ranks;
-    if (problem_.exchange == Exchange::kAllGather) return std::max<int64_t>(0, total - cap);
+    const int64_t cap = cap_ * group.ranks;
+    if (problem_.exchange == Exchange::kAllGather) return std::max<int64_t>(0, total_ - cap);
     int64_t rows = 0;
     for (const Document& document : problem_.documents) {
       KeyRange keys = KeysNeeded(document, document.length - 1, document.length);
@@ -141,6 +142,8 @@ class Direction {
 
   const Problem& problem_;
   const std::vector<Group> groups_;
+  const int64_t total_;
+  const int64_t cap_;
   const WorkCurve curve_;
   const double moves_;           // rows a rank moves in each direction for each row that it needs
   std::vector<double> work_us_;  // of each document, at least

@@ -22,7 +22,6 @@ namespace flashcp::solver {
 namespace {
 
 constexpr int kMostKickedRanks = 64;
-constexpr int kMostKicks = 400;
 constexpr int kMostFailures = 3;
 constexpr double kMostWorse = 1.12;  // after a kick
 
@@ -41,7 +40,7 @@ class Search {
     Descend();
     double best_us = state_.ledger().PlanningStepUs();
     state_.Keep();
-    for (int k = 0; k < kMostKicks && ranks_ <= kMostKickedRanks && !Done(); ++k) {
+    while (ranks_ <= kMostKickedRanks && !Done()) {
       Kick(BySlowness().front(), random_.Below(ranks_));
       Kick(random_.Below(ranks_), random_.Below(ranks_));
       Descend();

@@ -17,7 +17,8 @@ struct LocalSearchOptions {
 };
 
 // A placement no longer by the planning objective, with the same tokens on each rank at slack 0.
-// Passes Verify() if `placement` does. Ends with the budget, at the target, or after many kicks.
+// Passes Verify() if `placement` does. Ends with the budget or at the target; with more
+// than 64 ranks, where no pair helps.
 Placement LocalSearch(const PieceModel& model, Placement placement,
                       const LocalSearchOptions& options, Budget& budget);
 

@@ -70,21 +70,24 @@ absl::Status CheckDocuments(const std::vector<Document>& documents) {
 }
 
 // Segments of one document: a partition in order, without empty ones, neighbours not mergeable.
+std::string Describe(const Segment& segment) {
+  return absl::StrCat("segment [", segment.begin, ", ", segment.end, ") on rank ", segment.rank,
+                      ": ");
+}
+
 absl::Status VerifySegments(const std::vector<Segment>& segments, int64_t length, int ranks) {
   int64_t position = 0;
   int previous = -1;
   for (const Segment& segment : segments) {
-    std::string who = absl::StrCat("segment [", segment.begin, ", ", segment.end, ") on rank ",
-                                   segment.rank, ": ");
     if (segment.begin != position || segment.end <= segment.begin || segment.end > length) {
-      return absl::InternalError(absl::StrCat(who, "must begin at ", position,
+      return absl::InternalError(absl::StrCat(Describe(segment), "must begin at ", position,
                                               " and end behind that, at most at ", length));
     }
     if (segment.rank < 0 || segment.rank >= ranks) {
-      return absl::InternalError(absl::StrCat(who, "there are ", ranks, " ranks"));
+      return absl::InternalError(absl::StrCat(Describe(segment), "there are ", ranks, " ranks"));
     }
     if (segment.rank == previous) {
-      return absl::InternalError(absl::StrCat(who, "must be one with the segment before it"));
+      return absl::InternalError(absl::StrCat(Describe(segment), "must be one with the segment before it"));
     }
     position = segment.end;
     previous = segment.rank;

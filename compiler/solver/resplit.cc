@@ -66,7 +66,7 @@ SplitGoal Resplit::Goal(const SearchState& state, const std::vector<Piece>& piec
   goal.tokens_left = state.ledger().tokens(rank);
   goal.least_left = goal.most_left = goal.tokens_left;
   if (problem.slack_percent > 0) {
-    const int64_t cap = problem.TokenCap();
+    const int64_t cap = state.token_cap();
     goal.tokens_left = tokens / 2;
     goal.least_left = std::max<int64_t>(0, tokens - cap);
     goal.most_left = std::min(tokens, cap);

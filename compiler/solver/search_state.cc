@@ -18,6 +18,7 @@ std::vector<int> RanksOf(const std::vector<Segment>& segments) {
 
 SearchState::SearchState(const Problem& problem, Placement placement)
     : problem_(problem),
+      token_cap_(problem.TokenCap()),
       placement_(std::move(placement)),
       ledger_(problem),
       documents_of_(problem.ranks),

@@ -3,6 +3,7 @@
 #ifndef FLASHCP_COMPILER_SOLVER_SEARCH_STATE_H_
 #define FLASHCP_COMPILER_SOLVER_SEARCH_STATE_H_
 
+#include <cstdint>
 #include <utility>
 #include <vector>
 
@@ -25,6 +26,7 @@ class SearchState {
   const Problem& problem() const { return problem_; }
   const Placement& placement() const { return placement_; }
   const Ledger& ledger() const { return ledger_; }
+  int64_t token_cap() const { return token_cap_; }
   // Documents of which the rank owns tokens, rising.
   const std::vector<int>& DocumentsOf(int rank) const { return documents_of_[rank]; }
 
@@ -48,6 +50,7 @@ class SearchState {
   double TouchedUs(const std::vector<DocumentChange>& changes);
 
   const Problem& problem_;
+  const int64_t token_cap_;
   Placement placement_;
   Ledger ledger_;
   std::vector<std::vector<int>> documents_of_;

@@ -1,18 +1,32 @@
 // The dense reference decides what is exact: for each query and head, all scores of the keys that
 // the mask shows, their softmax in two passes, the weighted sum of the values, all in double.
+//
+// Queries are taken 16 at a time, side by side in the lanes of vectors, so that a key or a value is
+// read once for all of them. Keys that only some of the 16 see, along the edges of a mask, are left
+// to plain loops.
 
 #include "runtime/check/dense_reference.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cmath>
 #include <limits>
 #include <thread>
 
 #include "runtime/kernel_spec.h"
+#include "runtime/widest_vectors.h"
 
 namespace flashcp {
 namespace {
+
+constexpr int kLanes = 16;         // queries of one block
+constexpr int kGroup = 4;          // rows that are summed side by side, in registers
+constexpr int64_t kKeyChunk = 32;  // keys whose values are read at a time, to stay in a cache
+constexpr int kMaxDim = 256;
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+using Lanes = std::array<double, kLanes>;
 
 // Queries [begin, end) of a document, for all heads: the unit of work of a thread.
 struct QueryBlock {
@@ -23,75 +37,230 @@ struct QueryBlock {
 };
 
 std::vector<QueryBlock> MakeBlocks(const std::vector<DenseDocument>& documents) {
-  constexpr int64_t kQueries = 16;
   std::vector<QueryBlock> blocks;
   int64_t token = 0;
   for (const DenseDocument& document : documents) {
-    for (int64_t begin = 0; begin < document.length; begin += kQueries) {
-      blocks.push_back({&document, token, begin, std::min(begin + kQueries, document.length)});
+    for (int64_t begin = 0; begin < document.length; begin += kLanes) {
+      blocks.push_back({&document, token, begin, std::min(begin + kLanes, document.length)});
     }
     token += document.length;
   }
   return blocks;
 }
 
-bool Sees(const DenseDocument& document, int64_t query, int64_t key) {
+// Positions of keys in the document.
+struct KeyRange {
+  int64_t begin;
+  int64_t end;
+};
+
+// The keys that a query sees; both ends grow with the query.
+KeyRange VisibleKeys(const DenseDocument& document, int64_t query) {
   switch (document.mask) {
     case MaskType::kFull:
-      return true;
+      return {0, document.length};
     case MaskType::kCausal:
-      return key <= query;
+      return {0, query + 1};
     case MaskType::kWindow:
-      return key <= query && key > query - document.window;
+      return {std::max<int64_t>(0, query + 1 - document.window), query + 1};
   }
-  return false;
+  return {0, 0};
 }
 
-// Eight sums side by side, which a compiler may keep in vector registers.
-double Dot(const double* a, const float* b, int count) {
-  double sums[8] = {};
-  for (int i = 0; i < count; i += 8) {
-    for (int j = 0; j < 8; ++j) sums[j] += a[i + j] * b[i + j];
-  }
-  double total = 0;
-  for (double sum : sums) total += sum;
-  return total;
-}
+// A matrix by its first element and the distances of its rows and of its columns.
+struct Matrix {
+  const double* data;
+  int64_t row_stride;
+  int64_t column_stride;
+};
 
-void AttendQuery(const DenseProblem& problem, const QueryBlock& block, int64_t query, int head,
-                 std::vector<double>* weights, DenseResult* result) {
-  const int dim = problem.dim;
-  const int64_t stride = int64_t{problem.key_value_heads} * dim;
-  const int key_value_head = head / (problem.query_heads / problem.key_value_heads);
-  const int64_t row = (block.first_token + query) * problem.query_heads + head;
-  const int64_t first_key = block.first_token * stride + int64_t{key_value_head} * dim;
-  const int64_t length = block.document->length;
-  const double scale = 1 / std::sqrt(static_cast<double>(dim));
-  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+// sums[i] += sum over k < depth of a[i][k] * b[k], lane by lane, for i < groups * kGroup.
+struct SumProductsLoop {
+  template <int kBytes>
+  FLASHCP_INLINE_LOOP static void Run(int64_t groups, int64_t depth, Matrix a, const Lanes* b,
+                                      Lanes* sums) {
+    for (; groups > 0; --groups, a.data += kGroup * a.row_stride, sums += kGroup) {
+      for (int lane = 0; lane < kLanes; lane += 2 * VectorOf<double, kBytes>::kWidth) {
+        RunGroup<kBytes>(lane, depth, a, b, sums);
+      }
+    }
+  }
 
-  double query_row[256];
-  std::copy_n(&problem.query[row * dim], dim, query_row);
-  weights->assign(length, -kInfinity);
-  double maximum = -kInfinity;
-  for (int64_t key = 0; key < length; ++key) {
-    if (!Sees(*block.document, query, key)) continue;
-    double score = scale * Dot(query_row, &problem.key[first_key + key * stride], dim);
-    (*weights)[key] = score;
-    if (score > maximum) maximum = score;
+  // Two vectors of lanes of kGroup rows.
+  template <int kBytes>
+  FLASHCP_INLINE_LOOP static void RunGroup(int lane, int64_t depth, Matrix a, const Lanes* b,
+                                           Lanes* sums) {
+    using Vector = VectorOf<double, kBytes>;
+    typename Vector::Type total[kGroup][2];
+    for (int i = 0; i < kGroup; ++i) {
+      for (int half = 0; half < 2; ++half) {
+        Vector::Load(&sums[i][lane + half * Vector::kWidth], &total[i][half]);
+      }
+    }
+    for (int64_t k = 0; k < depth; ++k) {
+      for (int half = 0; half < 2; ++half) {
+        typename Vector::Type lanes;
+        Vector::Load(&b[k][lane + half * Vector::kWidth], &lanes);
+        for (int i = 0; i < kGroup; ++i) {
+          total[i][half] += a.data[i * a.row_stride + k * a.column_stride] * lanes;
+        }
+      }
+    }
+    for (int i = 0; i < kGroup; ++i) {
+      for (int half = 0; half < 2; ++half) {
+        Vector::Store(total[i][half], &sums[i][lane + half * Vector::kWidth]);
+      }
+    }
   }
-  double sum = 0;
-  for (double& weight : *weights) {
-    weight = weight == -kInfinity ? 0 : std::exp(weight - maximum);
-    sum += weight;
+};
+
+// Computes one block of queries after the other; belongs to one thread.
+class BlockAttention {
+ public:
+  // key and value are those of the problem as [heads, tokens, dim] and kGroup - 1 more rows of any
+  // content.
+  BlockAttention(const DenseProblem& problem, const std::vector<double>& key,
+                 const std::vector<double>& value, DenseResult* result)
+      : problem_(problem), key_(key), value_(value), result_(result) {}
+
+  void Run(const QueryBlock& block, int head) {
+    const int key_value_head = head / (problem_.query_heads / problem_.key_value_heads);
+    first_key_ = (key_value_head * tokens_ + block.first_token) * problem_.dim;
+    first_row_ = (block.first_token + block.begin) * problem_.query_heads + head;
+    count_ = static_cast<int>(block.end - block.begin);
+    for (int lane = 0; lane < count_; ++lane) {
+      visible_[lane] = VisibleKeys(*block.document, block.begin + lane);
+    }
+    all_ = {visible_[0].begin, visible_[count_ - 1].end};
+    const int64_t common_begin = visible_[count_ - 1].begin;
+    common_ = {common_begin, std::max(common_begin, visible_[0].end)};
+    ComputeScores();
+    ComputeWeights();
+    SumValues();
+    StoreOutput();
   }
-  result->lse[row] = sum == 0 ? -kInfinity : maximum + std::log(sum);
-  double* output = &result->output[row * dim];
-  for (int64_t key = 0; key < length; ++key) {
-    if ((*weights)[key] == 0) continue;
-    const float* value = &problem.value[first_key + key * stride];
-    double weight = (*weights)[key] / sum;
-    for (int d = 0; d < dim; ++d) output[d] += weight * value[d];
+
+ private:
+  // The score, then the weight, of each query for a key in all_.
+  Lanes& Weights(int64_t key) { return weights_[key - all_.begin]; }
+
+  void ComputeScores() {
+    const double scale = 1 / std::sqrt(static_cast<double>(problem_.dim));
+    query_.fill({});
+    for (int lane = 0; lane < count_; ++lane) {
+      const int64_t row = first_row_ + int64_t{lane} * problem_.query_heads;
+      for (int d = 0; d < problem_.dim; ++d) {
+        query_[d][lane] = scale * problem_.query[row * problem_.dim + d];
+      }
+    }
+    const int64_t groups = (all_.end - all_.begin + kGroup - 1) / kGroup;
+    weights_.assign(groups * kGroup, {});
+    const Matrix keys = {&key_[first_key_ + all_.begin * problem_.dim], problem_.dim, 1};
+    RunWithWidestVectors<SumProductsLoop>(groups, int64_t{problem_.dim}, keys, query_.data(),
+                                          weights_.data());
   }
+
+  // A score of -inf weighs nothing.
+  void HideKeys(KeyRange keys) {
+    for (int64_t key = keys.begin; key < keys.end; ++key) {
+      for (int lane = 0; lane < count_; ++lane) {
+        const KeyRange& visible = visible_[lane];
+        if (key < visible.begin || key >= visible.end) Weights(key)[lane] = -kInfinity;
+      }
+    }
+  }
+
+  // Softmax but for the division.
+  void ComputeWeights() {
+    HideKeys({all_.begin, common_.begin});
+    HideKeys({common_.end, all_.end});
+    Lanes maximum;
+    maximum.fill(-kInfinity);
+    sum_.fill(0);
+    for (int64_t key = all_.begin; key < all_.end; ++key) {
+      const Lanes& scores = Weights(key);
+      for (int lane = 0; lane < kLanes; ++lane) {
+        maximum[lane] = scores[lane] > maximum[lane] ? scores[lane] : maximum[lane];
+      }
+    }
+    for (int64_t key = all_.begin; key < all_.end; ++key) {
+      Lanes& weights = Weights(key);
+      for (int lane = 0; lane < count_; ++lane) {
+        double weight = weights[lane] == -kInfinity ? 0 : std::exp(weights[lane] - maximum[lane]);
+        weights[lane] = weight;
+        sum_[lane] += weight;
+      }
+    }
+    for (int lane = 0; lane < count_; ++lane) {
+      result_->lse[first_row_ + int64_t{lane} * problem_.query_heads] =
+          sum_[lane] == 0 ? -kInfinity : maximum[lane] + std::log(sum_[lane]);
+    }
+  }
+
+  void SumValues() {
+    output_.fill({});
+    SumEdgeValues({all_.begin, common_.begin});
+    for (int64_t key = common_.begin; key < common_.end; key += kKeyChunk) {
+      const Matrix values = {&value_[first_key_ + key * problem_.dim], 1, problem_.dim};
+      RunWithWidestVectors<SumProductsLoop>(int64_t{problem_.dim / kGroup},
+                                            std::min(kKeyChunk, common_.end - key), values,
+                                            &Weights(key), output_.data());
+    }
+    SumEdgeValues({common_.end, all_.end});
+  }
+
+  // A value that a query does not see may be NaN, so that a weight of 0 would not hide it.
+  void SumEdgeValues(KeyRange keys) {
+    for (int64_t key = keys.begin; key < keys.end; ++key) {
+      const double* value = &value_[first_key_ + key * problem_.dim];
+      for (int lane = 0; lane < count_; ++lane) {
+        const double weight = Weights(key)[lane];
+        if (weight == 0) continue;
+        for (int d = 0; d < problem_.dim; ++d) output_[d][lane] += weight * value[d];
+      }
+    }
+  }
+
+  void StoreOutput() {
+    for (int lane = 0; lane < count_; ++lane) {
+      if (sum_[lane] == 0) continue;  // saw no key: its output stays 0
+      const int64_t row = first_row_ + int64_t{lane} * problem_.query_heads;
+      for (int d = 0; d < problem_.dim; ++d) {
+        result_->output[row * problem_.dim + d] = output_[d][lane] / sum_[lane];
+      }
+    }
+  }
+
+  const DenseProblem& problem_;
+  const std::vector<double>& key_;
+  const std::vector<double>& value_;
+  DenseResult* const result_;
+  const int64_t tokens_ = problem_.key.size() / (problem_.key_value_heads * problem_.dim);
+
+  // Of the block at hand:
+  int64_t first_key_;  // element of the document's first key
+  int64_t first_row_;  // of the first query; the next one is query_heads rows further
+  int count_;          // queries
+  std::array<KeyRange, kLanes> visible_;
+  KeyRange all_;     // keys that some query sees
+  KeyRange common_;  // keys that all queries see
+  std::array<Lanes, kMaxDim> query_;
+  std::vector<Lanes> weights_;
+  Lanes sum_;  // of weights
+  std::array<Lanes, kMaxDim> output_;
+};
+
+// [tokens, heads, dim] as [heads, tokens, dim], so that the rows of one head follow each other, and
+// then zeros for what BlockAttention may read past the end.
+std::vector<double> PackByHead(absl::Span<const float> rows, int64_t heads, int64_t dim) {
+  std::vector<double> packed(rows.size() + (kGroup - 1) * dim);
+  const int64_t tokens = rows.size() / (heads * dim);
+  for (int64_t head = 0; head < heads; ++head) {
+    for (int64_t token = 0; token < tokens; ++token) {
+      std::copy_n(&rows[(token * heads + head) * dim], dim, &packed[(head * tokens + token) * dim]);
+    }
+  }
+  return packed;
 }
 
 }  // namespace
@@ -106,18 +275,16 @@ std::vector<DenseDocument> DenseDocumentsOf(const Plan& plan) {
 
 DenseResult DenseAttention(const DenseProblem& problem) {
   const std::vector<QueryBlock> blocks = MakeBlocks(problem.documents);
+  const std::vector<double> key = PackByHead(problem.key, problem.key_value_heads, problem.dim);
+  const std::vector<double> value = PackByHead(problem.value, problem.key_value_heads, problem.dim);
   DenseResult result;
   result.output.resize(problem.query.size());
   result.lse.resize(problem.query.size() / problem.dim);
   std::atomic<size_t> next{0};
   auto work = [&] {
-    std::vector<double> weights;
+    BlockAttention attention(problem, key, value, &result);
     for (size_t i = next++; i < blocks.size(); i = next++) {
-      for (int head = 0; head < problem.query_heads; ++head) {
-        for (int64_t query = blocks[i].begin; query < blocks[i].end; ++query) {
-          AttendQuery(problem, blocks[i], query, head, &weights, &result);
-        }
-      }
+      for (int head = 0; head < problem.query_heads; ++head) attention.Run(blocks[i], head);
     }
   };
   std::vector<std::thread> threads(std::max(1u, std::thread::hardware_concurrency()));

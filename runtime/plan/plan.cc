@@ -1,13 +1,7 @@
 #include "runtime/plan/plan.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <atomic>
 #include <cassert>
-#include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <utility>
 
@@ -15,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "flatbuffers/flatbuffers.h"
+#include "support/files.h"
 #include "support/status_macros.h"
 
 namespace flashcp {
@@ -141,41 +136,6 @@ absl::Status CheckStructure(absl::string_view bytes) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> ReadFile(const std::string& path) {
-  FILE* file = std::fopen(path.c_str(), "rb");
-  if (file == nullptr) {
-    return absl::NotFoundError(absl::StrCat(path, ": cannot open: ", std::strerror(errno)));
-  }
-  std::string bytes;
-  char chunk[1 << 16];
-  size_t count;
-  while ((count = std::fread(chunk, 1, sizeof(chunk), file)) > 0 && bytes.size() <= kMaxBytes) {
-    bytes.append(chunk, count);
-  }
-  int error = std::ferror(file) ? errno : 0;
-  std::fclose(file);
-  if (error != 0) return absl::ErrnoToStatus(error, absl::StrCat(path, ": cannot read"));
-  return bytes;
-}
-
-// Writes all bytes and closes the file; the error of the first step that fails, 0 for none.
-int WriteAndClose(int descriptor, absl::string_view bytes) {
-  int error = 0;
-  while (error == 0 && !bytes.empty()) {
-    ssize_t written = write(descriptor, bytes.data(), bytes.size());
-    if (written > 0) bytes.remove_prefix(written);
-    if (written < 0 && errno != EINTR) error = errno;
-  }
-  if (close(descriptor) != 0 && error == 0) error = errno;
-  return error;
-}
-
-// A name beside `path` that no other save of this process or of another uses.
-std::string TemporaryName(const std::string& path) {
-  static std::atomic<uint64_t> count{0};
-  return absl::StrCat(path, ".tmp-", getpid(), "-", count.fetch_add(1));
-}
-
 }  // namespace
 
 Plan Plan::Seal(flatbuffers::DetachedBuffer buffer) {
@@ -203,22 +163,13 @@ absl::StatusOr<Plan> Plan::FromBytes(std::string bytes) {
 }
 
 absl::StatusOr<Plan> Plan::Load(const std::string& path) {
-  ASSIGN_OR_RETURN(std::string bytes, ReadFile(path));
+  ASSIGN_OR_RETURN(std::string bytes, ReadFile(path, kMaxBytes));
   absl::StatusOr<Plan> plan = FromBytes(std::move(bytes));
   if (plan.ok()) return plan;
   return absl::Status(plan.status().code(), absl::StrCat(path, ": ", plan.status().message()));
 }
 
-absl::Status Plan::Save(const std::string& path) const {
-  std::string temporary = TemporaryName(path);
-  int descriptor = open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (descriptor < 0) return absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot write"));
-  int error = WriteAndClose(descriptor, bytes());
-  if (error == 0 && std::rename(temporary.c_str(), path.c_str()) != 0) error = errno;
-  if (error == 0) return absl::OkStatus();
-  std::remove(temporary.c_str());
-  return absl::ErrnoToStatus(error, absl::StrCat(path, ": cannot write"));
-}
+absl::Status Plan::Save(const std::string& path) const { return WriteFile(path, bytes()); }
 
 absl::string_view Plan::bytes() const { return {static_cast<const char*>(owner_.get()), size_}; }
 

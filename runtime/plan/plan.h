@@ -36,10 +36,11 @@ class Plan {
   // version. A plan that loads is well formed; whether it is correct, VerifyPlan says.
   static absl::StatusOr<Plan> FromBytes(std::string bytes);
 
-  // FromBytes of a file; errors start with its path. NotFound where it cannot be opened.
+  // FromBytes of a file, "-" for standard input; errors start with its path. NotFound where it
+  // cannot be opened.
   static absl::StatusOr<Plan> Load(const std::string& path);
 
-  // Writes the bytes to `path`, whole or not at all (through a temporary file beside it).
+  // Writes the bytes to `path`, whole or not at all; see WriteFile in support/files.h.
   absl::Status Save(const std::string& path) const;
 
   const fbs::Plan& operator*() const { return *root_; }

@@ -16,6 +16,8 @@
 // RUN: not flashcp-opt %t/c27.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=scheduled}))' 2>&1 | FileCheck %s --check-prefix=ERR-C27
 // RUN: not flashcp-opt %t/c28.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=scheduled}))' 2>&1 | FileCheck %s --check-prefix=ERR-C28
 // RUN: not flashcp-opt %t/c28-stage.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=scheduled}))' 2>&1 | FileCheck %s --check-prefix=ERR-C28STAGE
+// RUN: not flashcp-opt %t/c28-received.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=scheduled}))' 2>&1 | FileCheck %s --check-prefix=ERR-C28RECEIVED
+// RUN: not flashcp-opt %t/c29-holds.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=scheduled}))' 2>&1 | FileCheck %s --check-prefix=ERR-C29HOLDS
 // RUN: not flashcp-opt %t/c29.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=scheduled}))' 2>&1 | FileCheck %s --check-prefix=ERR-C29
 
 //--- c20.mlir
@@ -132,6 +134,28 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
 cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
   cp.program rank(0) layout {} workspace_bytes(0) {
     cp.compute stage(1) {}
+  }
+}
+
+//--- c28-received.mlir
+// ERR-C28RECEIVED: error: 'cp.exchange' op C28: received ranges must lie in the documents, in order, found [0, 11) of document 0
+cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(10) mask(causal)
+  %s0 = cp.shard %d0 {[0, 10) on 0}
+  cp.program rank(0) layout {0 : [0, 10)} workspace_bytes(0) {
+    cp.compute stage(0) {}
+    cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 11)}
+  }
+}
+
+//--- c29-holds.mlir
+// ERR-C29HOLDS: error: 'cp.buffer' op C29: must hold what the exchange of its stage receives
+cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(10) mask(causal)
+  %s0 = cp.shard %d0 {[0, 10) on 0}
+  cp.program rank(0) layout {0 : [0, 10)} workspace_bytes(0) {
+    cp.compute stage(0) {0 : q[0, 10) kv[0, 10) heads[0, 4)}
+    cp.buffer accumulator stage(0) offset(0) holds {0 : [0, 10)}
   }
 }
 

@@ -16,11 +16,10 @@
 #include "runtime/check/dense_reference.h"
 #include "runtime/device.h"
 #include "runtime/kernel_spec.h"
-#include "runtime/layout.h"
-#include "runtime/numeric.h"
 #include "runtime/run_threads.h"
 #include "support/status_macros.h"
 #include "tests/testing/reference_attention.h"
+#include "tests/testing/run_plan.h"
 #include "tests/testing/toy_plan.h"
 
 namespace flashcp {
@@ -28,86 +27,21 @@ namespace {
 
 using ::testing::AllOf;
 using testing::DealZigzag;
+using testing::ExpectExact;
 using ::testing::HasSubstr;
 using testing::MakeToyPlan;
-using testing::MaxError;
+using testing::RankTensors;
+using testing::RunPlan;
 using testing::TestBatch;
 using testing::TestResult;
-using testing::ToElements;
-using testing::ToFloats;
 using testing::ToyProblem;
-
-// One rank's tensors.
-struct RankTensors {
-  RankTensors(const Plan& plan, int rank, const TestBatch& batch) {
-    const KernelSpec& spec = batch.spec;
-    int64_t tokens = RankTokens(plan, rank);
-    query_bytes = size_t{1} * spec.query_heads * spec.dim * ElementBytes(spec.element);
-    key_bytes = size_t{1} * spec.key_value_heads * spec.dim * ElementBytes(spec.element);
-    query.resize(tokens * query_bytes);
-    key.resize(tokens * key_bytes);
-    value.resize(tokens * key_bytes);
-    output.resize(tokens * query_bytes);
-    lse.resize(tokens * spec.query_heads);
-    ScatterRows(plan, rank, query_bytes, ToElements(spec.element, batch.query).data(),
-                query.data());
-    ScatterRows(plan, rank, key_bytes, ToElements(spec.element, batch.key).data(), key.data());
-    ScatterRows(plan, rank, key_bytes, ToElements(spec.element, batch.value).data(), value.data());
-  }
-
-  ForwardTensors forward() {
-    return {query.data(), key.data(), value.data(), output.data(), lse.data()};
-  }
-
-  size_t query_bytes;
-  size_t key_bytes;
-  std::vector<char> query;
-  std::vector<char> key;
-  std::vector<char> value;
-  std::vector<char> output;
-  std::vector<float> lse;
-};
-
-// Runs the plan on threads, `steps` times with new tensors, and gathers the last result.
-absl::StatusOr<TestResult> RunPlan(const Plan& plan, const TestBatch& batch, int steps = 1) {
-  std::vector<char> output(batch.query.size() * ElementBytes(batch.spec.element));
-  TestResult result;
-  result.lse.resize(batch.tokens() * batch.spec.query_heads);
-  RETURN_IF_ERROR(RunThreads(plan.num_ranks(), [&](Transport* transport) -> absl::Status {
-    std::unique_ptr<Device> device = CreateCpuDevice();
-    int rank = transport->rank();
-    ASSIGN_OR_RETURN(std::unique_ptr<Executor> executor,
-                     Executor::Create(plan, rank, transport, device.get()));
-    std::vector<RankTensors> tensors;
-    for (int step = 0; step < steps; ++step) {
-      tensors.emplace_back(plan, rank, batch);
-      RETURN_IF_ERROR(executor->Forward(tensors.back().forward()));
-    }
-    GatherRows(plan, rank, tensors.back().query_bytes, tensors.back().output.data(), output.data());
-    GatherRows(plan, rank, batch.spec.query_heads * sizeof(float), tensors.back().lse.data(),
-               result.lse.data());
-    return absl::OkStatus();
-  }));
-  result.output = ToFloats(batch.spec.element, output);
-  return result;
-}
-
-void ExpectExact(const Plan& plan, const TestBatch& batch, const TestResult& result) {
-  DenseResult expected = batch.Reference();
-  TestResult dense = testing::DenseKernel(batch);
-  double tolerance = batch.spec.element == ElementType::kF32
-                         ? 2e-5
-                         : 2 * MaxError(expected.output, dense.output) + 1e-6;
-  EXPECT_LE(MaxError(expected.output, result.output), tolerance);
-  EXPECT_LE(MaxError(expected.lse, result.lse), 2e-5);
-}
 
 void ExpectPlanIsExact(const ToyProblem& problem, uint64_t seed, int steps = 1) {
   Plan plan = MakeToyPlan(problem);
   TestBatch batch(DenseDocumentsOf(plan), KernelSpecOf(plan), seed);
   absl::StatusOr<TestResult> result = RunPlan(plan, batch, steps);
   ASSERT_TRUE(result.ok()) << result.status();
-  ExpectExact(plan, batch, *result);
+  ExpectExact(batch, batch.Reference(), *result);
 }
 
 // Documents of many lengths, among them empty ones, all with this mask.
@@ -200,7 +134,7 @@ TEST(ExecutorShapesTest, MessagesOfSingleHeads) {
   TestBatch batch(DenseDocumentsOf(plan), KernelSpecOf(plan), 9);
   absl::StatusOr<TestResult> result = RunPlan(plan, batch);
   ASSERT_TRUE(result.ok()) << result.status();
-  ExpectExact(plan, batch, *result);
+  ExpectExact(batch, batch.Reference(), *result);
 }
 
 // The CPU, but the n-th launch fails.

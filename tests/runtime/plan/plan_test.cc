@@ -98,7 +98,7 @@ TEST(PlanTest, FailedSaveLeavesNothing) {
   std::string path = folder + "/is_a_folder";
   mkdir(path.c_str(), 0777);
   absl::Status status = SmallPlan().Save(path);
-  EXPECT_THAT(std::string(status.message()), StartsWith(path + ": cannot write"));
+  EXPECT_THAT(std::string(status.message()), StartsWith(path + ": cannot be created"));
   EXPECT_EQ(FilesIn(folder), std::vector<std::string>{"is_a_folder"});
   status = SmallPlan().Save(folder + "/missing/a.plan");
   EXPECT_EQ(status.code(), absl::StatusCode::kNotFound) << status;
@@ -108,9 +108,9 @@ TEST(PlanTest, LoadNamesThePath) {
   std::string folder = Folder("load");
   absl::Status missing = Plan::Load(folder + "/missing").status();
   EXPECT_EQ(missing.code(), absl::StatusCode::kNotFound);
-  EXPECT_EQ(missing.message(), folder + "/missing: cannot open: No such file or directory");
+  EXPECT_EQ(missing.message(), folder + "/missing: cannot be opened: No such file or directory");
   EXPECT_THAT(std::string(Plan::Load(folder).status().message()),
-              StartsWith(folder + ": cannot read"));
+              StartsWith(folder + ": cannot be read"));
   std::ofstream(folder + "/text") << "4096 1024 17";
   EXPECT_EQ(Plan::Load(folder + "/text").status().message(),
             folder + "/text: not a FlashCP plan: file identifier 'FCPP' expected, ' 102' found");

@@ -1,0 +1,134 @@
+// Time and memory of `flashcp compile` as a user starts it: a process for each plan, its median
+// wall time and its peak memory beside the limits for fixed strategies.
+//
+// Usage: compile_process_benchmark FLASHCP [RUNS]
+
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "benchmarks/lognormal_lengths.h"
+#include "compiler/solver/strategies.h"
+#include "support/status_macros.h"
+
+namespace flashcp {
+namespace {
+
+struct Size {
+  const char* name;
+  int64_t tokens;
+  int documents;
+  int ranks;
+  const char* cluster;
+  double most_ms;
+  double most_mb;  // 10^6 bytes; 0: no limit
+};
+
+constexpr Size kSizes[] = {
+    {"128K tokens, 100 documents, 8 ranks", int64_t{1} << 17, 100, 8, "h100x8", 100, 0},
+    {"1M tokens, 1000 documents, 64 ranks", int64_t{1} << 20, 1000, 64, "h100x64", 1000, 300},
+};
+
+struct Usage {
+  double wall_ms;
+  double peak_mb;
+};
+
+// Runs a program to its end.
+absl::StatusOr<Usage> RunProcess(const std::vector<std::string>& command) {
+  std::vector<char*> arguments;
+  for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));
+  arguments.push_back(nullptr);
+  const auto start = std::chrono::steady_clock::now();
+  const pid_t child = fork();
+  if (child < 0) return absl::InternalError("fork failed");
+  if (child == 0) {
+    execv(arguments[0], arguments.data());
+    _exit(127);
+  }
+  int status = 0;
+  rusage usage = {};
+  if (wait4(child, &status, 0, &usage) != child) return absl::InternalError("wait4 failed");
+  const std::chrono::duration<double, std::milli> wall = std::chrono::steady_clock::now() - start;
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+    return absl::InternalError(absl::StrCat(command[0], " ended with status ", status));
+  }
+  return Usage{wall.count(), static_cast<double>(usage.ru_maxrss) * 1024 / 1e6};
+}
+
+// The median wall time and the largest memory of `runs` compilations.
+absl::StatusOr<Usage> Measure(const std::vector<std::string>& command, int runs) {
+  std::vector<double> walls;
+  double peak_mb = 0;
+  for (int i = 0; i < runs; ++i) {
+    ASSIGN_OR_RETURN(Usage usage, RunProcess(command));
+    walls.push_back(usage.wall_ms);
+    peak_mb = std::max(peak_mb, usage.peak_mb);
+  }
+  std::nth_element(walls.begin(), walls.begin() + runs / 2, walls.end());
+  return Usage{walls[runs / 2], peak_mb};
+}
+
+absl::Status MeasureSize(const Size& size, const std::string& flashcp, int runs,
+                         const std::filesystem::path& folder) {
+  const std::string lengths = folder / "lengths.txt";
+  std::ofstream file(lengths);
+  for (int64_t length : LognormalLengths(size.documents, size.tokens, /*seed=*/1)) {
+    file << length << "\n";
+  }
+  file.close();
+  std::printf("%s: limits %.0f ms", size.name, size.most_ms);
+  if (size.most_mb > 0) std::printf(" and %.0f MB", size.most_mb);
+  std::printf("\n  %-16s %10s %10s\n", "strategy", "ms", "peak MB");
+  for (const std::string& strategy : solver::StrategyNames()) {
+    if (strategy == "auto") continue;  // has limits of its own
+    ASSIGN_OR_RETURN(Usage usage, Measure({flashcp, "compile", lengths, "-o", folder / "out.plan",
+                                           "--quiet", "--ranks", absl::StrCat(size.ranks),
+                                           "--cluster", size.cluster, "--strategy", strategy},
+                                          runs));
+    const bool over =
+        usage.wall_ms > size.most_ms || (size.most_mb > 0 && usage.peak_mb > size.most_mb);
+    std::printf("  %-16s %10.1f %10.1f%s\n", strategy.c_str(), usage.wall_ms, usage.peak_mb,
+                over ? "  over the limit" : "");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MeasureAll(const std::string& flashcp, int runs) {
+  std::string folder = std::filesystem::temp_directory_path() / "flashcp-benchmark-XXXXXX";
+  if (mkdtemp(&folder[0]) == nullptr) return absl::InternalError("cannot make a folder " + folder);
+  absl::Status status;
+  for (const Size& size : kSizes) {
+    if (status.ok()) status = MeasureSize(size, flashcp, runs, folder);
+  }
+  std::filesystem::remove_all(folder);
+  return status;
+}
+
+}  // namespace
+}  // namespace flashcp
+
+int main(int argc, char** argv) {
+  int runs = 11;
+  if (argc < 2 || argc > 3 || (argc == 3 && (!absl::SimpleAtoi(argv[2], &runs) || runs < 1))) {
+    std::fprintf(stderr, "usage: %s FLASHCP [RUNS]\n", argv[0]);
+    return 2;
+  }
+  const absl::Status status = flashcp::MeasureAll(argv[1], runs);
+  if (!status.ok()) std::fprintf(stderr, "%s\n", status.ToString().c_str());
+  return status.ok() ? 0 : 1;
+}

@@ -1,0 +1,107 @@
+#include "compiler/input/cluster_file.h"
+
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "compiler/input/json.h"
+#include "support/files.h"
+#include "support/status_macros.h"
+
+namespace flashcp {
+namespace {
+
+constexpr int64_t kMaxFileBytes = int64_t{1} << 20;
+constexpr int64_t kMaxInt = std::numeric_limits<int>::max();
+
+// Reads the objects of the format; every key of a call has been checked to be there.
+class ClusterParser {
+ public:
+  explicit ClusterParser(absl::string_view name) : reader_(name) {}
+
+  absl::StatusOr<solver::Cluster> Cluster(const JsonValue& root) const {
+    RETURN_IF_ERROR(reader_.CheckKeys(
+        root, "cluster", {"name", "ranks_per_node", "intra_node", "inter_node", "tiles"}));
+    solver::Cluster cluster;
+    ASSIGN_OR_RETURN(cluster.name, reader_.String(*JsonReader::Find(root, "name"), "name"));
+    ASSIGN_OR_RETURN(cluster.ranks_per_node, Integer(root, "ranks_per_node"));
+    ASSIGN_OR_RETURN(cluster.intra_node, Link(root, "intra_node"));
+    ASSIGN_OR_RETURN(cluster.inter_node, Link(root, "inter_node"));
+    ASSIGN_OR_RETURN(cluster.tiles, Tiles(*JsonReader::Find(root, "tiles")));
+    return cluster;
+  }
+
+ private:
+  absl::StatusOr<int> Integer(const JsonValue& object, absl::string_view key) const {
+    ASSIGN_OR_RETURN(int64_t value,
+                     reader_.Integer(*JsonReader::Find(object, key), key, 1, kMaxInt));
+    return static_cast<int>(value);
+  }
+
+  absl::StatusOr<solver::LinkClass> Link(const JsonValue& root, absl::string_view key) const {
+    const JsonValue& link = *JsonReader::Find(root, key);
+    RETURN_IF_ERROR(reader_.CheckKeys(link, key, {"bytes_per_us", "latency_us"}));
+    solver::LinkClass result;
+    ASSIGN_OR_RETURN(result.bytes_per_us,
+                     reader_.Number(*JsonReader::Find(link, "bytes_per_us"), "bytes_per_us"));
+    ASSIGN_OR_RETURN(result.latency_us,
+                     reader_.Number(*JsonReader::Find(link, "latency_us"), "latency_us"));
+    return result;
+  }
+
+  absl::StatusOr<std::vector<double>> Times(const JsonValue& tiles, absl::string_view key) const {
+    const JsonValue& list = *JsonReader::Find(tiles, key);
+    RETURN_IF_ERROR(reader_.CheckArray(list, key));
+    std::vector<double> times;
+    for (const JsonValue& item : list.items) {
+      ASSIGN_OR_RETURN(double time, reader_.Number(item, key));
+      times.push_back(time);
+    }
+    return times;
+  }
+
+  absl::StatusOr<solver::TileTable> Tiles(const JsonValue& tiles) const {
+    RETURN_IF_ERROR(reader_.CheckKeys(
+        tiles, "tiles", {"block_rows", "block_columns", "columns", "forward_us", "backward_us"}));
+    solver::TileTable table;
+    ASSIGN_OR_RETURN(table.block_rows, Integer(tiles, "block_rows"));
+    ASSIGN_OR_RETURN(table.block_columns, Integer(tiles, "block_columns"));
+    const JsonValue& columns = *JsonReader::Find(tiles, "columns");
+    RETURN_IF_ERROR(reader_.CheckArray(columns, "columns"));
+    for (const JsonValue& item : columns.items) {
+      ASSIGN_OR_RETURN(int64_t column, reader_.Integer(item, "columns", 1, kMaxInt));
+      table.columns.push_back(static_cast<int>(column));
+    }
+    ASSIGN_OR_RETURN(table.forward_us, Times(tiles, "forward_us"));
+    ASSIGN_OR_RETURN(table.backward_us, Times(tiles, "backward_us"));
+    return table;
+  }
+
+  JsonReader reader_;
+};
+
+}  // namespace
+
+absl::StatusOr<solver::Cluster> ParseCluster(absl::string_view name, absl::string_view text) {
+  ASSIGN_OR_RETURN(std::vector<JsonValue> values, ParseJson(name, text));
+  if (values.size() != 1) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        name, ": expected one JSON object that describes a cluster, found ", values.size()));
+  }
+  ASSIGN_OR_RETURN(solver::Cluster cluster, ClusterParser(name).Cluster(values[0]));
+  absl::Status status = cluster.Check();
+  if (!status.ok()) return absl::InvalidArgumentError(absl::StrCat(name, ": ", status.message()));
+  return cluster;
+}
+
+absl::StatusOr<solver::Cluster> FindCluster(const std::string& preset_or_path) {
+  if (!absl::StrContains(preset_or_path, '/') && !absl::EndsWith(preset_or_path, ".json")) {
+    return solver::ClusterPreset(preset_or_path);
+  }
+  ASSIGN_OR_RETURN(std::string text, ReadFile(preset_or_path, kMaxFileBytes));
+  return ParseCluster(preset_or_path, text);
+}
+
+}  // namespace flashcp

@@ -1,0 +1,24 @@
+// Clusters by preset name or from a JSON description. docs/cli.md has the format.
+
+#ifndef FLASHCP_COMPILER_INPUT_CLUSTER_FILE_H_
+#define FLASHCP_COMPILER_INPUT_CLUSTER_FILE_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "compiler/solver/cluster.h"
+
+namespace flashcp {
+
+// A cluster that passes Check(). InvalidArgument, "name:line: ...", for malformed JSON, unknown,
+// missing or ill-typed keys, and values that make no cluster.
+absl::StatusOr<solver::Cluster> ParseCluster(absl::string_view name, absl::string_view text);
+
+// A preset by name, or, where `preset_or_path` holds a '/' or ends in ".json", ParseCluster of
+// that file. NotFound where there is no such preset (naming the nearest) or file.
+absl::StatusOr<solver::Cluster> FindCluster(const std::string& preset_or_path);
+
+}  // namespace flashcp
+
+#endif  // FLASHCP_COMPILER_INPUT_CLUSTER_FILE_H_

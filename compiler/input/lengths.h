@@ -1,0 +1,32 @@
+// LENGTHS: the documents of one or more batches, from text or JSON. docs/cli.md has the formats.
+
+#ifndef FLASHCP_COMPILER_INPUT_LENGTHS_H_
+#define FLASHCP_COMPILER_INPUT_LENGTHS_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "compiler/solver/problem.h"
+
+namespace flashcp {
+
+// The documents of one batch, in the order of the pack.
+using Batch = std::vector<solver::Document>;
+
+// The batches of a text: whitespace-separated token counts (one batch), or JSON values, a batch
+// each: {"documents": [4096, {"length": 1200, "mask": "window:512"}]} or the bare list. Documents
+// without a mask get `default_mask`. There is at least one batch, with at least one document each,
+// and at most solver::kMaxTokens tokens. Linear in the text. InvalidArgument, "name:line: ...".
+absl::StatusOr<std::vector<Batch>> ParseLengths(absl::string_view name, absl::string_view text,
+                                                const solver::Mask& default_mask);
+
+// ParseLengths of a file of at most 64 MiB; "-" is standard input. NotFound where it cannot be
+// opened.
+absl::StatusOr<std::vector<Batch>> ReadLengths(const std::string& path,
+                                               const solver::Mask& default_mask);
+
+}  // namespace flashcp
+
+#endif  // FLASHCP_COMPILER_INPUT_LENGTHS_H_

@@ -1,0 +1,94 @@
+// The JSON description of a cluster: read whole, refused with the line and key that is wrong.
+
+#include "compiler/input/cluster_file.h"
+
+#include <string>
+
+#include "absl/strings/str_replace.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace flashcp {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+constexpr char kCluster[] = R"({
+  "name": "pair",
+  "ranks_per_node": 2,
+  "intra_node": {"bytes_per_us": 1000, "latency_us": 0},
+  "inter_node": {"bytes_per_us": 500.5, "latency_us": 5},
+  "tiles": {"block_rows": 64, "block_columns": 64, "columns": [64, 128],
+    "forward_us": [1, 2], "backward_us": [2.5, 5]}
+})";
+
+// The error after one replacement in the good description.
+std::string ErrorWith(const std::string& from, const std::string& to) {
+  std::string text = absl::StrReplaceAll(kCluster, {{from, to}});
+  EXPECT_NE(text, kCluster) << from;
+  auto cluster = ParseCluster("c.json", text);
+  EXPECT_EQ(cluster.status().code(), absl::StatusCode::kInvalidArgument) << text;
+  return std::string(cluster.status().message());
+}
+
+TEST(ClusterFileTest, ReadsEveryField) {
+  auto cluster = ParseCluster("c.json", kCluster);
+  ASSERT_TRUE(cluster.ok()) << cluster.status();
+  EXPECT_EQ(cluster->name, "pair");
+  EXPECT_EQ(cluster->ranks_per_node, 2);
+  EXPECT_EQ(cluster->intra_node.bytes_per_us, 1000);
+  EXPECT_EQ(cluster->intra_node.latency_us, 0);
+  EXPECT_EQ(cluster->inter_node.bytes_per_us, 500.5);
+  EXPECT_EQ(cluster->inter_node.latency_us, 5);
+  EXPECT_EQ(cluster->tiles.block_rows, 64);
+  EXPECT_EQ(cluster->tiles.block_columns, 64);
+  EXPECT_THAT(cluster->tiles.columns, ElementsAre(64, 128));
+  EXPECT_THAT(cluster->tiles.forward_us, ElementsAre(1, 2));
+  EXPECT_THAT(cluster->tiles.backward_us, ElementsAre(2.5, 5));
+}
+
+TEST(ClusterFileTest, NamesLineAndKey) {
+  EXPECT_THAT(ErrorWith("latency_us\": 5", "latencyus\": 5"),
+              AllOf(StartsWith("c.json:5: inter_node: "), HasSubstr("did you mean 'latency_us'?")));
+  EXPECT_THAT(ErrorWith(", \"latency_us\": 5", ""),
+              AllOf(StartsWith("c.json:5: inter_node: "), HasSubstr("'latency_us' is missing")));
+  EXPECT_THAT(ErrorWith("\"pair\"", "7"), StartsWith("c.json:2: name: expected a string, found 7"));
+  EXPECT_THAT(ErrorWith("\": 2,", "\": 2.5,"),
+              AllOf(StartsWith("c.json:3: ranks_per_node: "), HasSubstr("found 2.5")));
+  EXPECT_THAT(ErrorWith("500.5", "\"fast\""),
+              StartsWith("c.json:5: bytes_per_us: expected a number, found the string 'fast'"));
+  EXPECT_THAT(ErrorWith("[64, 128]", "[64, 128.5]"), StartsWith("c.json:6: columns: "));
+  EXPECT_THAT(ErrorWith("[1, 2]", "3"), StartsWith("c.json:7: forward_us: expected a list"));
+  EXPECT_THAT(ErrorWith("[1, 2]", "[1 2]"), StartsWith("c.json:7: malformed JSON: "));
+}
+
+TEST(ClusterFileTest, RefusesValuesThatMakeNoCluster) {
+  EXPECT_THAT(ErrorWith("500.5", "-1"), AllOf(StartsWith("c.json: "), HasSubstr("inter_node")));
+  EXPECT_THAT(ErrorWith("[1, 2]", "[1]"), AllOf(StartsWith("c.json: "), HasSubstr("forward_us")));
+}
+
+TEST(ClusterFileTest, RefusesOtherThanOneObject) {
+  EXPECT_FALSE(ParseCluster("c.json", "").ok());
+  EXPECT_FALSE(ParseCluster("c.json", "[]").ok());
+  EXPECT_FALSE(ParseCluster("c.json", std::string(kCluster) + "{}").ok());
+}
+
+TEST(ClusterFileTest, FindsPresetsByName) {
+  EXPECT_EQ(FindCluster("h100x64")->name, "h100x64");
+  absl::Status unknown = FindCluster("h100x65").status();
+  EXPECT_EQ(unknown.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(unknown.message()), HasSubstr("did you mean 'h100x64'?"));
+}
+
+TEST(ClusterFileTest, TakesPathsForFiles) {
+  for (std::string path : {"./h100x8", "none.json"}) {
+    absl::Status status = FindCluster(path).status();
+    EXPECT_THAT(std::string(status.message()), StartsWith(path + ": cannot be opened"));
+  }
+}
+
+}  // namespace
+}  // namespace flashcp

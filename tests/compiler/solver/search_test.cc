@@ -1,0 +1,147 @@
+// Holds the parts of the search to the cost model and to Verify().
+
+#include <algorithm>
+#include <random>
+#include <vector>
+
+#include "compiler/solver/bisection.h"
+#include "compiler/solver/cost_model.h"
+#include "compiler/solver/ledger.h"
+#include "compiler/solver/local_search.h"
+#include "compiler/solver/piece.h"
+#include "compiler/solver/problem.h"
+#include "compiler/solver/work_curve.h"
+#include "gtest/gtest.h"
+#include "tests/compiler/solver/random_problem.h"
+
+namespace flashcp::solver {
+namespace {
+
+// The ledger leaves out the transfers of all-gather, which no move changes at slack 0.
+Problem NeededProblem(uint64_t seed, int64_t max_tokens) {
+  Problem problem = RandomProblem(seed, max_tokens);
+  problem.exchange = Exchange::kNeeded;
+  return problem;
+}
+
+TEST(LedgerTest, FollowsTheCostModelThroughChanges) {
+  for (uint64_t seed = 0; seed < 2000; ++seed) {
+    Problem problem = NeededProblem(seed, 400);
+    std::mt19937_64 random(seed);
+    Placement now = RandomPlacement(problem, random);
+    const Placement other = RandomPlacement(problem, random);
+    Ledger ledger(problem);
+    for (size_t d = 0; d < now.documents.size(); ++d) {
+      ledger.Replace(problem.documents[d], {}, now.documents[d]);
+    }
+    for (size_t change = 0; change < 2 * now.documents.size(); ++change) {
+      size_t d = random() % now.documents.size();
+      ledger.Replace(problem.documents[d], now.documents[d], other.documents[d]);
+      now.documents[d] = other.documents[d];
+    }
+    PlacementCost cost = Evaluate(problem, now);
+    ASSERT_NEAR(ledger.StepUs(), cost.StepUs(), 1e-3 + 1e-6 * cost.StepUs()) << "seed " << seed;
+    ASSERT_NEAR(ledger.PlanningStepUs(), PlanningStepUs(cost), 1e-3 + 1e-6 * cost.StepUs())
+        << "seed " << seed;
+    for (int rank = 0; rank < problem.ranks; ++rank) {
+      ASSERT_EQ(ledger.tokens(rank), cost.ranks[rank].tokens) << "seed " << seed;
+    }
+  }
+}
+
+TEST(BisectTest, SolvesRandomProblems) {
+  for (uint64_t seed = 0; seed < 8000; ++seed) {
+    Problem problem = RandomProblem(seed, seed % 2 == 0 ? 200 : 5000);
+    BisectionStart start;
+    start.lambda = seed % 3;
+    start.noise = seed % 5 == 0 ? 0.3 : 0;
+    Budget budget(1);
+    Placement placement = Bisect(PieceModel(problem), start, seed, budget);
+    absl::Status status = placement.Verify(problem);
+    ASSERT_TRUE(status.ok()) << "seed " << seed << ": " << status;
+  }
+}
+
+TEST(LocalSearchTest, NeverMakesAPlacementLonger) {
+  for (uint64_t seed = 0; seed < 2000; ++seed) {
+    Problem problem = NeededProblem(seed, 2000);
+    std::mt19937_64 random(seed);
+    Placement start = RandomPlacement(problem, random);
+    LocalSearchOptions options;
+    options.seed = seed;
+    Budget budget(0.2);
+    Placement placement = LocalSearch(PieceModel(problem), start, options, budget);
+    absl::Status status = placement.Verify(problem);
+    ASSERT_TRUE(status.ok()) << "seed " << seed << ": " << status;
+    double before_us = PlanningStepUs(Evaluate(problem, start));
+    ASSERT_LE(PlanningStepUs(Evaluate(problem, placement)), before_us * (1 + 1e-6))
+        << "seed " << seed;
+  }
+}
+
+// Token by token.
+int64_t SlowRowsNeeded(const Document& document, const Piece& piece, const Piece& other) {
+  int64_t rows = 0;
+  for (int j = 0; j < other.count; ++j) {
+    for (int64_t key = other.intervals[j].begin; key < other.intervals[j].end; ++key) {
+      bool needed = false;
+      for (int i = 0; i < piece.count; ++i) {
+        KeyRange keys = KeysNeeded(document, piece.intervals[i].begin, piece.intervals[i].end);
+        needed |= key >= keys.begin && key < keys.end;
+      }
+      rows += needed;
+    }
+  }
+  return rows;
+}
+
+TEST(PieceModelTest, CutsPartitionAndRowsMatchARecount) {
+  for (uint64_t seed = 0; seed < 5000; ++seed) {
+    Problem problem = RandomProblem(seed, 300);
+    std::mt19937_64 random(seed);
+    PieceModel model(problem);
+    Piece piece;
+    piece.document = static_cast<int>(random() % std::max<size_t>(1, problem.documents.size()));
+    if (problem.documents.empty()) continue;
+    const Document& document = problem.documents[piece.document];
+    for (int64_t begin = 0; begin < document.length && piece.count < 3;) {
+      int64_t end = Draw(random, begin, document.length);
+      piece.Append(begin, end);
+      begin = end + Draw(random, 1, 20);
+    }
+    int64_t first = Draw(random, 0, piece.tokens);
+    int64_t last = Draw(random, 0, piece.tokens - first);
+    Piece outer;
+    Piece middle;
+    ASSERT_TRUE(model.Cut(piece, first, last, outer, middle)) << "seed " << seed;
+    ASSERT_EQ(outer.tokens, first + last) << "seed " << seed;
+    ASSERT_EQ(middle.tokens, piece.tokens - first - last) << "seed " << seed;
+    ASSERT_EQ(model.RowsNeeded(outer, middle), SlowRowsNeeded(document, outer, middle))
+        << "seed " << seed;
+    ASSERT_EQ(model.RowsNeeded(middle, outer), SlowRowsNeeded(document, middle, outer))
+        << "seed " << seed;
+  }
+}
+
+TEST(WorkCurveTest, LeastBeginIsNeverTooLate) {
+  // However rows [x, length) are cut, they cost at least what LeastBegin says.
+  std::mt19937_64 random(1);
+  for (int instance = 0; instance < 20000; ++instance) {
+    Problem problem = SmallProblem();
+    problem.cluster = RandomCluster(random);
+    Document document;
+    document.length = Draw(random, 1, 400);
+    int64_t begin = Draw(random, 0, document.length - 1);
+    double work_us = 0;
+    for (int64_t cut = begin; cut < document.length;) {
+      int64_t end = Draw(random, cut + 1, document.length);
+      work_us += SegmentTime(problem, document, cut, end).forward_us;
+      cut = end;
+    }
+    WorkCurve curve(problem, 1, 0);
+    ASSERT_LE(curve.LeastBegin(document.length, work_us), begin + 1e-6) << instance;
+  }
+}
+
+}  // namespace
+}  // namespace flashcp::solver

@@ -1,0 +1,102 @@
+#include "tests/e2e/compiled_case.h"
+
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "compiler/solver/cluster.h"
+#include "compiler/solver/cost_model.h"
+#include "compiler/solver/strategies.h"
+#include "gtest/gtest.h"
+#include "runtime/kernel_spec.h"
+#include "runtime/plan/statistics.h"
+#include "runtime/plan/verify.h"
+#include "tests/testing/reference_attention.h"
+#include "tests/testing/run_plan.h"
+
+namespace flashcp::testing {
+namespace {
+
+struct BatchWithReference {
+  TestBatch batch;
+  DenseResult reference;
+};
+
+// The batch of a plan and its reference, computed once for all plans of the same problem.
+const BatchWithReference& BatchOf(const Plan& plan) {
+  static auto& batches = *new std::map<std::string, std::unique_ptr<BatchWithReference>>;
+  const KernelSpec spec = KernelSpecOf(plan);
+  std::vector<DenseDocument> documents = DenseDocumentsOf(plan);
+  std::string name = absl::StrCat(static_cast<int>(spec.element), " ", spec.query_heads, " ",
+                                  spec.key_value_heads, " ", spec.dim);
+  for (const DenseDocument& document : documents) {
+    absl::StrAppend(&name, ", ", document.length, " ", static_cast<int>(document.mask), " ",
+                    document.window);
+  }
+  std::unique_ptr<BatchWithReference>& entry = batches[name];
+  if (entry == nullptr) {
+    TestBatch batch(std::move(documents), spec, /*seed=*/batches.size());
+    DenseResult reference = batch.Reference();
+    entry.reset(new BatchWithReference{std::move(batch), std::move(reference)});
+  }
+  return *entry;
+}
+
+void ExpectStatisticsOf(const solver::PlacementCost& cost, const Plan& plan) {
+  const PlanStatistics statistics = ComputeStatistics(plan);
+  ASSERT_EQ(statistics.ranks.size(), cost.ranks.size());
+  for (size_t rank = 0; rank < cost.ranks.size(); ++rank) {
+    SCOPED_TRACE(absl::StrCat("rank ", rank));
+    const RankStatistics& found = statistics.ranks[rank];
+    const solver::RankCost& expected = cost.ranks[rank];
+    EXPECT_EQ(found.tokens, expected.tokens);
+    EXPECT_EQ(found.pairs, expected.pairs);
+    EXPECT_EQ(found.segments, expected.segments);
+    EXPECT_EQ(found.receive_bytes_forward, expected.receive_bytes_forward);
+    EXPECT_EQ(found.send_bytes_forward, expected.send_bytes_forward);
+    EXPECT_EQ(found.receive_bytes_backward, expected.receive_bytes_backward);
+    EXPECT_EQ(found.send_bytes_backward, expected.send_bytes_backward);
+  }
+  EXPECT_DOUBLE_EQ(statistics.work_imbalance, cost.WorkImbalance());
+  EXPECT_DOUBLE_EQ(statistics.token_imbalance, cost.TokenImbalance());
+  EXPECT_DOUBLE_EQ(plan->modelled()->forward_us(), cost.forward_us);
+  EXPECT_DOUBLE_EQ(plan->modelled()->backward_us(), cost.backward_us);
+}
+
+}  // namespace
+
+std::vector<solver::Document> Documents(const std::vector<int64_t>& lengths,
+                                        const solver::Mask& mask) {
+  std::vector<solver::Document> documents;
+  for (int64_t length : lengths) documents.push_back({length, mask});
+  return documents;
+}
+
+solver::Problem SmallProblem(std::vector<solver::Document> documents, int ranks) {
+  solver::Problem problem;
+  problem.documents = std::move(documents);
+  problem.ranks = ranks;
+  problem.heads = {4, 2, 8};
+  problem.dtype = solver::DType::kF32;
+  problem.cluster = solver::ClusterPreset("h100x8").value();
+  return problem;
+}
+
+void ExpectExactPlan(Compiler* compiler, const solver::Problem& problem,
+                     const std::string& strategy) {
+  absl::StatusOr<Plan> plan = compiler->Compile({problem, strategy});
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  absl::Status verified = VerifyPlan(*plan);
+  ASSERT_TRUE(verified.ok()) << verified;
+  absl::StatusOr<solver::Placement> placement = solver::Place(strategy, problem);
+  ASSERT_TRUE(placement.ok()) << placement.status();
+  ExpectStatisticsOf(solver::Evaluate(problem, *placement), *plan);
+  const BatchWithReference& expected = BatchOf(*plan);
+  absl::StatusOr<TestResult> result = RunPlan(*plan, expected.batch);
+  ASSERT_TRUE(result.ok()) << result.status();
+  ExpectExact(expected.batch, expected.reference, *result);
+}
+
+}  // namespace flashcp::testing

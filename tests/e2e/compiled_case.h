@@ -1,0 +1,29 @@
+// One batch through the whole chain: compiler, verifier, executor on threads, float64.
+
+#ifndef FLASHCP_TESTS_E2E_COMPILED_CASE_H_
+#define FLASHCP_TESTS_E2E_COMPILED_CASE_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "compiler/compile.h"
+#include "compiler/solver/problem.h"
+
+namespace flashcp::testing {
+
+// Documents of these lengths, all with this mask.
+std::vector<solver::Document> Documents(const std::vector<int64_t>& lengths,
+                                        const solver::Mask& mask);
+
+// Heads 4:2 of dimension 8, f32, cluster h100x8.
+solver::Problem SmallProblem(std::vector<solver::Document> documents, int ranks);
+
+// Compiles the problem and expects of the plan that the verifier accepts it, that its statistics
+// are what the cost model says of the placement, and that running it is exact.
+void ExpectExactPlan(Compiler* compiler, const solver::Problem& problem,
+                     const std::string& strategy);
+
+}  // namespace flashcp::testing
+
+#endif  // FLASHCP_TESTS_E2E_COMPILED_CASE_H_

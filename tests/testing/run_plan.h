@@ -1,0 +1,43 @@
+// Runs plans on threads of this process with the CPU kernel, and compares with float64.
+
+#ifndef FLASHCP_TESTS_TESTING_RUN_PLAN_H_
+#define FLASHCP_TESTS_TESTING_RUN_PLAN_H_
+
+#include <cstddef>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "runtime/check/dense_reference.h"
+#include "runtime/executor.h"
+#include "runtime/plan/plan.h"
+#include "tests/testing/reference_attention.h"
+
+namespace flashcp::testing {
+
+// The tensors of one rank, cut out of a batch; results are still zeros.
+struct RankTensors {
+  RankTensors(const Plan& plan, int rank, const TestBatch& batch);
+
+  ForwardTensors forward() {
+    return {query.data(), key.data(), value.data(), output.data(), lse.data()};
+  }
+
+  size_t query_bytes;  // of one token
+  size_t key_bytes;
+  std::vector<char> query;
+  std::vector<char> key;
+  std::vector<char> value;
+  std::vector<char> output;
+  std::vector<float> lse;
+};
+
+// Runs the plan, `steps` times with new tensors, and gathers the last result in global order.
+absl::StatusOr<TestResult> RunPlan(const Plan& plan, const TestBatch& batch, int steps = 1);
+
+// The result is the batch's attention: f32 to 2e-5, as the LSE always; other types to twice the
+// rounding error of the kernel on one rank. `expected` is batch.Reference().
+void ExpectExact(const TestBatch& batch, const DenseResult& expected, const TestResult& result);
+
+}  // namespace flashcp::testing
+
+#endif  // FLASHCP_TESTS_TESTING_RUN_PLAN_H_

@@ -1,0 +1,103 @@
+// The grammar of command lines, and the one message for each that breaks it.
+
+#include "tools/cli/arguments.h"
+
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace flashcp::cli {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+
+absl::StatusOr<Arguments> Parse(std::vector<const char*> words) {
+  words.insert(words.begin(), "flashcp");
+  return ParseArguments(words.size(), words.data());
+}
+
+// The flags of a command line that asks for a `Flags` command.
+template <typename Flags>
+Flags FlagsOf(const std::vector<const char*>& words) {
+  auto arguments = Parse(words);
+  EXPECT_TRUE(arguments.ok()) << arguments.status();
+  if (!arguments.ok() || !std::holds_alternative<Flags>(arguments->command)) {
+    ADD_FAILURE() << "another command";
+    return Flags();
+  }
+  return std::get<Flags>(arguments->command);
+}
+
+std::string ErrorOf(const std::vector<const char*>& words) {
+  auto arguments = Parse(words);
+  EXPECT_EQ(arguments.status().code(), absl::StatusCode::kInvalidArgument);
+  return std::string(arguments.status().message());
+}
+
+TEST(ArgumentsTest, DefaultsAreThoseOfTheContract) {
+  auto flags = FlagsOf<CompileFlags>({"compile", "lengths.txt"});
+  EXPECT_EQ(flags.planning.lengths, "lengths.txt");
+  EXPECT_EQ(flags.planning.ranks, "8");
+  EXPECT_EQ(flags.planning.heads, "32:8");
+  EXPECT_EQ(flags.planning.head_dim, "128");
+  EXPECT_EQ(flags.planning.dtype, "bf16");
+  EXPECT_EQ(flags.planning.mask, "causal");
+  EXPECT_EQ(flags.planning.cluster, "h100x8");
+  EXPECT_EQ(flags.planning.exchange, "needed");
+  EXPECT_EQ(flags.strategy, "auto");
+  EXPECT_EQ(flags.emit, "plan");
+}
+
+TEST(ArgumentsTest, FlagsMayStandAnywhere) {
+  auto flags =
+      FlagsOf<CompileFlags>({"compile", "-o", "p", "--ranks=4", "-", "--heads", "4:2", "--quiet"});
+  EXPECT_EQ(flags.output, "p");
+  EXPECT_EQ(flags.planning.ranks, "4");
+  EXPECT_EQ(flags.planning.lengths, "-");
+  EXPECT_EQ(flags.planning.heads, "4:2");
+  EXPECT_TRUE(Parse({"verify", "p", "--quiet"})->quiet);
+  EXPECT_FALSE(Parse({"verify", "p"})->quiet);
+}
+
+TEST(ArgumentsTest, ValuesMayLookLikeFlagsAndCommands) {
+  EXPECT_EQ(FlagsOf<CompileFlags>({"compile", "x", "--ranks", "-1"}).planning.ranks, "-1");
+  EXPECT_EQ(FlagsOf<VerifyFlags>({"verify", "run"}).plan, "run");
+  EXPECT_TRUE(FlagsOf<InspectFlags>({"inspect", "p", "--json"}).json);
+}
+
+TEST(ArgumentsTest, SuggestsNames) {
+  EXPECT_THAT(ErrorOf({"compil", "x"}),
+              AllOf(HasSubstr("unknown command 'compil': did you mean 'compile'?"),
+                    EndsWith("(see 'flashcp --help')")));
+  EXPECT_THAT(ErrorOf({"compile", "--rank", "4", "x"}),
+              AllOf(HasSubstr("unknown flag '--rank': did you mean '--ranks'?"),
+                    EndsWith("(see 'flashcp compile --help')")));
+  EXPECT_THAT(ErrorOf({"run", "p", "--backwards=1"}), HasSubstr("unknown flag '--backwards'"));
+  EXPECT_THAT(ErrorOf({"--versoin"}), HasSubstr("did you mean '--version'?"));
+}
+
+TEST(ArgumentsTest, NamesWhatIsMissingOrTooMuch) {
+  EXPECT_THAT(ErrorOf({}), HasSubstr("expected a command: compile, inspect, verify, compare, run"));
+  EXPECT_THAT(ErrorOf({"compile"}), HasSubstr("compile: LENGTHS is required"));
+  EXPECT_THAT(ErrorOf({"verify"}), HasSubstr("verify: PLAN is required"));
+  EXPECT_THAT(ErrorOf({"verify", "a", "b"}), HasSubstr("unexpected 'b'"));
+  EXPECT_THAT(ErrorOf({"compile", "x", "--ranks"}), HasSubstr("--ranks"));
+  EXPECT_THAT(ErrorOf({"compile", "x", "--ranks", "4", "--ranks", "8"}), HasSubstr("--ranks"));
+}
+
+TEST(ArgumentsTest, HelpIsEverywhere) {
+  for (const char* command : {"compile", "inspect", "verify", "compare", "run"}) {
+    EXPECT_THAT(FlagsOf<ShowText>({"--help"}).text, HasSubstr(command));
+    EXPECT_THAT(FlagsOf<ShowText>({command, "--help"}).text,
+                HasSubstr(std::string("flashcp ") + command));
+  }
+  EXPECT_THAT(FlagsOf<ShowText>({"compile", "--help"}).text, HasSubstr("PRESET|FILE.json"));
+  EXPECT_THAT(FlagsOf<ShowText>({"--version"}).text, HasSubstr("flashcp 0."));
+}
+
+}  // namespace
+}  // namespace flashcp::cli

@@ -1,0 +1,76 @@
+// What a command line asks for, as text: which command, and its flags with their defaults. Only
+// the structure is checked here; each command checks what its flags mean.
+
+#ifndef FLASHCP_TOOLS_CLI_ARGUMENTS_H_
+#define FLASHCP_TOOLS_CLI_ARGUMENTS_H_
+
+#include <string>
+#include <variant>
+
+#include "absl/status/statusor.h"
+
+namespace flashcp::cli {
+
+// What to plan: shared by compile and compare.
+struct PlanningFlags {
+  std::string lengths;  // path, or "-"
+  std::string batch;    // empty: the only one, or all of them
+  std::string ranks = "8";
+  std::string heads = "32:8";
+  std::string head_dim = "128";
+  std::string dtype = "bf16";
+  std::string mask = "causal";
+  std::string cluster = "h100x8";
+  std::string exchange = "needed";
+  std::string slack = "0";
+};
+
+struct CompileFlags {
+  PlanningFlags planning;
+  std::string strategy = "auto";
+  std::string emit = "plan";
+  std::string output;  // empty: standard output
+};
+
+struct InspectFlags {
+  std::string plan;
+  bool json = false;
+};
+
+struct VerifyFlags {
+  std::string plan;
+};
+
+struct CompareFlags {
+  PlanningFlags planning;
+  bool json = false;
+};
+
+struct RunFlags {
+  std::string plan;
+  std::string inputs;   // empty: seeded random tensors
+  std::string outputs;  // empty: none are written
+  std::string iterations = "1";
+  std::string seed = "0";
+  std::string transport = "threads";
+  std::string device = "cpu";
+  bool check = false;
+};
+
+// --help and --version: print this and be done.
+struct ShowText {
+  std::string text;
+};
+
+struct Arguments {
+  std::variant<ShowText, CompileFlags, InspectFlags, VerifyFlags, CompareFlags, RunFlags> command;
+  bool quiet = false;  // no notes on standard error, errors only
+};
+
+// InvalidArgument, with the text for the user, where the arguments do not follow the grammar that
+// --help shows.
+absl::StatusOr<Arguments> ParseArguments(int argc, const char* const* argv);
+
+}  // namespace flashcp::cli
+
+#endif  // FLASHCP_TOOLS_CLI_ARGUMENTS_H_

@@ -1,0 +1,73 @@
+// flashcp compile: a plan, its IR or its JSON, for one batch.
+
+#include "compiler/compile.h"
+
+#include <unistd.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "compiler/solver/strategies.h"
+#include "support/files.h"
+#include "support/status_macros.h"
+#include "tools/cli/commands.h"
+#include "tools/cli/flags.h"
+#include "tools/cli/planning.h"
+#include "tools/cli/report.h"
+#include "tools/cli/table.h"
+
+namespace flashcp::cli {
+namespace {
+
+enum Emit { kPlan, kIr, kJson };
+
+// Where the output goes; only a file or a pipe may take a binary plan.
+absl::StatusOr<std::string> OutputOf(const CompileFlags& flags, int emit) {
+  bool to_stdout = flags.output.empty() || flags.output == "-";
+  if (emit == kPlan && (flags.output.empty() || (to_stdout && isatty(STDOUT_FILENO)))) {
+    return absl::InvalidArgumentError("--output: expected a file for the plan, which is binary");
+  }
+  return to_stdout ? "-" : flags.output;
+}
+
+absl::StatusOr<CompileRequest> RequestOf(const CompileFlags& flags) {
+  CompileRequest request;
+  request.strategy = flags.strategy;
+  RETURN_IF_ERROR(
+      NameFlag("--strategy", "strategy", flags.strategy, solver::StrategyNames()).status());
+  ASSIGN_OR_RETURN(std::vector<solver::Problem> problems, MakeProblems(flags.planning));
+  if (problems.size() > 1) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--batch: ", flags.planning.lengths, " holds ", problems.size(),
+        " batches and a plan is for one: expected --batch K, K from 0 to ", problems.size() - 1));
+  }
+  request.problem = std::move(problems[0]);
+  return request;
+}
+
+}  // namespace
+
+absl::Status RunCommand(const CompileFlags& flags, const Console& console) {
+  ASSIGN_OR_RETURN(int emit, NameFlag("--emit", "output", flags.emit, {"plan", "ir", "json"}));
+  ASSIGN_OR_RETURN(std::string output, OutputOf(flags, emit));
+  ASSIGN_OR_RETURN(CompileRequest request, RequestOf(flags));
+  if (emit == kIr) {
+    ASSIGN_OR_RETURN(std::string ir, Compiler().CompileToIr(request));
+    return WriteFile(output, ir);
+  }
+  if (emit == kJson) {
+    ASSIGN_OR_RETURN(TimedPlan timed, TimedCompiler().Compile(request));
+    return WriteFile(output, PlanJson(timed.plan, timed.planning_ms));
+  }
+  ASSIGN_OR_RETURN(Plan plan, Compiler().Compile(request));
+  RETURN_IF_ERROR(plan.Save(output));
+  console.Note(absl::StrFormat("%s: %d tokens on %d ranks by %s, hash %016x, %s", output,
+                               request.problem.TotalTokens(), request.problem.ranks,
+                               request.strategy, plan.hash(), FormatBytes(plan.bytes().size())));
+  return absl::OkStatus();
+}
+
+}  // namespace flashcp::cli

@@ -1,0 +1,48 @@
+// flashcp inspect: what a plan holds, and how long planning it takes on this machine.
+
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "runtime/plan/verify.h"
+#include "support/status_macros.h"
+#include "tools/cli/commands.h"
+#include "tools/cli/plan_file.h"
+#include "tools/cli/planning.h"
+#include "tools/cli/report.h"
+
+namespace flashcp::cli {
+namespace {
+
+// A plan does not hold the time that it took to make (its bytes are the same everywhere), so its
+// inputs are planned again. Empty, with a note why, for a plan that has no sound inputs.
+std::optional<double> MeasurePlanning(const Plan& plan, const Console& console) {
+  absl::Status status = VerifyPlan(plan);
+  if (!status.ok()) {
+    console.Note(absl::StrCat("the plan breaks a rule, planning is not timed: ", status.message()));
+    return std::nullopt;
+  }
+  absl::StatusOr<TimedPlan> again = TimedCompiler().Compile(RequestOf(plan));
+  if (!again.ok()) {
+    console.Note(absl::StrCat("the plan cannot be made again, planning is not timed: ",
+                              again.status().message()));
+    return std::nullopt;
+  }
+  if (again->plan.hash() != plan.hash()) {
+    console.Note(
+        absl::StrFormat("this version plans the same inputs differently (hash %016x, the "
+                        "file's is %016x): another version made the file",
+                        again->plan.hash(), plan.hash()));
+  }
+  return again->planning_ms;
+}
+
+}  // namespace
+
+absl::Status RunCommand(const InspectFlags& flags, const Console& console) {
+  ASSIGN_OR_RETURN(Plan plan, LoadPlan(flags.plan));
+  std::optional<double> planning_ms = MeasurePlanning(plan, console);
+  return console.Print(flags.json ? PlanJson(plan, planning_ms) : PlanTable(plan, planning_ms));
+}
+
+}  // namespace flashcp::cli

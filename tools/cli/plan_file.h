@@ -1,0 +1,21 @@
+// Plan files named on a command line.
+
+#ifndef FLASHCP_TOOLS_CLI_PLAN_FILE_H_
+#define FLASHCP_TOOLS_CLI_PLAN_FILE_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "runtime/plan/plan.h"
+
+namespace flashcp::cli {
+
+// Plan::Load; whatever keeps the file from loading is InvalidArgument.
+absl::StatusOr<Plan> LoadPlan(const std::string& path);
+
+// LoadPlan and VerifyPlan; a rule that fails is FailedPrecondition. Errors start with the path.
+absl::StatusOr<Plan> LoadVerifiedPlan(const std::string& path);
+
+}  // namespace flashcp::cli
+
+#endif  // FLASHCP_TOOLS_CLI_PLAN_FILE_H_

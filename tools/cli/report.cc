@@ -1,0 +1,195 @@
+#include "tools/cli/report.h"
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "runtime/plan/statistics.h"
+#include "tools/cli/table.h"
+
+namespace flashcp::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr double kMsPerUs = 1e-3;
+
+// The plan's modelled times in milliseconds.
+struct ModelledMs {
+  explicit ModelledMs(const Plan& plan)
+      : forward(plan->modelled()->forward_us() * kMsPerUs),
+        backward(plan->modelled()->backward_us() * kMsPerUs),
+        step(forward + backward),
+        lower_bound(plan->modelled()->lower_bound_us() * kMsPerUs) {}
+
+  // How far the step is above the bound: 0.02 is 2 percent.
+  double AboveBound() const { return lower_bound > 0 ? step / lower_bound - 1 : 0; }
+
+  double forward, backward, step, lower_bound;
+};
+
+Json ModelledJson(const Plan& plan) {
+  ModelledMs ms(plan);
+  return {{"forward_ms", ms.forward},
+          {"backward_ms", ms.backward},
+          {"step_ms", ms.step},
+          {"lower_bound_ms", ms.lower_bound}};
+}
+
+Json RankJson(const Plan& plan, int rank, const RankStatistics& statistics) {
+  Json layout = Json::array();
+  for (const fbs::TokenRange& range : Items(plan->ranks()->Get(rank)->layout())) {
+    layout.push_back(
+        {{"document", range.document()}, {"begin", range.begin()}, {"end", range.end()}});
+  }
+  return {{"rank", rank},
+          {"tokens", statistics.tokens},
+          {"pairs", statistics.pairs},
+          {"recv_bytes_forward", statistics.receive_bytes_forward},
+          {"send_bytes_forward", statistics.send_bytes_forward},
+          {"recv_bytes_backward", statistics.receive_bytes_backward},
+          {"send_bytes_backward", statistics.send_bytes_backward},
+          {"messages", statistics.messages},
+          {"segments", statistics.segments},
+          {"peak_bytes", statistics.peak_bytes},
+          {"layout", std::move(layout)}};
+}
+
+// A plan file may hold any bytes as its strings: what is no UTF-8 is replaced.
+std::string Text(const Json& json) {
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+std::string HashText(const Plan& plan) { return absl::StrFormat("%016x", plan.hash()); }
+
+std::string ExchangeText(const Plan& plan) {
+  return plan->exchange() == fbs::Exchange::needed ? "needed" : "all-gather";
+}
+
+std::string PlanningText(std::optional<double> planning_ms) {
+  return planning_ms ? absl::StrCat(FormatMs(*planning_ms), " ms, measured") : "not known";
+}
+
+// Messages of all ranks, each counted once, though two ranks have it.
+uint64_t TotalMessages(const PlanStatistics& statistics) {
+  uint64_t sides = 0;
+  for (const RankStatistics& rank : statistics.ranks) sides += rank.messages;
+  return sides / 2;
+}
+
+// "131072 tokens in 79 documents on 8 ranks of h100x8, heads 32:8 of 128, bf16, exchange needed"
+std::string Headline(const Plan& plan, const PlanStatistics& statistics) {
+  const fbs::HeadShape& heads = *plan->heads();
+  return absl::StrFormat(
+      "%d tokens in %d documents on %d ranks of %s, heads %d:%d of %d, %s, "
+      "exchange %s",
+      statistics.tokens, Items(plan->documents()).size(), plan.num_ranks(),
+      plan->cluster()->name()->str(), heads.query(), heads.key_value(), heads.dim(),
+      fbs::EnumNameDType(plan->dtype()), ExchangeText(plan));
+}
+
+}  // namespace
+
+std::string PlanJson(const Plan& plan, std::optional<double> planning_ms) {
+  PlanStatistics statistics = ComputeStatistics(plan);
+  const fbs::HeadShape& heads = *plan->heads();
+  Json ranks = Json::array();
+  for (int rank = 0; rank < plan.num_ranks(); ++rank) {
+    ranks.push_back(RankJson(plan, rank, statistics.ranks[rank]));
+  }
+  Json json = {{"version", plan->version()},
+               {"hash", HashText(plan)},
+               {"strategy", plan->strategy()->str()},
+               {"exchange", ExchangeText(plan)},
+               {"cluster", plan->cluster()->name()->str()},
+               {"slack_percent", plan->slack_percent()},
+               {"ranks", plan.num_ranks()},
+               {"tokens", statistics.tokens},
+               {"documents", Items(plan->documents()).size()},
+               {"heads", {{"q", heads.query()}, {"kv", heads.key_value()}, {"dim", heads.dim()}}},
+               {"dtype", fbs::EnumNameDType(plan->dtype())},
+               {"per_rank", std::move(ranks)},
+               {"work_imbalance", statistics.work_imbalance},
+               {"token_imbalance", statistics.token_imbalance},
+               {"recv_bytes_max", statistics.receive_bytes_max},
+               {"recv_bytes_total", statistics.receive_bytes_total},
+               {"modelled", ModelledJson(plan)},
+               {"planning_ms", planning_ms ? Json(*planning_ms) : Json()}};
+  return Text(json);
+}
+
+std::string PlanTable(const Plan& plan, std::optional<double> planning_ms) {
+  PlanStatistics statistics = ComputeStatistics(plan);
+  std::vector<std::vector<std::string>> rows = {
+      {"rank", "tokens", "pairs", "K/V in\nforward", "K/V out\nforward", "in\nbackward",
+       "out\nbackward", "messages\nforward", "query\nranges", "peak\nmemory"}};
+  for (size_t r = 0; r < statistics.ranks.size(); ++r) {
+    const RankStatistics& rank = statistics.ranks[r];
+    rows.push_back({absl::StrCat(r), absl::StrCat(rank.tokens), absl::StrCat(rank.pairs),
+                    FormatBytes(rank.receive_bytes_forward), FormatBytes(rank.send_bytes_forward),
+                    FormatBytes(rank.receive_bytes_backward), FormatBytes(rank.send_bytes_backward),
+                    absl::StrCat(rank.messages), absl::StrCat(rank.segments),
+                    FormatBytes(rank.peak_bytes)});
+  }
+  ModelledMs ms(plan);
+  return absl::StrCat(
+      Headline(plan, statistics), "\nstrategy ", plan->strategy()->str(), ", hash ", HashText(plan),
+      ", format version ", plan->version(), "\n\n", FormatTable(rows), "\nwork imbalance ",
+      FormatRatio(statistics.work_imbalance), ", token imbalance ",
+      FormatRatio(statistics.token_imbalance), " (most / mean)\nK/V received forward: at most ",
+      FormatBytes(statistics.receive_bytes_max), " by a rank, ",
+      FormatBytes(statistics.receive_bytes_total), " in all, ", TotalMessages(statistics),
+      " messages\nmodelled, not measured: forward ", FormatMs(ms.forward), " ms, backward ",
+      FormatMs(ms.backward), " ms, step ", FormatMs(ms.step), " ms, lower bound of a step ",
+      FormatMs(ms.lower_bound), " ms\nplanning: ", PlanningText(planning_ms), "\n");
+}
+
+std::string ComparisonJson(const std::vector<Comparison>& batches) {
+  Json entries = Json::array();
+  for (const Comparison& plans : batches) {
+    Json strategies = Json::array();
+    for (const TimedPlan& timed : plans) {
+      PlanStatistics statistics = ComputeStatistics(timed.plan);
+      strategies.push_back({{"strategy", timed.plan->strategy()->str()},
+                            {"work_imbalance", statistics.work_imbalance},
+                            {"token_imbalance", statistics.token_imbalance},
+                            {"recv_bytes_max", statistics.receive_bytes_max},
+                            {"recv_bytes_total", statistics.receive_bytes_total},
+                            {"messages", TotalMessages(statistics)},
+                            {"modelled", ModelledJson(timed.plan)},
+                            {"above_lower_bound", ModelledMs(timed.plan).AboveBound()},
+                            {"planning_ms", timed.planning_ms}});
+    }
+    const Plan& plan = plans[0].plan;
+    entries.push_back({{"ranks", plan.num_ranks()},
+                       {"tokens", ComputeStatistics(plan).tokens},
+                       {"documents", Items(plan->documents()).size()},
+                       {"cluster", plan->cluster()->name()->str()},
+                       {"exchange", ExchangeText(plan)},
+                       {"strategies", std::move(strategies)}});
+  }
+  return Text({{"batches", std::move(entries)}});
+}
+
+std::string ComparisonTable(const Comparison& plans) {
+  std::vector<std::vector<std::string>> rows = {
+      {"strategy", "work\nimbalance", "token\nimbalance", "K/V in\nmax rank", "K/V in\nall ranks",
+       "messages", "step ms\n(modelled)", "above\nbound", "planning ms\n(measured)"}};
+  for (const TimedPlan& timed : plans) {
+    PlanStatistics statistics = ComputeStatistics(timed.plan);
+    ModelledMs ms(timed.plan);
+    rows.push_back({timed.plan->strategy()->str(), FormatRatio(statistics.work_imbalance),
+                    FormatRatio(statistics.token_imbalance),
+                    FormatBytes(statistics.receive_bytes_max),
+                    FormatBytes(statistics.receive_bytes_total),
+                    absl::StrCat(TotalMessages(statistics)), FormatMs(ms.step),
+                    absl::StrFormat("%.1f%%", 100 * ms.AboveBound()), FormatMs(timed.planning_ms)});
+  }
+  const Plan& plan = plans[0].plan;
+  return absl::StrCat(Headline(plan, ComputeStatistics(plan)), "\nlower bound of a step ",
+                      FormatMs(ModelledMs(plan).lower_bound), " ms (modelled)\n\n",
+                      FormatTable(rows));
+}
+
+}  // namespace flashcp::cli

@@ -1,0 +1,164 @@
+#include "tools/cli/tensors.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <limits>
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
+#include "runtime/check/dense_reference.h"
+#include "runtime/check/random_tensor.h"
+#include "runtime/kernel_spec.h"
+#include "runtime/layout.h"
+#include "runtime/numeric.h"
+#include "support/status_macros.h"
+#include "tools/cli/npy.h"
+
+namespace flashcp::cli {
+namespace {
+
+std::string ElementsOf(ElementType type, const std::vector<float>& floats) {
+  std::string elements(floats.size() * ElementBytes(type), '\0');
+  FloatsToElements(type, floats.data(), floats.size(), &elements[0]);
+  return elements;
+}
+
+std::vector<float> FloatsOf(ElementType type, const std::string& elements) {
+  std::vector<float> floats(elements.size() / ElementBytes(type));
+  ElementsToFloats(type, elements.data(), floats.size(), floats.data());
+  return floats;
+}
+
+// Room for the results.
+void AddResults(const Plan& plan, BatchTensors* tensors) {
+  RowBytes row = RowBytesOf(plan);
+  tensors->output.resize(TotalTokens(plan) * row.query);
+  tensors->lse.resize(TotalTokens(plan) * row.lse);
+}
+
+// One input file, its elements rounded to the plan's type.
+absl::StatusOr<std::string> ReadTensor(const Plan& plan, const std::string& path, int64_t heads) {
+  ElementType type = KernelSpecOf(plan).element;
+  std::vector<NpyType> types = {NpyType::kFloat32};
+  if (type == ElementType::kF16) types.push_back(NpyType::kFloat16);
+  ASSIGN_OR_RETURN(NpyArray array,
+                   ReadNpy(path, {TotalTokens(plan), heads, plan->heads()->dim()}, types));
+  if (array.type == NpyType::kFloat16 || type == ElementType::kF32) {
+    return std::move(array.elements);
+  }
+  return ElementsOf(type, FloatsOf(ElementType::kF32, array.elements));
+}
+
+// The largest difference, relative to max(1, |expected|); infinite where one is not a number or
+// only one is infinite.
+template <typename Actual>
+double LargestError(const std::vector<Actual>& actual, const std::vector<double>& expected) {
+  double largest = 0;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    if (actual[i] == expected[i]) continue;  // both -inf
+    double error = std::abs(actual[i] - expected[i]) / std::max(1.0, std::abs(expected[i]));
+    if (std::isnan(error)) return std::numeric_limits<double>::infinity();
+    largest = std::max(largest, error);
+  }
+  return largest;
+}
+
+double EpsilonOf(ElementType type) {
+  switch (type) {
+    case ElementType::kF32:
+      return 0;
+    case ElementType::kBF16:
+      return 0x1p-7;
+    case ElementType::kF16:
+      return 0x1p-10;
+  }
+  return 0;
+}
+
+}  // namespace
+
+RowBytes RowBytesOf(const Plan& plan) {
+  KernelSpec spec = KernelSpecOf(plan);
+  size_t head_bytes = static_cast<size_t>(spec.dim) * ElementBytes(spec.element);
+  return {spec.query_heads * head_bytes, spec.key_value_heads * head_bytes,
+          spec.query_heads * sizeof(float)};
+}
+
+BatchTensors RandomTensors(const Plan& plan, uint64_t seed) {
+  KernelSpec spec = KernelSpecOf(plan);
+  int64_t key_value_count = TotalTokens(plan) * spec.key_value_heads * spec.dim;
+  int64_t query_count = TotalTokens(plan) * spec.query_heads * spec.dim;
+  auto random = [&](uint64_t tensor, int64_t count) {
+    return ElementsOf(spec.element, RandomTensor(3 * seed + tensor, count, spec.element));
+  };
+  BatchTensors tensors;
+  tensors.query = random(0, query_count);
+  tensors.key = random(1, key_value_count);
+  tensors.value = random(2, key_value_count);
+  AddResults(plan, &tensors);
+  return tensors;
+}
+
+absl::StatusOr<BatchTensors> ReadTensors(const Plan& plan, const std::string& folder) {
+  KernelSpec spec = KernelSpecOf(plan);
+  BatchTensors tensors;
+  ASSIGN_OR_RETURN(tensors.query, ReadTensor(plan, folder + "/q.npy", spec.query_heads));
+  ASSIGN_OR_RETURN(tensors.key, ReadTensor(plan, folder + "/k.npy", spec.key_value_heads));
+  ASSIGN_OR_RETURN(tensors.value, ReadTensor(plan, folder + "/v.npy", spec.key_value_heads));
+  AddResults(plan, &tensors);
+  return tensors;
+}
+
+TensorWriter::TensorWriter(OutputFile output, OutputFile lse)
+    : output_(std::move(output)), lse_(std::move(lse)) {}
+
+absl::StatusOr<TensorWriter> TensorWriter::Create(const std::string& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(folder, ": cannot be made a folder: ", error.message()));
+  }
+  ASSIGN_OR_RETURN(OutputFile output, OutputFile::Create(folder + "/o.npy"));
+  ASSIGN_OR_RETURN(OutputFile lse, OutputFile::Create(folder + "/lse.npy"));
+  return TensorWriter(std::move(output), std::move(lse));
+}
+
+absl::Status TensorWriter::Write(const Plan& plan, const BatchTensors& tensors) {
+  KernelSpec spec = KernelSpecOf(plan);
+  int64_t tokens = TotalTokens(plan);
+  bool is_f16 = spec.element == ElementType::kF16;
+  RETURN_IF_ERROR(output_.Write(MakeNpyHeader(is_f16 ? NpyType::kFloat16 : NpyType::kFloat32,
+                                              {tokens, spec.query_heads, spec.dim})));
+  if (spec.element == ElementType::kBF16) {
+    std::vector<float> floats = FloatsOf(spec.element, tensors.output);
+    RETURN_IF_ERROR(output_.Write(
+        {reinterpret_cast<const char*>(floats.data()), floats.size() * sizeof(float)}));
+  } else {
+    RETURN_IF_ERROR(output_.Write(tensors.output));
+  }
+  RETURN_IF_ERROR(lse_.Write(MakeNpyHeader(NpyType::kFloat32, {tokens, spec.query_heads})));
+  RETURN_IF_ERROR(lse_.Write(tensors.lse));
+  RETURN_IF_ERROR(output_.Commit());
+  return lse_.Commit();
+}
+
+CheckResult CheckTensors(const Plan& plan, const BatchTensors& tensors) {
+  KernelSpec spec = KernelSpecOf(plan);
+  std::vector<float> query = FloatsOf(spec.element, tensors.query);
+  std::vector<float> key = FloatsOf(spec.element, tensors.key);
+  std::vector<float> value = FloatsOf(spec.element, tensors.value);
+  DenseResult expected = DenseAttention({DenseDocumentsOf(plan), spec.query_heads,
+                                         spec.key_value_heads, spec.dim, query, key, value});
+  CheckResult result;
+  result.output_error = LargestError(FloatsOf(spec.element, tensors.output), expected.output);
+  result.lse_error = LargestError(FloatsOf(ElementType::kF32, tensors.lse), expected.lse);
+  result.output_allowed = 2e-5 + EpsilonOf(spec.element);
+  result.lse_allowed = 2e-5;
+  return result;
+}
+
+}  // namespace flashcp::cli
