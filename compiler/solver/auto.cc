@@ -79,14 +79,23 @@ class AutoSearch {
     pool_.push_back({planning_us, std::move(placement)});
   }
 
+  // With many ranks, re-splits of pairs cannot undo the many segments of these strategies.
+  void AddKnown(Placement placement) {
+    if (problem_.ranks > kManyRanks) {
+      Consider(placement);
+    } else {
+      AddToPool(std::move(placement));
+    }
+  }
+
   void AddKnown() {
-    AddToPool(PlaceContiguous(problem_));
-    AddToPool(PlaceZigzag(problem_));
-    AddToPool(PlaceWholeDoc(problem_));
+    AddKnown(PlaceContiguous(problem_));
+    AddKnown(PlaceZigzag(problem_));
+    AddKnown(PlaceWholeDoc(problem_));
     int64_t documents = problem_.documents.size();
     if (documents * problem_.ranks > kMostShardedSegments) return;
-    AddToPool(PlacePerDoc(problem_));
-    AddToPool(PlaceFlashcpPaper(problem_));
+    AddKnown(PlacePerDoc(problem_));
+    AddKnown(PlaceFlashcpPaper(problem_));
   }
 
   void AddBisections() {
