@@ -1,5 +1,4 @@
-// The compiler as a function: one context and one pipeline per strategy, kept
-// between batches.
+// The compiler as a function: one context, kept between batches.
 
 #include "compiler/compile.h"
 
@@ -11,6 +10,9 @@
 #include "support/status_macros.h"
 
 #include "mlir/IR/Diagnostics.h"
+#include "mlir/Pass/PassInstrumentation.h"
+
+#include <chrono>
 
 using namespace mlir;
 
@@ -21,27 +23,11 @@ struct Compiler::State {
     context.getOrLoadDialect<cp::CPDialect>();
   }
 
-  /// The pipeline of a strategy, built at its first use.
-  PassManager &pipeline(const std::string &strategy) {
-    std::unique_ptr<PassManager> &entry = pipelines[strategy];
-    if (!entry) {
-      entry =
-          std::make_unique<PassManager>(&context, ModuleOp::getOperationName());
-      // cp-verify-phase verifies ops where it matters; after each pass would
-      // be twice as often.
-      entry->enableVerifier(false);
-      CompileOptions options;
-      options.strategy = strategy;
-      buildCompilePipeline(*entry, options);
-    }
-    return *entry;
-  }
-
   /// The request as a scheduled batch inside a module.
-  absl::StatusOr<OwningOpRef<ModuleOp>> schedule(const CompileRequest &request);
+  absl::StatusOr<OwningOpRef<ModuleOp>> schedule(const CompileRequest &request,
+                                                 std::vector<StepTime> *steps);
 
   MLIRContext context;
-  std::map<std::string, std::unique_ptr<PassManager>> pipelines;
 };
 
 namespace {
@@ -62,6 +48,36 @@ private:
   ScopedDiagnosticHandler handler;
 };
 
+/// Takes the time from its construction.
+class StepTimer {
+public:
+  double elapsedMs() const {
+    std::chrono::duration<double, std::milli> elapsed =
+        std::chrono::steady_clock::now() - start;
+    return elapsed.count();
+  }
+
+private:
+  std::chrono::steady_clock::time_point start =
+      std::chrono::steady_clock::now();
+};
+
+/// Takes the time of each pass on the batch.
+class PassTimer : public PassInstrumentation {
+public:
+  explicit PassTimer(std::vector<StepTime> *steps) : steps(steps) {}
+
+  void runBeforePass(Pass *, Operation *) override { timer = StepTimer(); }
+  void runAfterPass(Pass *pass, Operation *op) override {
+    if (isa<cp::BatchOp>(op)) // not the adaptor that holds these passes
+      steps->push_back({pass->getArgument().str(), timer.elapsedMs()});
+  }
+
+private:
+  std::vector<StepTime> *steps;
+  StepTimer timer;
+};
+
 cp::BatchOp batchOf(ModuleOp module) {
   return *module.getBody()->getOps<cp::BatchOp>().begin();
 }
@@ -69,7 +85,8 @@ cp::BatchOp batchOf(ModuleOp module) {
 } // namespace
 
 absl::StatusOr<OwningOpRef<ModuleOp>>
-Compiler::State::schedule(const CompileRequest &request) {
+Compiler::State::schedule(const CompileRequest &request,
+                          std::vector<StepTime> *steps) {
   RETURN_IF_ERROR(request.problem.Check());
   std::vector<std::string> names = solver::StrategyNames();
   if (!llvm::is_contained(names, request.strategy))
@@ -79,8 +96,19 @@ Compiler::State::schedule(const CompileRequest &request) {
   OwningOpRef<ModuleOp> module = ModuleOp::create(loc);
   OpBuilder builder = OpBuilder::atBlockEnd(module->getBody());
   buildBatch(builder, loc, "batch", request.problem);
+
+  PassManager pipeline(&context, ModuleOp::getOperationName());
+  // cp-verify-phase verifies ops where it matters; after each pass would be
+  // twice as often.
+  pipeline.enableVerifier(false);
+  CompileOptions options;
+  options.strategy = request.strategy;
+  options.timeBudgetMs = request.time_budget_ms;
+  buildCompilePipeline(pipeline, options);
+  if (steps)
+    pipeline.addInstrumentation(std::make_unique<PassTimer>(steps));
   ErrorCollector errors(&context);
-  if (failed(pipeline(request.strategy).run(*module)))
+  if (failed(pipeline.run(*module)))
     return errors.status();
   return module;
 }
@@ -88,18 +116,25 @@ Compiler::State::schedule(const CompileRequest &request) {
 Compiler::Compiler() : state_(std::make_unique<State>()) {}
 Compiler::~Compiler() = default;
 
-absl::StatusOr<Plan> Compiler::Compile(const CompileRequest &request) {
-  ASSIGN_OR_RETURN(OwningOpRef<ModuleOp> module, state_->schedule(request));
+absl::StatusOr<Plan> Compiler::Compile(const CompileRequest &request,
+                                       std::vector<StepTime> *steps) {
+  ASSIGN_OR_RETURN(OwningOpRef<ModuleOp> module,
+                   state_->schedule(request, steps));
   ErrorCollector errors(&state_->context);
-  FailureOr<Plan> plan = emitPlan(batchOf(*module), request.strategy);
+  StepTimer timer;
+  FailureOr<Plan> plan =
+      emitPlan(batchOf(*module), request.strategy, request.time_budget_ms);
   if (failed(plan))
     return errors.status();
+  if (steps)
+    steps->push_back({"emit-plan", timer.elapsedMs()});
   return *std::move(plan);
 }
 
 absl::StatusOr<std::string>
 Compiler::CompileToIr(const CompileRequest &request) {
-  ASSIGN_OR_RETURN(OwningOpRef<ModuleOp> module, state_->schedule(request));
+  ASSIGN_OR_RETURN(OwningOpRef<ModuleOp> module,
+                   state_->schedule(request, /*steps=*/nullptr));
   std::string text;
   llvm::raw_string_ostream stream(text);
   module->print(stream);

@@ -102,8 +102,9 @@ size_t maxPlanBytes(cp::BatchOp batch, const MessageEmitter &messages) {
 fbs::Modelled modelledTimes(const solver::Problem &problem,
                             const solver::Placement &placement) {
   solver::PlacementCost cost = solver::Evaluate(problem, placement);
-  return fbs::Modelled(cost.forward_us, cost.backward_us,
-                       solver::LowerBoundUs(problem));
+  solver::LowerBounds bounds = solver::BoundStep(problem);
+  return fbs::Modelled(cost.forward_us, cost.backward_us, bounds.compute_us,
+                       bounds.communication_us, bounds.combined_us);
 }
 
 /// FlatBuffers address with 31 bits.
@@ -111,7 +112,8 @@ constexpr size_t kMaxPlanBytes = (size_t(1) << 31) - (1 << 20);
 
 } // namespace
 
-FailureOr<Plan> emitPlan(cp::BatchOp batch, StringRef strategy) {
+FailureOr<Plan> emitPlan(cp::BatchOp batch, StringRef strategy,
+                         double timeBudgetMs) {
   FailureOr<solver::Problem> problem = problemOf(batch);
   if (failed(problem))
     return failure();
@@ -141,10 +143,10 @@ FailureOr<Plan> emitPlan(cp::BatchOp batch, StringRef strategy) {
   auto exchange = problem->exchange == solver::Exchange::kNeeded
                       ? fbs::Exchange::needed
                       : fbs::Exchange::all_gather;
-  auto root =
-      fbs::CreatePlan(builder, kPlanVersion, /*content_hash=*/1, name, exchange,
-                      planDType(batch.getDtype()), &heads, documentsOffset,
-                      problem->slack_percent, cluster, &modelled, ranksOffset);
+  auto root = fbs::CreatePlan(
+      builder, kPlanVersion, /*content_hash=*/1, name, exchange,
+      planDType(batch.getDtype()), &heads, documentsOffset, timeBudgetMs,
+      problem->slack_percent, cluster, &modelled, ranksOffset);
   fbs::FinishPlanBuffer(builder, root);
   return Plan::Seal(builder.Release());
 }
@@ -156,7 +158,7 @@ struct EmitPlanPass : impl::EmitPlanBase<EmitPlanPass> {
 
   void runOnOperation() override {
     cp::BatchOp batch = getOperation();
-    FailureOr<Plan> plan = emitPlan(batch, strategy);
+    FailureOr<Plan> plan = emitPlan(batch, strategy, timeBudgetMs);
     if (failed(plan))
       return signalPassFailure();
     if (absl::Status status = plan->Save(output); !status.ok()) {

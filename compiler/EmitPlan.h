@@ -9,9 +9,10 @@
 namespace flashcp {
 
 /// The plan of a batch that passed cp-verify-phase{phase=scheduled}. `strategy`
-/// is kept in the plan as the name of what was asked for. O(M + D N) for M
-/// pieces of messages.
-mlir::FailureOr<Plan> emitPlan(cp::BatchOp batch, llvm::StringRef strategy);
+/// and `timeBudgetMs` are kept in the plan as what was asked for. O(M + D N)
+/// for M pieces of messages.
+mlir::FailureOr<Plan> emitPlan(cp::BatchOp batch, llvm::StringRef strategy,
+                               double timeBudgetMs);
 
 } // namespace flashcp
 

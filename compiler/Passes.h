@@ -20,6 +20,9 @@ struct CompileOptions : mlir::PassPipelineOptions<CompileOptions> {
   Option<std::string> strategy{*this, "strategy",
                                llvm::cl::desc("placement strategy"),
                                llvm::cl::init("auto")};
+  Option<double> timeBudgetMs{*this, "time-budget-ms",
+                              llvm::cl::desc("how long auto searches"),
+                              llvm::cl::init(20)};
 };
 
 /// Adds the passes that take a cp.batch from phase problem to scheduled.

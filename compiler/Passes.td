@@ -44,6 +44,8 @@ def PlaceDocuments : Pass<"cp-place-documents", "::flashcp::cp::BatchOp"> {
   let options = [
     Option<"strategy", "strategy", "std::string", "\"auto\"",
            "contiguous, zigzag, per-doc, whole-doc, flashcp-paper or auto">,
+    Option<"timeBudgetMs", "time-budget-ms", "double", "20",
+           "how long auto searches, in milliseconds of one core, counted in steps">,
   ];
 }
 
@@ -135,6 +137,7 @@ def EmitPlan : Pass<"cp-emit-plan", "::flashcp::cp::BatchOp"> {
   let options = [
     Option<"output", "output", "std::string", "", "path of the plan file">,
     Option<"strategy", "strategy", "std::string", "\"auto\"", "strategy's name, kept in the plan">,
+    Option<"timeBudgetMs", "time-budget-ms", "double", "20", "of the search, kept in the plan">,
   ];
 }
 

@@ -18,7 +18,7 @@ void flashcp::buildCompilePipeline(OpPassManager &module,
   addVerifyPhase(batch, "problem");
 
   // Who owns what comes first: everything later is derived from it.
-  batch.addPass(createPlaceDocuments({options.strategy}));
+  batch.addPass(createPlaceDocuments({options.strategy, options.timeBudgetMs}));
   addVerifyPhase(batch, "placed");
 
   // Correct, then lean: the first pass moves what each tile reads, the second

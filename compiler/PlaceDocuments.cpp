@@ -53,7 +53,7 @@ struct PlaceDocumentsPass : impl::PlaceDocumentsBase<PlaceDocumentsPass> {
     if (failed(problem))
       return signalPassFailure();
     absl::StatusOr<solver::Placement> placement =
-        solver::Place(std::string(strategy), *problem);
+        solver::Place(std::string(strategy), *problem, timeBudgetMs);
     if (!placement.ok()) {
       batch.emitOpError() << std::string(placement.status().message());
       return signalPassFailure();

@@ -7,10 +7,12 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "compiler/solver/problem.h"
+#include "compiler/solver/strategies.h"
 #include "runtime/plan/plan.h"
 
 namespace flashcp {
@@ -18,23 +20,32 @@ namespace flashcp {
 struct CompileRequest {
   solver::Problem problem;
   std::string strategy = "auto";  // one of solver::StrategyNames()
+  // How long `auto` searches, in milliseconds of one core: a count of steps, not a clock, so that
+  // plans do not depend on the machine.
+  double time_budget_ms = solver::kDefaultBudgetMs;
 };
 
-// Keeps what is worth keeping between batches (the MLIR context, the pass
-// pipeline): make one and plan many batches with it. Used by one thread at a
-// time.
+// How long one step of a compilation took: a pass by its name, or "emit-plan". Measured.
+struct StepTime {
+  std::string name;
+  double ms;
+};
+
+// Keeps what is worth keeping between batches (the MLIR context): make one and plan many batches
+// with it. Used by one thread at a time.
 class Compiler {
  public:
   Compiler();
   ~Compiler();
 
-  // A pure function of the request: the same bytes on every machine.
-  // InvalidArgument for a problem that fails Check() or an unknown strategy,
-  // with the text to show to the user.
-  absl::StatusOr<Plan> Compile(const CompileRequest &request);
+  // A pure function of the request: the same bytes on every machine. InvalidArgument for a problem
+  // that fails Check() or an unknown strategy, with the text to show to the user. `steps`, if
+  // given, receives the time of each step, in the order of the pipeline.
+  absl::StatusOr<Plan> Compile(const CompileRequest& request,
+                               std::vector<StepTime>* steps = nullptr);
 
   // The program as scheduled IR, in the text form that flashcp-opt reads.
-  absl::StatusOr<std::string> CompileToIr(const CompileRequest &request);
+  absl::StatusOr<std::string> CompileToIr(const CompileRequest& request);
 
  private:
   struct State;

@@ -101,9 +101,12 @@ absl::Status CheckHeader(const PlanView& view) {
   }
   const fbs::Modelled& modelled = *plan.modelled();
   if (!IsAtLeastZero(modelled.forward_us()) || !IsAtLeastZero(modelled.backward_us()) ||
-      !IsAtLeastZero(modelled.lower_bound_us())) {
+      !IsAtLeastZero(modelled.compute_bound_us()) ||
+      !IsAtLeastZero(modelled.communication_bound_us()) ||
+      !IsAtLeastZero(modelled.combined_bound_us())) {
     return Broken("P2", "modelled times of 0 us or more expected, ", modelled.forward_us(), ", ",
-                  modelled.backward_us(), " and ", modelled.lower_bound_us(), " found");
+                  modelled.backward_us(), " and bounds ", modelled.compute_bound_us(), ", ",
+                  modelled.communication_bound_us(), ", ", modelled.combined_bound_us(), " found");
   }
   return CheckTileTable(*cluster.tiles());
 }

@@ -44,7 +44,7 @@ TEST(CompileToIrTest, ReadsBackAsTheSamePlan) {
     EXPECT_TRUE(succeeded(verify(*module)));
     auto batches = module->getBody()->getOps<cp::BatchOp>();
     ASSERT_TRUE(llvm::hasSingleElement(batches));
-    FailureOr<Plan> again = emitPlan(*batches.begin(), strategy);
+    FailureOr<Plan> again = emitPlan(*batches.begin(), strategy, 20);
     ASSERT_TRUE(succeeded(again));
     EXPECT_EQ(again->hash(), plan->hash());
   }

@@ -7,7 +7,6 @@
 #include "compiler/solver/cluster.h"
 #include "runtime/plan/statistics.h"
 #include "runtime/plan/verify.h"
-
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -49,7 +48,7 @@ Plan makePlan(bool coalesce) {
   batch.addPass(createAllocateBuffers());
   EXPECT_TRUE(succeeded(pipeline.run(*module)));
   FailureOr<Plan> plan =
-      emitPlan(*module->getBody()->getOps<cp::BatchOp>().begin(), "per-doc");
+      emitPlan(*module->getBody()->getOps<cp::BatchOp>().begin(), "per-doc", 0);
   EXPECT_TRUE(succeeded(plan));
   return *plan;
 }

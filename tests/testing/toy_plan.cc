@@ -316,7 +316,7 @@ fbs::PlanT MakeToyPlanT(const ToyProblem& problem) {
   }
   plan.slack_percent = problem.slack_percent;
   plan.cluster = ToyCluster();
-  plan.modelled = std::make_unique<fbs::Modelled>(1.0, 2.0, 3.0);
+  plan.modelled = std::make_unique<fbs::Modelled>(1.0, 2.0, 3.0, 1.0, 2.0);
   for (int rank = 0; rank < problem.ranks; ++rank) {
     plan.ranks.push_back(RankBuilder(problem, rank).Build());
   }

@@ -37,4 +37,6 @@ assert plan["token_imbalance"] == 1
 modelled = plan["modelled"]
 assert abs(modelled["step_ms"] - modelled["forward_ms"] - modelled["backward_ms"]) < 1e-9
 assert 0 < modelled["lower_bound_ms"] <= modelled["step_ms"] * (1 + 1e-9)
+bounds = [modelled[kind + "_bound_ms"] for kind in ("compute", "communication", "combined")]
+assert max(bounds) == modelled["lower_bound_ms"]
 assert plan["planning_ms"] > 0

@@ -88,6 +88,8 @@ class CommandLine {
             "which K/V rows a rank gets: those it attends to, or all");
     AddText(command, "--slack", &flags->slack, "PERCENT",
             "tokens that a rank may own above its equal share");
+    AddText(command, "--time-budget", &flags->time_budget, "MS",
+            "how long strategy auto searches, milliseconds of one core, counted in steps");
   }
 
   void AddCompile() {
@@ -95,6 +97,7 @@ class CommandLine {
     AddPlanning(command, &compile_.planning);
     AddText(command, "--strategy", &compile_.strategy, "NAME",
             absl::StrJoin(solver::StrategyNames(), ", "));
+    command->add_flag("--timing", compile_.timing, "where planning time goes, on standard error");
     AddText(command, "--emit", &compile_.emit, "plan|ir|json",
             "the plan file, its scheduled IR, or what inspect --json prints");
     AddText(command, "-o,--output", &compile_.output, "FILE",

@@ -23,11 +23,13 @@ struct PlanningFlags {
   std::string cluster = "h100x8";
   std::string exchange = "needed";
   std::string slack = "0";
+  std::string time_budget = "20";
 };
 
 struct CompileFlags {
   PlanningFlags planning;
   std::string strategy = "auto";
+  bool timing = false;
   std::string emit = "plan";
   std::string output;  // empty: standard output
 };

@@ -36,6 +36,7 @@ absl::StatusOr<std::string> OutputOf(const CompileFlags& flags, int emit) {
 absl::StatusOr<CompileRequest> RequestOf(const CompileFlags& flags) {
   CompileRequest request;
   request.strategy = flags.strategy;
+  ASSIGN_OR_RETURN(request.time_budget_ms, ParseTimeBudget(flags.planning.time_budget));
   RETURN_IF_ERROR(
       NameFlag("--strategy", "strategy", flags.strategy, solver::StrategyNames()).status());
   ASSIGN_OR_RETURN(std::vector<solver::Problem> problems, MakeProblems(flags.planning));
@@ -54,6 +55,10 @@ absl::Status RunCommand(const CompileFlags& flags, const Console& console) {
   ASSIGN_OR_RETURN(int emit, NameFlag("--emit", "output", flags.emit, {"plan", "ir", "json"}));
   ASSIGN_OR_RETURN(std::string output, OutputOf(flags, emit));
   ASSIGN_OR_RETURN(CompileRequest request, RequestOf(flags));
+  if (flags.timing) {
+    ASSIGN_OR_RETURN(TimedPlan timed, TimedCompiler().Compile(request));
+    console.Note(TimingTable(timed));
+  }
   if (emit == kIr) {
     ASSIGN_OR_RETURN(std::string ir, Compiler().CompileToIr(request));
     return WriteFile(output, ir);

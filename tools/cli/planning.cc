@@ -50,6 +50,8 @@ absl::StatusOr<double> ParseSlack(const std::string& text) {
       absl::StrCat("--slack: expected a percentage from 0 to 100, found ", Quoted(text)));
 }
 
+constexpr int kMaxBudgetMs = 3'600'000;
+
 // All that flags say of a problem, without its documents.
 absl::StatusOr<solver::Problem> ParseProblem(const PlanningFlags& flags) {
   solver::Problem problem;
@@ -111,8 +113,16 @@ absl::StatusOr<std::vector<solver::Problem>> MakeProblems(const PlanningFlags& f
   return problems;
 }
 
+absl::StatusOr<double> ParseTimeBudget(const std::string& text) {
+  double budget;
+  if (absl::SimpleAtod(text, &budget) && budget >= 0 && budget <= kMaxBudgetMs) return budget;
+  return absl::InvalidArgumentError(absl::StrCat("--time-budget: expected milliseconds from 0 to ",
+                                                 kMaxBudgetMs, ", found ", Quoted(text)));
+}
+
 CompileRequest RequestOf(const Plan& plan) {
   CompileRequest request;
+  request.time_budget_ms = plan->time_budget_ms();
   request.strategy = plan->strategy()->str();
   solver::Problem& problem = request.problem;
   problem.ranks = plan.num_ranks();
@@ -141,9 +151,10 @@ TimedCompiler::TimedCompiler() {
 
 absl::StatusOr<TimedPlan> TimedCompiler::Compile(const CompileRequest& request) {
   auto start = std::chrono::steady_clock::now();
-  ASSIGN_OR_RETURN(Plan plan, compiler_.Compile(request));
+  std::vector<StepTime> steps;
+  ASSIGN_OR_RETURN(Plan plan, compiler_.Compile(request, &steps));
   std::chrono::duration<double, std::milli> elapsed = std::chrono::steady_clock::now() - start;
-  return TimedPlan{std::move(plan), elapsed.count()};
+  return TimedPlan{std::move(plan), elapsed.count(), std::move(steps)};
 }
 
 }  // namespace flashcp::cli

@@ -18,12 +18,16 @@ namespace flashcp::cli {
 // InvalidArgument or NotFound, naming file and line or flag.
 absl::StatusOr<std::vector<solver::Problem>> MakeProblems(const PlanningFlags& flags);
 
+// What --time-budget says.
+absl::StatusOr<double> ParseTimeBudget(const std::string& text);
+
 // The request that `plan` was made from.
 CompileRequest RequestOf(const Plan& plan);
 
 struct TimedPlan {
   Plan plan;
   double planning_ms;  // measured: all passes and emission, in a process that has planned before
+  std::vector<StepTime> steps;  // of planning_ms
 };
 
 // Compiles and takes the time. Plans something tiny first, so that the first figure is as good as

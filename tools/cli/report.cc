@@ -1,5 +1,6 @@
 #include "tools/cli/report.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 
@@ -21,12 +22,24 @@ struct ModelledMs {
       : forward(plan->modelled()->forward_us() * kMsPerUs),
         backward(plan->modelled()->backward_us() * kMsPerUs),
         step(forward + backward),
-        lower_bound(plan->modelled()->lower_bound_us() * kMsPerUs) {}
+        compute_bound(plan->modelled()->compute_bound_us() * kMsPerUs),
+        communication_bound(plan->modelled()->communication_bound_us() * kMsPerUs),
+        combined_bound(plan->modelled()->combined_bound_us() * kMsPerUs),
+        lower_bound(std::max({compute_bound, communication_bound, combined_bound})) {}
 
   // How far the step is above the bound: 0.02 is 2 percent.
   double AboveBound() const { return lower_bound > 0 ? step / lower_bound - 1 : 0; }
 
-  double forward, backward, step, lower_bound;
+  // "lower bound of a step 6.967 ms (compute 6.967, communication 0.812, combined 6.967)"
+  std::string BoundText() const {
+    return absl::StrCat("lower bound of a step ", FormatMs(lower_bound), " ms (compute ",
+                        FormatMs(compute_bound), ", communication ", FormatMs(communication_bound),
+                        ", combined ", FormatMs(combined_bound), ")");
+  }
+
+  double forward, backward, step;
+  double compute_bound, communication_bound, combined_bound;
+  double lower_bound;  // the largest of them
 };
 
 Json ModelledJson(const Plan& plan) {
@@ -34,7 +47,10 @@ Json ModelledJson(const Plan& plan) {
   return {{"forward_ms", ms.forward},
           {"backward_ms", ms.backward},
           {"step_ms", ms.step},
-          {"lower_bound_ms", ms.lower_bound}};
+          {"lower_bound_ms", ms.lower_bound},
+          {"compute_bound_ms", ms.compute_bound},
+          {"communication_bound_ms", ms.communication_bound},
+          {"combined_bound_ms", ms.combined_bound}};
 }
 
 Json RankJson(const Plan& plan, int rank, const RankStatistics& statistics) {
@@ -104,6 +120,7 @@ std::string PlanJson(const Plan& plan, std::optional<double> planning_ms) {
                {"exchange", ExchangeText(plan)},
                {"cluster", plan->cluster()->name()->str()},
                {"slack_percent", plan->slack_percent()},
+               {"time_budget_ms", plan->time_budget_ms()},
                {"ranks", plan.num_ranks()},
                {"tokens", statistics.tokens},
                {"documents", Items(plan->documents()).size()},
@@ -141,8 +158,21 @@ std::string PlanTable(const Plan& plan, std::optional<double> planning_ms) {
       FormatBytes(statistics.receive_bytes_max), " by a rank, ",
       FormatBytes(statistics.receive_bytes_total), " in all, ", TotalMessages(statistics),
       " messages\nmodelled, not measured: forward ", FormatMs(ms.forward), " ms, backward ",
-      FormatMs(ms.backward), " ms, step ", FormatMs(ms.step), " ms, lower bound of a step ",
-      FormatMs(ms.lower_bound), " ms\nplanning: ", PlanningText(planning_ms), "\n");
+      FormatMs(ms.backward), " ms, step ", FormatMs(ms.step), " ms, ", ms.BoundText(),
+      "\nplanning: ", PlanningText(planning_ms), "\n");
+}
+
+std::string TimingTable(const TimedPlan& timed) {
+  double solver = 0, emission = 0;
+  std::vector<std::vector<std::string>> rows = {{"step", "ms"}};
+  for (const StepTime& step : timed.steps) {
+    if (step.name == "cp-place-documents") solver += step.ms;
+    if (step.name == "emit-plan") emission += step.ms;
+    rows.push_back({step.name, FormatMs(step.ms)});
+  }
+  return absl::StrCat("planning ", FormatMs(timed.planning_ms), " ms, measured: solver ",
+                      FormatMs(solver), ", IR ", FormatMs(timed.planning_ms - solver - emission),
+                      ", emission ", FormatMs(emission), "\n", FormatTable(rows));
 }
 
 std::string ComparisonJson(const std::vector<Comparison>& batches) {
@@ -187,9 +217,8 @@ std::string ComparisonTable(const Comparison& plans) {
                     absl::StrFormat("%.1f%%", 100 * ms.AboveBound()), FormatMs(timed.planning_ms)});
   }
   const Plan& plan = plans[0].plan;
-  return absl::StrCat(Headline(plan, ComputeStatistics(plan)), "\nlower bound of a step ",
-                      FormatMs(ModelledMs(plan).lower_bound), " ms (modelled)\n\n",
-                      FormatTable(rows));
+  return absl::StrCat(Headline(plan, ComputeStatistics(plan)),
+                      "\nmodelled: ", ModelledMs(plan).BoundText(), "\n\n", FormatTable(rows));
 }
 
 }  // namespace flashcp::cli

@@ -18,6 +18,9 @@ std::string PlanJson(const Plan& plan, std::optional<double> planning_ms);
 // A table of ranks, and the plan's totals below it.
 std::string PlanTable(const Plan& plan, std::optional<double> planning_ms);
 
+// Where planning time went: the solver, the rest of the IR, emission, and each step.
+std::string TimingTable(const TimedPlan& timed);
+
 // Plans of one batch, each by another strategy.
 using Comparison = std::vector<TimedPlan>;
 
