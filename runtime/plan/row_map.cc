@@ -121,11 +121,16 @@ bool ForwardedRows::Insert(const RowRun& run) {
   return true;
 }
 
-const RowRun* ForwardedRows::Find(uint64_t row) const {
-  auto after = runs_.upper_bound(row);
-  if (after == runs_.begin()) return nullptr;
-  const RowRun& run = std::prev(after)->second;
-  return row < run.end() ? &run : nullptr;
+const RowRun* ForwardedRows::Find(uint64_t row, Cursor* cursor) const {
+  auto holds = [&](Cursor at) {
+    return at != runs_.end() && at->first <= row && row < at->second.end();
+  };
+  if (*cursor != runs_.end() && !holds(*cursor)) ++*cursor;
+  if (!holds(*cursor)) {
+    *cursor = runs_.upper_bound(row);
+    if (*cursor == runs_.begin() || !holds(--*cursor)) return nullptr;
+  }
+  return &(*cursor)->second;
 }
 
 void HeadGroups::Finish() {

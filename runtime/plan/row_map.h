@@ -54,8 +54,11 @@ class ForwardedRows {
   // for each range of wanted rows that they meet.
   bool Add(RowRun run);
 
-  // The run that holds `row`, or null. O(log n).
-  const RowRun* Find(uint64_t row) const;
+  // The run that holds `row`, or null. O(log n), O(1) when rows are asked for in increasing order;
+  // `cursor` is the caller's, initially First().
+  using Cursor = std::map<uint64_t, RowRun>::const_iterator;
+  Cursor First() const { return runs_.begin(); }
+  const RowRun* Find(uint64_t row, Cursor* cursor) const;
 
  private:
   bool Insert(const RowRun& run);

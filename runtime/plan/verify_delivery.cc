@@ -24,6 +24,7 @@ class SenderRows {
       : arrivals_(traffic.arrivals[rank.rank]), exchange_(exchange) {
     if (IsRemote(rank.buffers[buffer].kind())) {
       forwarded_ = &traffic.forwarded[rank.rank][buffer][group];
+      forwarded_cursor_ = forwarded_->First();
     } else {
       own_ = &traffic.caller_rows[rank.rank];
     }
@@ -31,8 +32,8 @@ class SenderRows {
 
   // The run that holds `row`, or null where an exchange may not have brought it by then.
   const RowRun* Find(uint64_t row) {
-    if (own_ != nullptr) return own_->Find(row, &cursor_);
-    const RowRun* run = forwarded_->Find(row);
+    if (own_ != nullptr) return own_->Find(row, &own_cursor_);
+    const RowRun* run = forwarded_->Find(row, &forwarded_cursor_);
     if (run == nullptr) return nullptr;
     constexpr int kCommunication = static_cast<int>(fbs::Stream::communication);
     return arrivals_[run->exchange].first[kCommunication] <= exchange_ ? run : nullptr;
@@ -42,8 +43,9 @@ class SenderRows {
   const std::vector<Arrival>& arrivals_;
   const uint32_t exchange_;
   const RowMap* own_ = nullptr;
+  size_t own_cursor_ = 0;
   const ForwardedRows* forwarded_ = nullptr;
-  size_t cursor_ = 0;
+  ForwardedRows::Cursor forwarded_cursor_;
 };
 
 // Calls emit(source row, target row, count) for the runs of rows that two lists of slices, of as
