@@ -1,4 +1,5 @@
-// Document lengths like those of a training batch: log-normal, the same for the same arguments.
+// Document lengths like those of a training batch: log-normal, and the same for the same arguments
+// and standard library.
 
 #ifndef FLASHCP_BENCHMARKS_LOGNORMAL_LENGTHS_H_
 #define FLASHCP_BENCHMARKS_LOGNORMAL_LENGTHS_H_

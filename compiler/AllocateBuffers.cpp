@@ -2,6 +2,7 @@
 // place in the workspace.
 
 #include "compiler/Passes.h"
+#include "compiler/RemoteStages.h"
 #include "compiler/SharedQueries.h"
 
 using namespace mlir;
@@ -57,12 +58,12 @@ struct AllocateBuffersPass : impl::AllocateBuffersBase<AllocateBuffersPass> {
     int64_t accumulatorBytes = heads.getQ() * heads.getDim() * sizeof(float);
     for (auto program : batch.getBody().getOps<cp::ProgramOp>()) {
       Workspace workspace(program);
-      for (auto exchange :
-           llvm::to_vector(program.getBody().getOps<cp::ExchangeOp>()))
+      for (RemoteStage &stage : remoteStagesOf(program)) {
+        SmallVector<int64_t> holds = heldTokens(stage);
         for (auto kind :
              {cp::BufferKind::remote_key, cp::BufferKind::remote_value})
-          workspace.add(kind, exchange.getStage(), exchange.getReceived(),
-                        keyBytes);
+          workspace.add(kind, stage.exchange.getStage(), holds, keyBytes);
+      }
       workspace.add(cp::BufferKind::accumulator, /*stage=*/0,
                     sharedQueries(program), accumulatorBytes);
       program.setWorkspaceBytes(workspace.size());

@@ -13,10 +13,10 @@ namespace flashcp {
 namespace {
 
 struct Received {
-  int64_t rank, begin, end;
+  int64_t rank, via, begin, end;
   bool operator<(const Received &other) const {
-    return std::tie(rank, begin, end) <
-           std::tie(other.rank, other.begin, other.end);
+    return std::tie(rank, via, begin, end) <
+           std::tie(other.rank, other.via, other.begin, other.end);
   }
 };
 
@@ -29,7 +29,7 @@ SmallVector<Received> mergeRanges(SmallVector<Received> ranges) {
   SmallVector<Received> merged;
   for (const Received &range : ranges) {
     if (!merged.empty() && merged.back().rank == range.rank &&
-        range.begin <= merged.back().end)
+        merged.back().via == range.via && range.begin <= merged.back().end)
       merged.back().end = std::max(merged.back().end, range.end);
     else
       merged.push_back(range);
@@ -40,7 +40,8 @@ SmallVector<Received> mergeRanges(SmallVector<Received> ranges) {
 void appendRanges(cp::TransferOp transfer, SmallVector<Received> &ranges) {
   ArrayRef<int64_t> numbers = transfer.getRanges();
   for (size_t i = 0; i < numbers.size(); i += cp::kReceivedSize)
-    ranges.push_back({numbers[i + 2], numbers[i], numbers[i + 1]});
+    ranges.push_back(
+        {numbers[i + 2], numbers[i + 3], numbers[i], numbers[i + 1]});
 }
 
 struct CoalesceTransfersPass
@@ -65,7 +66,7 @@ struct CoalesceTransfersPass
     size_t before = ranges.size();
     SmallVector<int64_t> numbers;
     for (const Received &range : mergeRanges(std::move(ranges)))
-      numbers.append({range.begin, range.end, range.rank});
+      numbers.append({range.begin, range.end, range.rank, range.via});
     cp::TransferOp first = transfers.front();
     first.setRanges(numbers);
     for (cp::TransferOp transfer : transfers.drop_front())

@@ -1,5 +1,7 @@
 #include "compiler/EmitMessages.h"
 
+#include "compiler/RemoteStages.h"
+
 #include "llvm/ADT/STLExtras.h"
 
 using namespace mlir;
@@ -23,14 +25,31 @@ MessageEmitter::MessageEmitter(cp::BatchOp batch)
       sends(batch.getRanks()), receivedPieces(batch.getRanks()),
       receivedMessages(batch.getRanks()), payloads(batch.getRanks()) {
   findRows();
-  SmallVector<SmallVector<cp::ExchangeOp>> exchanges;
-  for (auto program : batch.getBody().getOps<cp::ProgramOp>())
-    exchanges.push_back(
-        llvm::to_vector(program.getBody().getOps<cp::ExchangeOp>()));
-  size_t numExchanges = exchanges.empty() ? 0 : exchanges.front().size();
-  for (size_t i = 0; i < numExchanges; ++i)
-    for (auto [receiver, list] : llvm::enumerate(exchanges))
+  SmallVector<SmallVector<Group>> groups;
+  for (auto program : batch.getBody().getOps<cp::ProgramOp>()) {
+    groups.push_back(groupsOf(program));
+    std::vector<RowIndex> &rows = remoteRows.emplace_back();
+    for (const RemoteStage &stage : remoteStagesOf(program))
+      if (stage.forward)
+        rows.emplace_back(heldTokens(stage));
+  }
+  size_t numGroups = groups.empty() ? 0 : groups.front().size();
+  for (size_t i = 0; i < numGroups; ++i)
+    for (auto [receiver, list] : llvm::enumerate(groups))
       collectSends(list[i], receiver, i);
+}
+
+SmallVector<MessageEmitter::Group>
+MessageEmitter::groupsOf(cp::ProgramOp program) {
+  SmallVector<Group> groups;
+  for (RemoteStage &stage : remoteStagesOf(program)) {
+    int64_t number = stage.exchange.getStage();
+    bool shared = bool(stage.forward);
+    groups.push_back({stage.exchange.getReceived(), number, false, shared});
+    if (stage.forward)
+      groups.push_back({stage.forward.getReceived(), number, true, shared});
+  }
+  return groups;
 }
 
 /// Rows of each segment of each shard at its owner: the rows of an owner follow
@@ -47,57 +66,67 @@ void MessageEmitter::findRows() {
 }
 
 template <typename Visit>
-void MessageEmitter::forEachPiece(cp::ExchangeOp exchange, Visit visit) {
-  ArrayRef<int64_t> received = exchange.getReceived();
-  for (size_t i = 0; i < received.size(); i += cp::kTokenRangeSize) {
-    int64_t document = received[i], begin = received[i + 1],
-            end = received[i + 2];
-    ArrayRef<int64_t> bounds = shards[document].getBounds();
-    size_t segment = llvm::upper_bound(bounds, begin) - bounds.begin() - 1;
-    for (; begin < end; ++segment) {
-      int64_t next = std::min(end, bounds[segment + 1]);
-      visit(document, segment, begin, uint32_t(next - begin));
-      begin = next;
-    }
+void MessageEmitter::forEachPiece(const Group &group, ArrayRef<int64_t> range,
+                                  Visit visit) {
+  int64_t document = range[0], begin = range[1], end = range[2];
+  if (group.forward) {
+    const RowIndex &rows = remoteRows[range[3]][group.stage - 1];
+    visit(range[3], *rows.find(document, begin, end), 0, end - begin);
+    return;
+  }
+  ArrayRef<int64_t> bounds = shards[document].getBounds();
+  ArrayRef<int32_t> owners = shards[document].getOwners();
+  size_t segment = llvm::upper_bound(bounds, begin) - bounds.begin() - 1;
+  for (int64_t position = begin; position < end; ++segment) {
+    int64_t next = std::min(end, bounds[segment + 1]);
+    visit(owners[segment],
+          segmentRows[document][segment] + (position - bounds[segment]),
+          position - begin, next - position);
+    position = next;
   }
 }
 
-void MessageEmitter::collectSends(cp::ExchangeOp exchange, int64_t receiver,
+void MessageEmitter::addPiece(int32_t peer, uint32_t row, uint32_t count) {
+  Payload &payload = payloads[peer];
+  if (payload.rows == 0)
+    peers.push_back(peer);
+  payload.rows += count;
+  addRows(payload.slices, row, count);
+}
+
+void MessageEmitter::collectSends(const Group &group, int64_t receiver,
                                   size_t number) {
   peers.clear();
-  forEachPiece(exchange, [&](int64_t document, size_t segment, int64_t begin,
-                             uint32_t count) {
-    int32_t owner = shards[document].getOwners()[segment];
-    Payload &payload = payloads[owner];
-    if (payload.rows == 0)
-      peers.push_back(owner);
-    payload.rows += count;
-    addRows(payload.slices,
-            segmentRows[document][segment] +
-                (begin - shards[document].getBounds()[segment]),
-            count);
-    ++receivedPieces[receiver];
-  });
+  size_t size = group.forward ? cp::kForwardedSize : cp::kTokenRangeSize;
+  for (size_t i = 0; i < group.received.size(); i += size)
+    forEachPiece(group, group.received.slice(i, size),
+                 [&](int32_t sender, uint32_t row, uint32_t, uint32_t count) {
+                   addPiece(sender, row, count);
+                   ++receivedPieces[receiver];
+                 });
   receivedMessages[receiver] += peers.size();
   for (int32_t sender : peers)
     sends[sender].push_back(
         {int32_t(receiver), number, std::exchange(payloads[sender], {})});
 }
 
-void MessageEmitter::emitReceives(cp::ExchangeOp exchange,
-                                  const StageRows &rows, RankTables &tables) {
+void MessageEmitter::emitReceives(const Group &group, const StageRows &rows,
+                                  RankTables &tables) {
   peers.clear();
-  uint32_t row = 0;
-  forEachPiece(exchange,
-               [&](int64_t document, size_t segment, int64_t, uint32_t count) {
-                 int32_t owner = shards[document].getOwners()[segment];
-                 Payload &payload = payloads[owner];
-                 if (payload.rows == 0)
-                   peers.push_back(owner);
-                 payload.rows += count;
-                 addRows(payload.slices, row, count);
-                 row += count;
-               });
+  uint32_t next = 0; // rows of a group alone follow its ranges
+  size_t size = group.forward ? cp::kForwardedSize : cp::kTokenRangeSize;
+  for (size_t i = 0; i < group.received.size(); i += size) {
+    ArrayRef<int64_t> range = group.received.slice(i, size);
+    uint32_t first = group.sharesRows
+                         ? *rows.index.find(range[0], range[1], range[2])
+                         : next;
+    next += range[2] - range[1];
+    forEachPiece(
+        group, range,
+        [&](int32_t sender, uint32_t, uint32_t offset, uint32_t count) {
+          addPiece(sender, first + offset, count);
+        });
+  }
   llvm::sort(peers);
   for (int32_t sender : peers) {
     addMessage(tables, fbs::Direction::receive, sender, tags[sender]++,
@@ -130,12 +159,15 @@ SmallVector<uint32_t> MessageEmitter::emit(cp::ProgramOp program,
   tags.assign(sends.size(), 0);
   SmallVector<uint32_t> ends;
   size_t next = 0;
-  for (auto exchange : program.getBody().getOps<cp::ExchangeOp>()) {
-    for (; next < ours.size() && ours[next].exchange == ends.size(); ++next)
+  for (const Group &group : groupsOf(program)) {
+    const StageRows &rows = stages[group.stage];
+    for (; next < ours.size() && ours[next].group == ends.size(); ++next)
       addMessage(tables, fbs::Direction::send, ours[next].receiver,
-                 sendTags[ours[next].receiver]++, kKey, kValue,
+                 sendTags[ours[next].receiver]++,
+                 group.forward ? rows.keyBuffer : uint16_t(kKey),
+                 group.forward ? rows.valueBuffer : uint16_t(kValue),
                  std::exchange(ours[next].payload, {}));
-    emitReceives(exchange, stages[exchange.getStage()], tables);
+    emitReceives(group, rows, tables);
     ends.push_back(tables.messages.size());
   }
   return ends;

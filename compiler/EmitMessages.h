@@ -1,5 +1,5 @@
 // Expansion of exchanges into messages: an exchange lists what a rank receives,
-// the shards say from whom.
+// the shards say from whom; a forward names the relays.
 
 #ifndef FLASHCP_COMPILER_EMITMESSAGES_H
 #define FLASHCP_COMPILER_EMITMESSAGES_H
@@ -11,14 +11,14 @@
 namespace flashcp {
 
 /// The messages of all ranks. What a rank sends is collected once, from the
-/// exchanges of the others; what it receives is expanded when its tables are
-/// written, since received slices are most of a large plan.
+/// exchanges and forwards of the others; what it receives is expanded when its
+/// tables are written, since received slices are most of a large plan.
 class MessageEmitter {
 public:
   explicit MessageEmitter(cp::BatchOp batch);
 
-  /// Adds the messages of a rank to its tables, exchange by exchange; returns
-  /// how many messages there are after each.
+  /// Adds the messages of a rank to its tables, one exchange or forward after
+  /// the other; returns how many messages there are after each.
   llvm::SmallVector<uint32_t> emit(cp::ProgramOp program,
                                    llvm::ArrayRef<StageRows> stages,
                                    RankTables &tables);
@@ -37,31 +37,44 @@ private:
   };
   struct Send {
     int32_t receiver;
-    size_t exchange; // from 0
+    size_t group; // number of the exchange or forward, from 0
     Payload payload;
   };
+  /// What a rank receives in one exchange or forward.
+  struct Group {
+    llvm::ArrayRef<int64_t> received;
+    int64_t stage;
+    bool forward;    // from relays, not from owners
+    bool sharesRows; // with another group of the stage
+  };
 
+  static llvm::SmallVector<Group> groupsOf(cp::ProgramOp program);
   void findRows();
-  void collectSends(cp::ExchangeOp exchange, int64_t receiver, size_t number);
-  void emitReceives(cp::ExchangeOp exchange, const StageRows &rows,
+  void collectSends(const Group &group, int64_t receiver, size_t number);
+  void emitReceives(const Group &group, const StageRows &rows,
                     RankTables &tables);
+  /// Adds rows to the message from or to `peer`.
+  void addPiece(int32_t peer, uint32_t row, uint32_t count);
   void addMessage(RankTables &tables, fbs::Direction direction, uint32_t peer,
                   uint32_t tag, uint32_t keyBuffer, uint32_t valueBuffer,
                   const Payload &payload);
 
-  /// Calls `visit(document, segment, begin, count)` for what an exchange
-  /// receives, in the order of its rows, cut where the owner changes.
+  /// Calls `visit(sender, row, offset, count)` for one range of what a group
+  /// receives, cut where the sender changes: rows of the sender, and how far
+  /// from the beginning of the range they are.
   template <typename Visit>
-  void forEachPiece(cp::ExchangeOp exchange, Visit visit);
+  void forEachPiece(const Group &group, llvm::ArrayRef<int64_t> range,
+                    Visit visit);
 
   cp::HeadsAttr heads;
   uint64_t rowBytes; // of K or V
   llvm::SmallVector<cp::ShardOp> shards;
   std::vector<std::vector<uint32_t>> segmentRows; // by document and segment
-  std::vector<std::vector<Send>> sends; // by sender, exchange, receiver
-  std::vector<size_t> receivedPieces;   // by receiver
-  std::vector<size_t> receivedMessages; // by receiver
-  std::vector<Payload> payloads;    // by peer, while one exchange is expanded
+  std::vector<std::vector<RowIndex>> remoteRows;  // by relay and stage, from 1
+  std::vector<std::vector<Send>> sends;           // by sender, group, receiver
+  std::vector<size_t> receivedPieces;             // by receiver
+  std::vector<size_t> receivedMessages;           // by receiver
+  std::vector<Payload> payloads;    // by peer, while one group is expanded
   llvm::SmallVector<int32_t> peers; // those with a payload
   std::vector<uint32_t> tags;       // by sender, while one rank is emitted
 };

@@ -18,21 +18,29 @@ namespace flashcp {
 
 namespace {
 
-/// Local tiles, then for each stage its exchange and the tiles that wait for
-/// it. `messageEnds` are the rank's numbers of messages after each exchange.
+/// Local tiles, then for each stage its exchange, its forward where there are
+/// relays, and the tiles; each but the exchange waits for the one before.
+/// `messageEnds` are the rank's numbers of messages after each exchange and
+/// forward.
 void emitInstructions(cp::ProgramOp program, ArrayRef<uint32_t> messageEnds,
                       RankTables &tables) {
   uint32_t tile = 0, message = 0;
   for (Operation &op : program.getBody().front()) {
     uint32_t waits = tables.waits.size();
-    if (auto exchange = dyn_cast<cp::ExchangeOp>(op)) {
-      uint32_t end = messageEnds[exchange.getStage() - 1];
+    auto exchange = dyn_cast<cp::ExchangeOp>(op);
+    auto forward = dyn_cast<cp::ForwardOp>(op);
+    if (exchange || forward) {
+      if (forward) // an exchange that has only started brought nothing yet
+        tables.waits.push_back(tables.instructions.size() - 1);
+      uint32_t end = messageEnds.front();
+      messageEnds = messageEnds.drop_front();
       tables.instructions.emplace_back(
-          message, end, waits, waits, exchange.getStage(),
+          message, end, waits, tables.waits.size(),
+          exchange ? exchange.getStage() : forward.getStage(),
           fbs::Opcode::exchange, fbs::Stream::communication);
       message = end;
     } else if (auto compute = dyn_cast<cp::ComputeOp>(op)) {
-      if (compute.getStage() > 0) // its exchange is the instruction before
+      if (compute.getStage() > 0) // what brings its rows is right before it
         tables.waits.push_back(tables.instructions.size() - 1);
       uint32_t end = tile + compute.getTiles().size() / cp::kStageTileSize;
       tables.instructions.emplace_back(tile, end, waits, tables.waits.size(),

@@ -69,8 +69,9 @@ private:
     addBuffer(0, rows, q, dim, fbs::BufferKind::output, dtype);
     addBuffer(0, rows, q, 1, fbs::BufferKind::lse, fbs::DType::f32);
     stages.push_back({kKey, kValue, home});
-    for (auto exchange : program.getBody().getOps<cp::ExchangeOp>())
-      stages.push_back({kKey, kValue, RowIndex(exchange.getReceived())});
+    for ([[maybe_unused]] auto exchange :
+         program.getBody().getOps<cp::ExchangeOp>())
+      stages.push_back({kKey, kValue, RowIndex({})});
     for (auto buffer : program.getBody().getOps<cp::BufferOp>())
       emitWorkspaceBuffer(buffer);
   }
@@ -88,6 +89,7 @@ private:
       accumulator = std::move(index);
     } else if (buffer.getKind() == cp::BufferKind::remote_key) {
       stages[buffer.getStage()].keyBuffer = number;
+      stages[buffer.getStage()].index = std::move(index);
     } else {
       stages[buffer.getStage()].valueBuffer = number;
     }

@@ -28,7 +28,7 @@ SmallVector<int64_t> neededRanges(cp::AttendOp attend,
   for (size_t i = 0; i < tiles.size(); i += cp::kRankTileSize) {
     int64_t rank = tiles[i + 4];
     owned.forEachMissing(rank, tiles[i + 2], tiles[i + 3], [&](TokenSpan span) {
-      ranges.append({span.begin, span.end, rank});
+      ranges.append({span.begin, span.end, rank, cp::kNoRelay});
     });
   }
   return ranges;
@@ -41,7 +41,7 @@ SmallVector<int64_t> allRanges(cp::ShardOp shard, const OwnedRanges &owned,
   int64_t length = shard.getDocumentOp().getLength();
   for (int64_t rank = 0; rank < ranks; ++rank)
     owned.forEachMissing(rank, 0, length, [&](TokenSpan span) {
-      ranges.append({span.begin, span.end, rank});
+      ranges.append({span.begin, span.end, rank, cp::kNoRelay});
     });
   return ranges;
 }

@@ -84,6 +84,27 @@ def CoalesceTransfers : Pass<"cp-coalesce-transfers", "::flashcp::cp::BatchOp"> 
   let statistics = [Statistic<"numMerged", "merged", "token ranges merged away">];
 }
 
+def RelayTransfers : Pass<"cp-relay-transfers", "::flashcp::cp::BatchOp"> {
+  let summary = "let rows that several ranks of a node need cross to the node once";
+  let description = [{
+    On clusters of several nodes with several ranks each: rows that more than
+    one rank of a node receives from another node go to one of them, which
+    forwards them to the others inside the node. Ranks of a node share this work
+    so that each receives about as many rows from other nodes.
+
+    Before, with two ranks on a node:
+    ```mlir
+    cp.transfer %s0 kv heads[0, 8) {[0, 1024) to 2, [0, 1024) to 3}
+    ```
+    After:
+    ```mlir
+    cp.transfer %s0 kv heads[0, 8) {[0, 512) to 2, [512, 1024) to 2 via 3,
+                                    [0, 512) to 3 via 2, [512, 1024) to 3}
+    ```
+  }];
+  let statistics = [Statistic<"numRelayed", "relayed", "token ranges that a relay forwards">];
+}
+
 def ScheduleStages : Pass<"cp-schedule-stages", "::flashcp::cp::BatchOp"> {
   let summary = "order each rank's work: local tiles first, then remote ones by stage";
   let description = [{
@@ -91,7 +112,9 @@ def ScheduleStages : Pass<"cp-schedule-stages", "::flashcp::cp::BatchOp"> {
     remote stages is the one whose modelled forward time is shortest
     (compiler/solver/stages.h); every rank has the same number, and exchange s
     of all ranks is one grouped operation, so that no order of messages can
-    deadlock.
+    deadlock. Where rows are relayed, a second grouped operation of the stage,
+    `cp.forward`, follows its exchange, and the ranks of a node cut their stages
+    at the same tokens, so that a relay has what it forwards.
 
     After, for the example of cp-place-documents:
     ```mlir
@@ -111,7 +134,7 @@ def AllocateBuffers : Pass<"cp-allocate-buffers", "::flashcp::cp::BatchOp"> {
   let summary = "give every remote row and partial result its place in the workspace";
   let description = [{
     Adds to each program the buffers that its stages need: remote keys and
-    values of every exchange, and one accumulator for the query rows that more
+    values of every stage, and one accumulator for the query rows that more
     than one tile adds to.
   }];
 }
@@ -119,7 +142,7 @@ def AllocateBuffers : Pass<"cp-allocate-buffers", "::flashcp::cp::BatchOp"> {
 def VerifyPhase : Pass<"cp-verify-phase", "::flashcp::cp::BatchOp"> {
   let summary = "check what must hold between ops at a phase boundary";
   let description = [{
-    Constraints C20 to C28 of docs/dialect.md. Later passes assume them and do
+    Constraints C20 to C32 of docs/dialect.md. Later passes assume them and do
     not ask again.
   }];
   let options = [

@@ -22,9 +22,11 @@ void flashcp::buildCompilePipeline(OpPassManager &module,
   addVerifyPhase(batch, "placed");
 
   // Correct, then lean: the first pass moves what each tile reads, the second
-  // sees to it that a row goes to a rank once.
+  // sees to it that a row goes to a rank once, the third that it goes to a node
+  // once.
   batch.addPass(createInsertTransfers());
   batch.addPass(createCoalesceTransfers());
+  batch.addPass(createRelayTransfers());
   addVerifyPhase(batch, "communicating");
 
   // Buffers come after stages, since a stage is what a buffer belongs to.

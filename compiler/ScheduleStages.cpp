@@ -30,9 +30,12 @@ struct Tile {
 /// brings; without cp-coalesce-transfers ranges may overlap, and a tile must
 /// read a key once.
 struct Received {
-  int64_t document, begin, end, freshBegin;
+  int64_t document, begin, end, freshBegin, via;
   int64_t stage = 1;
 };
+
+/// The first token of a stage: document and position.
+using Cut = std::pair<int64_t, int64_t>;
 
 /// What one rank owns, computes and receives, each in order of document and
 /// position.
@@ -49,6 +52,7 @@ using StageTiles = SmallVector<SmallVector<int64_t>>;
 struct BatchWork {
   SmallVector<OwnedRanges> owned; // by document
   std::vector<RankWork> ranks;
+  bool relayed = false; // some rank forwards rows
 };
 
 /// Marks what overlaps with earlier ranges of the same document.
@@ -90,8 +94,11 @@ BatchWork collectWork(cp::BatchOp batch) {
   for (auto transfer : batch.getBody().getOps<cp::TransferOp>()) {
     int64_t document = numbers.lookup(transfer.getShardOp().getDocumentOp());
     ArrayRef<int64_t> r = transfer.getRanges();
-    for (size_t i = 0; i < r.size(); i += cp::kReceivedSize)
-      work.ranks[r[i + 2]].received.push_back({document, r[i], r[i + 1], r[i]});
+    for (size_t i = 0; i < r.size(); i += cp::kReceivedSize) {
+      work.ranks[r[i + 2]].received.push_back(
+          {document, r[i], r[i + 1], r[i], r[i + 3]});
+      work.relayed |= r[i + 3] != cp::kNoRelay;
+    }
   }
   for (RankWork &rank : work.ranks) {
     llvm::stable_sort(rank.tiles, [](const Tile &a, const Tile &b) {
@@ -167,39 +174,103 @@ int64_t chooseStages(const solver::Problem &problem,
 }
 
 /// Where to end a stage inside a range that crosses its boundary.
-int64_t alignCut(const Received &range, int64_t cut) {
+int64_t alignCut(int64_t begin, int64_t cut) {
   int64_t aligned = cut / kCutAlignment * kCutAlignment;
-  return aligned > range.begin ? aligned : cut;
+  return aligned > begin ? aligned : cut;
 }
 
-/// Deals the received rows to `stages` stages of about equally many, cutting
-/// ranges where a boundary falls inside one.
-SmallVector<Received> cutIntoStages(ArrayRef<Received> received,
-                                    int64_t stages) {
-  int64_t total = 0;
+/// Where stages begin that deal the received rows to `stages` stages of about
+/// equally many.
+SmallVector<Cut> cutPoints(ArrayRef<Received> received, int64_t stages) {
+  int64_t total = 0, rows = 0;
   for (const Received &range : received)
     total += range.end - range.begin;
+  SmallVector<Cut> cuts;
+  for (const Received &range : received) {
+    for (int64_t begin = range.begin; begin < range.end;) {
+      bool mayCut = int64_t(cuts.size()) + 1 < stages;
+      int64_t wanted = llvm::divideCeil(total * (cuts.size() + 1), stages);
+      int64_t end = range.end;
+      if (wanted - rows < end - begin && mayCut)
+        end = alignCut(begin, begin + wanted - rows);
+      rows += end - begin;
+      begin = end;
+      if ((end < range.end || rows >= wanted) && mayCut)
+        cuts.push_back({range.document, end});
+    }
+  }
+  llvm::sort(cuts); // ranges that overlap may have put them out of order
+  return cuts;
+}
+
+/// Cuts received rows where stages begin.
+SmallVector<Received> cutIntoStages(ArrayRef<Received> received,
+                                    ArrayRef<Cut> cuts) {
   SmallVector<Received> cut;
-  int64_t stage = 1, rows = 0;
   for (Received rest : received) {
     while (rest.begin < rest.end) {
-      int64_t left = llvm::divideCeil(total * stage, stages) - rows;
+      const Cut *next = llvm::upper_bound(cuts, Cut(rest.document, rest.begin));
       Received head = rest;
-      if (left < rest.end - rest.begin && stage < stages)
-        head.end = alignCut(rest, rest.begin + left);
-      head.stage = stage;
+      if (next != cuts.end() && *next < Cut(rest.document, rest.end))
+        head.end = next->second;
+      head.stage = next - cuts.begin() + 1;
       head.freshBegin = std::clamp(rest.freshBegin, head.begin, head.end);
-      rows += head.end - head.begin;
+      cut.push_back(head);
       rest.begin = head.end;
       rest.freshBegin = std::max(rest.freshBegin, rest.begin);
-      if (head.begin < head.end)
-        cut.push_back(head);
-      if (rest.begin < rest.end ||
-          rows >= llvm::divideCeil(total * stage, stages))
-        stage = std::min(stage + 1, stages);
     }
   }
   return cut;
+}
+
+/// Joins ranges of one stage that touch or overlap, whoever sends them; they
+/// are in order of document and position.
+SmallVector<Received> joinRanges(ArrayRef<Received> received) {
+  SmallVector<Received> joined;
+  for (const Received &range : received)
+    if (!joined.empty() && joined.back().document == range.document &&
+        joined.back().stage == range.stage && range.begin <= joined.back().end)
+      joined.back().end = std::max(joined.back().end, range.end);
+    else
+      joined.push_back(range);
+  return joined;
+}
+
+/// What any of these ranks receives, joined.
+SmallVector<Received> unionOf(ArrayRef<RankWork> ranks) {
+  SmallVector<Received> all;
+  for (const RankWork &rank : ranks) {
+    SmallVector<Received> merged;
+    merged.reserve(all.size() + rank.received.size());
+    std::merge(
+        all.begin(), all.end(), rank.received.begin(), rank.received.end(),
+        std::back_inserter(merged), [](const Received &a, const Received &b) {
+          return std::tie(a.document, a.begin) < std::tie(b.document, b.begin);
+        });
+    all = joinRanges(merged);
+  }
+  return all;
+}
+
+/// Where the stages of each rank begin. With relays all ranks of a node begin a
+/// stage at the same token, so that what a relay forwards in a stage is what it
+/// receives in it.
+std::vector<SmallVector<Cut>> cutsOf(const BatchWork &work,
+                                     int64_t ranksPerNode, int64_t stages) {
+  std::vector<SmallVector<Cut>> cuts;
+  int64_t numRanks = work.ranks.size();
+  for (int64_t rank = 0; rank < numRanks; ++rank) {
+    if (!work.relayed)
+      cuts.push_back(cutPoints(work.ranks[rank].received, stages));
+    else if (rank % ranksPerNode != 0)
+      cuts.push_back(cuts.back());
+    else
+      cuts.push_back(cutPoints(
+          unionOf(ArrayRef(work.ranks)
+                      .slice(rank, std::min(ranksPerNode, numRanks - rank))),
+          stages));
+  }
+  return cuts;
 }
 
 /// Adds the part of a tile whose keys lie in [begin, end).
@@ -242,9 +313,13 @@ struct ScheduleStagesPass : impl::ScheduleStagesBase<ScheduleStagesPass> {
     int64_t numStages = chooseStages(*problem, placementOf(batch), work);
     if (stages > 0 && numStages > 0)
       numStages = stages;
+    std::vector<SmallVector<Cut>> cuts =
+        cutsOf(work, problem->cluster.ranks_per_node, numStages);
     OpBuilder builder = OpBuilder::atBlockEnd(&batch.getBody().front());
     for (int64_t rank = 0; rank < problem->ranks; ++rank)
-      buildProgram(builder, batch, work, rank, numStages);
+      buildProgram(builder, batch, work, rank,
+                   cutIntoStages(work.ranks[rank].received, cuts[rank]),
+                   numStages);
     eraseScheduled(batch);
   }
 
@@ -263,23 +338,34 @@ struct ScheduleStagesPass : impl::ScheduleStagesBase<ScheduleStagesPass> {
   }
 
   void buildProgram(OpBuilder &builder, cp::BatchOp batch,
-                    const BatchWork &work, int64_t rank, int64_t numStages) {
-    const RankWork &rankWork = work.ranks[rank];
-    SmallVector<Received> received =
-        cutIntoStages(rankWork.received, numStages);
-    StageTiles tiles = splitTiles(work, rank, received, numStages);
-    SmallVector<SmallVector<int64_t>> rows(numStages + 1);
+                    const BatchWork &work, int64_t rank,
+                    const SmallVector<Received> &received, int64_t numStages) {
+    // A relay may bring the middle of what a tile reads: to tiles all rows of a
+    // stage that touch are one range.
+    StageTiles tiles = splitTiles(
+        work, rank, work.relayed ? joinRanges(received) : received, numStages);
+    SmallVector<SmallVector<int64_t>> direct(numStages + 1);
+    SmallVector<SmallVector<int64_t>> forwarded(numStages + 1);
     for (const Received &range : received)
-      rows[range.stage].append({range.document, range.begin, range.end});
+      if (range.via == cp::kNoRelay)
+        direct[range.stage].append({range.document, range.begin, range.end});
+      else
+        forwarded[range.stage].append(
+            {range.document, range.begin, range.end, range.via});
 
     Location loc = batch.getLoc();
-    auto program = cp::ProgramOp::create(builder, loc, rank, rankWork.layout,
-                                         /*workspace_bytes=*/IntegerAttr());
+    int64_t heads = batch.getHeads().getKv();
+    auto program =
+        cp::ProgramOp::create(builder, loc, rank, work.ranks[rank].layout,
+                              /*workspace_bytes=*/IntegerAttr());
     OpBuilder body = OpBuilder::atBlockEnd(&program.getBody().emplaceBlock());
     cp::ComputeOp::create(body, loc, /*stage=*/0, tiles[0]);
     for (int64_t stage = 1; stage <= numStages; ++stage) {
-      cp::ExchangeOp::create(body, loc, stage, cp::Tensor::kv, 0,
-                             batch.getHeads().getKv(), rows[stage]);
+      cp::ExchangeOp::create(body, loc, stage, cp::Tensor::kv, 0, heads,
+                             direct[stage]);
+      if (work.relayed)
+        cp::ForwardOp::create(body, loc, stage, cp::Tensor::kv, 0, heads,
+                              forwarded[stage]);
       cp::ComputeOp::create(body, loc, stage, tiles[stage]);
     }
   }

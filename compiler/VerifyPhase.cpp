@@ -1,10 +1,11 @@
 // cp-verify-phase: what must hold between ops at a phase boundary, constraints
-// C20 to C29 of docs/dialect.md. Later passes assume it.
+// C20 to C32 of docs/dialect.md. Later passes assume it.
 
 #include "compiler/BatchProblem.h"
 #include "compiler/Coverage.h"
 #include "compiler/OwnedRanges.h"
 #include "compiler/Passes.h"
+#include "compiler/RemoteStages.h"
 #include "compiler/RowIndex.h"
 #include "compiler/SharedQueries.h"
 
@@ -19,10 +20,8 @@ namespace flashcp {
 
 namespace {
 
-/// C20: the batch is a problem, and holds only ops of the phases up to now.
-LogicalResult verifyProblem(cp::BatchOp batch, StringRef phase) {
-  if (failed(problemOf(batch)))
-    return failure();
+/// C20: the batch holds only ops of the phases up to now.
+LogicalResult verifyOps(cp::BatchOp batch, StringRef phase) {
   for (Operation &op : batch.getBody().front()) {
     bool allowed = isa<cp::DocumentOp>(op) ||
                    (phase != "problem" && isa<cp::ShardOp>(op)) ||
@@ -38,7 +37,7 @@ LogicalResult verifyProblem(cp::BatchOp batch, StringRef phase) {
 
 /// C22: one shard per document, in the order of the documents. C23: equal
 /// tokens.
-LogicalResult verifyShards(cp::BatchOp batch) {
+LogicalResult verifyShards(cp::BatchOp batch, const solver::Problem &problem) {
   SmallVector<cp::DocumentOp> documents = documentsOf(batch);
   size_t next = 0;
   for (auto shard : batch.getBody().getOps<cp::ShardOp>()) {
@@ -51,8 +50,7 @@ LogicalResult verifyShards(cp::BatchOp batch) {
   }
   if (next != documents.size())
     return documents[next].emitOpError() << "C22: has no cp.shard";
-  if (absl::Status status = placementOf(batch).Verify(*problemOf(batch));
-      !status.ok())
+  if (absl::Status status = placementOf(batch).Verify(problem); !status.ok())
     return batch.emitOpError() << "C23: " << std::string(status.message());
   return success();
 }
@@ -86,7 +84,7 @@ LogicalResult verifyAttends(cp::BatchOp batch) {
 
 /// Positions [begin, end) of a document that a rank receives.
 struct Received {
-  int64_t rank, begin, end;
+  int64_t rank, begin, end, via;
 };
 
 /// What each rank receives of one document, by rank and begin.
@@ -96,7 +94,7 @@ SmallVector<Received> receivedOf(Value sharded) {
     if (auto transfer = dyn_cast<cp::TransferOp>(user)) {
       ArrayRef<int64_t> r = transfer.getRanges();
       for (size_t i = 0; i < r.size(); i += cp::kReceivedSize)
-        received.push_back({r[i + 2], r[i], r[i + 1]});
+        received.push_back({r[i + 2], r[i], r[i + 1], r[i + 3]});
     }
   llvm::sort(received, [](const Received &a, const Received &b) {
     return std::tie(a.rank, a.begin) < std::tie(b.rank, b.begin);
@@ -122,12 +120,45 @@ int64_t firstMissingKey(ArrayRef<Received> received, const OwnedRanges &owned,
   return missing;
 }
 
-/// C24: the rank of a tile owns or receives every key that it reads, and owns
-/// its queries.
-LogicalResult verifyTransfers(cp::BatchOp batch) {
+/// Whether one of the ranges that `rank` receives from owners holds all of
+/// [begin, end).
+bool receivesDirectly(ArrayRef<Received> received, int64_t rank, int64_t begin,
+                      int64_t end) {
+  const Received *next = llvm::upper_bound(
+      received, std::pair(rank, begin), [](auto key, const Received &t) {
+        return key < std::pair(t.rank, t.begin);
+      });
+  while (next != received.begin() && (--next)->rank == rank)
+    if (next->via == cp::kNoRelay && end <= next->end)
+      return true;
+  return false;
+}
+
+/// C31: a relayed range lies in one that its relay, on the receiver's node,
+/// receives from owners.
+LogicalResult verifyRelays(cp::ShardOp shard, ArrayRef<Received> received,
+                           int64_t ranksPerNode) {
+  for (const Received &range : received) {
+    if (range.via == cp::kNoRelay ||
+        (range.via / ranksPerNode == range.rank / ranksPerNode &&
+         receivesDirectly(received, range.via, range.begin, range.end)))
+      continue;
+    return shard.emitOpError()
+           << "C31: rank " << range.via << " must be on the node of rank "
+           << range.rank << " and receive [" << range.begin << ", " << range.end
+           << ") from its owners to forward it";
+  }
+  return success();
+}
+
+/// C24, C31: the rank of a tile owns or receives every key that it reads, and
+/// owns its queries.
+LogicalResult verifyTransfers(cp::BatchOp batch, int64_t ranksPerNode) {
   for (auto attend : batch.getBody().getOps<cp::AttendOp>()) {
     OwnedRanges owned(attend.getShardOp());
     SmallVector<Received> received = receivedOf(attend.getSharded());
+    if (failed(verifyRelays(attend.getShardOp(), received, ranksPerNode)))
+      return failure();
     for (size_t i = 0; i < attend.getTiles().size(); i += cp::kRankTileSize) {
       ArrayRef<int64_t> tile = attend.getTiles().slice(i, cp::kRankTileSize);
       int64_t missing = firstMissingKey(received, owned, tile);
@@ -156,16 +187,15 @@ LogicalResult verifyLayout(cp::ProgramOp program, ArrayRef<int64_t> expected) {
          << program.getRank() << ", in order";
 }
 
-/// C28: an exchange receives tokens of the batch, in order of document and
-/// position.
-LogicalResult verifyReceived(cp::ExchangeOp exchange,
+/// C28: an exchange or forward receives tokens of the batch, in order of
+/// document and position. An entry has `size` numbers.
+LogicalResult verifyReceived(Operation *op, ArrayRef<int64_t> r, size_t size,
                              ArrayRef<int64_t> lengths) {
-  ArrayRef<int64_t> r = exchange.getReceived();
-  for (size_t i = 0; i < r.size(); i += cp::kTokenRangeSize) {
-    bool ordered =
-        i == 0 || std::pair(r[i - 3], r[i - 2]) <= std::pair(r[i], r[i + 1]);
+  for (size_t i = 0; i < r.size(); i += size) {
+    bool ordered = i == 0 || std::pair(r[i - size], r[i - size + 1]) <=
+                                 std::pair(r[i], r[i + 1]);
     if (!ordered || r[i] >= int64_t(lengths.size()) || r[i + 2] > lengths[r[i]])
-      return exchange.emitOpError()
+      return op->emitOpError()
              << "C28: received ranges must lie in the documents, in order, "
                 "found ["
              << r[i + 1] << ", " << r[i + 2] << ") of document " << r[i];
@@ -173,8 +203,27 @@ LogicalResult verifyReceived(cp::ExchangeOp exchange,
   return success();
 }
 
-/// C28: stages come in order, tiles of a stage read its rows, queries are the
-/// rank's own.
+/// C28: the tiles of a stage read `rows`, their queries are the rank's own;
+/// adds them to `tiles`.
+LogicalResult verifyTiles(cp::ComputeOp compute, const RowIndex &layout,
+                          const RowIndex &rows, TilesByDocument &tiles) {
+  ArrayRef<int64_t> t = compute.getTiles();
+  for (size_t i = 0; i < t.size(); i += cp::kStageTileSize) {
+    if (t[i] < 0 || size_t(t[i]) >= tiles.size() ||
+        !layout.find(t[i], t[i + 1], t[i + 2]) ||
+        !rows.find(t[i], t[i + 3], t[i + 4]))
+      return compute.emitOpError()
+             << "C28: tile q[" << t[i + 1] << ", " << t[i + 2] << ") kv["
+             << t[i + 3] << ", " << t[i + 4] << ") of document " << t[i]
+             << " reads rows that stage " << compute.getStage()
+             << " does not hold";
+    tiles[t[i]].push_back(
+        {t[i + 1], t[i + 2], t[i + 3], t[i + 4], t[i + 5], t[i + 6]});
+  }
+  return success();
+}
+
+/// C28: stages come in order: exchange, forward if there are relays, compute.
 LogicalResult verifyStages(cp::ProgramOp program, ArrayRef<int64_t> lengths,
                            TilesByDocument &tiles) {
   RowIndex layout(program.getLayout());
@@ -185,39 +234,40 @@ LogicalResult verifyStages(cp::ProgramOp program, ArrayRef<int64_t> lengths,
       if (int64_t(exchange.getStage()) != ++exchanged)
         return op.emitOpError()
                << "C28: expected exchange of stage " << exchanged;
-      if (failed(verifyReceived(exchange, lengths)))
+      if (failed(verifyReceived(exchange, exchange.getReceived(),
+                                cp::kTokenRangeSize, lengths)))
         return failure();
       rows = RowIndex(exchange.getReceived());
-    }
-    auto compute = dyn_cast<cp::ComputeOp>(op);
-    if (!compute)
-      continue;
-    if (int64_t(compute.getStage()) != ++computed || computed != exchanged)
-      return op.emitOpError() << "C28: expected compute of stage " << computed
-                              << " right after its exchange";
-    ArrayRef<int64_t> t = compute.getTiles();
-    for (size_t i = 0; i < t.size(); i += cp::kStageTileSize) {
-      if (t[i] < 0 || size_t(t[i]) >= tiles.size() ||
-          !layout.find(t[i], t[i + 1], t[i + 2]) ||
-          !rows.find(t[i], t[i + 3], t[i + 4]))
+    } else if (auto forward = dyn_cast<cp::ForwardOp>(op)) {
+      auto before = dyn_cast_or_null<cp::ExchangeOp>(op.getPrevNode());
+      if (!before || forward.getStage() != before.getStage())
         return op.emitOpError()
-               << "C28: tile q[" << t[i + 1] << ", " << t[i + 2] << ") kv["
-               << t[i + 3] << ", " << t[i + 4] << ") of document " << t[i]
-               << " reads rows that stage " << computed << " does not hold";
-      tiles[t[i]].push_back(
-          {t[i + 1], t[i + 2], t[i + 3], t[i + 4], t[i + 5], t[i + 6]});
+               << "C28: expected right after the exchange of its stage";
+      if (failed(verifyReceived(forward, forward.getReceived(),
+                                cp::kForwardedSize, lengths)))
+        return failure();
+      rows = RowIndex(heldTokens({before, forward}));
+    } else if (auto compute = dyn_cast<cp::ComputeOp>(op)) {
+      if (int64_t(compute.getStage()) != ++computed || computed != exchanged)
+        return op.emitOpError() << "C28: expected compute of stage " << computed
+                                << " right after its exchange";
+      if (failed(verifyTiles(compute, layout, rows, tiles)))
+        return failure();
     }
   }
   return success();
 }
 
-/// C29: each exchange has its key and value buffer, shared queries have their
-/// accumulator, and buffers follow one another.
+/// C29: each remote stage has its key and value buffer, shared queries have
+/// their accumulator, and buffers follow one another.
 LogicalResult verifyBuffers(cp::ProgramOp program) {
   SmallVector<ArrayRef<int64_t>> expected;
-  for (auto exchange : program.getBody().getOps<cp::ExchangeOp>())
-    if (!exchange.getReceived().empty())
-      expected.append(2, exchange.getReceived());
+  SmallVector<SmallVector<int64_t>> held;
+  for (const RemoteStage &stage : remoteStagesOf(program))
+    held.push_back(heldTokens(stage));
+  for (ArrayRef<int64_t> rows : held)
+    if (!rows.empty())
+      expected.append(2, rows);
   SmallVector<int64_t> shared = sharedQueries(program);
   if (!shared.empty())
     expected.push_back(shared);
@@ -229,13 +279,47 @@ LogicalResult verifyBuffers(cp::ProgramOp program) {
                                   << " or later, found " << buffer.getOffset();
     end = buffer.getOffset() + 1;
     if (next >= expected.size() || buffer.getHolds() != expected[next++])
-      return buffer.emitOpError() << "C29: must hold what the exchange of its "
-                                     "stage receives, or, the accumulator, "
-                                     "the queries of more than one tile";
+      return buffer.emitOpError()
+             << "C29: must hold what its stage receives, or, "
+                "the accumulator, the queries of more "
+                "than one tile";
   }
   if (!program.getWorkspaceBytes() || next != expected.size())
     return program.emitOpError()
            << "C29: needs buffers: run cp-allocate-buffers";
+  return success();
+}
+
+/// C32: what a rank is forwarded, its relay receives in the exchange of the
+/// stage; exchanges and forwards are the same on all ranks.
+LogicalResult verifyGroups(cp::BatchOp batch) {
+  std::vector<SmallVector<RemoteStage>> stages;
+  for (auto program : batch.getBody().getOps<cp::ProgramOp>()) {
+    stages.push_back(remoteStagesOf(program));
+    bool same =
+        llvm::equal(stages.front(), stages.back(), [](auto &a, auto &b) {
+          return bool(a.forward) == bool(b.forward);
+        });
+    if (!same)
+      return program.emitOpError()
+             << "C32: must have the exchanges and forwards of rank 0";
+  }
+  for (size_t s = 0; !stages.empty() && s < stages.front().size(); ++s) {
+    if (!stages.front()[s].forward)
+      continue;
+    std::vector<RowIndex> direct; // of this stage, by rank
+    for (SmallVector<RemoteStage> &ofRank : stages)
+      direct.emplace_back(ofRank[s].exchange.getReceived());
+    for (SmallVector<RemoteStage> &ofRank : stages) {
+      ArrayRef<int64_t> r = ofRank[s].forward.getReceived();
+      for (size_t i = 0; i < r.size(); i += cp::kForwardedSize)
+        if (!direct[r[i + 3]].find(r[i], r[i + 1], r[i + 2]))
+          return ofRank[s].forward.emitOpError()
+                 << "C32: rank " << r[i + 3] << " does not receive ["
+                 << r[i + 1] << ", " << r[i + 2] << ") of document " << r[i]
+                 << " in the exchange of stage " << s + 1;
+    }
+  }
   return success();
 }
 
@@ -263,6 +347,8 @@ LogicalResult verifyPrograms(cp::BatchOp batch) {
   }
   if (next != batch.getRanks())
     return batch.emitOpError() << "C26: rank " << next << " has no program";
+  if (failed(verifyGroups(batch)))
+    return failure();
   return verifyCoverage(batch, tiles);
 }
 
@@ -284,16 +370,20 @@ struct VerifyPhasePass : impl::VerifyPhaseBase<VerifyPhasePass> {
                 "found '"
              << phase << "'";
     // Ops first: what holds between them is only defined for valid ones.
-    if (failed(mlir::verify(batch)) || failed(verifyProblem(batch, phase)))
+    if (failed(mlir::verify(batch)))
+      return failure();
+    FailureOr<solver::Problem> problem = problemOf(batch);
+    if (failed(problem) || failed(verifyOps(batch, phase)))
       return failure();
     if (phase == "problem")
       return success();
-    if (failed(verifyShards(batch)))
+    if (failed(verifyShards(batch, *problem)))
       return failure();
     if (phase == "placed")
       return verifyAttends(batch);
-    return phase == "communicating" ? verifyTransfers(batch)
-                                    : verifyPrograms(batch);
+    return phase == "communicating"
+               ? verifyTransfers(batch, problem->cluster.ranks_per_node)
+               : verifyPrograms(batch);
   }
 };
 

@@ -139,9 +139,8 @@ absl::Status ProgramExecutor::StartReadyExchanges() {
   return absl::OkStatus();
 }
 
-// Starts the next exchange of the stream, once what it waits for is done.
+// Starts the next exchange of the stream; what it waits for is done.
 absl::Status ProgramExecutor::StartExchange(uint32_t index) {
-  for (uint32_t wait : program_.Waits(instructions_[index])) RETURN_IF_ERROR(Finish(wait));
   absl::StatusOr<Transport::Group> group =
       transport_->Start(program_.Transfers(instructions_[index]));
   if (!group.ok()) return At(index, group.status());
@@ -154,7 +153,9 @@ absl::Status ProgramExecutor::StartExchange(uint32_t index) {
 absl::Status ProgramExecutor::Finish(uint32_t index) {
   if (done_[index]) return absl::OkStatus();
   while (num_started_ < exchanges_.size() && exchanges_[num_started_] <= index) {
-    RETURN_IF_ERROR(StartExchange(exchanges_[num_started_]));
+    const uint32_t next = exchanges_[num_started_];
+    for (uint32_t wait : program_.Waits(instructions_[next])) RETURN_IF_ERROR(Finish(wait));
+    RETURN_IF_ERROR(StartReadyExchanges());
   }
   RETURN_IF_ERROR(At(index, transport_->Wait(groups_[index], options_.timeout)));
   done_[index] = true;

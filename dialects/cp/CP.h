@@ -30,11 +30,16 @@
 namespace flashcp::cp {
 
 /// Numbers per entry of the dense attributes.
-inline constexpr size_t kRankTileSize = 5;   // cp.attend: q0 q1 k0 k1 rank
-inline constexpr size_t kReceivedSize = 3;   // cp.transfer: begin end rank
+inline constexpr size_t kRankTileSize = 5; // cp.attend: q0 q1 k0 k1 rank
+inline constexpr size_t kReceivedSize = 4; // cp.transfer: begin end rank via
+inline constexpr size_t kForwardedSize =
+    4; // cp.forward: document begin end relay
 inline constexpr size_t kTokenRangeSize = 3; // layouts: document begin end
 inline constexpr size_t kStageTileSize =
     7; // cp.compute: document q0 q1 k0 k1 h0 h1
+
+/// What stands for a relay where rows come from their owner.
+inline constexpr int64_t kNoRelay = -1;
 
 /// Largest number of tokens of a document: positions of a plan are 32-bit.
 inline constexpr int64_t kMaxDocumentLength = int64_t(1) << 31;

@@ -39,6 +39,17 @@ static LogicalResult verifyRank(Operation *op, StringRef constraint,
                            << "), found " << rank;
 }
 
+/// C12, C30: a rank of the batch that forwards rows to another one.
+static LogicalResult verifyRelay(Operation *op, StringRef constraint,
+                                 int64_t relay, int64_t receiver,
+                                 int64_t ranks) {
+  if (0 <= relay && relay < ranks && relay != receiver)
+    return success();
+  return op->emitOpError() << constraint << ": relay must lie in [0, " << ranks
+                           << ") and not be the receiver, rank " << receiver
+                           << ", found " << relay;
+}
+
 /// C11: whole KV groups of query heads, or a range inside one group.
 static LogicalResult verifyQueryHeads(Operation *op, HeadsAttr heads,
                                       int64_t begin, int64_t end) {
@@ -76,12 +87,13 @@ static LogicalResult verifyEntries(Operation *op, ArrayRef<int64_t> numbers,
 }
 
 /// C15: token ranges of documents of the batch, each not empty. Lengths are
-/// checked against the documents by cp-verify-phase.
-static LogicalResult verifyTokenRanges(Operation *op,
-                                       ArrayRef<int64_t> ranges) {
-  if (failed(verifyEntries(op, ranges, kTokenRangeSize)))
+/// checked against the documents by cp-verify-phase. Entries of `size` numbers
+/// begin with document, begin, end.
+static LogicalResult verifyTokenRanges(Operation *op, ArrayRef<int64_t> ranges,
+                                       size_t size = kTokenRangeSize) {
+  if (failed(verifyEntries(op, ranges, size)))
     return failure();
-  for (size_t i = 0; i < ranges.size(); i += kTokenRangeSize) {
+  for (size_t i = 0; i < ranges.size(); i += size) {
     if (ranges[i] < 0)
       return op->emitOpError()
              << "C15: document number must not be negative, found "
@@ -232,6 +244,9 @@ LogicalResult TransferOp::verify() {
     if (failed(verifyRange(*this, "C12", "token", range, length)) ||
         failed(verifyRank(*this, "C12", range[2], ranks)))
       return failure();
+    if (range[3] != kNoRelay &&
+        failed(verifyRelay(*this, "C12", range[3], range[2], ranks)))
+      return failure();
   }
   return success();
 }
@@ -277,6 +292,23 @@ LogicalResult ExchangeOp::verify() {
       failed(verifyKeyValueHeads(*this, getHeadBegin(), getHeadEnd())))
     return failure();
   return verifyTokenRanges(*this, getReceived());
+}
+
+//===----------------------------------------------------------------------===//
+// ForwardOp
+//===----------------------------------------------------------------------===//
+
+LogicalResult ForwardOp::verify() {
+  if (failed(verifyStage(*this, getStage(), 1)) ||
+      failed(verifyKeyValueHeads(*this, getHeadBegin(), getHeadEnd())) ||
+      failed(verifyTokenRanges(*this, getReceived(), kForwardedSize)))
+    return failure();
+  int64_t rank = cast<ProgramOp>((*this)->getParentOp()).getRank();
+  int64_t ranks = getBatch(*this).getRanks();
+  for (size_t i = 0; i < getReceived().size(); i += kForwardedSize)
+    if (failed(verifyRelay(*this, "C30", getReceived()[i + 3], rank, ranks)))
+      return failure();
+  return success();
 }
 
 //===----------------------------------------------------------------------===//

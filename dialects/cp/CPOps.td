@@ -118,14 +118,15 @@ def CP_AttendOp : CP_Op<"attend", [HasParent<"BatchOp">]> {
 def CP_TransferOp : CP_Op<"transfer", [HasParent<"BatchOp">]> {
   let summary = "token ranges of a document that move from their owners to a rank";
   let description = [{
-    The senders are the owners of the tokens, as the shard says. Three numbers
-    a range: begin, end, receiving rank. Key/value heads [head_begin, head_end).
+    The senders are the owners of the tokens, as the shard says, or a relay
+    that received them from there. Four numbers a range: begin, end, receiving
+    rank, relay (-1: none). Key/value heads [head_begin, head_end).
 
-    Constraints: C12 range and rank, C13 head range.
+    Constraints: C12 range and ranks, C13 head range.
 
     Example:
     ```mlir
-    cp.transfer %s0 kv heads[0, 8) {[0, 1024) to 1}
+    cp.transfer %s0 kv heads[0, 8) {[0, 1024) to 8, [0, 1024) to 9 via 8}
     ```
   }];
   let arguments = (ins CP_ShardedType:$sharded, CP_TensorAttr:$tensor, I64Attr:$head_begin,
@@ -150,8 +151,9 @@ def CP_ProgramOp : CP_Op<"program", [HasParent<"BatchOp">, SingleBlock, NoTermin
   let description = [{
     `layout` lists the token ranges of the rank (document number, begin, end) in
     the order of its rows. The body holds stages in order: compute of stage 0 is
-    local; exchange s brings what compute s reads. Exchanges run on the
-    communication stream, computes on the compute stream. Buffers come last,
+    local; exchange s brings what compute s reads, with forward s where ranks
+    relay rows. Exchanges and forwards run on the communication stream, computes
+    on the compute stream. Buffers come last,
     once cp-allocate-buffers has run.
 
     Constraints: C14 rank, C15 layout ranges.
@@ -212,11 +214,41 @@ def CP_ExchangeOp : CP_Op<"exchange", [HasParent<"ProgramOp">]> {
   let hasVerifier = 1;
 }
 
+def CP_ForwardOp : CP_Op<"forward", [HasParent<"ProgramOp">]> {
+  let summary = "one group of messages: what relays forward to this rank in a stage";
+  let description = [{
+    Runs after the exchange of its stage, and like it is one grouped operation
+    of all ranks: each rank receives the token ranges listed here from the
+    relays named here, which received them in that exchange. Four numbers a
+    range: document number, begin, end, relay.
+
+    Constraints: C15 ranges, C13 head range, C16 stage, C30 relays.
+
+    Example:
+    ```mlir
+    cp.program rank(9) layout {0 : [4096, 4608)} {
+      cp.compute stage(0) {0 : q[4096, 4608) kv[4096, 4608) heads[0, 32)}
+      cp.exchange stage(1) kv heads[0, 8) receive {0 : [512, 1024)}
+      cp.forward stage(1) kv heads[0, 8) receive {0 : [0, 512) from 8}
+      cp.compute stage(1) {0 : q[4096, 4608) kv[0, 1024) heads[0, 32)}
+    }
+    ```
+  }];
+  let arguments = (ins I64Attr:$stage, CP_TensorAttr:$tensor, I64Attr:$head_begin,
+                       I64Attr:$head_end, DenseI64ArrayAttr:$received);
+  let assemblyFormat = [{
+    `stage` `(` $stage `)` $tensor
+    `heads` `` custom<HalfOpen>($head_begin, $head_end)
+    `receive` custom<ForwardedRanges>($received) attr-dict
+  }];
+  let hasVerifier = 1;
+}
+
 def CP_BufferOp : CP_Op<"buffer", [HasParent<"ProgramOp">]> {
   let summary = "a buffer of the workspace and the tokens that its rows hold";
   let description = [{
     Rows follow the order of `holds`. A remote key or value buffer belongs to
-    the exchange of its stage; the accumulator serves all stages and has
+    the exchange, and the forward, of its stage; the accumulator serves all stages and has
     stage 0.
 
     Constraints: C15 ranges, C16 stage, C17 offset.

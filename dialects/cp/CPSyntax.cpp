@@ -153,8 +153,13 @@ ParseResult parseReceivedRanges(OpAsmParser &parser,
                                 DenseI64ArrayAttr &ranges) {
   Numbers numbers;
   auto parseEntry = [&]() -> ParseResult {
-    return failure(parseRange(parser, numbers) || parser.parseKeyword("to") ||
-                   parseNumber(parser, numbers));
+    if (parseRange(parser, numbers) || parser.parseKeyword("to") ||
+        parseNumber(parser, numbers))
+      return failure();
+    if (succeeded(parser.parseOptionalKeyword("via")))
+      return parseNumber(parser, numbers);
+    numbers.push_back(kNoRelay);
+    return success();
   };
   if (parseEntries(parser, parseEntry))
     return failure();
@@ -167,6 +172,8 @@ void printReceivedRanges(OpAsmPrinter &printer, Operation *,
   printEntries(printer, ranges, kReceivedSize, [&](ArrayRef<int64_t> range) {
     printRange(printer, range.take_front(2));
     printer << " to " << range[2];
+    if (range[3] != kNoRelay)
+      printer << " via " << range[3];
   });
 }
 
@@ -187,6 +194,29 @@ void printTokenRanges(OpAsmPrinter &printer, Operation *,
   printEntries(printer, ranges, kTokenRangeSize, [&](ArrayRef<int64_t> range) {
     printer << range[0] << " : ";
     printRange(printer, range.drop_front());
+  });
+}
+
+ParseResult parseForwardedRanges(OpAsmParser &parser,
+                                 DenseI64ArrayAttr &ranges) {
+  Numbers numbers;
+  auto parseEntry = [&]() -> ParseResult {
+    return failure(parseNumber(parser, numbers) || parser.parseColon() ||
+                   parseRange(parser, numbers) || parser.parseKeyword("from") ||
+                   parseNumber(parser, numbers));
+  };
+  if (parseEntries(parser, parseEntry))
+    return failure();
+  ranges = parser.getBuilder().getDenseI64ArrayAttr(numbers);
+  return success();
+}
+
+void printForwardedRanges(OpAsmPrinter &printer, Operation *,
+                          DenseI64ArrayAttr ranges) {
+  printEntries(printer, ranges, kForwardedSize, [&](ArrayRef<int64_t> range) {
+    printer << range[0] << " : ";
+    printRange(printer, range.slice(1, 2));
+    printer << " from " << range[3];
   });
 }
 

@@ -33,7 +33,7 @@ mlir::ParseResult parseRankTiles(mlir::OpAsmParser &parser,
 void printRankTiles(mlir::OpAsmPrinter &printer, mlir::Operation *op,
                     mlir::DenseI64ArrayAttr tiles);
 
-/// `{[0, 8) to 1}`
+/// `{[0, 8) to 1, [0, 8) to 2 via 1}`
 mlir::ParseResult parseReceivedRanges(mlir::OpAsmParser &parser,
                                       mlir::DenseI64ArrayAttr &ranges);
 void printReceivedRanges(mlir::OpAsmPrinter &printer, mlir::Operation *op,
@@ -44,6 +44,12 @@ mlir::ParseResult parseTokenRanges(mlir::OpAsmParser &parser,
                                    mlir::DenseI64ArrayAttr &ranges);
 void printTokenRanges(mlir::OpAsmPrinter &printer, mlir::Operation *op,
                       mlir::DenseI64ArrayAttr ranges);
+
+/// `{0 : [0, 8) from 1}`
+mlir::ParseResult parseForwardedRanges(mlir::OpAsmParser &parser,
+                                       mlir::DenseI64ArrayAttr &ranges);
+void printForwardedRanges(mlir::OpAsmPrinter &printer, mlir::Operation *op,
+                          mlir::DenseI64ArrayAttr ranges);
 
 /// `{0 : q[0, 8) kv[0, 8) heads[0, 32)}`
 mlir::ParseResult parseStageTiles(mlir::OpAsmParser &parser,

@@ -40,7 +40,7 @@ struct DenseResult {
 std::vector<DenseDocument> DenseDocumentsOf(const Plan& plan);
 
 // softmax(Q K^T / sqrt(dim)) V and its log-sum-exp. Uses all cores; the result does not depend on
-// their number. O(pairs * heads * dim) time.
+// their number. O(pairs * heads * dim) time; keys and values are copied as doubles.
 DenseResult DenseAttention(const DenseProblem& problem);
 
 }  // namespace flashcp

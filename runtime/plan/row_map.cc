@@ -80,6 +80,59 @@ const RowRun* RowMap::Find(uint64_t row, size_t* cursor) const {
   return &runs_[i];
 }
 
+void ForwardedRows::FinishWanted() {
+  std::sort(wanted_.begin(), wanted_.end());
+  size_t last = 0;
+  for (size_t i = 1; i < wanted_.size(); ++i) {
+    if (wanted_[i].first <= wanted_[last].second) {
+      wanted_[last].second = std::max(wanted_[last].second, wanted_[i].second);
+    } else {
+      wanted_[++last] = wanted_[i];
+    }
+  }
+  if (!wanted_.empty()) wanted_.resize(last + 1);
+}
+
+bool ForwardedRows::Add(RowRun run) {
+  auto wanted =
+      std::upper_bound(wanted_.begin(), wanted_.end(), uint64_t{run.row},
+                       [](uint64_t row, const auto& range) { return row < range.second; });
+  for (; wanted != wanted_.end() && wanted->first < run.end(); ++wanted) {
+    uint32_t begin = std::max<uint64_t>(run.row, wanted->first);
+    uint32_t end = std::min(run.end(), wanted->second);
+    if (!Insert({begin, end - begin, run.document, run.position + (begin - run.row), run.exchange}))
+      return false;
+  }
+  return true;
+}
+
+bool ForwardedRows::Insert(const RowRun& run) {
+  auto next = runs_.lower_bound(run.row);
+  if (next != runs_.end() && next->first < run.end()) return false;
+  if (next != runs_.begin()) {
+    RowRun& before = std::prev(next)->second;
+    if (before.end() > run.row) return false;
+    if (Continues(before, run)) {
+      before.count += run.count;
+      return true;
+    }
+  }
+  runs_.emplace_hint(next, run.row, run);
+  return true;
+}
+
+const RowRun* ForwardedRows::Find(uint64_t row, Cursor* cursor) const {
+  auto holds = [&](Cursor at) {
+    return at != runs_.end() && at->first <= row && row < at->second.end();
+  };
+  if (*cursor != runs_.end() && !holds(*cursor)) ++*cursor;
+  if (!holds(*cursor)) {
+    *cursor = runs_.upper_bound(row);
+    if (*cursor == runs_.begin() || !holds(--*cursor)) return nullptr;
+  }
+  return &(*cursor)->second;
+}
+
 void HeadGroups::Finish() {
   // Cut i ends group i - 1 and begins group i; heads + 1 positions, the last cut is at `heads`.
   uint32_t cuts = 0;

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -39,6 +40,31 @@ class RowMap {
 
  private:
   std::vector<RowRun> runs_;
+};
+
+// The rows of a remote buffer that are sent on, of one group of heads, learned piece by piece:
+// unlike a RowMap, it may be asked in between.
+class ForwardedRows {
+ public:
+  // Rows [begin, end) are sent on. All of these first, then FinishWanted.
+  void Want(uint64_t begin, uint64_t end) { wanted_.push_back({begin, end}); }
+  void FinishWanted();
+
+  // Notes those of the rows that are sent on. False where one of them is there already. O(log n)
+  // for each range of wanted rows that they meet.
+  bool Add(RowRun run);
+
+  // The run that holds `row`, or null. O(log n), O(1) when rows are asked for in increasing order;
+  // `cursor` is the caller's, initially First().
+  using Cursor = std::map<uint64_t, RowRun>::const_iterator;
+  Cursor First() const { return runs_.begin(); }
+  const RowRun* Find(uint64_t row, Cursor* cursor) const;
+
+ private:
+  bool Insert(const RowRun& run);
+
+  std::vector<std::pair<uint64_t, uint64_t>> wanted_;  // disjoint and in order, when finished
+  std::map<uint64_t, RowRun> runs_;                    // by first row
 };
 
 // Cuts the heads of a tensor where a head range begins or ends, so that all ranges are made of

@@ -2,6 +2,9 @@
 
 #include "runtime/plan/verify.h"
 
+#include <utility>
+#include <vector>
+
 #include "runtime/plan/verify_rules.h"
 #include "support/status_macros.h"
 
@@ -47,14 +50,14 @@ const std::vector<PlanRule>& PlanRules() {
       {"P7",
        "Each message is in one exchange on the communication stream and each tile in one "
        "attend on the compute stream, in the order of their tables; stages of exchanges "
-       "increase."},
+       "count from 1 and never fall."},
       {"P8",
        "An instruction waits for earlier instructions of its program only, and shares its "
        "list of waits with no other."},
       {"P9",
        "A message names another rank, and parts and slices in bounds: a send rows of the "
-       "rank's own K or V, a receive rows of remote buffers, in no part more than the buffer "
-       "has."},
+       "rank's own K or V or of remote buffers, a receive rows of remote buffers, in no part "
+       "more than the buffer has."},
       {"P10", "The bytes of a message are the payload of its parts."},
       {"P11",
        "The k-th send of a rank to another has tag k and meets the k-th receive there, part "
@@ -70,10 +73,10 @@ const std::vector<PlanRule>& PlanRules() {
       {"P16", "The query rows of a tile hold the positions it states, owned by its rank."},
       {"P17",
        "The key and value rows of a tile hold the positions it states, its rank's own or "
-       "brought by one exchange."},
+       "brought by exchanges of one stage that the same attend is the first to wait for."},
       {"P18",
        "A tile that reads what an exchange brings is of the same or a later stage and runs "
-       "after it: its attend, or one before it, waits for it."},
+       "after it: its attend, or one before it, waits for it, directly or through others."},
       {"P19", "With exchange `needed`, every row that a rank receives is seen by a query there."},
       {"P20",
        "For every query row and head, the first of its tiles in program order is marked "
@@ -81,6 +84,9 @@ const std::vector<PlanRule>& PlanRules() {
       {"P21", "No accumulator row is used by more than one query row, for any head."},
       {"P22", "No (query, key) pair is in two tiles of one head."},
       {"P23", "Every (query, key) pair that a mask allows is in a tile, for every head."},
+      {"P24",
+       "A row of a remote buffer is sent on only by an exchange that waits for the one that "
+       "brings the row, directly or through others."},
   };
   return rules;
 }
@@ -92,13 +98,13 @@ absl::Status VerifyPlan(const Plan& plan) {
   RETURN_IF_ERROR(CheckBuffers(view));
   RETURN_IF_ERROR(CheckPrograms(view));
   RETURN_IF_ERROR(CheckMessages(view));
-  ASSIGN_OR_RETURN(const Matches matches, MatchMessages(view));
-  RETURN_IF_ERROR(CheckProgress(view, matches));
-  const std::vector<RowMap> caller_rows = CallerRows(view);
+  ASSIGN_OR_RETURN(Matches matches, MatchMessages(view));
+  ASSIGN_OR_RETURN(const std::vector<InstructionId> order, CheckProgress(view, matches));
+  ASSIGN_OR_RETURN(const Traffic traffic, FollowTraffic(view, std::move(matches), order));
   for (uint32_t rank = 0; rank < view.ranks.size(); ++rank) {
-    ASSIGN_OR_RETURN(const RemoteRows remote, DeliverRows(view, matches, caller_rows, rank));
-    RETURN_IF_ERROR(CheckReads(view, caller_rows[rank], remote, rank));
-    RETURN_IF_ERROR(CheckNeeded(view, remote, rank));
+    ASSIGN_OR_RETURN(const RemoteRows remote, DeliverRows(view, traffic, rank));
+    RETURN_IF_ERROR(CheckReads(view, traffic, remote, rank));
+    RETURN_IF_ERROR(CheckNeeded(view, traffic.groups, remote, rank));
     RETURN_IF_ERROR(CheckResults(view, rank));
   }
   return CheckCoverage(view);

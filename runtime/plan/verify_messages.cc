@@ -1,8 +1,6 @@
-// Decides whether messages are well formed, whether sends meet their receives, and what the rows
-// of remote buffers hold once they are received.
+// Decides whether messages are well formed and whether sends meet their receives.
 
 #include <algorithm>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -16,18 +14,16 @@ namespace {
 // so that a small file could name many; no file of 2 GiB needs more than this.
 constexpr uint64_t kMaxSlices = uint64_t{1} << 29;
 
-bool IsSend(const fbs::Message& message) { return message.direction() == fbs::Direction::send; }
-
 std::string NameOf(const RankView& rank, size_t message) {
   const fbs::Message& m = rank.messages[message];
   return absl::StrCat("rank ", rank.rank, ", message ", message, " (",
                       IsSend(m) ? "send to" : "receive from", " rank ", m.peer(), ")");
 }
 
-// A send reads the caller's K or V, a receive fills the workspace.
+// A receive fills the workspace; a send reads the caller's K or V, or forwards what was received.
 bool IsAllowed(fbs::BufferKind kind, bool send) {
-  return send ? kind == fbs::BufferKind::key || kind == fbs::BufferKind::value
-              : kind == fbs::BufferKind::remote_key || kind == fbs::BufferKind::remote_value;
+  bool own = kind == fbs::BufferKind::key || kind == fbs::BufferKind::value;
+  return IsRemote(kind) || (send && own);
 }
 
 bool IsKey(fbs::BufferKind kind) {
@@ -174,137 +170,6 @@ absl::Status CheckPair(const RankView& source, uint32_t send_index, const RankVi
   return absl::OkStatus();
 }
 
-// Calls emit(source row, target row, count) for the runs of rows that two lists of slices, of as
-// many rows, pair up.
-template <typename Emit>
-void ZipSlices(absl::Span<const fbs::Slice> source, absl::Span<const fbs::Slice> target,
-               const Emit& emit) {
-  uint32_t source_used = 0;
-  uint32_t target_used = 0;
-  for (size_t s = 0, t = 0; s < source.size();) {
-    uint32_t count = std::min(source[s].count() - source_used, target[t].count() - target_used);
-    emit(source[s].begin() + source_used, target[t].begin() + target_used, count);
-    source_used += count;
-    target_used += count;
-    if (source_used == source[s].count()) {
-      ++s;
-      source_used = 0;
-    }
-    if (target_used == target[t].count()) {
-      ++t;
-      target_used = 0;
-    }
-  }
-}
-
-// Groups of the K/V heads that messages and tiles of a rank tell apart.
-HeadGroups KeyHeadGroups(const PlanView& view, const RankView& rank) {
-  HeadGroups groups(view.heads.key_value());
-  for (const fbs::Message& message : rank.messages) {
-    if (IsSend(message)) continue;
-    for (const fbs::Part& part : rank.PartsOf(message)) {
-      groups.Add(part.head_begin(), part.head_end());
-    }
-  }
-  for (const fbs::Tile& tile : rank.tiles) {
-    if (tile.head_begin() >= tile.head_end() || tile.head_end() > view.heads.query()) continue;
-    groups.Add(tile.head_begin() / view.HeadsPerGroup(),
-               (tile.head_end() - 1) / view.HeadsPerGroup() + 1);
-  }
-  groups.Finish();
-  return groups;
-}
-
-// Adds the rows that one part of a message delivers, as tokens of the sender's layout.
-void DeliverPart(const RowMap& sender_rows, absl::Span<const fbs::Slice> sent,
-                 absl::Span<const fbs::Slice> received, uint32_t exchange, RowMap* rows) {
-  size_t cursor = 0;
-  ZipSlices(sent, received, [&](uint32_t source, uint32_t target, uint32_t count) {
-    while (count > 0) {
-      const RowRun* run = sender_rows.Find(source, &cursor);
-      uint32_t skip = source - run->row;
-      uint32_t step = std::min(count, run->count - skip);
-      rows->Add({target, step, run->document, run->position + skip, exchange});
-      source += step;
-      target += step;
-      count -= step;
-    }
-  });
-}
-
-// Adds the rows that a message delivers; the two sides have passed CheckPair.
-void DeliverMessage(const RankView& source, const fbs::Message& send, const RowMap& source_rows,
-                    const RankView& target, const fbs::Message& receive, uint32_t exchange,
-                    RemoteRows* remote) {
-  absl::Span<const fbs::Part> sent = source.PartsOf(send);
-  absl::Span<const fbs::Part> received = target.PartsOf(receive);
-  for (size_t p = 0; p < received.size(); ++p) {
-    auto [first, last] = remote->groups.Range(received[p].head_begin(), received[p].head_end());
-    for (uint32_t g = first; g < last; ++g) {
-      DeliverPart(source_rows, source.SlicesOf(sent[p]), target.SlicesOf(received[p]), exchange,
-                  &remote->buffers[received[p].buffer()][g]);
-    }
-  }
-}
-
-// P14 in total: no rank receives more than the K and V of all tokens. This bounds the memory that
-// the rest of the check takes.
-absl::Status CheckVolume(const PlanView& view, const RankView& rank) {
-  uint64_t tokens = 0;
-  for (const fbs::Document& document : view.documents) tokens += document.length();
-  const uint64_t most =
-      2 * tokens * view.heads.key_value() * view.heads.dim() * DTypeBytes(view.plan.dtype());
-  uint64_t received = 0;
-  for (const fbs::Message& message : rank.messages) {
-    if (IsSend(message)) continue;
-    if (message.bytes() > most - received) {
-      return Broken("P14", "rank ", rank.rank, ": receives more than the ", most,
-                    " bytes that K and V of all tokens have");
-    }
-    received += message.bytes();
-  }
-  return absl::OkStatus();
-}
-
-// P14 for one tensor and group of heads: sorts what all buffers hold by token.
-absl::Status CheckArrivesOnce(const RankView& rank, const RemoteRows& remote, uint32_t group,
-                              fbs::BufferKind kind) {
-  std::vector<std::tuple<uint32_t, uint32_t, uint32_t>> tokens;  // document, position, count
-  for (size_t b = 0; b < rank.buffers.size(); ++b) {
-    if (rank.buffers[b].kind() != kind) continue;
-    for (const RowRun& run : remote.buffers[b][group].runs()) {
-      tokens.emplace_back(run.document, run.position, run.count);
-    }
-  }
-  std::sort(tokens.begin(), tokens.end());
-  for (size_t i = 1; i < tokens.size(); ++i) {
-    auto [before, begin, count] = tokens[i - 1];
-    auto [document, position, unused] = tokens[i];
-    if (document == before && position < uint64_t{begin} + count) {
-      return Broken("P14", "rank ", rank.rank, ": receives the ", fbs::EnumNameBufferKind(kind),
-                    " of token ", position, " of document ", document, " more than once");
-    }
-  }
-  return absl::OkStatus();
-}
-
-// P13, and P14 token by token.
-absl::Status FinishRows(const RankView& rank, RemoteRows* remote) {
-  for (size_t b = 0; b < rank.buffers.size(); ++b) {
-    for (RowMap& rows : remote->buffers[b]) {
-      uint64_t repeated;
-      if (rows.Finish(&repeated)) continue;
-      return Broken("P13", "rank ", rank.rank, ": row ", repeated, " of buffer ", b,
-                    " is received more than once");
-    }
-  }
-  for (uint32_t g = 0; g < remote->groups.size(); ++g) {
-    RETURN_IF_ERROR(CheckArrivesOnce(rank, *remote, g, fbs::BufferKind::remote_key));
-    RETURN_IF_ERROR(CheckArrivesOnce(rank, *remote, g, fbs::BufferKind::remote_value));
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 absl::Status CheckMessages(const PlanView& view) {
@@ -339,35 +204,6 @@ absl::StatusOr<Matches> MatchMessages(const PlanView& view) {
     matches[target][receives[i].index] = sends[i].index;
   }
   return matches;
-}
-
-// Rows are received once (P13), so that what a row holds does not depend on time: it is found by
-// sorting all that a rank receives, O(S log S).
-absl::StatusOr<RemoteRows> DeliverRows(const PlanView& view, const Matches& matches,
-                                       const std::vector<RowMap>& caller_rows,
-                                       uint32_t rank_index) {
-  const RankView& rank = view.ranks[rank_index];
-  RETURN_IF_ERROR(CheckVolume(view, rank));
-  RemoteRows remote = {KeyHeadGroups(view, rank), {}};
-  remote.buffers.resize(rank.buffers.size());
-  for (size_t b = 0; b < rank.buffers.size(); ++b) {
-    if (IsAllowed(rank.buffers[b].kind(), /*send=*/false)) {
-      remote.buffers[b].resize(remote.groups.size());
-    }
-  }
-  for (uint32_t i = 0; i < rank.instructions.size(); ++i) {
-    const fbs::Instruction& instruction = rank.instructions[i];
-    if (instruction.opcode() != fbs::Opcode::exchange) continue;
-    for (uint32_t m = instruction.begin(); m < instruction.end(); ++m) {
-      const fbs::Message& message = rank.messages[m];
-      if (IsSend(message)) continue;
-      const RankView& source = view.ranks[message.peer()];
-      DeliverMessage(source, source.messages[matches[rank_index][m]], caller_rows[source.rank],
-                     rank, message, i, &remote);
-    }
-  }
-  RETURN_IF_ERROR(FinishRows(rank, &remote));
-  return remote;
 }
 
 }  // namespace flashcp

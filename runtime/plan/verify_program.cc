@@ -17,7 +17,7 @@ absl::string_view NameOf(fbs::Opcode opcode) { return fbs::EnumNameOpcode(opcode
 absl::Status CheckInstructions(const RankView& rank) {
   uint64_t next[] = {0, 0};  // message, tile: by opcode
   const uint64_t size[] = {rank.messages.size(), rank.tiles.size()};
-  uint32_t exchange_stage = 0;
+  uint32_t exchange_stage = 1;
   for (size_t i = 0; i < rank.instructions.size(); ++i) {
     const fbs::Instruction& instruction = rank.instructions[i];
     if (instruction.opcode() > fbs::Opcode::MAX || instruction.stream() > fbs::Stream::MAX) {
@@ -42,10 +42,9 @@ absl::Status CheckInstructions(const RankView& rank) {
     }
     if (!empty) first = instruction.end();
     if (!exchange) continue;
-    if (instruction.stage() <= exchange_stage) {
-      return Broken("P7", "rank ", rank.rank, ", instruction ", i,
-                    ": an exchange of a stage above ", exchange_stage, " expected, ",
-                    instruction.stage(), " found");
+    if (instruction.stage() < exchange_stage) {
+      return Broken("P7", "rank ", rank.rank, ", instruction ", i, ": an exchange of stage ",
+                    exchange_stage, " or later expected, ", instruction.stage(), " found");
     }
     exchange_stage = instruction.stage();
   }
@@ -98,7 +97,7 @@ class Simulation {
     LinkDependents();
   }
 
-  absl::Status Run() {
+  absl::StatusOr<std::vector<InstructionId>> Run() {
     for (uint32_t i = 0; i < to_start_.size(); ++i) {
       if (to_start_[i] == 0) Start(i);
     }
@@ -109,7 +108,8 @@ class Simulation {
         if (--to_start_[dependents_[d]] == 0) Start(dependents_[d]);
       }
     }
-    return CheckAllDone();
+    RETURN_IF_ERROR(CheckAllDone());
+    return std::move(started_);
   }
 
  private:
@@ -156,6 +156,7 @@ class Simulation {
     const RankView& rank = view_.ranks[rank_of_[id]];
     const fbs::Instruction& instruction = rank.instructions[id - offset_[rank.rank]];
     if (instruction.opcode() == fbs::Opcode::exchange) {
+      started_.push_back({rank.rank, id - offset_[rank.rank]});
       for (uint32_t m = instruction.begin(); m < instruction.end(); ++m) {
         Advance(exchange_of_[rank.messages[m].peer()][matches_[rank.rank][m]]);
       }
@@ -189,8 +190,23 @@ class Simulation {
   std::vector<std::pair<uint32_t, uint32_t>> edges_;
   std::vector<uint32_t> first_dependent_;
   std::vector<uint32_t> dependents_;
-  std::vector<uint32_t> done_;  // done, dependents not told yet
+  std::vector<uint32_t> done_;          // done, dependents not told yet
+  std::vector<InstructionId> started_;  // exchanges
 };
+
+// Sets Arrival::group.
+void GroupArrivals(const RankView& rank, std::vector<Arrival>* arrivals) {
+  constexpr int kCompute = static_cast<int>(fbs::Stream::compute);
+  uint32_t group = Arrival::kNever;
+  for (uint32_t i = 0; i < rank.instructions.size(); ++i) {
+    if (rank.instructions[i].opcode() != fbs::Opcode::exchange) continue;
+    bool same = group != Arrival::kNever &&
+                rank.instructions[group].stage() == rank.instructions[i].stage() &&
+                (*arrivals)[group].first[kCompute] == (*arrivals)[i].first[kCompute];
+    if (!same) group = i;
+    (*arrivals)[i].group = group;
+  }
+}
 
 }  // namespace
 
@@ -202,8 +218,43 @@ absl::Status CheckPrograms(const PlanView& view) {
   return absl::OkStatus();
 }
 
-absl::Status CheckProgress(const PlanView& view, const Matches& matches) {
+absl::StatusOr<std::vector<InstructionId>> CheckProgress(const PlanView& view,
+                                                         const Matches& matches) {
   return Simulation(view, matches).Run();
+}
+
+// An instruction may use what those that it waits for bring, and what they themselves may use. So
+// may all after it on its stream: an attend starts when the one before it is done, an exchange when
+// the one before it has started, which alone does not tell that it is done. Each stream therefore
+// learns of an exchange once, and of those that the other stream knows in the order in which that
+// one learned of them.
+std::vector<Arrival> FindArrivals(const RankView& rank) {
+  std::vector<Arrival> arrivals(rank.instructions.size());
+  std::vector<uint32_t> known[2];  // by stream: exchanges, in the order of Arrival::first
+  size_t copied[2] = {0, 0};       // by stream: how many of those that the other one knows
+  auto learn = [&](int stream, uint32_t exchange, uint32_t by) {
+    uint32_t& first = arrivals[exchange].first[stream];
+    if (first != Arrival::kNever) return;
+    first = by;
+    known[stream].push_back(exchange);
+  };
+  for (uint32_t i = 0; i < rank.instructions.size(); ++i) {
+    const fbs::Instruction& instruction = rank.instructions[i];
+    int stream = static_cast<int>(instruction.stream());
+    for (uint32_t w = instruction.wait_begin(); w < instruction.wait_end(); ++w) {
+      uint32_t wait = rank.waits[w];
+      int other = static_cast<int>(rank.instructions[wait].stream());
+      if (rank.instructions[wait].opcode() == fbs::Opcode::exchange) learn(stream, wait, i);
+      if (other == stream) continue;
+      for (; copied[stream] < known[other].size(); ++copied[stream]) {
+        uint32_t exchange = known[other][copied[stream]];
+        if (arrivals[exchange].first[other] > wait) break;
+        learn(stream, exchange, i);
+      }
+    }
+  }
+  GroupArrivals(rank, &arrivals);
+  return arrivals;
 }
 
 }  // namespace flashcp

@@ -78,32 +78,73 @@ absl::Status CheckPrograms(const PlanView& view);
 // P9, P10: messages, each on its own.
 absl::Status CheckMessages(const PlanView& view);
 
+inline bool IsSend(const fbs::Message& message) {
+  return message.direction() == fbs::Direction::send;
+}
+
+inline bool IsRemote(fbs::BufferKind kind) {
+  return kind == fbs::BufferKind::remote_key || kind == fbs::BufferKind::remote_value;
+}
+
 // For each rank and message, the index of the matching message in the table of its peer.
 using Matches = std::vector<std::vector<uint32_t>>;
 
 // P11: sends meet their receives.
 absl::StatusOr<Matches> MatchMessages(const PlanView& view);
 
-// P12: the programs of all ranks run to their end.
-absl::Status CheckProgress(const PlanView& view, const Matches& matches);
-
-// What the remote buffers of one rank hold in the end: a map for each buffer (empty for those that
-// are not remote) and each group of K/V heads.
-struct RemoteRows {
-  HeadGroups groups;
-  std::vector<std::vector<RowMap>> buffers;
+// One instruction of one rank.
+struct InstructionId {
+  uint32_t rank;
+  uint32_t index;
 };
 
+// P12: the programs of all ranks run to their end. Returns all exchanges, in an order in which they
+// may start: each after those that it waits for, and after the partners of these.
+absl::StatusOr<std::vector<InstructionId>> CheckProgress(const PlanView& view,
+                                                         const Matches& matches);
+
+// When the rows that an exchange brings may be used, as the program says it: by the first
+// instruction of each stream that starts only once the exchange is done, and by all after it.
+struct Arrival {
+  static constexpr uint32_t kNever = ~uint32_t{0};
+  uint32_t first[2] = {kNever, kNever};  // by stream
+  // Exchanges of the same stage and first attend, one after the other, bring rows as one; this is
+  // the first of them.
+  uint32_t group = 0;
+};
+
+// The arrivals of a rank, by instruction; of no meaning for attends. O(instructions + waits).
+std::vector<Arrival> FindArrivals(const RankView& rank);
+
+// All that is known of what the messages of all ranks carry.
+struct Traffic {
+  Matches matches;
+  std::vector<RowMap> caller_rows;             // by rank
+  std::vector<std::vector<Arrival>> arrivals;  // by rank
+  HeadGroups groups;                           // of K/V heads, which messages and tiles tell apart
+  // What the rows hold that a rank forwards: by rank, buffer (none for ranks and buffers that
+  // forward nothing) and head group.
+  std::vector<std::vector<std::vector<ForwardedRows>>> forwarded;
+};
+
+// P14 in total, P24.
+absl::StatusOr<Traffic> FollowTraffic(const PlanView& view, Matches matches,
+                                      const std::vector<InstructionId>& order);
+
+// What the remote buffers of one rank hold in the end: a map for each buffer (empty for those that
+// are not remote) and each group of K/V heads. Runs name the group of their exchange.
+using RemoteRows = std::vector<std::vector<RowMap>>;
+
 // P13, P14: what the messages deliver to a rank.
-absl::StatusOr<RemoteRows> DeliverRows(const PlanView& view, const Matches& matches,
-                                       const std::vector<RowMap>& caller_rows, uint32_t rank);
+absl::StatusOr<RemoteRows> DeliverRows(const PlanView& view, const Traffic& traffic, uint32_t rank);
 
 // P15 to P18: the rows that the tiles of a rank read.
-absl::Status CheckReads(const PlanView& view, const RowMap& caller_rows, const RemoteRows& remote,
+absl::Status CheckReads(const PlanView& view, const Traffic& traffic, const RemoteRows& remote,
                         uint32_t rank);
 
 // P19: nothing comes that is not used.
-absl::Status CheckNeeded(const PlanView& view, const RemoteRows& remote, uint32_t rank);
+absl::Status CheckNeeded(const PlanView& view, const HeadGroups& groups, const RemoteRows& remote,
+                         uint32_t rank);
 
 // P20, P21: the rows that the tiles of a rank write.
 absl::Status CheckResults(const PlanView& view, uint32_t rank);

@@ -106,27 +106,30 @@ const RowRun* FindTokens(const RowMap& rows, uint32_t row, uint32_t document, Po
   return holds ? run : nullptr;
 }
 
-// P17 and P18 for one buffer of keys or values. `done` is the last exchange that is over when the
-// tile starts, `stage` that of its instruction.
-absl::Status CheckKeyRows(const PlanView& view, const RankView& rank, size_t index, uint32_t buffer,
-                          const RowMap& caller_rows, const RemoteRows& remote, int64_t done,
-                          uint32_t stage) {
+// P17 and P18 for one buffer of keys or values of a tile of instruction `attend`.
+absl::Status CheckKeyRows(const PlanView& view, const RankView& rank, const Traffic& traffic,
+                          const RemoteRows& remote, uint32_t attend, size_t index,
+                          uint32_t buffer) {
   const fbs::Tile& tile = rank.tiles[index];
-  bool local = remote.buffers[buffer].empty();
-  auto [first, last] = KeyGroups(view, remote.groups, tile);
+  bool local = remote[buffer].empty();
+  auto [first, last] = KeyGroups(view, traffic.groups, tile);
   for (uint32_t g = first; g < last; ++g) {
-    const RowMap& rows = local ? caller_rows : remote.buffers[buffer][g];
+    const RowMap& rows = local ? traffic.caller_rows[rank.rank] : remote[buffer][g];
     const RowRun* run = FindTokens(rows, tile.key_row(), tile.document(), KeysOf(tile));
     if (run == nullptr) {
       return Broken("P17", NameOf(rank, index), ": tokens [", KeysOf(tile).begin, ", ",
                     KeysOf(tile).end, ") of document ", tile.document(), " expected from row ",
-                    tile.key_row(), " of buffer ", buffer, " on, from one exchange");
+                    tile.key_row(), " of buffer ", buffer, " on, from exchanges of one stage ",
+                    "that the same attend is the first to wait for");
     }
     if (local) return absl::OkStatus();
-    if (run->exchange > done || rank.instructions[run->exchange].stage() > stage) {
+    const Arrival& arrival = traffic.arrivals[rank.rank][run->exchange];
+    uint32_t stage = rank.instructions[attend].stage();
+    uint32_t exchange_stage = rank.instructions[run->exchange].stage();
+    if (arrival.first[static_cast<int>(fbs::Stream::compute)] > attend || exchange_stage > stage) {
       return Broken("P18", NameOf(rank, index), ": reads buffer ", buffer, " in stage ", stage,
                     ", without waiting for instruction ", run->exchange, " of stage ",
-                    rank.instructions[run->exchange].stage());
+                    exchange_stage);
     }
   }
   return absl::OkStatus();
@@ -246,16 +249,13 @@ int64_t FirstUnused(const RowMap& rows, RowRanges* used) {
 
 }  // namespace
 
-absl::Status CheckReads(const PlanView& view, const RowMap& caller_rows, const RemoteRows& remote,
+absl::Status CheckReads(const PlanView& view, const Traffic& traffic, const RemoteRows& remote,
                         uint32_t rank_index) {
   const RankView& rank = view.ranks[rank_index];
-  int64_t done = -1;
-  for (const fbs::Instruction& instruction : rank.instructions) {
+  const RowMap& caller_rows = traffic.caller_rows[rank_index];
+  for (uint32_t i = 0; i < rank.instructions.size(); ++i) {
+    const fbs::Instruction& instruction = rank.instructions[i];
     if (instruction.opcode() != fbs::Opcode::attend) continue;
-    for (uint32_t w = instruction.wait_begin(); w < instruction.wait_end(); ++w) {
-      bool exchange = rank.instructions[rank.waits[w]].opcode() == fbs::Opcode::exchange;
-      if (exchange) done = std::max<int64_t>(done, rank.waits[w]);
-    }
     for (uint32_t t = instruction.begin(); t < instruction.end(); ++t) {
       const fbs::Tile& tile = rank.tiles[t];
       RETURN_IF_ERROR(CheckTile(view, rank, t));
@@ -265,33 +265,33 @@ absl::Status CheckReads(const PlanView& view, const RowMap& caller_rows, const R
                       tile.query_row(), " on");
       }
       for (uint32_t buffer : {tile.key_buffer(), tile.value_buffer()}) {
-        RETURN_IF_ERROR(
-            CheckKeyRows(view, rank, t, buffer, caller_rows, remote, done, instruction.stage()));
+        RETURN_IF_ERROR(CheckKeyRows(view, rank, traffic, remote, i, t, buffer));
       }
     }
   }
   return absl::OkStatus();
 }
 
-absl::Status CheckNeeded(const PlanView& view, const RemoteRows& remote, uint32_t rank_index) {
+absl::Status CheckNeeded(const PlanView& view, const HeadGroups& groups, const RemoteRows& remote,
+                         uint32_t rank_index) {
   if (view.plan.exchange() == fbs::Exchange::all_gather) return absl::OkStatus();
   const RankView& rank = view.ranks[rank_index];
   std::vector<std::vector<RowRanges>> used(rank.buffers.size());
-  for (size_t b = 0; b < used.size(); ++b) used[b].resize(remote.buffers[b].size());
+  for (size_t b = 0; b < used.size(); ++b) used[b].resize(remote[b].size());
   for (const fbs::Tile& tile : rank.tiles) {
     PositionRange keys = KeysOf(tile);
     PositionRange seen = KeysSeen(view.documents[tile.document()], QueriesOf(tile));
     uint64_t begin = tile.key_row() + (std::max(keys.begin, seen.begin) - keys.begin);
     uint64_t end = tile.key_row() + (std::min(keys.end, seen.end) - keys.begin);
-    auto [first, last] = KeyGroups(view, remote.groups, tile);
+    auto [first, last] = KeyGroups(view, groups, tile);
     for (uint32_t buffer : {tile.key_buffer(), tile.value_buffer()}) {
-      if (remote.buffers[buffer].empty()) continue;
+      if (remote[buffer].empty()) continue;
       for (uint32_t g = first; g < last; ++g) used[buffer][g].push_back({begin, end});
     }
   }
   for (size_t b = 0; b < used.size(); ++b) {
     for (uint32_t g = 0; g < used[b].size(); ++g) {
-      int64_t row = FirstUnused(remote.buffers[b][g], &used[b][g]);
+      int64_t row = FirstUnused(remote[b][g], &used[b][g]);
       if (row >= 0) {
         return Broken("P19", "rank ", rank.rank, ": row ", row, " of buffer ", b,
                       " is received, but no query sees it");

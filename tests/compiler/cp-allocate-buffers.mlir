@@ -31,3 +31,21 @@ cp.batch @two_stages ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(bf16) exchange
     // CHECK-NEXT: cp.buffer accumulator stage(0) offset(3968) holds {0 : [60, 100)}
   }
 }
+
+// The buffers of a stage hold what owners send and what relays forward, in order of the tokens.
+// CHECK-LABEL: cp.batch @relayed
+cp.batch @relayed ranks(4) heads<q = 4, kv = 2, dim = 8> dtype(bf16) exchange<needed>
+    cluster<"pairs", {ranks_per_node = 2 : i64, intra_node = array<f64: 3.5e5, 2.0>,
+                      inter_node = array<f64: 4.5e4, 5.0>, block = array<i64: 128, 128>,
+                      columns = array<i64: 128, 256>, forward_us = array<f64: 0.5, 0.75>,
+                      backward_us = array<f64: 1.0, 1.5>}> {
+  cp.program rank(3) layout {0 : [90, 100)} {
+    cp.compute stage(0) {0 : q[90, 100) kv[90, 100) heads[0, 4)}
+    cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 10), 0 : [40, 50)}
+    cp.forward stage(1) kv heads[0, 2) receive {0 : [10, 20) from 2, 0 : [30, 40) from 2}
+    cp.compute stage(1) {0 : q[90, 100) kv[0, 20) heads[0, 4)}
+    // CHECK: cp.buffer remote_key stage(1) offset(0) holds {0 : [0, 20), 0 : [30, 50)}
+    // CHECK-NEXT: cp.buffer remote_value stage(1) offset(1280) holds {0 : [0, 20), 0 : [30, 50)}
+    // CHECK-NEXT: cp.buffer accumulator stage(0) offset(2560) holds {0 : [90, 100)}
+  }
+}

@@ -45,6 +45,44 @@ cp.batch @not_coalesced ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exch
   // ONE-NEXT: cp.compute stage(1) {0 : q[30, 50) kv[0, 30) heads[0, 4), 0 : q[80, 100) kv[0, 30) heads[0, 4), 0 : q[80, 100) kv[50, 80) heads[0, 4)}
 }
 
+// With relays every stage has a forward, and the ranks of a node cut stages at the same token, 768
+// on node 1. To tiles, what comes from owners and from relays is one range.
+// CHECK-LABEL: cp.batch @relayed
+cp.batch @relayed ranks(4) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exchange<needed>
+    cluster<"pairs", {ranks_per_node = 2 : i64, intra_node = array<f64: 3.5e5, 2.0>,
+                      inter_node = array<f64: 4.5e4, 5.0>, block = array<i64: 128, 128>,
+                      columns = array<i64: 128, 256>, forward_us = array<f64: 0.5, 0.75>,
+                      backward_us = array<f64: 1.0, 1.5>}> {
+  %d0 = cp.document length(2048) mask(causal)
+  %s0 = cp.shard %d0 {[0, 512) on 0, [512, 1024) on 1, [1024, 1536) on 2, [1536, 2048) on 3}
+  cp.attend %s0 heads[0, 4) {q[0, 512) kv[0, 512) on 0, q[512, 1024) kv[0, 1024) on 1,
+                             q[1024, 1536) kv[0, 1536) on 2, q[1536, 2048) kv[0, 2048) on 3}
+  cp.transfer %s0 kv heads[0, 2) {[0, 512) to 1, [0, 512) to 2, [512, 1024) to 2 via 3,
+                                  [0, 512) to 3 via 2, [512, 1536) to 3}
+  // TWO: cp.program rank(0)
+  // TWO: cp.forward stage(1) kv heads[0, 2) receive {}
+  // TWO: cp.program rank(1)
+  // TWO: cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 256)}
+  // TWO: cp.program rank(2)
+  // TWO-NEXT: cp.compute stage(0)
+  // TWO-NEXT: cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 512)}
+  // TWO-NEXT: cp.forward stage(1) kv heads[0, 2) receive {0 : [512, 768) from 3}
+  // TWO-NEXT: cp.compute stage(1) {0 : q[1024, 1536) kv[0, 768) heads[0, 4)}
+  // TWO-NEXT: cp.exchange stage(2) kv heads[0, 2) receive {}
+  // TWO-NEXT: cp.forward stage(2) kv heads[0, 2) receive {0 : [768, 1024) from 3}
+  // TWO-NEXT: cp.compute stage(2) {0 : q[1024, 1536) kv[768, 1024) heads[0, 4)}
+  // TWO-NEXT: }
+  // TWO-NEXT: cp.program rank(3)
+  // TWO-NEXT: cp.compute stage(0)
+  // TWO-NEXT: cp.exchange stage(1) kv heads[0, 2) receive {0 : [512, 768)}
+  // TWO-NEXT: cp.forward stage(1) kv heads[0, 2) receive {0 : [0, 512) from 2}
+  // TWO-NEXT: cp.compute stage(1) {0 : q[1536, 2048) kv[0, 768) heads[0, 4)}
+  // TWO-NEXT: cp.exchange stage(2) kv heads[0, 2) receive {0 : [768, 1536)}
+  // TWO-NEXT: cp.forward stage(2) kv heads[0, 2) receive {}
+  // TWO-NEXT: cp.compute stage(2) {0 : q[1536, 2048) kv[768, 1536) heads[0, 4)}
+  // TWO-NEXT: }
+}
+
 // Nothing moves: no exchange, whatever the option says.
 // CHECK-LABEL: cp.batch @local
 // CHECK-NOT: cp.exchange

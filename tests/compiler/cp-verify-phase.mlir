@@ -19,6 +19,11 @@
 // RUN: not flashcp-opt %t/c28-received.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=scheduled}))' 2>&1 | FileCheck %s --check-prefix=ERR-C28RECEIVED
 // RUN: not flashcp-opt %t/c29-holds.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=scheduled}))' 2>&1 | FileCheck %s --check-prefix=ERR-C29HOLDS
 // RUN: not flashcp-opt %t/c29.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=scheduled}))' 2>&1 | FileCheck %s --check-prefix=ERR-C29
+// RUN: not flashcp-opt %t/c28-forward.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=scheduled}))' 2>&1 | FileCheck %s --check-prefix=ERR-C28FORWARD
+// RUN: not flashcp-opt %t/c31-node.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=communicating}))' 2>&1 | FileCheck %s --check-prefix=ERR-C31NODE
+// RUN: not flashcp-opt %t/c31.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=communicating}))' 2>&1 | FileCheck %s --check-prefix=ERR-C31
+// RUN: not flashcp-opt %t/c32.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=scheduled}))' 2>&1 | FileCheck %s --check-prefix=ERR-C32
+// RUN: not flashcp-opt %t/c32-same.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=scheduled}))' 2>&1 | FileCheck %s --check-prefix=ERR-C32SAME
 
 //--- c20.mlir
 // PHASE: error: 'cp.batch' op phase must be problem, placed, communicating or scheduled, found 'final'
@@ -149,7 +154,7 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
 }
 
 //--- c29-holds.mlir
-// ERR-C29HOLDS: error: 'cp.buffer' op C29: must hold what the exchange of its stage receives
+// ERR-C29HOLDS: error: 'cp.buffer' op C29: must hold what its stage receives
 cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
   %d0 = cp.document length(10) mask(causal)
   %s0 = cp.shard %d0 {[0, 10) on 0}
@@ -164,5 +169,86 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
 cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
   cp.program rank(0) layout {} {
     cp.compute stage(0) {}
+  }
+}
+
+//--- c28-forward.mlir
+// ERR-C28FORWARD: error: 'cp.forward' op C28: expected right after the exchange of its stage
+cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
+  cp.program rank(0) layout {} workspace_bytes(0) {
+    cp.compute stage(0) {}
+    cp.exchange stage(1) kv heads[0, 2) receive {}
+    cp.forward stage(2) kv heads[0, 2) receive {}
+  }
+}
+
+//--- c31-node.mlir
+// ERR-C31NODE: error: 'cp.shard' op C31: rank 1 must be on the node of rank 2 and receive [0, 10) from its owners to forward it
+cp.batch @b ranks(4) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed>
+    cluster<"pairs", {ranks_per_node = 2 : i64, intra_node = array<f64: 3.5e5, 2.0>,
+                      inter_node = array<f64: 4.5e4, 5.0>, block = array<i64: 128, 128>,
+                      columns = array<i64: 128, 256>, forward_us = array<f64: 0.5, 0.75>,
+                      backward_us = array<f64: 1.0, 1.5>}> {
+  %d0 = cp.document length(40) mask(causal)
+  %s0 = cp.shard %d0 {[0, 10) on 0, [10, 20) on 1, [20, 30) on 2, [30, 40) on 3}
+  cp.attend %s0 heads[0, 4) {q[0, 10) kv[0, 10) on 0, q[10, 20) kv[0, 20) on 1,
+                             q[20, 30) kv[0, 30) on 2, q[30, 40) kv[0, 40) on 3}
+  cp.transfer %s0 kv heads[0, 2) {[0, 10) to 1, [0, 10) to 2 via 1, [10, 20) to 2, [0, 30) to 3}
+}
+
+//--- c31.mlir
+// ERR-C31: error: 'cp.shard' op C31: rank 2 must be on the node of rank 3 and receive [5, 25) from its owners to forward it
+cp.batch @b ranks(4) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed>
+    cluster<"pairs", {ranks_per_node = 2 : i64, intra_node = array<f64: 3.5e5, 2.0>,
+                      inter_node = array<f64: 4.5e4, 5.0>, block = array<i64: 128, 128>,
+                      columns = array<i64: 128, 256>, forward_us = array<f64: 0.5, 0.75>,
+                      backward_us = array<f64: 1.0, 1.5>}> {
+  %d0 = cp.document length(40) mask(causal)
+  %s0 = cp.shard %d0 {[0, 10) on 0, [10, 20) on 1, [20, 30) on 2, [30, 40) on 3}
+  cp.attend %s0 heads[0, 4) {q[0, 10) kv[0, 10) on 0, q[10, 20) kv[0, 20) on 1,
+                             q[20, 30) kv[0, 30) on 2, q[30, 40) kv[0, 40) on 3}
+  cp.transfer %s0 kv heads[0, 2) {[0, 10) to 1, [0, 20) to 2, [0, 5) to 3,
+                                  [5, 25) to 3 via 2, [25, 30) to 3}
+}
+
+//--- c32.mlir
+// ERR-C32: error: 'cp.forward' op C32: rank 0 does not receive [0, 5) of document 0 in the exchange of stage 1
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed>
+    cluster<"pairs", {ranks_per_node = 2 : i64, intra_node = array<f64: 3.5e5, 2.0>,
+                      inter_node = array<f64: 4.5e4, 5.0>, block = array<i64: 128, 128>,
+                      columns = array<i64: 128, 256>, forward_us = array<f64: 0.5, 0.75>,
+                      backward_us = array<f64: 1.0, 1.5>}> {
+  %d0 = cp.document length(10) mask(causal)
+  %s0 = cp.shard %d0 {[0, 5) on 0, [5, 10) on 1}
+  cp.program rank(0) layout {0 : [0, 5)} workspace_bytes(0) {
+    cp.compute stage(0) {0 : q[0, 5) kv[0, 5) heads[0, 4)}
+    cp.exchange stage(1) kv heads[0, 2) receive {}
+    cp.forward stage(1) kv heads[0, 2) receive {}
+    cp.compute stage(1) {}
+  }
+  cp.program rank(1) layout {0 : [5, 10)} workspace_bytes(2048) {
+    cp.compute stage(0) {0 : q[5, 10) kv[5, 10) heads[0, 4)}
+    cp.exchange stage(1) kv heads[0, 2) receive {}
+    cp.forward stage(1) kv heads[0, 2) receive {0 : [0, 5) from 0}
+    cp.compute stage(1) {0 : q[5, 10) kv[0, 5) heads[0, 4)}
+    cp.buffer remote_key stage(1) offset(0) holds {0 : [0, 5)}
+    cp.buffer remote_value stage(1) offset(512) holds {0 : [0, 5)}
+    cp.buffer accumulator stage(0) offset(1024) holds {0 : [5, 10)}
+  }
+}
+
+//--- c32-same.mlir
+// ERR-C32SAME: error: 'cp.program' op C32: must have the exchanges and forwards of rank 0
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
+  cp.program rank(0) layout {} workspace_bytes(0) {
+    cp.compute stage(0) {}
+    cp.exchange stage(1) kv heads[0, 2) receive {}
+    cp.forward stage(1) kv heads[0, 2) receive {}
+    cp.compute stage(1) {}
+  }
+  cp.program rank(1) layout {} workspace_bytes(0) {
+    cp.compute stage(0) {}
+    cp.exchange stage(1) kv heads[0, 2) receive {}
+    cp.compute stage(1) {}
   }
 }

@@ -90,6 +90,21 @@ TEST(ExecutorShapesTest, AllGatherExchange) {
   ExpectPlanIsExact(problem, 5);
 }
 
+// Rows that cross nodes are forwarded by one of the ranks that need them.
+TEST(ExecutorShapesTest, RelayedRows) {
+  for (auto [ranks, node] : {std::pair(4, 2), std::pair(6, 3), std::pair(5, 3)}) {
+    for (fbs::Exchange exchange : fbs::EnumValuesExchange()) {
+      for (int stages : {1, 2}) {
+        ToyProblem problem = MakeProblem(ranks, fbs::MaskKind::causal);
+        problem.ranks_per_node = node;
+        problem.exchange = exchange;
+        problem.remote_stages = stages;
+        ExpectPlanIsExact(problem, 20 + ranks, /*steps=*/2);
+      }
+    }
+  }
+}
+
 TEST(ExecutorShapesTest, RanksWithoutTokens) {
   ToyProblem problem;
   problem.ranks = 4;

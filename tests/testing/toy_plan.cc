@@ -61,29 +61,83 @@ bool IsSeen(const ToyDocument& document, const std::vector<ToySegment>& queries,
   return false;
 }
 
-// The tokens of `source` that `rank` receives in the given stage, by document and position; rows
-// are those of the source.
-std::vector<Run> TokensSent(const ToyProblem& problem, int source, int rank, int stage) {
-  std::vector<Run> sent;
-  for (const Run& keys : LayoutOf(problem, source)) {
-    if (1 + (keys.document + source) % problem.remote_stages != stage) continue;
-    const ToyDocument& document = problem.documents[keys.document];
-    std::vector<ToySegment> queries = SegmentsOf(document, rank);
-    for (uint32_t position = keys.begin; position < keys.end; ++position) {
-      if (problem.exchange == fbs::Exchange::needed && !IsSeen(document, queries, position)) {
-        continue;
-      }
-      uint32_t row = keys.row + (position - keys.begin);
-      bool continues = !sent.empty() && sent.back().document == keys.document &&
-                       sent.back().end == position && sent.back().row + sent.back().count() == row;
-      if (continues) {
-        ++sent.back().end;
-      } else {
-        sent.push_back({keys.document, position, position + 1, row});
+// Appends one token, to the run before it where it continues that one.
+void AddToken(uint32_t document, uint32_t position, uint32_t row, std::vector<Run>* runs) {
+  bool continues = !runs->empty() && runs->back().document == document &&
+                   runs->back().end == position && runs->back().row + runs->back().count() == row;
+  if (continues) {
+    ++runs->back().end;
+  } else {
+    runs->push_back({document, position, position + 1, row});
+  }
+}
+
+// Whether `rank` receives a token that it does not own.
+bool IsReceived(const ToyProblem& problem, uint32_t document, uint32_t position, int rank) {
+  const ToyDocument& d = problem.documents[document];
+  return problem.exchange == fbs::Exchange::all_gather || IsSeen(d, SegmentsOf(d, rank), position);
+}
+
+// The rank that sends a token of `owner` to `rank`: a relay takes turns every two positions.
+int SenderOf(const ToyProblem& problem, uint32_t document, uint32_t position, int owner, int rank) {
+  const int node = rank / problem.ranks_per_node;
+  if (problem.ranks_per_node == 1 || owner / problem.ranks_per_node == node) return owner;
+  std::vector<int> receivers;
+  for (int r = node * problem.ranks_per_node; r < problem.ranks; ++r) {
+    if (r / problem.ranks_per_node != node) break;
+    if (IsReceived(problem, document, position, r)) receivers.push_back(r);
+  }
+  int relay = receivers[position / 2 % receivers.size()];
+  return relay == rank ? owner : relay;
+}
+
+// The tokens that `rank` receives from their owner, or forwarded by another rank, in the given
+// stage, by document, owner and position. Rows are those of the owner.
+struct Arrived {
+  int sender;
+  int owner;
+  uint32_t document;
+  uint32_t position;
+  uint32_t owner_row;
+};
+std::vector<Arrived> TokensReceived(const ToyProblem& problem, int rank, int stage) {
+  std::vector<Arrived> tokens;
+  for (int owner = 0; owner < problem.ranks; ++owner) {
+    if (owner == rank) continue;
+    for (const Run& keys : LayoutOf(problem, owner)) {
+      if (1 + (keys.document + owner) % problem.remote_stages != stage) continue;
+      for (uint32_t position = keys.begin; position < keys.end; ++position) {
+        if (!IsReceived(problem, keys.document, position, rank)) continue;
+        int sender = SenderOf(problem, keys.document, position, owner, rank);
+        tokens.push_back(
+            {sender, owner, keys.document, position, keys.row + (position - keys.begin)});
       }
     }
   }
-  return sent;
+  return tokens;
+}
+
+// The rows of the remote buffers of a rank and stage: all that it receives, in document order.
+std::vector<Run> RemoteRowsOf(const ToyProblem& problem, int rank, int stage) {
+  std::vector<Arrived> tokens = TokensReceived(problem, rank, stage);
+  std::sort(tokens.begin(), tokens.end(), [](const Arrived& a, const Arrived& b) {
+    return std::pair(a.document, a.position) < std::pair(b.document, b.position);
+  });
+  std::vector<Run> runs;
+  for (uint32_t row = 0; row < tokens.size(); ++row) {
+    AddToken(tokens[row].document, tokens[row].position, row, &runs);
+  }
+  return runs;
+}
+
+// The row of a token among `rows`, which hold it.
+uint32_t FindRow(const std::vector<Run>& rows, uint32_t document, uint32_t position) {
+  for (const Run& run : rows) {
+    if (run.document == document && run.begin <= position && position < run.end) {
+      return run.row + (position - run.begin);
+    }
+  }
+  return 0;
 }
 
 // Builds the plan of one rank.
@@ -128,39 +182,42 @@ class RankBuilder {
     AddBuffer(fbs::BufferKind::lse, fbs::DType::f32, rows, p.query_heads, 1, false);
   }
 
-  // The messages of one stage, the pair of buffers they fill, and what these rows then hold.
+  // The buffers of one stage, and the messages that fill them: from owners, then from relays.
   void AddExchange(int stage) {
-    std::vector<Run> received;
-    std::map<int, std::vector<Run>> by_source;
-    for (int source = 0; source < problem_.ranks; ++source) {
-      if (source == rank_) continue;
-      by_source[source] = TokensSent(problem_, source, rank_, stage);
-      received.insert(received.end(), by_source[source].begin(), by_source[source].end());
+    std::vector<Run> received = RemoteRowsOf(problem_, rank_, stage);
+    uint32_t rows = received.empty() ? 0 : received.back().row + received.back().count();
+    for (fbs::BufferKind kind : {fbs::BufferKind::remote_key, fbs::BufferKind::remote_value}) {
+      AddBuffer(kind, problem_.dtype, rows, problem_.key_value_heads, problem_.dim, true);
     }
-    std::sort(received.begin(), received.end(), [](const Run& a, const Run& b) {
-      return std::pair(a.document, a.begin) < std::pair(b.document, b.begin);
-    });
-    uint32_t rows = 0;
-    std::map<std::pair<uint32_t, uint32_t>, uint32_t> row_of;
-    for (Run& run : received) {
-      run.row = rows;
-      row_of[{run.document, run.begin}] = rows;
-      rows += run.count();
-    }
-    uint32_t first_buffer = kFirstRemote + 2 * (stage - 1);
-    AddBuffer(fbs::BufferKind::remote_key, problem_.dtype, rows, problem_.key_value_heads,
-              problem_.dim, true);
-    AddBuffer(fbs::BufferKind::remote_value, problem_.dtype, rows, problem_.key_value_heads,
-              problem_.dim, true);
+    keys_by_stage_.push_back(std::move(received));
+    AddMessages(stage, /*forwarded=*/false);
+    if (problem_.ranks_per_node > 1) AddMessages(stage, /*forwarded=*/true);
+  }
+
+  // What owners send, or what relays forward.
+  void AddMessages(int stage, bool forwarded) {
+    const uint32_t remote = kFirstRemote + 2 * (stage - 1);
     uint32_t begin = program().messages.size();
+    std::vector<Arrived> mine = TokensReceived(problem_, rank_, stage);
     for (int peer = 0; peer < problem_.ranks; ++peer) {
       if (peer == rank_) continue;
-      AddMessage(fbs::Direction::send, peer, kKey, TokensSent(problem_, rank_, peer, stage));
-      for (Run& run : by_source[peer]) run.row = row_of.at({run.document, run.begin});
-      AddMessage(fbs::Direction::receive, peer, first_buffer, by_source[peer]);
+      std::vector<Run> sent;
+      for (const Arrived& token : TokensReceived(problem_, peer, stage)) {
+        if (token.sender != rank_ || forwarded == (token.owner == rank_)) continue;
+        uint32_t row = forwarded ? FindRow(keys_by_stage_[stage], token.document, token.position)
+                                 : token.owner_row;
+        AddToken(token.document, token.position, row, &sent);
+      }
+      AddMessage(fbs::Direction::send, peer, forwarded ? remote : kKey, sent);
+      std::vector<Run> received;
+      for (const Arrived& token : mine) {
+        if (token.sender != peer || forwarded == (token.owner == peer)) continue;
+        AddToken(token.document, token.position,
+                 FindRow(keys_by_stage_[stage], token.document, token.position), &received);
+      }
+      AddMessage(fbs::Direction::receive, peer, remote, received);
     }
-    messages_by_stage_.push_back({begin, static_cast<uint32_t>(program().messages.size())});
-    keys_by_stage_.push_back(std::move(received));
+    exchanges_.push_back({begin, static_cast<uint32_t>(program().messages.size()), stage});
   }
 
   // K rows, then V rows, of the same slices; `buffer` is that of K, V is the next one.
@@ -195,13 +252,7 @@ class RankBuilder {
     MarkFirstAndLast(&tiles);
     if (tiles.empty() && program().messages.empty()) return;
     for (int stage = 0; stage <= problem_.remote_stages; ++stage) {
-      uint32_t wait = program().waits.size();
-      if (stage > 0) {
-        auto [begin, end] = messages_by_stage_[stage - 1];
-        program().waits.push_back(program().instructions.size());
-        program().instructions.push_back(fbs::Instruction(
-            begin, end, wait, wait, stage, fbs::Opcode::exchange, fbs::Stream::communication));
-      }
+      uint32_t wait = AddExchangeInstructions(stage);
       uint32_t begin = program().tiles.size();
       for (const Run& query : layout_) {
         for (const fbs::Tile& tile : tiles[{stage, query.row}]) program().tiles.push_back(tile);
@@ -210,6 +261,22 @@ class RankBuilder {
                                                         program().waits.size(), stage,
                                                         fbs::Opcode::attend, fbs::Stream::compute));
     }
+  }
+
+  // Each exchange of a stage waits for the one before; returns the first wait of its attend, which
+  // waits for the last one.
+  uint32_t AddExchangeInstructions(int stage) {
+    uint32_t wait = program().waits.size();
+    for (const Exchange& exchange : exchanges_) {
+      if (exchange.stage != stage) continue;
+      uint32_t first_wait = wait;
+      wait = program().waits.size();
+      program().instructions.push_back(fbs::Instruction(exchange.begin, exchange.end, first_wait,
+                                                        wait, stage, fbs::Opcode::exchange,
+                                                        fbs::Stream::communication));
+      program().waits.push_back(program().instructions.size() - 1);
+    }
+    return wait;
   }
 
   // Adds the tile of `query` against the keys of a run that it sees, if it sees any; a run that
@@ -257,19 +324,26 @@ class RankBuilder {
               problem_.dim, true);
   }
 
+  // Messages [begin, end).
+  struct Exchange {
+    uint32_t begin;
+    uint32_t end;
+    int stage;
+  };
+
   const ToyProblem& problem_;
   const int rank_;
   const std::vector<Run> layout_;
   std::map<std::pair<fbs::Direction, int>, uint32_t> tags_;  // messages so far
   std::vector<std::vector<Run>> keys_by_stage_;              // rows of the stage's K buffer
-  std::vector<std::pair<uint32_t, uint32_t>> messages_by_stage_;
+  std::vector<Exchange> exchanges_;
   std::unique_ptr<fbs::RankPlanT> plan_ = std::make_unique<fbs::RankPlanT>();
 };
 
-std::unique_ptr<fbs::ClusterT> ToyCluster() {
+std::unique_ptr<fbs::ClusterT> ToyCluster(int ranks_per_node) {
   auto cluster = std::make_unique<fbs::ClusterT>();
   cluster->name = "toy";
-  cluster->ranks_per_node = 1;
+  cluster->ranks_per_node = ranks_per_node;
   cluster->intra_node = std::make_unique<fbs::LinkClass>(1000.0, 1.0);
   cluster->inter_node = std::make_unique<fbs::LinkClass>(1000.0, 1.0);
   cluster->tiles = std::make_unique<fbs::TileTableT>();
@@ -302,6 +376,14 @@ ToyProblem SmallToyProblem() {
   return problem;
 }
 
+ToyProblem RelayedToyProblem() {
+  ToyProblem problem;
+  problem.ranks = 4;
+  problem.ranks_per_node = 2;
+  problem.documents = {{8, {{0, 2, 0}, {2, 4, 1}, {4, 6, 2}, {6, 8, 3}}}};
+  return problem;
+}
+
 fbs::PlanT MakeToyPlanT(const ToyProblem& problem) {
   fbs::PlanT plan;
   plan.version = kPlanVersion;
@@ -315,7 +397,7 @@ fbs::PlanT MakeToyPlanT(const ToyProblem& problem) {
     plan.documents.push_back(fbs::Document(document.length, document.window, document.mask));
   }
   plan.slack_percent = problem.slack_percent;
-  plan.cluster = ToyCluster();
+  plan.cluster = ToyCluster(problem.ranks_per_node);
   plan.modelled = std::make_unique<fbs::Modelled>(1.0, 2.0, 3.0, 1.0, 2.0);
   for (int rank = 0; rank < problem.ranks; ++rank) {
     plan.ranks.push_back(RankBuilder(problem, rank).Build());

@@ -36,6 +36,9 @@ struct ToyProblem {
   fbs::Exchange exchange = fbs::Exchange::needed;
   // The messages of a rank are dealt to as many exchanges, each with its own attend.
   int remote_stages = 1;
+  // Consecutive ranks share a node of so many. Above 1, a row that goes to several ranks of another
+  // node goes to one of them, which forwards it: every stage has an exchange and a forwarding one.
+  int ranks_per_node = 1;
   // The default admits any ownership.
   double slack_percent = 1e6;
 };
@@ -53,6 +56,13 @@ std::vector<ToySegment> DealZigzag(uint32_t length, int chunks, int ranks);
 // Tiles of rank 0: [0, 3) x [0, 3); [9, 12) x [0, 3); [9, 12) x [9, 12); [0, 6) of document 1;
 // then [9, 12) x [3, 9). Tiles of rank 1: two local ones; [3, 9) x [0, 3); [6, 10) x [0, 6).
 ToyProblem SmallToyProblem();
+
+// Four ranks on two nodes; rank r owns [2r, 2r + 2) of one document of 8 tokens. Rank 2 receives
+// [0, 2) from rank 0 and forwards it to rank 3, which receives [2, 4) from rank 1 and forwards it.
+//
+// Instructions: 0 attend stage 0, 1 exchange, 2 exchange that forwards, 3 attend stage 1; each but
+// the first two waits for the one before it.
+ToyProblem RelayedToyProblem();
 
 // A plan that passes VerifyPlan, as plain data that a test may spoil before it seals it.
 fbs::PlanT MakeToyPlanT(const ToyProblem& problem);

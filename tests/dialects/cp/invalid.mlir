@@ -173,6 +173,16 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
 
 // -----
 
+// C12
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(100) mask(causal)
+  %s0 = cp.shard %d0 {[0, 60) on 0, [60, 100) on 1}
+  // expected-error @+1 {{C12: relay must lie in [0, 2) and not be the receiver, rank 1, found 1}}
+  cp.transfer %s0 kv heads[0, 2) {[0, 60) to 1 via 1}
+}
+
+// -----
+
 // C13
 cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
   %d0 = cp.document length(100) mask(causal)
@@ -284,7 +294,7 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
 cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
   %d0 = cp.document length(100) mask(causal)
   %s0 = cp.shard %d0 {[0, 60) on 0, [60, 100) on 1}
-  // expected-error @+1 {{C18: holds 2 numbers, expected a multiple of 3}}
+  // expected-error @+1 {{C18: holds 2 numbers, expected a multiple of 4}}
   "cp.transfer"(%s0) <{tensor = #cp<tensor kv>, head_begin = 0 : i64, head_end = 2 : i64, ranges = array<i64: 0, 60>}> : (!cp.sharded) -> ()
 }
 
@@ -329,3 +339,12 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
 // expected-error @+1 {{'cp.document' op expects parent op 'cp.batch'}}
 %d0 = cp.document length(1) mask(causal)
 
+// -----
+
+// C30
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  cp.program rank(0) layout {} {
+    // expected-error @+1 {{C30: relay must lie in [0, 2) and not be the receiver, rank 0, found 2}}
+    cp.forward stage(1) kv heads[0, 2) receive {0 : [0, 5) from 2}
+  }
+}

@@ -38,8 +38,8 @@ cp.batch @placed ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<nee
   %s1 = cp.shard %d1 {}
   // CHECK-NEXT: cp.attend %[[S0]] heads[0, 4) {q[0, 60) kv[0, 60) on 0, q[60, 100) kv[0, 100) on 1}
   cp.attend %s0 heads[0, 4) {q[0, 60) kv[0, 60) on 0, q[60, 100) kv[0, 100) on 1}
-  // CHECK-NEXT: cp.transfer %[[S0]] kv heads[0, 2) {[0, 60) to 1}
-  cp.transfer %s0 kv heads[0, 2) {[0, 60) to 1}
+  // CHECK-NEXT: cp.transfer %[[S0]] kv heads[0, 2) {[0, 60) to 1, [60, 90) to 0 via 1}
+  cp.transfer %s0 kv heads[0, 2) {[0, 60) to 1, [60, 90) to 0 via 1}
 }
 
 // CHECK-LABEL: cp.batch @scheduled
@@ -51,6 +51,8 @@ cp.batch @scheduled ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<
     cp.compute stage(0) {0 : q[60, 100) kv[60, 100) heads[0, 4)}
     // CHECK-NEXT: cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 60)}
     cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 60)}
+    // CHECK-NEXT: cp.forward stage(1) kv heads[0, 2) receive {0 : [60, 70) from 0, 1 : [0, 5) from 0}
+    cp.forward stage(1) kv heads[0, 2) receive {0 : [60, 70) from 0, 1 : [0, 5) from 0}
     // CHECK-NEXT: cp.compute stage(1) {0 : q[60, 100) kv[0, 60) heads[0, 4)}
     cp.compute stage(1) {0 : q[60, 100) kv[0, 60) heads[0, 4)}
     // CHECK-NEXT: cp.buffer remote_key stage(1) offset(0) holds {0 : [0, 60)}

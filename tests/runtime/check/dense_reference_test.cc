@@ -58,6 +58,61 @@ TEST(DenseReferenceTest, ScoresAreScaledAndHeadsGrouped) {
   }
 }
 
+// Lengths around the 16 queries and the 32 keys that are taken at a time, two documents each.
+TEST(DenseReferenceTest, LongDocumentsAgreeWithOneSumPerQuery) {
+  for (DenseDocument document : {DenseDocument{15, MaskType::kCausal, 0},
+                                 {16, MaskType::kFull, 0},
+                                 {17, MaskType::kCausal, 0},
+                                 {77, MaskType::kFull, 0},
+                                 {77, MaskType::kCausal, 0},
+                                 {77, MaskType::kWindow, 1},
+                                 {77, MaskType::kWindow, 20},
+                                 {77, MaskType::kWindow, 60}}) {
+    const int64_t length = document.length;
+    std::vector<float> query = RandomTensor(1, 2 * length * kDim, ElementType::kF32);
+    std::vector<float> key = RandomTensor(2, 2 * length * kDim, ElementType::kF32);
+    std::vector<float> value = RandomTensor(3, 2 * length * kDim, ElementType::kF32);
+    DenseResult result = DenseAttention({{document, document}, 1, 1, kDim, query, key, value});
+    for (int64_t i = 0; i < 2 * length; ++i) {
+      const int64_t first = i / length * length;  // token of the document
+      double sum = 0;
+      double output = 0;
+      for (int64_t j = first; j < first + length; ++j) {
+        const bool after = document.mask != MaskType::kFull && j > i;
+        const bool before = document.mask == MaskType::kWindow && j <= i - document.window;
+        if (after || before) continue;
+        double score = 0;
+        for (int d = 0; d < kDim; ++d) score += double{query[i * kDim + d]} * key[j * kDim + d];
+        sum += std::exp(score / std::sqrt(8.0));
+        output += std::exp(score / std::sqrt(8.0)) * value[j * kDim + 5];
+      }
+      ASSERT_NEAR(result.lse[i], std::log(sum), 1e-12) << "length " << length << ", query " << i;
+      ASSERT_NEAR(result.output[i * kDim + 5], output / sum, 1e-12) << "query " << i;
+    }
+  }
+}
+
+TEST(DenseReferenceTest, NaNReachesOnlyTheQueriesThatSeeIt) {
+  constexpr int kLength = 40;
+  constexpr int kBad = 21;
+  for (bool in_value : {false, true}) {
+    std::vector<float> query(kLength * kDim, 1.0f);
+    std::vector<float> key(kLength * kDim, 1.0f);
+    std::vector<float> value(kLength * kDim, 1.0f);
+    (in_value ? value : key)[kBad * kDim + 2] = std::nanf("");
+    for (int64_t window : {0, 6}) {
+      const MaskType mask = window == 0 ? MaskType::kCausal : MaskType::kWindow;
+      DenseResult result =
+          DenseAttention({{{kLength, mask, window}}, 1, 1, kDim, query, key, value});
+      for (int i = 0; i < kLength; ++i) {
+        const bool sees = i >= kBad && (window == 0 || i < kBad + window);
+        EXPECT_EQ(std::isnan(result.output[i * kDim + 2]), sees) << i;
+        EXPECT_EQ(std::isnan(result.lse[i]), sees && !in_value) << i;
+      }
+    }
+  }
+}
+
 TEST(RandomTensorTest, IsSeededRoundedAndCentred) {
   std::vector<float> tensor = RandomTensor(1, 100000, ElementType::kF32);
   EXPECT_EQ(tensor, RandomTensor(1, 100000, ElementType::kF32));

@@ -20,6 +20,7 @@ namespace {
 
 using testing::MakeToyPlan;
 using testing::MakeToyPlanT;
+using testing::RelayedToyProblem;
 using testing::SealPlanT;
 using testing::SmallToyProblem;
 using testing::ToyProblem;
@@ -37,10 +38,11 @@ void SplitExchange(fbs::ProgramT* program) {
   second.mutate_stage(2);
   program->instructions.insert(program->instructions.begin() + 2, second);
   program->instructions[3].mutate_stage(2);
-  program->waits[0] = 2;
+  program->waits = {1, 2};
+  program->instructions[3].mutate_wait_end(2);
 }
 
-// A way to break the plan of SmallToyProblem, and the rule that must refuse it.
+// A way to break the plan of a toy problem, and the rule that must refuse it.
 struct Mutation {
   const char* rule;
   const char* name;
@@ -241,12 +243,67 @@ std::vector<Mutation> TileMutations() {
   };
 }
 
+// The rows that rank 2 of RelayedToyProblem forwards, or those that rank 3 forwards to it.
+fbs::Slice& SliceOf(fbs::ProgramT& program, fbs::Direction direction) {
+  const fbs::Instruction& forward = program.instructions[2];
+  bool send = program.messages[forward.begin()].direction() == direction;
+  const fbs::Message& message = program.messages[forward.begin() + (send ? 0 : 1)];
+  return program.slices[program.parts[message.part_begin()].slice_begin()];
+}
+
+// Ways to break the plan of RelayedToyProblem.
+std::vector<Mutation> RelayMutations() {
+  return {
+      {"P7", "stages fall", [](auto& p) { Program(p, 2).instructions[1].mutate_stage(2); }},
+      {"P13", "row received twice, and forwarded",
+       [](auto& p) { SliceOf(Program(p, 2), fbs::Direction::receive).mutate_begin(0); }},
+      {"P17", "forwards rows in another order",
+       [](auto& p) {
+         fbs::ProgramT& program = Program(p, 2);
+         uint32_t first = program.slices.size();
+         program.slices.insert(program.slices.end(), {{1, 1}, {0, 1}});
+         uint32_t part = program.messages[program.instructions[2].begin()].part_begin();
+         for (uint32_t i = part; i < part + 2; ++i) {
+           program.parts[i].mutate_slice_begin(first);
+           program.parts[i].mutate_slice_end(first + 2);
+         }
+       }},
+      {"P17", "attend waits for the first exchange only",
+       [](auto& p) { Program(p, 2).waits[1] = 1; }},
+      {"P18", "attend waits for no exchange",
+       [](auto& p) {
+         Program(p, 2).instructions[3].mutate_wait_end(Program(p, 2).instructions[3].wait_begin());
+       }},
+      {"P24", "forwards without a wait",
+       [](auto& p) { Program(p, 2).instructions[2].mutate_wait_end(0); }},
+      {"P24", "forwards in the exchange that brings the row",
+       [](auto& p) {
+         std::vector<fbs::Instruction>& instructions = Program(p, 3).instructions;
+         instructions[1].mutate_end(instructions[2].end());
+         instructions[2].mutate_begin(instructions[2].end());
+       }},
+      {"P24", "forwards a row that comes later",
+       [](auto& p) { SliceOf(Program(p, 2), fbs::Direction::send).mutate_begin(2); }},
+  };
+}
+
+// A correct plan, and how it is broken.
+struct Broken {
+  ToyProblem problem;
+  std::vector<Mutation> mutations;
+};
+
+std::vector<Broken> AllBroken() {
+  return {{SmallToyProblem(), HeaderMutations()},  {SmallToyProblem(), LayoutMutations()},
+          {SmallToyProblem(), ProgramMutations()}, {SmallToyProblem(), MessageMutations()},
+          {SmallToyProblem(), TileMutations()},    {RelayedToyProblem(), RelayMutations()}};
+}
+
 TEST(VerifyRulesTest, EachRuleBrokenIsTheRuleThatRefuses) {
-  ASSERT_EQ(VerifyPlan(MakeToyPlan(SmallToyProblem())), absl::OkStatus());
-  for (const auto& mutations : {HeaderMutations(), LayoutMutations(), ProgramMutations(),
-                                MessageMutations(), TileMutations()}) {
+  for (const auto& [problem, mutations] : AllBroken()) {
+    ASSERT_EQ(VerifyPlan(MakeToyPlan(problem)), absl::OkStatus());
     for (const Mutation& mutation : mutations) {
-      fbs::PlanT plan = MakeToyPlanT(SmallToyProblem());
+      fbs::PlanT plan = MakeToyPlanT(problem);
       mutation.apply(plan);
       absl::Status status = VerifyPlan(SealPlanT(plan));
       EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << mutation.name;
@@ -259,8 +316,7 @@ TEST(VerifyRulesTest, EachRuleBrokenIsTheRuleThatRefuses) {
 
 TEST(VerifyRulesTest, EveryRuleIsBrokenByATest) {
   std::set<std::string> broken;
-  for (const auto& mutations : {HeaderMutations(), LayoutMutations(), ProgramMutations(),
-                                MessageMutations(), TileMutations()}) {
+  for (const auto& [problem, mutations] : AllBroken()) {
     for (const Mutation& mutation : mutations) broken.insert(mutation.rule);
   }
   std::set<std::string> rules;
@@ -285,6 +341,9 @@ TEST(VerifyRulesTest, ExchangesInMatchingOrderPass) {
   SplitExchange(&Program(plan, 1));
   std::swap(Program(plan, 1).messages[0], Program(plan, 1).messages[1]);
   EXPECT_EQ(VerifyPlan(SealPlanT(plan)), absl::OkStatus());
+  // An exchange that is done says nothing of the one before it.
+  Program(plan, 1).instructions[3].mutate_wait_begin(1);
+  EXPECT_THAT(std::string(VerifyPlan(SealPlanT(plan)).message()), ::testing::StartsWith("P18"));
 }
 
 }  // namespace

@@ -54,6 +54,22 @@ TEST(VerifyTest, ToyPlansPass) {
   }
 }
 
+TEST(VerifyTest, RelayedPlansPass) {
+  for (auto [ranks, node] : {std::pair(4, 2), std::pair(6, 3), std::pair(5, 3)}) {
+    for (fbs::Exchange exchange : fbs::EnumValuesExchange()) {
+      for (int stages : {1, 2}) {
+        ToyProblem problem = MixedProblem(ranks, fbs::MaskKind::causal);
+        problem.exchange = exchange;
+        problem.remote_stages = stages;
+        problem.ranks_per_node = node;
+        EXPECT_EQ(VerifyPlan(MakeToyPlan(problem)), absl::OkStatus())
+            << ranks << " ranks, " << node << " a node, " << fbs::EnumNameExchange(exchange) << ", "
+            << stages << " stages";
+      }
+    }
+  }
+}
+
 TEST(VerifyTest, RanksWithoutTokensPass) {
   ToyProblem problem;
   problem.ranks = 3;
@@ -140,12 +156,13 @@ TEST(VerifyTest, NoBytesCrash) {
   ToyProblem problem = MixedProblem(2, fbs::MaskKind::window);
   problem.remote_stages = 2;
   const std::string good[] = {std::string(MakeToyPlan(SmallToyProblem()).bytes()),
-                              std::string(MakeToyPlan(problem).bytes())};
+                              std::string(MakeToyPlan(problem).bytes()),
+                              std::string(MakeToyPlan(testing::RelayedToyProblem()).bytes())};
   const uint8_t interesting[] = {0, 1, 2, 3, 4, 8, 64, 127, 128, 255};
   int loaded = 0;
   int refused = 0;
   for (int i = 0; i < 20000; ++i) {
-    std::string bytes = good[i % 2];
+    std::string bytes = good[i % std::size(good)];
     for (int flips = 1 + random() % 4; flips > 0; --flips) {
       bool any = random() % 2;
       uint8_t byte = any ? random() : interesting[random() % std::size(interesting)];

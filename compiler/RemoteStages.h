@@ -1,0 +1,26 @@
+// The remote stages of a program: what a stage receives, from owners and from
+// relays, and the rows that this makes.
+
+#ifndef FLASHCP_COMPILER_REMOTESTAGES_H
+#define FLASHCP_COMPILER_REMOTESTAGES_H
+
+#include "dialects/cp/CP.h"
+
+namespace flashcp {
+
+struct RemoteStage {
+  cp::ExchangeOp exchange;
+  cp::ForwardOp forward; // null where the batch has no relays
+};
+
+/// The stages of a program from stage 1 on.
+llvm::SmallVector<RemoteStage> remoteStagesOf(cp::ProgramOp program);
+
+/// The tokens that the remote buffers of a stage hold, in the order of their
+/// rows: document, begin, end of each range. Without relays the ranges of the
+/// exchange as they are; with relays those of both, ranges that touch joined.
+llvm::SmallVector<int64_t> heldTokens(const RemoteStage &stage);
+
+} // namespace flashcp
+
+#endif // FLASHCP_COMPILER_REMOTESTAGES_H

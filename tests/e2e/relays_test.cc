@@ -1,0 +1,141 @@
+// On clusters of several nodes plans are exact, and a row crosses to a node once at most.
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "compiler/compile.h"
+#include "compiler/solver/problem.h"
+#include "compiler/solver/strategies.h"
+#include "gtest/gtest.h"
+#include "runtime/plan/plan.h"
+#include "tests/e2e/compiled_case.h"
+#include "tests/testing/random_lengths.h"
+
+namespace flashcp {
+namespace {
+
+using solver::MaskKind;
+
+// Ranks, and how many of them share a node; the last node may have fewer.
+struct Shape {
+  int ranks;
+  int ranks_per_node;
+};
+constexpr Shape kShapes[] = {{4, 2}, {8, 3}, {9, 8}, {16, 8}};
+
+solver::Problem MakeProblem(const Shape& shape, const std::vector<int64_t>& lengths,
+                            const solver::Mask& mask, solver::Exchange exchange) {
+  solver::Problem problem = testing::SmallProblem(testing::Documents(lengths, mask), shape.ranks);
+  problem.cluster.ranks_per_node = shape.ranks_per_node;
+  problem.cluster.name = "nodes";
+  problem.exchange = exchange;
+  return problem;
+}
+
+// Rows that ranks of a node need and none of them owns, each counted once for each such node: by
+// marking every token.
+int64_t CountCrossingRows(const solver::Problem& problem, const solver::Placement& placement) {
+  const int node_size = problem.cluster.ranks_per_node;
+  const int nodes = (problem.ranks + node_size - 1) / node_size;
+  int64_t rows = 0;
+  for (size_t d = 0; d < problem.documents.size(); ++d) {
+    const solver::Document& document = problem.documents[d];
+    std::vector<std::vector<bool>> needed(nodes, std::vector<bool>(document.length));
+    for (const solver::Segment& segment : placement.documents[d]) {
+      bool all = document.mask.kind == MaskKind::kFull;
+      int64_t first = document.mask.kind == MaskKind::kWindow
+                          ? std::max<int64_t>(0, segment.begin + 1 - document.mask.window)
+                          : 0;
+      std::vector<bool>& mine = needed[segment.rank / node_size];
+      std::fill(mine.begin() + first, mine.begin() + (all ? document.length : segment.end), true);
+      if (problem.exchange == solver::Exchange::kNeeded) continue;
+      for (std::vector<bool>& any : needed) std::fill(any.begin(), any.end(), true);
+    }
+    for (const solver::Segment& segment : placement.documents[d]) {
+      for (int node = 0; node < nodes; ++node) {
+        if (node == segment.rank / node_size) continue;
+        rows += std::count(needed[node].begin() + segment.begin, needed[node].begin() + segment.end,
+                           true);
+      }
+    }
+  }
+  return rows;
+}
+
+// Bytes of the messages that cross nodes.
+uint64_t CountCrossingBytes(const Plan& plan) {
+  const int node_size = plan->cluster()->ranks_per_node();
+  uint64_t bytes = 0;
+  for (int rank = 0; rank < plan.num_ranks(); ++rank) {
+    for (const fbs::Message& message : Items(plan->ranks()->Get(rank)->forward()->messages())) {
+      bool crosses = static_cast<int>(message.peer()) / node_size != rank / node_size;
+      if (crosses && message.direction() == fbs::Direction::receive) bytes += message.bytes();
+    }
+  }
+  return bytes;
+}
+
+void ExpectRowsCrossOnce(Compiler* compiler, const solver::Problem& problem,
+                         const std::string& strategy) {
+  absl::StatusOr<Plan> plan = compiler->Compile({problem, strategy});
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  absl::StatusOr<solver::Placement> placement = solver::Place(strategy, problem);
+  ASSERT_TRUE(placement.ok()) << placement.status();
+  const int64_t row_bytes = 2 * problem.heads.key_value * problem.heads.dim * sizeof(float);
+  EXPECT_EQ(CountCrossingBytes(*plan), CountCrossingRows(problem, *placement) * row_bytes);
+}
+
+class RelaysTest : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(RelaysTest, PlansAreExactAndRowsCrossOnce) {
+  Compiler compiler;
+  uint64_t seed = 1;
+  for (const Shape& shape : kShapes) {
+    for (solver::Mask mask : {solver::Mask{MaskKind::kCausal, 0}, solver::Mask{MaskKind::kFull, 0},
+                              solver::Mask{MaskKind::kWindow, 150}}) {
+      for (solver::Exchange exchange : {solver::Exchange::kNeeded, solver::Exchange::kAllGather}) {
+        SCOPED_TRACE(absl::StrCat(shape.ranks, " ranks, ", shape.ranks_per_node, " a node, mask ",
+                                  static_cast<int>(mask.kind), ", exchange ",
+                                  static_cast<int>(exchange)));
+        solver::Problem problem =
+            MakeProblem(shape, testing::RandomLengths(testing::LengthKind::kMixed, seed++, 500),
+                        mask, exchange);
+        testing::ExpectExactPlan(&compiler, problem, GetParam());
+        ExpectRowsCrossOnce(&compiler, problem, GetParam());
+      }
+    }
+  }
+}
+
+// Documents long enough for several relays to share, links slow enough for many stages.
+TEST_P(RelaysTest, LongDocumentsInManyStages) {
+  Compiler compiler;
+  for (const Shape& shape : kShapes) {
+    SCOPED_TRACE(absl::StrCat(shape.ranks, " ranks, ", shape.ranks_per_node, " a node"));
+    solver::Problem problem =
+        MakeProblem(shape, {2600, 700, 90}, {MaskKind::kCausal, 0}, solver::Exchange::kNeeded);
+    problem.heads = {1, 1, 8};
+    problem.cluster.intra_node = {/*bytes_per_us=*/10, /*latency_us=*/0};
+    problem.cluster.inter_node = {/*bytes_per_us=*/1, /*latency_us=*/0};
+    testing::ExpectExactPlan(&compiler, problem, GetParam());
+    ExpectRowsCrossOnce(&compiler, problem, GetParam());
+    absl::StatusOr<Plan> plan = compiler.Compile({problem, GetParam()});
+    ASSERT_TRUE(plan.ok()) << plan.status();
+    EXPECT_GE((*plan)->ranks()->Get(0)->forward()->instructions()->size(), 1 + 3 * 4);
+  }
+}
+
+std::string StrategyName(const ::testing::TestParamInfo<std::string>& info) {
+  std::string name = info.param;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Strategies, RelaysTest, ::testing::ValuesIn(solver::StrategyNames()),
+                         StrategyName);
+
+}  // namespace
+}  // namespace flashcp
