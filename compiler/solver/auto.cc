@@ -57,6 +57,7 @@ class AutoSearch {
       return a.planning_us < b.planning_us;
     });
     Descend();
+    ConsiderSharded();
     return std::move(best_);
   }
 
@@ -79,23 +80,31 @@ class AutoSearch {
     pool_.push_back({planning_us, std::move(placement)});
   }
 
-  // With many ranks, re-splits of pairs cannot undo the many segments of these strategies.
-  void AddKnown(Placement placement) {
-    if (problem_.ranks > kManyRanks) {
-      Consider(placement);
-    } else {
-      AddToPool(std::move(placement));
+  bool FewRanks() const { return problem_.ranks <= kManyRanks; }
+  bool MayShard() const {
+    return static_cast<int64_t>(problem_.documents.size()) * problem_.ranks <= kMostShardedSegments;
+  }
+
+  // With many ranks, re-splits of pairs cannot undo the many segments of these strategies: they
+  // are no starting points, and those that shard are left for last.
+  void AddKnown() {
+    for (Placement (*place)(const Problem&) : {PlaceContiguous, PlaceZigzag, PlaceWholeDoc}) {
+      if (FewRanks()) {
+        AddToPool(place(problem_));
+      } else {
+        Consider(place(problem_));
+      }
+    }
+    if (FewRanks() && MayShard()) {
+      AddToPool(PlacePerDoc(problem_));
+      AddToPool(PlaceFlashcpPaper(problem_));
     }
   }
 
-  void AddKnown() {
-    AddKnown(PlaceContiguous(problem_));
-    AddKnown(PlaceZigzag(problem_));
-    AddKnown(PlaceWholeDoc(problem_));
-    int64_t documents = problem_.documents.size();
-    if (documents * problem_.ranks > kMostShardedSegments) return;
-    AddKnown(PlacePerDoc(problem_));
-    AddKnown(PlaceFlashcpPaper(problem_));
+  // flashcp-paper is never longer than per-doc.
+  void ConsiderSharded() {
+    if (FewRanks() || !MayShard()) return;
+    if (auto paper = PlaceFlashcpPaperBelow(problem_, best_us_)) best_ = *std::move(paper);
   }
 
   void AddBisections() {

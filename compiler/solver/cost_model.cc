@@ -199,6 +199,24 @@ ComputeTime LeastTime(const Problem& problem, const Document& document) {
   return Scaled(sum.time(), problem.heads);
 }
 
+double ComputeStepUs(const Problem& problem, const Placement& placement) {
+  const SegmentTimer timer(problem);
+  std::vector<ComputeTime> ranks(problem.ranks);
+  for (size_t d = 0; d < placement.documents.size(); ++d) {
+    for (const Segment& segment : placement.documents[d]) {
+      ComputeTime time = timer.Time(problem.documents[d], segment.begin, segment.end);
+      ranks[segment.rank].forward_us += time.forward_us;
+      ranks[segment.rank].backward_us += time.backward_us;
+    }
+  }
+  ComputeTime slowest;
+  for (const ComputeTime& rank : ranks) {
+    slowest.forward_us = std::max(slowest.forward_us, rank.forward_us);
+    slowest.backward_us = std::max(slowest.backward_us, rank.backward_us);
+  }
+  return slowest.forward_us + slowest.backward_us;
+}
+
 PlacementCost Evaluate(const Problem& problem, const Placement& placement) {
   PlacementCost cost;
   cost.ranks.resize(problem.ranks);

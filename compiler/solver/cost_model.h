@@ -52,6 +52,10 @@ struct PlacementCost {
 // exchange needed, O(segments + ranks) for all-gather; the length of segments does not matter.
 PlacementCost Evaluate(const Problem& problem, const Placement& placement);
 
+// The compute of the slowest rank forward and of the slowest backward: no more than StepUs().
+// O(segments).
+double ComputeStepUs(const Problem& problem, const Placement& placement);
+
 // Modelled time of the queries of one segment, microseconds, forward and backward.
 struct ComputeTime {
   double forward_us = 0;

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -95,23 +96,30 @@ std::vector<Candidate> RankCandidates(const Problem& problem, const DocumentTabl
 
 }  // namespace
 
-Placement PlaceFlashcpPaper(const Problem& problem) {
+std::optional<Placement> PlaceFlashcpPaperBelow(const Problem& problem, double below_us) {
+  std::optional<Placement> best;
+  // Most mixes compute too long already; the exchange is dear to evaluate.
+  auto consider = [&](Placement placement) {
+    if (ComputeStepUs(problem, placement) >= below_us) return;
+    double step_us = Evaluate(problem, placement).StepUs();
+    if (step_us >= below_us) return;
+    below_us = step_us;
+    best = std::move(placement);
+  };
   DocumentTable table(problem);
-  Placement best = PlacePerDoc(problem);
-  double best_us = Evaluate(problem, best).StepUs();
+  consider(PlacePerDoc(problem));
   int evaluations = 0;
   int64_t segments = 0;
   for (const Candidate& candidate : RankCandidates(problem, table)) {
     segments += candidate.segments;
     if (++evaluations > kMaxEvaluations || segments > kMaxEvaluatedSegments) break;
-    Placement placement = LayOutMix(problem, table, DecideMix(problem, table, candidate.rule));
-    double step_us = Evaluate(problem, placement).StepUs();
-    if (step_us < best_us) {
-      best_us = step_us;
-      best = std::move(placement);
-    }
+    consider(LayOutMix(problem, table, DecideMix(problem, table, candidate.rule)));
   }
   return best;
+}
+
+Placement PlaceFlashcpPaper(const Problem& problem) {
+  return *PlaceFlashcpPaperBelow(problem, std::numeric_limits<double>::infinity());
 }
 
 }  // namespace flashcp::solver

@@ -10,7 +10,6 @@
 
 #include <algorithm>
 #include <numeric>
-#include <set>
 #include <utility>
 
 #include "compiler/solver/cost_model.h"
@@ -27,7 +26,7 @@ class RankQueue {
         per_us_(1 / std::max(total_us, 1e-300)),
         per_token_(1.0 / std::max<int64_t>(total_tokens, 1)),
         work_us_(ranks) {
-    for (int rank = 0; rank < ranks; ++rank) order_.emplace_hint(order_.end(), 0.0, rank);
+    for (int rank = 0; rank < ranks; ++rank) order_.emplace_back(0.0, rank);
   }
 
   double work_us(int rank) const { return work_us_[rank]; }
@@ -36,19 +35,32 @@ class RankQueue {
   // limit; Mix::kPoured where none does.
   int Place(int64_t tokens, double work_us, double limit_us, TokenBudget& budget) {
     for (auto entry = order_.begin(); entry != order_.end(); ++entry) {
-      int rank = entry->second;
-      if (budget.Room(rank) < tokens || work_us_[rank] + work_us > limit_us) continue;
-      budget.Take(rank, tokens);
-      work_us_[rank] += work_us;
-      auto node = order_.extract(entry);
-      node.value().first = Load(rank, budget.used(rank));
-      order_.insert(std::move(node));
-      return rank;
+      const int rank = entry->second;
+      const bool no_room = budget.Room(rank) < tokens;
+      const bool too_long = work_us_[rank] + work_us > limit_us;
+      if (!no_room && !too_long) {
+        budget.Take(rank, tokens);
+        work_us_[rank] += work_us;
+        Reorder(entry, Load(rank, budget.used(rank)));
+        return rank;
+      }
+      // All further ranks have no less of the load.
+      if (kind_ == LoadKind::kWork ? too_long : kind_ == LoadKind::kTokens && no_room) break;
     }
     return Mix::kPoured;
   }
 
  private:
+  using Entry = std::pair<double, int>;  // load, rank
+
+  // Gives the entry a larger load.
+  void Reorder(std::vector<Entry>::iterator entry, double load) {
+    const Entry moved(load, entry->second);
+    auto behind = std::lower_bound(entry + 1, order_.end(), moved);
+    std::move(entry + 1, behind, entry);
+    *(behind - 1) = moved;
+  }
+
   double Load(int rank, int64_t tokens) const {
     double work = work_us_[rank] * per_us_;
     double share = tokens * per_token_;
@@ -67,7 +79,7 @@ class RankQueue {
   const double per_us_;
   const double per_token_;
   std::vector<double> work_us_;
-  std::set<std::pair<double, int>> order_;
+  std::vector<Entry> order_;
 };
 
 // Deals tokens one by one to the ranks with room, in turns that go on from document to document.

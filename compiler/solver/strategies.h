@@ -4,6 +4,7 @@
 #ifndef FLASHCP_COMPILER_SOLVER_STRATEGIES_H_
 #define FLASHCP_COMPILER_SOLVER_STRATEGIES_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,8 @@ Placement PlaceWholeDoc(const Problem& problem);
 // over Evaluate() (our reading of FlashCP, arXiv 2606.08476; see docs/planner.md). Never longer
 // than per-doc by modelled step. About 1e7 segments a second.
 Placement PlaceFlashcpPaper(const Problem& problem);
+// The same where its modelled step is below `below_us`, else nothing: much faster then.
+std::optional<Placement> PlaceFlashcpPaperBelow(const Problem& problem, double below_us);
 
 // How long the search of `auto` goes on, in milliseconds of one core; see budget.h.
 inline constexpr double kDefaultBudgetMs = 20;
