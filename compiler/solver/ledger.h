@@ -15,7 +15,7 @@ namespace flashcp::solver {
 
 // Share of the shorter of compute and transfers that a step still pays for: overlap is never
 // perfect, and a placement that moves less is the better one of two with equal steps.
-inline constexpr double kExposedShare = 0.003;
+inline constexpr double kExposedShare = 0.0005;
 
 // What the search minimises for a rank whose compute and transfers take so long.
 double PlanningUs(double compute_us, double transfer_us);
