@@ -235,8 +235,8 @@ void Splitter::AddOneCut(int sides, int flipped, int piece) {
   }
 }
 
-// Whether the last `tail` tokens, less than a block, can go without one more block of rows: those
-// before them fill whole blocks then, or the last one has as many.
+// Whether the tokens before the last `tail` ones need a block of rows less than all: then a tail of
+// at most a block costs no more apart.
 bool Splitter::EndsShort(const Piece& piece, int64_t tail) const {
   const Piece::Interval& end = piece.intervals[piece.count - 1];
   const int64_t rest = (end.end - end.begin) % model_.problem().cluster.tiles.block_rows;
