@@ -68,6 +68,20 @@ void Ledger::Replace(const Document& document, const std::vector<Segment>& befor
   if (after.size() > 1) ChangeTraffic(document, after, +1);
 }
 
+void Ledger::Mark(const std::vector<int>& ranks) {
+  marked_ = true;
+  for (int rank : ranks) saved_.emplace_back(rank, ranks_[rank]);
+}
+
+void Ledger::Rollback() {
+  for (const auto& [rank, before] : saved_) ranks_[rank] = before;
+  for (const auto& [pair, sign] : message_log_) messages_[pair] -= sign;
+  steps_ += saved_.size() + message_log_.size() / 4;
+  saved_.clear();
+  message_log_.clear();
+  marked_ = false;
+}
+
 void Ledger::ChangeCompute(const Document& document, const Segment& segment, int sign) {
   ComputeTime time = timer_.Time(document, segment.begin, segment.end);
   Rank& rank = ranks_[segment.rank];
@@ -147,7 +161,9 @@ void Ledger::SendIntoNode(int owner, int rank, int64_t units, int sign) {
 }
 
 void Ledger::CountMessage(int from, int to, bool in_node, int sign) {
-  int& runs = messages_[static_cast<size_t>(from) * problem_.ranks + to];
+  const size_t pair = static_cast<size_t>(from) * problem_.ranks + to;
+  if (marked_) message_log_.emplace_back(pair, sign);
+  int& runs = messages_[pair];
   int before = runs;
   runs += sign;
   if (before != 0 && runs != 0) return;

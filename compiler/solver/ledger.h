@@ -5,6 +5,7 @@
 #define FLASHCP_COMPILER_SOLVER_LEDGER_H_
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "compiler/solver/cost_model.h"
@@ -15,7 +16,7 @@ namespace flashcp::solver {
 
 // Share of the shorter of compute and transfers that a step still pays for: overlap is never
 // perfect, and a placement that moves less is the better one of two with equal steps.
-inline constexpr double kExposedShare = 0.003;
+inline constexpr double kExposedShare = 0.0005;
 
 // What the search minimises for a rank whose compute and transfers take so long.
 double PlanningUs(double compute_us, double transfer_us);
@@ -33,6 +34,10 @@ class Ledger {
   // their rows).
   void Replace(const Document& document, const std::vector<Segment>& before,
                const std::vector<Segment>& after);
+
+  // From here on only these ranks change, until Rollback() takes all changes back exactly.
+  void Mark(const std::vector<int>& ranks);
+  void Rollback();
 
   int64_t tokens(int rank) const { return ranks_[rank].tokens; }
   // What the rank adds to the objective of the search: forward + backward.
@@ -72,6 +77,10 @@ class Ledger {
   std::vector<Rank> ranks_;
   std::vector<int> node_;      // of each rank
   std::vector<int> messages_;  // runs of rows from one rank to another
+  // What Rollback() restores, and the changes of messages_ since Mark().
+  bool marked_ = false;
+  std::vector<std::pair<int, Rank>> saved_;
+  std::vector<std::pair<size_t, int>> message_log_;
   // While the segments of a document are swept:
   std::vector<int> opened_;     // open segments of each rank
   std::vector<int> needing_;    // ranks with an open segment

@@ -23,7 +23,7 @@ namespace {
 
 constexpr int kMostKickedRanks = 64;
 constexpr int kMostFailures = 3;
-constexpr double kMostWorse = 1.12;  // after a kick
+constexpr double kMostWorse = 1.03;  // after a kick
 
 class Search {
  public:

@@ -87,7 +87,8 @@ absl::Status VerifySegments(const std::vector<Segment>& segments, int64_t length
       return absl::InternalError(absl::StrCat(Describe(segment), "there are ", ranks, " ranks"));
     }
     if (segment.rank == previous) {
-      return absl::InternalError(absl::StrCat(Describe(segment), "must be one with the segment before it"));
+      return absl::InternalError(
+          absl::StrCat(Describe(segment), "must be one with the segment before it"));
     }
     position = segment.end;
     previous = segment.rank;

@@ -33,6 +33,8 @@ SearchState::SearchState(const Problem& problem, Placement placement)
 
 SearchState::Outcome SearchState::Try(const std::vector<DocumentChange>& changes, int rank,
                                       int other) {
+  FindTouched(changes);
+  ledger_.Mark(touched_);
   for (const DocumentChange& change : changes) {
     ledger_.Replace(problem_.documents[change.document], placement_.documents[change.document],
                     change.segments);
@@ -42,29 +44,27 @@ SearchState::Outcome SearchState::Try(const std::vector<DocumentChange>& changes
   double other_us = ledger_.RankUs(other);
   outcome.larger_us = std::max(rank_us, other_us);
   outcome.sum_us = rank_us + other_us;
-  outcome.touched_us = TouchedUs(changes);
-  for (const DocumentChange& change : changes) {
-    ledger_.Replace(problem_.documents[change.document], change.segments,
-                    placement_.documents[change.document]);
+  for (int touched : touched_) {
+    outcome.touched_us = std::max(outcome.touched_us, ledger_.RankUs(touched));
   }
+  ledger_.Rollback();
   return outcome;
 }
 
-double SearchState::TouchedUs(const std::vector<DocumentChange>& changes) {
+void SearchState::FindTouched(const std::vector<DocumentChange>& changes) {
   ++round_;
-  double slowest = 0;
+  touched_.clear();
   auto visit = [&](const std::vector<Segment>& segments) {
     for (const Segment& segment : segments) {
       if (visited_[segment.rank] == round_) continue;
       visited_[segment.rank] = round_;
-      slowest = std::max(slowest, ledger_.RankUs(segment.rank));
+      touched_.push_back(segment.rank);
     }
   };
   for (const DocumentChange& change : changes) {
     visit(placement_.documents[change.document]);
     visit(change.segments);
   }
-  return slowest;
 }
 
 void SearchState::Apply(const DocumentChange& change) {

@@ -47,7 +47,8 @@ class SearchState {
   void Restore();
 
  private:
-  double TouchedUs(const std::vector<DocumentChange>& changes);
+  // Sets touched_ to all ranks with tokens of a changed document, before or after.
+  void FindTouched(const std::vector<DocumentChange>& changes);
 
   const Problem& problem_;
   const int64_t token_cap_;
@@ -55,7 +56,8 @@ class SearchState {
   Ledger ledger_;
   std::vector<std::vector<int>> documents_of_;
   std::vector<DocumentChange> kept_;  // what changed since Keep(), as it was, in order of change
-  std::vector<int> visited_;          // round in which TouchedUs() met each rank
+  std::vector<int> touched_;
+  std::vector<int> visited_;  // round in which FindTouched() met each rank
   int round_ = 0;
 };
 

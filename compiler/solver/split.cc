@@ -19,6 +19,11 @@ double Lightness(const Piece& piece) {
   return piece.tokens / (piece.work_us / piece.tokens + 1e-9);
 }
 
+bool IsCut(const Split& split, int piece) {
+  return std::any_of(split.cuts.begin(), split.cuts.end(),
+                     [piece](const Cut& cut) { return cut.piece == piece; });
+}
+
 // Where a monotone function of [low, high] is about 0, or the end where it is nearer to 0: regula
 // falsi with the Illinois rule (Dowell, Jarratt 1971), which needs few evaluations of the smooth
 // functions here. The result is off by the change of the function over a token or two.
@@ -222,36 +227,59 @@ void Splitter::AddOneCut(int sides, int flipped, int piece) {
                                  : std::min(both, aligned.first);
         cut.last = both - cut.first;
       }
-      AddSplit(sides, flipped, load, {cut, Cut()});
+      AddSplit(sides, flipped, load, {cut});
       if (aligned.first == cut.first && aligned.last == cut.last) continue;
     }
-    AddAligned(sides, flipped, load, aligned);
+    AddAligned(sides, flipped, load, {aligned});
     if (left == 0 || left == tokens) return;
   }
 }
 
-// The cut, and a cut of a light piece that makes up for the tokens where they must be exact.
-void Splitter::AddAligned(int sides, int flipped, const Load& load, const Cut& cut) {
-  const int64_t tokens = pieces_[cut.piece].tokens;
-  const int64_t outer = cut.first + cut.last;
-  if (outer > tokens) return;
-  const int64_t left = load.tokens_left + (cut.outer == kLeft ? outer : tokens - outer);
+// Whether the tokens before the last `tail` ones need a block of rows less than all: then a tail of
+// at most a block costs no more apart.
+bool Splitter::EndsShort(const Piece& piece, int64_t tail) const {
+  const Piece::Interval& end = piece.intervals[piece.count - 1];
+  const int64_t rest = (end.end - end.begin) % model_.problem().cluster.tiles.block_rows;
+  return rest > 0 && rest <= tail && tail < end.end - end.begin;
+}
+
+// The cuts, and a cut of another piece's end that makes up for the tokens where they must be exact:
+// of the lightest piece, and of the lightest that pays for no more blocks.
+void Splitter::AddAligned(int sides, int flipped, const Load& load, Cuts cuts) {
+  int64_t left = load.tokens_left;
+  Cut* filler = nullptr;
+  for (Cut& cut : cuts) {
+    if (cut.piece < 0) {
+      filler = &cut;
+      continue;
+    }
+    const int64_t tokens = pieces_[cut.piece].tokens;
+    const int64_t outer = cut.first + cut.last;
+    if (outer > tokens) return;
+    left += cut.outer == kLeft ? outer : tokens - outer;
+  }
   if (left >= goal_.least_left && left <= goal_.most_left) {
-    return AddSplit(sides, flipped, load, {cut, Cut()});
+    return AddSplit(sides, flipped, load, cuts);
   }
   const Side giver = left > goal_.tokens_left ? kLeft : kRight;
   const int64_t given = std::abs(left - goal_.tokens_left);
+  bool first = true;
   for (int i : fillers_) {
     Side side = sides_[sides].side[i];
     if (i == flipped) side = Opposite(side);
-    if (i == cut.piece || side != giver || pieces_[i].tokens <= given) continue;
-    Cut filler;
-    filler.piece = i;
-    filler.outer = giver;
-    filler.first = pieces_[i].tokens - given;
+    if (side != giver || pieces_[i].tokens <= given) continue;
+    if (i == cuts[0].piece || i == cuts[1].piece) continue;
+    const bool ends_short = EndsShort(pieces_[i], given);
+    if (!first && !ends_short) continue;
+    *filler = Cut();
+    filler->piece = i;
+    filler->outer = giver;
+    filler->first = pieces_[i].tokens - given;
     Load rest = load;
     rest.Remove(pieces_[i], giver);
-    return AddSplit(sides, flipped, rest, {cut, filler});
+    AddSplit(sides, flipped, rest, cuts);
+    if (ends_short) return;
+    first = false;
   }
 }
 
@@ -305,7 +333,7 @@ void Splitter::AddTwoCuts(int sides, int heavy, int light) {
   if (TooLong(load)) return;
   for (Side heavy_outer : {kRight, kLeft}) {
     for (Side light_outer : {kRight, kLeft}) {
-      std::array<Cut, 2> cuts;
+      Cuts cuts;
       cuts[0].piece = heavy;
       cuts[0].outer = heavy_outer;
       cuts[1].piece = light;
@@ -315,6 +343,8 @@ void Splitter::AddTwoCuts(int sides, int heavy, int light) {
       cuts[0].first = heavy_outer == kLeft ? x : pieces_[heavy].tokens - x;
       cuts[1].first = light_outer == kLeft ? y : pieces_[light].tokens - y;
       AddSplit(sides, -1, load, cuts);
+      cuts[1].first = model_.Align(pieces_[light], cuts[1].first);
+      if (goal_.least_left == goal_.most_left) AddAligned(sides, -1, load, cuts);
     }
   }
 }
@@ -333,7 +363,7 @@ double Splitter::RowsUs(const Piece& to, const Piece& from, int ranks) const {
   return model_.RowsNeeded(to, from) * goal_.row_us * sharing / ranks;
 }
 
-void Splitter::AddSplit(int sides, int flipped, const Load& load, const std::array<Cut, 2>& cuts) {
+void Splitter::AddSplit(int sides, int flipped, const Load& load, const Cuts& cuts) {
   double left_us = load.left_us;
   double right_us = load.right_us;
   int64_t tokens_left = load.tokens_left;
@@ -368,7 +398,7 @@ void Splitter::AddSplit(int sides, int flipped, const Load& load, const std::arr
 std::array<std::vector<Piece>, 2> Splitter::Apply(const Split& split) const {
   std::array<std::vector<Piece>, 2> halves;
   for (int i = 0; i < size(); ++i) {
-    if (i == split.cuts[0].piece || i == split.cuts[1].piece) continue;
+    if (IsCut(split, i)) continue;
     halves[SideOf(split, i)].push_back(pieces_[i]);
   }
   for (const Cut& cut : split.cuts) {

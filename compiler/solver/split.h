@@ -47,12 +47,14 @@ struct Cut {
   Side outer = kLeft;
 };
 
+using Cuts = std::array<Cut, 3>;  // of different pieces
+
 struct Split {
   double score = 0;      // modelled time of the slower side's mean rank, and weighted transfers
   double slower_us = 0;  // its work alone
   int sides = -1;        // which assignment of the pieces
   int flipped = -1;      // a piece that goes to the other side than it says
-  std::array<Cut, 2> cuts;
+  Cuts cuts;
 };
 
 class Splitter {
@@ -112,10 +114,11 @@ class Splitter {
   Load LoadOf(int sides) const;
   bool TooLong(const Load& load) const;
   void FindFillers();
-  void AddAligned(int sides, int flipped, const Load& load, const Cut& cut);
+  void AddAligned(int sides, int flipped, const Load& load, Cuts cuts);
+  bool EndsShort(const Piece& piece, int64_t tail) const;
   void SolveOneCut(const Piece& piece, int64_t outer_tokens, double outer_us, Cut& cut) const;
   int64_t SolveTwoCuts(const Load& load, const Cut& heavy, const Cut& light) const;
-  void AddSplit(int sides, int flipped, const Load& load, const std::array<Cut, 2>& cuts);
+  void AddSplit(int sides, int flipped, const Load& load, const Cuts& cuts);
   double RowsUs(const Piece& to, const Piece& from, int ranks) const;
 
   const PieceModel& model_;

@@ -1,6 +1,7 @@
 #include "compiler/solver/strategies.h"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -164,6 +165,19 @@ TEST(PlaceFlashcpPaperTest, IsNeverLongerThanPerDoc) {
     EXPECT_LE(Evaluate(problem, PlaceFlashcpPaper(problem)).StepUs(),
               Evaluate(problem, PlacePerDoc(problem)).StepUs())
         << "seed " << seed;
+  }
+}
+
+TEST(PlaceFlashcpPaperTest, IsTheSameBelowALimitAndNothingAtIt) {
+  for (uint64_t seed = 0; seed < 200; ++seed) {
+    Problem problem = RandomProblem(seed, 5000);
+    Placement paper = PlaceFlashcpPaper(problem);
+    PlacementCost cost = Evaluate(problem, paper);
+    EXPECT_LE(ComputeStepUs(problem, paper), cost.StepUs()) << "seed " << seed;
+    EXPECT_FALSE(PlaceFlashcpPaperBelow(problem, cost.StepUs()).has_value()) << "seed " << seed;
+    std::optional<Placement> below = PlaceFlashcpPaperBelow(problem, cost.StepUs() + 1);
+    ASSERT_TRUE(below.has_value()) << "seed " << seed;
+    EXPECT_EQ(Evaluate(problem, *below).StepUs(), cost.StepUs()) << "seed " << seed;
   }
 }
 
