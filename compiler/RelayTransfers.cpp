@@ -3,9 +3,9 @@
 //
 // A sweep over what the ranks of a node receive from outside finds stretches of
 // tokens with the same receivers. A stretch with several is cut among those of
-// them that receive the fewest rows from other nodes so far: links between
-// nodes are what is scarce. O(R log R) for R ranges, and at most one range for
-// each pair of receivers of a stretch.
+// them that receive the fewest rows from other nodes so far, so that they end
+// with equally many: links between nodes are what is scarce. O(R log R) for R
+// ranges, and at most one range for each pair of receivers of a stretch.
 
 #include "compiler/BatchProblem.h"
 #include "compiler/OwnedRanges.h"
@@ -27,7 +27,7 @@ constexpr int64_t kMinShare = 256;
 /// Shares are cut at the nearest multiple of this, so that rows are copied in
 /// whole blocks.
 constexpr int64_t kCutAlignment = 64;
-static_assert(kCutAlignment < kMinShare, "a share must not become empty");
+static_assert(kCutAlignment < kMinShare, "no share may become empty");
 
 /// One entry of a transfer.
 struct Received {
@@ -92,24 +92,43 @@ void sweep(size_t transfer, SmallVector<Event> &events,
   }
 }
 
+/// How many of the ranks, by increasing load, share `length` rows so that they
+/// end with equal loads: as many as get kMinShare rows each.
+size_t countShares(ArrayRef<int64_t> sortedLoads, int64_t length) {
+  size_t shares = 1;
+  int64_t sum = sortedLoads.front();
+  for (; shares < sortedLoads.size(); ++shares) {
+    // The next rank has the highest load so far, and would get the least.
+    sum += sortedLoads[shares];
+    int64_t level = (sum + length) / int64_t(shares + 1);
+    if (level - sortedLoads[shares] < kMinShare)
+      break;
+  }
+  return shares;
+}
+
 /// Cuts a stretch among the receivers with the least load, which each receive a
 /// share from the owners and forward it; adds the shares to their loads.
 void relay(const Stretch &stretch, SmallVector<int64_t> &loads,
            SmallVector<Received> &ranges) {
-  int64_t length = stretch.end - stretch.begin;
-  int64_t shares =
-      std::clamp<int64_t>(length / kMinShare, 1, stretch.receivers.size());
   SmallVector<int32_t> relays = stretch.receivers;
   llvm::sort(relays, [&](int32_t a, int32_t b) {
     return std::tie(loads[a], a) < std::tie(loads[b], b);
   });
-  relays.resize(shares);
+  SmallVector<int64_t> sortedLoads;
+  for (int32_t rank : relays)
+    sortedLoads.push_back(loads[rank]);
+  int64_t rest = stretch.end - stretch.begin;
+  relays.truncate(countShares(sortedLoads, rest));
+  for (int32_t rank : relays)
+    rest += loads[rank];
   llvm::sort(relays);
-  int64_t begin = stretch.begin;
-  for (auto [i, relay] : llvm::enumerate(relays)) {
-    int64_t end = stretch.begin + length * (i + 1) / shares;
-    if (end < stretch.end)
-      end = (end + kCutAlignment / 2) / kCutAlignment * kCutAlignment;
+  int64_t begin = stretch.begin, level = rest / int64_t(relays.size());
+  for (int32_t relay : relays) {
+    int64_t end = begin + level - loads[relay];
+    end = (end + kCutAlignment / 2) / kCutAlignment * kCutAlignment;
+    if (relay == relays.back())
+      end = stretch.end;
     for (int32_t receiver : stretch.receivers)
       ranges.push_back({begin, end, receiver,
                         receiver == relay ? cp::kNoRelay : int64_t(relay)});
