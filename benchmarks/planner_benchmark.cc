@@ -18,6 +18,7 @@
 #include "benchmarks/planner_case.h"
 #include "benchmarks/planner_report.h"
 #include "compiler/solver/cluster.h"
+#include "compiler/solver/strategies.h"
 #include "nlohmann/json.hpp"
 #include "support/files.h"
 #include "support/nearest_name.h"
@@ -31,6 +32,7 @@ struct Flags {
   int ranks = 8;
   int64_t tokens = 131072;
   double slack_percent = 0;
+  double time_budget_ms = solver::kDefaultBudgetMs;
   int sequences = 50;
   uint64_t seed = 0;
   bool no_latency = false;
@@ -52,18 +54,21 @@ void AddFlags(CLI::App& app, Flags& flags) {
   app.add_option("--sequences", flags.sequences, "sequences of each distribution")
       ->check(CLI::Range(1, 1000000));
   app.add_option("--seed", flags.seed, "number of the first sequence");
+  app.add_option("--time-budget", flags.time_budget_ms,
+                 "how long auto searches, milliseconds of one core, counted in steps")
+      ->check(CLI::Range(0.0, 3.6e6));
   app.add_flag("--no-latency", flags.no_latency, "messages take no time to start");
   app.add_option("--candidates", flags.candidates, "rows of the tables (all by default)");
   app.add_option("--json", flags.json_path, "also write all results to this file (- for stdout)");
 }
 
-absl::StatusOr<std::vector<Candidate>> SelectCandidates(const std::vector<std::string>& names) {
-  std::vector<Candidate> all = AllCandidates();
-  if (names.empty()) return all;
+absl::StatusOr<std::vector<Candidate>> SelectCandidates(const Flags& flags) {
+  std::vector<Candidate> all = AllCandidates(flags.time_budget_ms);
+  if (flags.candidates.empty()) return all;
   std::vector<std::string> known;
   for (const Candidate& candidate : all) known.push_back(candidate.name);
   std::vector<Candidate> selected;
-  for (const std::string& name : names) {
+  for (const std::string& name : flags.candidates) {
     auto found = std::find(known.begin(), known.end(), name);
     if (found == known.end()) {
       return absl::InvalidArgumentError(UnknownNameMessage("candidate", name, known));
@@ -108,7 +113,7 @@ int64_t PeakMemoryBytes() {
 
 absl::Status Run(const Flags& flags) {
   ASSIGN_OR_RETURN(std::vector<Case> cases, MakeCases(flags));
-  ASSIGN_OR_RETURN(std::vector<Candidate> candidates, SelectCandidates(flags.candidates));
+  ASSIGN_OR_RETURN(std::vector<Candidate> candidates, SelectCandidates(flags));
   nlohmann::ordered_json json;
   for (const Case& benchmark_case : cases) {
     ASSIGN_OR_RETURN(std::vector<SequenceResult> results, RunCase(benchmark_case, candidates));

@@ -22,9 +22,10 @@ using solver::PlacementCost;
 using solver::Problem;
 using solver::RankCost;
 
-Candidate Ours(const std::string& strategy, Exchange exchange, const std::string& name) {
+Candidate Ours(const std::string& strategy, Exchange exchange, const std::string& name,
+               double budget_ms = 0) {
   return {name, exchange,
-          [strategy](const Problem& problem) { return solver::Place(strategy, problem); }};
+          [=](const Problem& problem) { return solver::Place(strategy, problem, budget_ms); }};
 }
 
 Candidate Magi(int64_t chunk_tokens) {
@@ -86,10 +87,10 @@ absl::StatusOr<Figures> RunCandidate(const Candidate& candidate, Problem problem
 
 }  // namespace
 
-std::vector<Candidate> AllCandidates() {
+std::vector<Candidate> AllCandidates(double budget_ms) {
   std::vector<Candidate> candidates;
   for (const std::string& strategy : solver::StrategyNames()) {
-    candidates.push_back(Ours(strategy, Exchange::kNeeded, strategy));
+    candidates.push_back(Ours(strategy, Exchange::kNeeded, strategy, budget_ms));
   }
   candidates.push_back(Magi(512));
   candidates.push_back(Magi(2048));

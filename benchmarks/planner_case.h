@@ -23,8 +23,8 @@ struct Candidate {
 
 // Every strategy of the solver, then the peers: MagiAttention's with chunks of 512 and 2048 tokens
 // and PyTorch's with blocks of 128, all of which send only needed rows; then what frameworks do:
-// zigzag, per-doc and PyTorch's rule with an all-gather of K/V.
-std::vector<Candidate> AllCandidates();
+// zigzag, per-doc and PyTorch's rule with an all-gather of K/V. `budget_ms` is for auto.
+std::vector<Candidate> AllCandidates(double budget_ms);
 
 // What is measured and modelled of one placement. Bytes are received payload; times are modelled on
 // the problem's cluster, but for planning_ms, which was measured here.
