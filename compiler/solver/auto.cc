@@ -32,8 +32,9 @@ constexpr int kQuietStarts = 5;      // without noise
 constexpr double kLambdas[kMostStarts] = {0.3, 0.05, 1, 3, 0, 0.3, 1, 0.3, 2, 0.1};
 
 // Placements of the pool that local search starts from, and the lambda of each.
-constexpr int kMostDescents = 4;
-constexpr double kDescentLambdas[kMostDescents] = {0.3, 1, 0.3, 1};
+constexpr int kMostDescents = 3;
+constexpr int kFirstRoundShare = 5;  // one part in so many of the budget, for all of them together
+constexpr double kDescentLambdas[kMostDescents] = {0.3, 1, 0.3};
 
 constexpr int kManyRanks = 32;
 
@@ -41,6 +42,8 @@ struct Candidate {
   double planning_us;
   Placement placement;
 };
+
+bool IsLower(const Candidate& a, const Candidate& b) { return a.planning_us < b.planning_us; }
 
 class AutoSearch {
  public:
@@ -53,9 +56,7 @@ class AutoSearch {
   Placement Run() {
     AddKnown();
     AddBisections();
-    std::stable_sort(pool_.begin(), pool_.end(), [](const Candidate& a, const Candidate& b) {
-      return a.planning_us < b.planning_us;
-    });
+    std::stable_sort(pool_.begin(), pool_.end(), IsLower);
     Descend();
     ConsiderSharded();
     return std::move(best_);
@@ -120,21 +121,30 @@ class AutoSearch {
     budget_.Return(share);
   }
 
+  // The starts share a part of what is left, and the one that came lowest gets the rest: which one
+  // goes deep shows early.
   void Descend() {
     // A descent of many ranks needs all the time there is.
-    const int most = problem_.ranks > kManyRanks ? 1 : kMostDescents;
+    const int most = FewRanks() ? kMostDescents : 1;
     const int descents = std::min<int>(pool_.size(), most);
-    for (int i = 0; i < descents && !Done(); ++i) {
-      LocalSearchOptions options;
-      options.lambda = problem_.ranks <= 8 ? kDescentLambdas[i] : kDescentLambdas[0];
-      options.target_us = target_us_;
-      options.seed = i + 1;
-      // An even share of what is left.
-      Budget share = budget_.Share(descents - i);
-      Placement placement = LocalSearch(model_, std::move(pool_[i].placement), options, share);
-      budget_.Return(share);
-      Consider(placement);
+    Budget first_round = budget_.Share(descents > 1 ? kFirstRoundShare : 1);
+    for (int i = 0; i < descents && best_us_ > target_us_; ++i) {
+      Budget share = first_round.Share(descents - i);
+      DescendFrom(pool_[i], i, share);
+      first_round.Return(share);
     }
+    budget_.Return(first_round);
+    auto lowest = std::min_element(pool_.begin(), pool_.begin() + descents, IsLower);
+    if (!Done()) DescendFrom(*lowest, descents, budget_);
+  }
+
+  void DescendFrom(Candidate& candidate, int turn, Budget& share) {
+    LocalSearchOptions options;
+    options.lambda = kDescentLambdas[problem_.ranks <= 8 ? turn % kMostDescents : 0];
+    options.target_us = target_us_;
+    options.seed = turn + 1;
+    candidate.placement = LocalSearch(model_, std::move(candidate.placement), options, share);
+    candidate.planning_us = Consider(candidate.placement);
   }
 
   const Problem& problem_;
