@@ -31,12 +31,16 @@ constexpr int kBisectionsShare = 4;  // one part in so many of the budget
 constexpr int kQuietStarts = 5;      // without noise
 constexpr double kLambdas[kMostStarts] = {0.3, 0.05, 1, 3, 0, 0.3, 1, 0.3, 2, 0.1};
 
-// Placements of the pool that local search starts from, and the lambda of each.
-constexpr int kMostDescents = 3;
-constexpr int kFirstRoundShare = 5;  // one part in so many of the budget, for all of them together
-constexpr double kDescentLambdas[kMostDescents] = {0.3, 1, 0.3};
-
+// Local search starts from the best placements of the pool: a descent of few ranks is short, one of
+// many needs all the time there is.
 constexpr int kManyRanks = 32;
+constexpr int kLeastDescents = 3;  // up to kManyRanks, 1 above
+constexpr int kMostDescents = 6;
+constexpr int kDescendedRanks = 24;  // descents x ranks, between these two
+constexpr int kFirstRoundShare = 5;  // one part in so many of the budget, for all of them together
+constexpr double kDescentLambda = 0.3;
+constexpr double kOtherLambda = 1;  // of every second descent of up to kVariedRanks
+constexpr int kVariedRanks = 8;
 
 struct Candidate {
   double planning_us;
@@ -124,25 +128,29 @@ class AutoSearch {
   // The starts share a part of what is left, and the one that came lowest gets the rest: which one
   // goes deep shows early.
   void Descend() {
-    // A descent of many ranks needs all the time there is.
-    const int most = FewRanks() ? kMostDescents : 1;
-    const int descents = std::min<int>(pool_.size(), most);
+    const int descents = std::min<int>(pool_.size(), MostDescents());
     Budget first_round = budget_.Share(descents > 1 ? kFirstRoundShare : 1);
     for (int i = 0; i < descents && best_us_ > target_us_; ++i) {
       Budget share = first_round.Share(descents - i);
-      DescendFrom(pool_[i], i, share);
+      bool varied = problem_.ranks <= kVariedRanks && i % 2 == 1;
+      DescendFrom(pool_[i], varied ? kOtherLambda : kDescentLambda, i + 1, share);
       first_round.Return(share);
     }
     budget_.Return(first_round);
     auto lowest = std::min_element(pool_.begin(), pool_.begin() + descents, IsLower);
-    if (!Done()) DescendFrom(*lowest, descents, budget_);
+    if (!Done()) DescendFrom(*lowest, kDescentLambda, descents + 1, budget_);
   }
 
-  void DescendFrom(Candidate& candidate, int turn, Budget& share) {
+  int MostDescents() const {
+    if (!FewRanks()) return 1;
+    return std::clamp(kDescendedRanks / problem_.ranks, kLeastDescents, kMostDescents);
+  }
+
+  void DescendFrom(Candidate& candidate, double lambda, uint64_t seed, Budget& share) {
     LocalSearchOptions options;
-    options.lambda = kDescentLambdas[problem_.ranks <= 8 ? turn % kMostDescents : 0];
+    options.lambda = lambda;
     options.target_us = target_us_;
-    options.seed = turn + 1;
+    options.seed = seed;
     candidate.placement = LocalSearch(model_, std::move(candidate.placement), options, share);
     candidate.planning_us = Consider(candidate.placement);
   }
