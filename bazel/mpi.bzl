@@ -13,6 +13,6 @@ def mpi_test(name, processes, srcs, deps = [], size = "small", tags = []):
         size = size,
         srcs = ["//bazel:run_mpi.sh"],
         args = [str(processes), "$(rootpath :%s_program)" % name],
-        data = [":%s_program" % name, "//bazel:mpi_environment.sh"],
+        data = [":%s_program" % name],
         tags = tags + ["mpi"],
     )

@@ -79,12 +79,19 @@ struct RequestGroup {
   bool active = false;
 };
 
+// Of a group that has one.
+const Transfer& FirstOpen(const RequestGroup& group) {
+  size_t open = 0;
+  while (group.requests[open] == MPI_REQUEST_NULL) ++open;
+  return group.transfers[open];
+}
+
 class MpiTransport : public Transport {
  public:
-  explicit MpiTransport(const std::atomic<bool>* stop) : stop_(stop) {}
+  explicit MpiTransport(const MpiOptions& options) : options_(options) {}
   ~MpiTransport() override;
 
-  absl::Status Join(MPI_Comm parent, absl::Duration timeout);
+  absl::Status Join(MPI_Comm parent);
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
@@ -101,12 +108,12 @@ class MpiTransport : public Transport {
   std::string Describe(const Transfer& transfer) const;
   absl::Status StartGather(uint64_t value);
   absl::Status Await(absl::Duration timeout, const std::function<absl::StatusOr<bool>()>& poll,
-                     const std::function<std::string()>& describe);
+                     const std::function<int()>& whom, const std::function<std::string()>& what);
   absl::Status Hear();
   absl::Status End(const absl::Status& reason);
   void Settle();
 
-  const std::atomic<bool>* const stop_;
+  const MpiOptions options_;
   MPI_Comm data_ = MPI_COMM_NULL;
   MPI_Comm control_ = MPI_COMM_NULL;
   int rank_ = 0;
@@ -122,17 +129,17 @@ class MpiTransport : public Transport {
 };
 
 // Joins, without waiting for ever for a process that does not come.
-absl::Status MpiTransport::Join(MPI_Comm parent, absl::Duration timeout) {
+absl::Status MpiTransport::Join(MPI_Comm parent) {
   for (MPI_Comm* comm : {&data_, &control_}) {
     MPI_Request request;
     RETURN_IF_MPI_ERROR(MPI_Comm_idup(parent, comm, &request));
-    Polling polling(timeout);
+    Polling polling(options_.timeout);
     for (int done = 0; true;) {
       RETURN_IF_MPI_ERROR(MPI_Test(&request, &done, MPI_STATUS_IGNORE));
       if (done) break;
       if (polling.Pause()) continue;
-      return absl::DeadlineExceededError(absl::StrCat("waited ", absl::FormatDuration(timeout),
-                                                      " for the other processes to join"));
+      return absl::DeadlineExceededError(absl::StrCat(
+          "waited ", absl::FormatDuration(options_.timeout), " for the other processes to join"));
     }
     RETURN_IF_MPI_ERROR(MPI_Comm_set_errhandler(*comm, MPI_ERRORS_RETURN));
   }
@@ -223,13 +230,9 @@ absl::Status MpiTransport::Wait(Group handle, absl::Duration timeout) {
     RETURN_IF_ERROR(Poll(&group));
     return group.num_open == 0;
   };
-  auto describe = [&] {
-    size_t open = 0;
-    while (group.requests[open] == MPI_REQUEST_NULL) ++open;
-    const Transfer& transfer = group.transfers[open];
-    return absl::StrCat("for rank ", transfer.peer, ": ", Describe(transfer));
-  };
-  RETURN_IF_ERROR(Await(timeout, poll, describe));
+  auto whom = [&] { return FirstOpen(group).peer; };
+  auto what = [&] { return absl::StrCat(": ", Describe(FirstOpen(group))); };
+  RETURN_IF_ERROR(Await(timeout, poll, whom, what));
   group.active = false;
   return absl::OkStatus();
 }
@@ -291,16 +294,16 @@ absl::StatusOr<std::vector<uint64_t>> MpiTransport::AllGather(uint64_t value,
     return done != 0;
   };
   // MPI_Testall completes all requests or none.
-  auto describe = [&] {
-    int missing = 0;
-    for (int done = 1; true; ++missing) {
-      MPI_Request_get_status(gathering_[missing], &done, MPI_STATUS_IGNORE);
-      if (!done) break;
+  auto whom = [&] {
+    for (size_t i = 0; i < gathering_.size(); ++i) {
+      int done = 0;
+      MPI_Request_get_status(gathering_[i], &done, MPI_STATUS_IGNORE);
+      if (!done) return static_cast<int>(i) % size_;  // receives by rank, then sends by rank
     }
-    missing %= size_;  // or its receive of what this rank sends
-    return absl::StrCat("for rank ", missing, " to join an all-gather");
+    return rank_;  // all have completed since the last poll
   };
-  RETURN_IF_ERROR(Await(timeout, poll, describe));
+  auto what = [] { return std::string(" to join an all-gather"); };
+  RETURN_IF_ERROR(Await(timeout, poll, whom, what));
   return gathered_;
 }
 
@@ -321,26 +324,27 @@ void MpiTransport::Abort(const absl::Status& reason) {
       .IgnoreError();
 }
 
-// Polls until `poll` says true. `describe` says whom and what this rank waits for.
+// Polls until `poll` says true. `whom` and `what` say which rank this one waits for, and why.
 absl::Status MpiTransport::Await(absl::Duration timeout,
                                  const std::function<absl::StatusOr<bool>()>& poll,
-                                 const std::function<std::string()>& describe) {
+                                 const std::function<int()>& whom,
+                                 const std::function<std::string()>& what) {
   Polling polling(timeout);
-  bool in_time = true;
-  while (true) {
+  for (bool in_time = true; true; in_time = polling.Pause()) {
     absl::StatusOr<bool> done = poll();
     if (!done.ok()) return End(done.status());
+    if (options_.waits_for != nullptr) *options_.waits_for = *done ? -1 : whom();
     if (*done) return absl::OkStatus();
     RETURN_IF_ERROR(Hear());
-    if (stop_ != nullptr && *stop_) {
-      return End(absl::CancelledError(
-          absl::StrCat("rank ", rank_, " was told to end while it waited ", describe())));
+    if (options_.stop != nullptr && *options_.stop) {
+      // No further call to MPI: it may hang at a dead peer while mpirun ends the others.
+      end_ = absl::CancelledError(absl::StrCat(
+          "rank ", rank_, " was told to end while it waited for rank ", whom(), what()));
+      return end_;
     }
-    if (!in_time) {
-      return End(absl::DeadlineExceededError(absl::StrCat(
-          "rank ", rank_, " waited ", absl::FormatDuration(timeout), " ", describe())));
-    }
-    in_time = polling.Pause();
+    if (in_time) continue;
+    return End(absl::DeadlineExceededError(absl::StrCat(
+        "rank ", rank_, " waited ", absl::FormatDuration(timeout), " for rank ", whom(), what())));
   }
 }
 
@@ -393,8 +397,8 @@ void MpiTransport::Settle() {
 
 absl::StatusOr<std::unique_ptr<Transport>> MakeMpiTransport(MPI_Comm parent,
                                                             const MpiOptions& options) {
-  auto transport = std::make_unique<MpiTransport>(options.stop);
-  RETURN_IF_ERROR(transport->Join(parent, options.timeout));
+  auto transport = std::make_unique<MpiTransport>(options);
+  RETURN_IF_ERROR(transport->Join(parent));
   return transport;
 }
 
