@@ -77,9 +77,7 @@ char* BoundProgram::Base(uint32_t buffer, const ForwardTensors& tensors) const {
       return bytes(tensors.output);
     case fbs::BufferKind::lse:
       return bytes(tensors.lse);
-    case fbs::BufferKind::remote_key:
-    case fbs::BufferKind::remote_value:
-    case fbs::BufferKind::accumulator:
+    default:
       break;
   }
   return workspace_ + buffers_[buffer].offset();
