@@ -25,7 +25,8 @@ RankView ViewOf(const fbs::RankPlan& plan, uint32_t rank) {
           Items(program.messages()),
           Items(program.parts()),
           Items(program.slices()),
-          {Items(plan.backward()->instructions()), Items(plan.backward()->waits())}};
+          {"backward instruction", Items(plan.backward()->instructions()),
+           Items(plan.backward()->waits())}};
 }
 
 }  // namespace
@@ -102,7 +103,10 @@ absl::Status VerifyPlan(const Plan& plan) {
   RETURN_IF_ERROR(CheckPrograms(view));
   RETURN_IF_ERROR(CheckMessages(view));
   ASSIGN_OR_RETURN(Matches matches, MatchMessages(view));
-  ASSIGN_OR_RETURN(const std::vector<InstructionId> order, CheckProgress(view, matches));
+  std::vector<ProgramView> programs;
+  for (const RankView& rank : view.ranks) programs.push_back(rank.forward());
+  ASSIGN_OR_RETURN(const std::vector<InstructionId> order,
+                   CheckProgress(programs, ForwardMeetings(view, matches)));
   ASSIGN_OR_RETURN(const Traffic traffic, FollowTraffic(view, std::move(matches), order));
   for (uint32_t rank = 0; rank < view.ranks.size(); ++rank) {
     ASSIGN_OR_RETURN(const RemoteRows remote, DeliverRows(view, traffic, rank));

@@ -151,17 +151,6 @@ HeadGroups KeyHeadGroups(const PlanView& view) {
   return groups;
 }
 
-// For each message of a rank, the instruction that posts it.
-std::vector<uint32_t> ExchangesOf(const RankView& rank) {
-  std::vector<uint32_t> exchanges(rank.messages.size());
-  for (uint32_t i = 0; i < rank.instructions.size(); ++i) {
-    const fbs::Instruction& instruction = rank.instructions[i];
-    if (instruction.opcode() != fbs::Opcode::exchange) continue;
-    std::fill(exchanges.begin() + instruction.begin(), exchanges.begin() + instruction.end(), i);
-  }
-  return exchanges;
-}
-
 // P14 in total: no rank receives more than the K and V of all tokens. This bounds the memory that
 // the rest of the check takes.
 absl::Status CheckVolume(const PlanView& view, const RankView& rank) {
@@ -293,7 +282,7 @@ absl::StatusOr<Traffic> FollowTraffic(const PlanView& view, Matches matches,
   Traffic traffic = {std::move(matches), CallerRows(view), {}, KeyHeadGroups(view), {}};
   for (const RankView& rank : view.ranks) {
     RETURN_IF_ERROR(CheckVolume(view, rank));
-    traffic.arrivals.push_back(FindArrivals(rank));
+    traffic.arrivals.push_back(FindArrivals(rank.forward()));
   }
   RETURN_IF_ERROR(ForwardFollower(view, &traffic).Run(order));
   return traffic;

@@ -18,6 +18,7 @@ namespace flashcp {
 
 // The instructions of one pass of one rank.
 struct ProgramView {
+  const char* noun;  // what errors call an instruction of it
   absl::Span<const fbs::Instruction> instructions;
   absl::Span<const uint32_t> waits;
 
@@ -43,7 +44,7 @@ struct RankView {
   absl::Span<const fbs::Slice> slices;
   ProgramView backward;
 
-  ProgramView forward() const { return {instructions, waits}; }
+  ProgramView forward() const { return {"instruction", instructions, waits}; }
   absl::Span<const fbs::Part> PartsOf(const fbs::Message& message) const {
     return parts.subspan(message.part_begin(), message.part_end() - message.part_begin());
   }
@@ -87,7 +88,7 @@ std::vector<RowMap> CallerRows(const PlanView& view);
 // P5, P6: the buffers of each rank.
 absl::Status CheckBuffers(const PlanView& view);
 
-// P7, P8: instructions and waits of each rank.
+// P7, P8: instructions of each forward program, waits of both programs.
 absl::Status CheckPrograms(const PlanView& view);
 
 // P9, P10: messages, each on its own.
@@ -121,10 +122,24 @@ struct InstructionId {
   uint32_t index;
 };
 
-// P12: the programs of all ranks run to their end. Returns all exchanges, in an order in which they
-// may start: each after those that it waits for, and after the partners of these.
-absl::StatusOr<std::vector<InstructionId>> CheckProgress(const PlanView& view,
-                                                         const Matches& matches);
+// For each message, the forward instruction of its rank that posts it.
+std::vector<uint32_t> ExchangesOf(const RankView& rank);
+
+// That an instruction starts a message whose other side `partner` starts.
+struct Meeting {
+  uint32_t instruction;
+  InstructionId partner;
+};
+// By rank, in the order of its instructions.
+using Meetings = std::vector<std::vector<Meeting>>;
+
+Meetings ForwardMeetings(const PlanView& view, const Matches& matches);
+
+// P12: the programs of all ranks, one of each, run to their end. Returns all instructions of the
+// communication stream, in an order in which they may start: each after those that it waits for,
+// and after the partners of these.
+absl::StatusOr<std::vector<InstructionId>> CheckProgress(const std::vector<ProgramView>& programs,
+                                                         const Meetings& meetings);
 
 // When the rows that an exchange brings may be used, as the program says it: by the first
 // instruction of each stream that starts only once the exchange is done, and by all after it.
@@ -136,8 +151,9 @@ struct Arrival {
   uint32_t group = 0;
 };
 
-// The arrivals of a rank, by instruction; of no meaning for attends. O(instructions + waits).
-std::vector<Arrival> FindArrivals(const RankView& rank);
+// The arrivals of a program, by instruction; of no meaning for those of the compute stream.
+// O(instructions + waits).
+std::vector<Arrival> FindArrivals(const ProgramView& program);
 
 // All that is known of what the messages of all ranks carry.
 struct Traffic {
