@@ -275,6 +275,34 @@ absl::Status FinishRows(const RankView& rank, uint32_t groups, RemoteRows* remot
   return absl::OkStatus();
 }
 
+// Appends the exchanges that brought rows [begin, end), which `relay.sent` sends on.
+void NoteRelays(const ForwardedRows& rows, uint64_t begin, uint64_t end, Relay relay,
+                std::vector<Relay>* relays) {
+  ForwardedRows::Cursor cursor = rows.First();
+  while (begin < end) {
+    const RowRun* run = rows.Find(begin, &cursor);
+    relay.brought = run->exchange;
+    if (relays->empty() || relays->back().Key() != relay.Key()) relays->push_back(relay);
+    begin = run->end();
+  }
+}
+
+// FindRelays for one send.
+void NoteRelays(const Traffic& traffic, const RankView& rank, uint32_t exchange,
+                const fbs::Message& message, std::vector<Relay>* relays) {
+  for (const fbs::Part& part : rank.PartsOf(message)) {
+    if (!IsRemote(rank.buffers[part.buffer()].kind())) continue;
+    auto [first, last] = traffic.groups.Range(part.head_begin(), part.head_end());
+    for (uint32_t g = first; g < last; ++g) {
+      const ForwardedRows& rows = traffic.forwarded[rank.rank][part.buffer()][g];
+      for (const fbs::Slice& slice : rank.SlicesOf(part)) {
+        NoteRelays(rows, slice.begin(), uint64_t{slice.begin()} + slice.count(),
+                   {0, exchange, part.kept()}, relays);
+      }
+    }
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<Traffic> FollowTraffic(const PlanView& view, Matches matches,
@@ -286,6 +314,24 @@ absl::StatusOr<Traffic> FollowTraffic(const PlanView& view, Matches matches,
   }
   RETURN_IF_ERROR(ForwardFollower(view, &traffic).Run(order));
   return traffic;
+}
+
+std::vector<Relay> FindRelays(const Traffic& traffic, const RankView& rank) {
+  std::vector<Relay> relays;
+  if (traffic.forwarded[rank.rank].empty()) return relays;
+  for (uint32_t i = 0; i < rank.instructions.size(); ++i) {
+    const fbs::Instruction& exchange = rank.instructions[i];
+    if (exchange.opcode() != fbs::Opcode::exchange) continue;
+    for (uint32_t m = exchange.begin(); m < exchange.end(); ++m) {
+      if (IsSend(rank.messages[m])) NoteRelays(traffic, rank, i, rank.messages[m], &relays);
+    }
+  }
+  std::sort(relays.begin(), relays.end(),
+            [](const Relay& a, const Relay& b) { return a.Key() < b.Key(); });
+  relays.erase(std::unique(relays.begin(), relays.end(),
+                           [](const Relay& a, const Relay& b) { return a.Key() == b.Key(); }),
+               relays.end());
+  return relays;
 }
 
 absl::StatusOr<RemoteRows> DeliverRows(const PlanView& view, const Traffic& traffic,

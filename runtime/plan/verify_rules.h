@@ -5,6 +5,7 @@
 #define FLASHCP_RUNTIME_PLAN_VERIFY_RULES_H_
 
 #include <cstdint>
+#include <tuple>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -91,7 +92,7 @@ absl::Status CheckBuffers(const PlanView& view);
 // P7, P8: instructions of each forward program, waits of both programs.
 absl::Status CheckPrograms(const PlanView& view);
 
-// P9, P10: messages, each on its own.
+// P9, P10, P25: messages, each on its own.
 absl::Status CheckMessages(const PlanView& view);
 
 inline bool IsSend(const fbs::Message& message) {
@@ -110,10 +111,18 @@ inline bool IsRemoteValue(fbs::BufferKind kind) {
 }
 inline bool IsRemote(fbs::BufferKind kind) { return IsRemoteKey(kind) || IsRemoteValue(kind); }
 
+// Whether all rows of a message are kept, so that backward does not send it again.
+inline bool IsKept(const RankView& rank, const fbs::Message& message) {
+  for (const fbs::Part& part : rank.PartsOf(message)) {
+    if (!part.kept()) return false;
+  }
+  return true;
+}
+
 // For each rank and message, the index of the matching message in the table of its peer.
 using Matches = std::vector<std::vector<uint32_t>>;
 
-// P11: sends meet their receives.
+// P11, P25: sends meet their receives.
 absl::StatusOr<Matches> MatchMessages(const PlanView& view);
 
 // One instruction of one rank.
@@ -170,6 +179,18 @@ struct Traffic {
 absl::StatusOr<Traffic> FollowTraffic(const PlanView& view, Matches matches,
                                       const std::vector<InstructionId>& order);
 
+// That an exchange sends rows on which another one brought: instructions of a forward program.
+struct Relay {
+  uint32_t brought;
+  uint32_t sent;
+  bool kept;  // whether the rows are kept
+
+  std::tuple<uint32_t, uint32_t, bool> Key() const { return {brought, sent, kept}; }
+};
+
+// All relays of a rank, each once. P24 holds.
+std::vector<Relay> FindRelays(const Traffic& traffic, const RankView& rank);
+
 // What the remote buffers of one rank hold in the end: a map for each buffer (empty for those that
 // are not remote) and each group of K/V heads. Runs name the group of their exchange.
 using RemoteRows = std::vector<std::vector<RowMap>>;
@@ -190,6 +211,31 @@ absl::Status CheckResults(const PlanView& view, uint32_t rank);
 
 // P22, P23: the tiles of all ranks together are the masks of all documents.
 absl::Status CheckCoverage(const PlanView& view);
+
+// P26: the buffers of each rank that only backward uses.
+absl::Status CheckBackwardBuffers(const PlanView& view);
+
+// The backward instructions that take up one exchange of the forward program.
+struct TurnedExchange {
+  static constexpr uint32_t kNone = ~uint32_t{0};
+  uint32_t again = kNone;  // the exchange of K and V
+  uint32_t pack = kNone;
+  uint32_t gradients = kNone;
+  uint32_t add = kNone;
+};
+
+// By instruction of the forward program; of no meaning for attends and exchanges without messages.
+using TurnedExchanges = std::vector<TurnedExchange>;
+
+// P27, P28: the instructions of one backward program take up all that the forward program did.
+absl::StatusOr<TurnedExchanges> CheckBackwardProgram(const RankView& rank);
+
+// P29: sends of the backward programs meet their receives.
+absl::StatusOr<Meetings> MatchBackwardMessages(const PlanView& view);
+
+// P30 to P32: the order of the instructions of one backward program.
+absl::Status CheckGradientFlow(const Traffic& traffic, const RankView& rank,
+                               const TurnedExchanges& turned);
 
 }  // namespace flashcp
 
