@@ -125,7 +125,8 @@ class CommandLine {
   }
 
   void AddRun() {
-    CLI::App* command = AddCommand("run", "run a plan forward, all ranks in this process");
+    CLI::App* command = AddCommand(
+        "run", "run a plan forward, all ranks in this process or one in each of an mpirun");
     AddInput(command, "PLAN", &run_.plan, "a plan file");
     AddText(command, "--inputs", &run_.inputs, "DIR",
             "folder of q.npy, k.npy and v.npy in global token order (without it: random tensors)");
@@ -134,7 +135,9 @@ class CommandLine {
     command->add_flag("--check", run_.check, "compare with a float64 reference");
     AddText(command, "--iterations", &run_.iterations, "K", "forward passes, each timed");
     AddText(command, "--seed", &run_.seed, "N", "of the random tensors");
-    AddText(command, "--transport", &run_.transport, "threads", "how ranks exchange data");
+    AddText(command, "--transport", &run_.transport, "threads|mpi",
+            "ranks are threads, or processes of mpirun");
+    AddText(command, "--timeout", &run_.timeout, "SECONDS", "of every wait for another rank");
     AddText(command, "--device", &run_.device, "cpu", "where ranks compute");
   }
 

@@ -56,6 +56,7 @@ struct RunFlags {
   std::string iterations = "1";
   std::string seed = "0";
   std::string transport = "threads";
+  std::string timeout = "60";
   std::string device = "cpu";
   bool backward = false;
   bool check = false;
