@@ -15,6 +15,8 @@ RankView ViewOf(const fbs::RankPlan& plan, uint32_t rank) {
   const fbs::Program& program = *plan.forward();
   return {rank,
           plan.workspace_bytes(),
+          plan.backward_workspace_bytes(),
+          plan.saved_bytes(),
           Items(plan.layout()),
           Items(plan.buffers()),
           Items(program.instructions()),
@@ -22,7 +24,8 @@ RankView ViewOf(const fbs::RankPlan& plan, uint32_t rank) {
           Items(program.tiles()),
           Items(program.messages()),
           Items(program.parts()),
-          Items(program.slices())};
+          Items(program.slices()),
+          {Items(plan.backward()->instructions()), Items(plan.backward()->waits())}};
 }
 
 }  // namespace

@@ -250,10 +250,11 @@ class ForwardFollower {
 
 // P14 for one tensor and group of heads: sorts what all buffers hold by token.
 absl::Status CheckArrivesOnce(const RankView& rank, const RemoteRows& remote, uint32_t group,
-                              fbs::BufferKind kind) {
+                              bool keys) {
   std::vector<std::tuple<uint32_t, uint32_t, uint32_t>> tokens;  // document, position, count
   for (size_t b = 0; b < rank.buffers.size(); ++b) {
-    if (rank.buffers[b].kind() != kind) continue;
+    fbs::BufferKind kind = rank.buffers[b].kind();
+    if (!(keys ? IsRemoteKey(kind) : IsRemoteValue(kind))) continue;
     for (const RowRun& run : remote[b][group].runs()) {
       tokens.emplace_back(run.document, run.position, run.count);
     }
@@ -263,7 +264,7 @@ absl::Status CheckArrivesOnce(const RankView& rank, const RemoteRows& remote, ui
     auto [before, begin, count] = tokens[i - 1];
     auto [document, position, unused] = tokens[i];
     if (document == before && position < uint64_t{begin} + count) {
-      return Broken("P14", "rank ", rank.rank, ": receives the ", fbs::EnumNameBufferKind(kind),
+      return Broken("P14", "rank ", rank.rank, ": receives the ", keys ? "key" : "value",
                     " of token ", position, " of document ", document, " more than once");
     }
   }
@@ -279,8 +280,8 @@ absl::Status FinishRows(const RankView& rank, uint32_t groups, RemoteRows* remot
     }
   }
   for (uint32_t g = 0; g < groups; ++g) {
-    RETURN_IF_ERROR(CheckArrivesOnce(rank, *remote, g, fbs::BufferKind::remote_key));
-    RETURN_IF_ERROR(CheckArrivesOnce(rank, *remote, g, fbs::BufferKind::remote_value));
+    RETURN_IF_ERROR(CheckArrivesOnce(rank, *remote, g, /*keys=*/true));
+    RETURN_IF_ERROR(CheckArrivesOnce(rank, *remote, g, /*keys=*/false));
   }
   return absl::OkStatus();
 }

@@ -20,15 +20,14 @@ std::string NameOf(const RankView& rank, size_t message) {
                       IsSend(m) ? "send to" : "receive from", " rank ", m.peer(), ")");
 }
 
-// A receive fills the workspace; a send reads the caller's K or V, or forwards what was received.
+// A receive fills a remote or kept buffer; a send reads the caller's K or V, or forwards what was
+// received.
 bool IsAllowed(fbs::BufferKind kind, bool send) {
   bool own = kind == fbs::BufferKind::key || kind == fbs::BufferKind::value;
   return IsRemote(kind) || (send && own);
 }
 
-bool IsKey(fbs::BufferKind kind) {
-  return kind == fbs::BufferKind::key || kind == fbs::BufferKind::remote_key;
-}
+bool IsKey(fbs::BufferKind kind) { return kind == fbs::BufferKind::key || IsRemoteKey(kind); }
 
 // P9 of one part.
 absl::Status CheckPart(const RankView& rank, size_t message, const fbs::Part& part) {

@@ -16,10 +16,23 @@
 
 namespace flashcp {
 
-// The tables of one rank.
+// The instructions of one pass of one rank.
+struct ProgramView {
+  absl::Span<const fbs::Instruction> instructions;
+  absl::Span<const uint32_t> waits;
+
+  absl::Span<const uint32_t> WaitsOf(const fbs::Instruction& instruction) const {
+    return waits.subspan(instruction.wait_begin(),
+                         instruction.wait_end() - instruction.wait_begin());
+  }
+};
+
+// The tables of one rank; instructions and waits are those of the forward program.
 struct RankView {
   uint32_t rank;
   uint64_t workspace_bytes;
+  uint64_t backward_workspace_bytes;
+  uint64_t saved_bytes;
   absl::Span<const fbs::TokenRange> layout;
   absl::Span<const fbs::Buffer> buffers;
   absl::Span<const fbs::Instruction> instructions;
@@ -28,7 +41,9 @@ struct RankView {
   absl::Span<const fbs::Message> messages;
   absl::Span<const fbs::Part> parts;
   absl::Span<const fbs::Slice> slices;
+  ProgramView backward;
 
+  ProgramView forward() const { return {instructions, waits}; }
   absl::Span<const fbs::Part> PartsOf(const fbs::Message& message) const {
     return parts.subspan(message.part_begin(), message.part_end() - message.part_begin());
   }
@@ -82,9 +97,17 @@ inline bool IsSend(const fbs::Message& message) {
   return message.direction() == fbs::Direction::send;
 }
 
-inline bool IsRemote(fbs::BufferKind kind) {
-  return kind == fbs::BufferKind::remote_key || kind == fbs::BufferKind::remote_value;
+// Kinds of buffers that messages fill.
+inline bool IsKept(fbs::BufferKind kind) {
+  return kind == fbs::BufferKind::kept_key || kind == fbs::BufferKind::kept_value;
 }
+inline bool IsRemoteKey(fbs::BufferKind kind) {
+  return kind == fbs::BufferKind::remote_key || kind == fbs::BufferKind::kept_key;
+}
+inline bool IsRemoteValue(fbs::BufferKind kind) {
+  return kind == fbs::BufferKind::remote_value || kind == fbs::BufferKind::kept_value;
+}
+inline bool IsRemote(fbs::BufferKind kind) { return IsRemoteKey(kind) || IsRemoteValue(kind); }
 
 // For each rank and message, the index of the matching message in the table of its peer.
 using Matches = std::vector<std::vector<uint32_t>>;

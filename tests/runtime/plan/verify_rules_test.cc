@@ -88,7 +88,7 @@ std::vector<Mutation> LayoutMutations() {
       {"P3", "token with two owners", [](auto& p) { Rank(p, 1).layout[0].mutate_begin(2); }},
       {"P4", "unequal at slack 0", [](auto& p) { p.slack_percent = 0; }},
       {"P5", "unknown kind",
-       [](auto& p) { Rank(p, 0).buffers[0].mutate_kind(static_cast<fbs::BufferKind>(8)); }},
+       [](auto& p) { Rank(p, 0).buffers[0].mutate_kind(static_cast<fbs::BufferKind>(99)); }},
       {"P5", "two outputs",
        [](auto& p) { Rank(p, 0).buffers[0].mutate_kind(fbs::BufferKind::output); }},
       {"P5", "no buffers", [](auto& p) { Rank(p, 0).buffers.clear(); }},
@@ -96,19 +96,19 @@ std::vector<Mutation> LayoutMutations() {
       {"P5", "heads", [](auto& p) { Rank(p, 1).buffers[1].mutate_heads(4); }},
       {"P5", "rows", [](auto& p) { Rank(p, 1).buffers[4].mutate_rows(11); }},
       {"P5", "offset", [](auto& p) { Rank(p, 1).buffers[4].mutate_offset(64); }},
-      {"P6", "remote shape", [](auto& p) { Rank(p, 0).buffers[5].mutate_dim(16); }},
-      {"P6", "alignment", [](auto& p) { Rank(p, 0).buffers[6].mutate_offset(32); }},
+      {"P6", "remote shape", [](auto& p) { Rank(p, 0).buffers[9].mutate_dim(16); }},
+      {"P6", "alignment", [](auto& p) { Rank(p, 0).buffers[10].mutate_offset(32); }},
       {"P6", "past the workspace", [](auto& p) { Rank(p, 0).workspace_bytes -= 1; }},
       {"P6", "offset that overflows",
-       [](auto& p) { Rank(p, 0).buffers[6].mutate_offset(~uint64_t{63}); }},
-      {"P6", "overlap", [](auto& p) { Rank(p, 0).buffers[6].mutate_offset(0); }},
+       [](auto& p) { Rank(p, 0).buffers[10].mutate_offset(~uint64_t{63}); }},
+      {"P6", "overlap", [](auto& p) { Rank(p, 0).buffers[10].mutate_offset(0); }},
   };
 }
 
 std::vector<Mutation> ProgramMutations() {
   return {
       {"P7", "unknown opcode",
-       [](auto& p) { Program(p, 0).instructions[0].mutate_opcode(static_cast<fbs::Opcode>(2)); }},
+       [](auto& p) { Program(p, 0).instructions[0].mutate_opcode(static_cast<fbs::Opcode>(99)); }},
       {"P7", "unknown stream",
        [](auto& p) { Program(p, 0).instructions[0].mutate_stream(static_cast<fbs::Stream>(2)); }},
       {"P7", "exchange on the compute stream",
@@ -139,7 +139,7 @@ std::vector<Mutation> MessageMutations() {
       {"P9", "to itself", [](auto& p) { Program(p, 0).messages[0].mutate_peer(0); }},
       {"P9", "no parts", [](auto& p) { Program(p, 0).messages[0].mutate_part_end(0); }},
       {"P9", "parts out of bounds", [](auto& p) { Program(p, 0).messages[1].mutate_part_end(5); }},
-      {"P9", "unknown buffer", [](auto& p) { Program(p, 0).parts[0].mutate_buffer(8); }},
+      {"P9", "unknown buffer", [](auto& p) { Program(p, 0).parts[0].mutate_buffer(99); }},
       {"P9", "sends Q", [](auto& p) { Program(p, 0).parts[0].mutate_buffer(0); }},
       {"P9", "receives into K", [](auto& p) { Program(p, 0).parts[2].mutate_buffer(1); }},
       {"P9", "heads", [](auto& p) { Program(p, 0).parts[0].mutate_head_end(3); }},
