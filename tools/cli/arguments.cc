@@ -97,9 +97,10 @@ class CommandLine {
     AddPlanning(command, &compile_.planning);
     AddText(command, "--strategy", &compile_.strategy, "NAME",
             absl::StrJoin(solver::StrategyNames(), ", "));
-    AddText(command, "--memory-budget", &compile_.memory_budget, "MIB",
-            "memory of a rank for K/V rows of others that stay from forward to backward, instead of "
-            "being sent again");
+    AddText(
+        command, "--memory-budget", &compile_.memory_budget, "MIB",
+        "memory of a rank for K/V rows of others that stay from forward to backward, instead of "
+        "being sent again");
     command->add_flag("--timing", compile_.timing, "where planning time goes, on standard error");
     AddText(command, "--emit", &compile_.emit, "plan|ir|json",
             "the plan file, its scheduled IR, or what inspect --json prints");

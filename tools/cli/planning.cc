@@ -126,8 +126,8 @@ absl::StatusOr<int64_t> ParseMemoryBudget(const std::string& text) {
   if (absl::SimpleAtod(text, &mib) && mib >= 0 && mib <= kMaxMib) {
     return static_cast<int64_t>(mib * (1 << 20));
   }
-  return absl::InvalidArgumentError(absl::StrCat("--memory-budget: expected MiB from 0 to ",
-                                                 kMaxMib, ", found ", Quoted(text)));
+  return absl::InvalidArgumentError(
+      absl::StrCat("--memory-budget: expected MiB from 0 to ", kMaxMib, ", found ", Quoted(text)));
 }
 
 CompileRequest RequestOf(const Plan& plan) {

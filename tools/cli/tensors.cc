@@ -160,8 +160,8 @@ namespace {
 absl::Status WriteElements(const KernelSpec& spec, int64_t tokens, int heads,
                            const std::string& elements, OutputFile* file) {
   bool is_f16 = spec.element == ElementType::kF16;
-  RETURN_IF_ERROR(file->Write(MakeNpyHeader(is_f16 ? NpyType::kFloat16 : NpyType::kFloat32,
-                                            {tokens, heads, spec.dim})));
+  RETURN_IF_ERROR(file->Write(
+      MakeNpyHeader(is_f16 ? NpyType::kFloat16 : NpyType::kFloat32, {tokens, heads, spec.dim})));
   if (spec.element != ElementType::kBF16) return file->Write(elements);
   std::vector<float> floats = FloatsOf(spec.element, elements);
   return file->Write({reinterpret_cast<const char*>(floats.data()), floats.size() * sizeof(float)});
