@@ -121,6 +121,7 @@ std::string PlanJson(const Plan& plan, std::optional<double> planning_ms) {
                {"cluster", plan->cluster()->name()->str()},
                {"slack_percent", plan->slack_percent()},
                {"time_budget_ms", plan->time_budget_ms()},
+               {"memory_budget_bytes", plan->memory_budget_bytes()},
                {"ranks", plan.num_ranks()},
                {"tokens", statistics.tokens},
                {"documents", Items(plan->documents()).size()},
