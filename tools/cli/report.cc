@@ -69,6 +69,8 @@ Json RankJson(const Plan& plan, int rank, const RankStatistics& statistics) {
           {"messages", statistics.messages},
           {"segments", statistics.segments},
           {"peak_bytes", statistics.peak_bytes},
+          {"forward_peak_bytes", statistics.forward_peak_bytes},
+          {"saved_bytes", statistics.saved_bytes},
           {"layout", std::move(layout)}};
 }
 
