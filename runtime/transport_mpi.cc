@@ -5,8 +5,8 @@
 // and the tag and size that it carries tell whether it is the expected one.
 //
 // A wait polls its own requests, and the notices by which ranks tell each other of the end, on a
-// second communicator. Polls come one after the other at first, then with short sleeps between
-// them: a rank that waits long leaves its core to others.
+// second communicator. Polls come one after the other while something moves, then with sleeps
+// between them: a rank that waits long leaves its core to others.
 //
 // At the end of a group, open receives are cancelled, and the rank waits a moment for the notices
 // of all others. From then on they send it nothing, nor do they read what it has sent. Where one
@@ -42,32 +42,44 @@ constexpr int kGatherTag = 1;
 constexpr absl::Duration kEndWait = absl::Milliseconds(300);
 constexpr absl::Duration kLeaveWait = absl::Seconds(1);
 
-// The rhythm of polling, and its end.
+// The rhythm of polling, and its end. Large messages move in pieces, during polls: a poll that took
+// long has moved one, and the next should come at once.
 class Polling {
  public:
   explicit Polling(absl::Duration timeout)
-      : start_(Clock::now()), timeout_(absl::ToChronoNanoseconds(std::min(timeout, kForever))) {}
+      : timeout_(absl::ToChronoNanoseconds(std::min(timeout, kForever))) {}
 
   // Between two polls; false where time is up.
   bool Pause() {
-    const Clock::duration waited = Clock::now() - start_;
-    if (waited >= timeout_) return false;
-    if (waited < kEager) {
+    Clock::time_point now = Clock::now();
+    if (now - start_ >= timeout_) return false;
+    if (now - poll_start_ > (slept_ ? kBusyPollAfterSleep : kBusyPoll)) last_busy_ = now;
+    const Clock::duration idle = now - last_busy_;
+    slept_ = idle >= kEager;
+    if (!slept_) {
       std::this_thread::yield();
     } else {
-      std::this_thread::sleep_for(kSleep);
+      std::this_thread::sleep_for(std::clamp<Clock::duration>(idle / 32, kShortest, kLongest));
     }
+    poll_start_ = Clock::now();
     return true;
   }
 
  private:
   using Clock = std::chrono::steady_clock;
+  using Microseconds = std::chrono::microseconds;
   static constexpr absl::Duration kForever = absl::Hours(24 * 365);  // does not overflow the clock
-  static constexpr std::chrono::microseconds kEager{500};
-  static constexpr std::chrono::microseconds kSleep{50};
+  static constexpr Microseconds kBusyPoll{4};
+  static constexpr Microseconds kBusyPollAfterSleep{15};  // caches are cold
+  static constexpr Microseconds kEager{200};
+  static constexpr Microseconds kShortest{10};  // of the sleeps
+  static constexpr Microseconds kLongest{250};
 
-  const Clock::time_point start_;
   const Clock::duration timeout_;
+  const Clock::time_point start_ = Clock::now();
+  Clock::time_point last_busy_ = start_;
+  Clock::time_point poll_start_ = start_;
+  bool slept_ = false;
 };
 
 // The requests of one Start; the slot is used again once they are done.
