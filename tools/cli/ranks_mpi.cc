@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <ctime>
+#include <exception>
 #include <string>
 #include <utility>
 
@@ -95,6 +96,10 @@ class MpiRanks : public Ranks {
  public:
   explicit MpiRanks(absl::Duration timeout) : timeout_(timeout) {}
   ~MpiRanks() override {
+    if (peaceful_ && std::uncaught_exceptions() > 0) {
+      peaceful_ = false;
+      transport_->Abort(absl::ResourceExhaustedError("out of memory"));
+    }
     if (peaceful_) {
       transport_.reset();
       MPI_Finalize();
