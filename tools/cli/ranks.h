@@ -20,14 +20,19 @@ namespace flashcp::cli {
 // The tensors of one rank, rows in the order of its layout.
 struct RankTensors {
   std::vector<char> query, key, value, output, lse;
+  std::vector<char> saved;  // from forward to backward
+  // Empty without a backward pass.
+  std::vector<char> output_gradient, query_gradient, key_gradient, value_gradient;
 
   // What the rank is given, and what it makes.
-  std::vector<std::vector<char>*> Inputs() { return {&query, &key, &value}; }
-  std::vector<std::vector<char>*> Results() { return {&output, &lse}; }
+  std::vector<std::vector<char>*> Inputs() { return {&query, &key, &value, &output_gradient}; }
+  std::vector<std::vector<char>*> Results() {
+    return {&output, &lse, &query_gradient, &key_gradient, &value_gradient};
+  }
 };
 
 // Room for the tensors of a rank; its rows out of a batch; its results back into one.
-RankTensors MakeRankTensors(const Plan& plan, int rank);
+RankTensors MakeRankTensors(const Plan& plan, int rank, bool backward);
 void ScatterBatch(const Plan& plan, int rank, const BatchTensors& batch, RankTensors* local);
 void GatherBatch(const Plan& plan, int rank, const RankTensors& local, BatchTensors* batch);
 
@@ -43,8 +48,8 @@ class Ranks {
   virtual absl::Status CheckNumber(const Plan& plan) const = 0;
 
   // Calls run for each rank that this process holds. Inputs come from the batch of the leading
-  // process, and results go there.
-  virtual absl::Status Run(const Plan& plan, BatchTensors* batch,
+  // process, and results go there; with those of a backward pass, or without.
+  virtual absl::Status Run(const Plan& plan, bool backward, BatchTensors* batch,
                            const std::function<absl::Status(Transport*, RankTensors*)>& run) = 0;
 
   // Makes the failure of one process that of all: OK where `status` is OK in all of them. An error

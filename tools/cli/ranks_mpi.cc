@@ -134,15 +134,15 @@ class MpiRanks : public Ranks {
                      transport_->size(), " processes: start it with mpirun -n ", plan.num_ranks()));
   }
 
-  absl::Status Run(const Plan& plan, BatchTensors* batch,
+  absl::Status Run(const Plan& plan, bool backward, BatchTensors* batch,
                    const std::function<absl::Status(Transport*, RankTensors*)>& run) override {
-    RankTensors local = MakeRankTensors(plan, transport_->rank());
+    RankTensors local = MakeRankTensors(plan, transport_->rank(), backward);
     absl::Status status = leads()
-                              ? SendInputs(plan, *batch, &local)
+                              ? SendInputs(plan, backward, *batch, &local)
                               : Exchange(Direction::kReceive, kInputsTag, {{0, local.Inputs()}});
     if (status.ok()) status = run(transport_.get(), &local);
     if (status.ok()) {
-      status = leads() ? ReceiveResults(plan, local, batch)
+      status = leads() ? ReceiveResults(plan, backward, local, batch)
                        : Exchange(Direction::kSend, kResultsTag, {{0, local.Results()}});
     }
     if (!status.ok()) {
@@ -178,8 +178,10 @@ class MpiRanks : public Ranks {
     std::vector<std::vector<char>*> tensors;
   };
   absl::Status Exchange(Direction direction, uint32_t tag, const std::vector<Parcel>& parcels);
-  absl::Status SendInputs(const Plan& plan, const BatchTensors& batch, RankTensors* local);
-  absl::Status ReceiveResults(const Plan& plan, const RankTensors& local, BatchTensors* batch);
+  absl::Status SendInputs(const Plan& plan, bool backward, const BatchTensors& batch,
+                          RankTensors* local);
+  absl::Status ReceiveResults(const Plan& plan, bool backward, const RankTensors& local,
+                              BatchTensors* batch);
 
   const absl::Duration timeout_;
   std::unique_ptr<Transport> transport_;
@@ -206,12 +208,13 @@ absl::Status MpiRanks::Exchange(Direction direction, uint32_t tag,
                                                   status.message()));
 }
 
-absl::Status MpiRanks::SendInputs(const Plan& plan, const BatchTensors& batch, RankTensors* local) {
+absl::Status MpiRanks::SendInputs(const Plan& plan, bool backward, const BatchTensors& batch,
+                                  RankTensors* local) {
   std::vector<RankTensors> others;
   std::vector<Parcel> parcels;
   ScatterBatch(plan, 0, batch, local);
   for (int rank = 1; rank < plan.num_ranks(); ++rank) {
-    others.push_back(MakeRankTensors(plan, rank));
+    others.push_back(MakeRankTensors(plan, rank, backward));
     ScatterBatch(plan, rank, batch, &others.back());
   }
   for (int rank = 1; rank < plan.num_ranks(); ++rank) {
@@ -220,12 +223,12 @@ absl::Status MpiRanks::SendInputs(const Plan& plan, const BatchTensors& batch, R
   return Exchange(Direction::kSend, kInputsTag, parcels);
 }
 
-absl::Status MpiRanks::ReceiveResults(const Plan& plan, const RankTensors& local,
+absl::Status MpiRanks::ReceiveResults(const Plan& plan, bool backward, const RankTensors& local,
                                       BatchTensors* batch) {
   std::vector<RankTensors> others;
   std::vector<Parcel> parcels;
   for (int rank = 1; rank < plan.num_ranks(); ++rank) {
-    others.push_back(MakeRankTensors(plan, rank));
+    others.push_back(MakeRankTensors(plan, rank, backward));
   }
   for (int rank = 1; rank < plan.num_ranks(); ++rank) {
     parcels.push_back({rank, others[rank - 1].Results()});
