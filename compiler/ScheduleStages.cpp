@@ -249,8 +249,8 @@ struct ScheduleStagesPass : impl::ScheduleStagesBase<ScheduleStagesPass> {
     if (pipelining.by_heads &&
         problem->heads.key_value % pipelining.stages != 0) {
       batch.emitOpError() << "by-heads: " << problem->heads.key_value
-                          << " key/value heads do not make " << stages
-                          << " equal stages";
+                          << " key/value heads do not make "
+                          << pipelining.stages << " equal stages";
       return signalPassFailure();
     }
     OpBuilder builder = OpBuilder::atBlockEnd(&batch.getBody().front());
