@@ -48,9 +48,10 @@ void AddFlags(CLI::App& app, Flags& flags) {
   app.add_option("--tokens", flags.tokens, "tokens of a sequence");
   app.add_option("--slack", flags.slack_percent,
                  "percent of tokens a rank may own above its share");
-  app.add_option("--distribution", flags.distributions,
-                 "document lengths: one or more of lognormal, pile, long, one, equal-512, "
-                 "n-plus-1, cells-32, lengths:FILE, histogram:FILE, sources:FILE");
+  app.add_option(
+      "--distribution", flags.distributions,
+      "document lengths: one or more of lognormal, pile, long, one, equal-512, "
+      "n-plus-1, short, cells-32, documents:COUNT, lengths:FILE, histogram:FILE, sources:FILE");
   app.add_option("--sequences", flags.sequences, "sequences of each distribution")
       ->check(CLI::Range(1, 1000000));
   app.add_option("--seed", flags.seed, "number of the first sequence");
