@@ -30,6 +30,8 @@ constexpr int kMostStarts = 10;
 constexpr int kBisectionsShare = 4;  // one part in so many of the budget
 constexpr int kQuietStarts = 5;      // without noise
 constexpr double kLambdas[kMostStarts] = {0.3, 0.05, 1, 3, 0, 0.3, 1, 0.3, 2, 0.1};
+// Many ranks make many cuts, whose transfers hide; there may be time for the first start only.
+constexpr double kManyRanksLambdas[kMostStarts] = {0.05, 0.05, 1, 3, 0, 0.3, 1, 0.3, 2, 0.1};
 
 // Local search starts from the best placements of the pool: a descent of few ranks is short, one of
 // many needs all the time there is.
@@ -117,9 +119,9 @@ class AutoSearch {
     for (int i = 0; i < kMostStarts; ++i) {
       if (i > 0 && (share.Empty() || best_us_ <= target_us_)) break;
       BisectionStart start;
-      start.lambda = kLambdas[i];
+      start.lambda = FewRanks() ? kLambdas[i] : kManyRanksLambdas[i];
       start.noise = i < kQuietStarts ? 0 : 0.3;
-      start.token_weight = i % 3 == 2 ? 0.3 : 1;
+      start.token_weight = i % 3 == 2 || (i == 0 && !FewRanks()) ? 0.3 : 1;
       AddToPool(Bisect(model_, start, i + 1, share));
     }
     budget_.Return(share);
