@@ -45,11 +45,11 @@ constexpr double kOtherLambda = 1;  // of every second descent of up to kVariedR
 constexpr int kVariedRanks = 8;
 
 struct Candidate {
-  double planning_us;
+  double score_us;  // the lower, the better a start; once it descended, the planning objective
   Placement placement;
 };
 
-bool IsLower(const Candidate& a, const Candidate& b) { return a.planning_us < b.planning_us; }
+bool IsLower(const Candidate& a, const Candidate& b) { return a.score_us < b.score_us; }
 
 class AutoSearch {
  public:
@@ -72,19 +72,29 @@ class AutoSearch {
   bool Done() const { return budget_.Empty() || best_us_ <= target_us_; }
 
   // Keeps the placement if it has the shortest step so far.
-  double Consider(const Placement& placement) {
+  PlacementCost Consider(const Placement& placement) {
     PlacementCost cost = Evaluate(problem_, placement);
     if (first_ || cost.StepUs() < best_us_) {
       first_ = false;
       best_us_ = cost.StepUs();
       best_ = placement;
     }
-    return PlanningStepUs(cost);
+    return cost;
   }
 
   void AddToPool(Placement placement) {
-    double planning_us = Consider(placement);
-    pool_.push_back({planning_us, std::move(placement)});
+    const PlacementCost cost = Consider(placement);
+    pool_.push_back({FewRanks() ? PlanningStepUs(cost) : ExcessUs(cost), std::move(placement)});
+  }
+
+  // What ranks take beyond the bound, on the mean: of many ranks, a few slow ones are soon mended,
+  // while work that is uneven between halves of them never is.
+  double ExcessUs(const PlacementCost& cost) const {
+    double sum_us = 0;
+    for (const RankCost& rank : cost.ranks) {
+      sum_us += std::max(0.0, rank.ForwardUs() + rank.BackwardUs() - target_us_);
+    }
+    return sum_us / problem_.ranks;
   }
 
   bool FewRanks() const { return problem_.ranks <= kManyRanks; }
@@ -154,7 +164,7 @@ class AutoSearch {
     options.target_us = target_us_;
     options.seed = seed;
     candidate.placement = LocalSearch(model_, std::move(candidate.placement), options, share);
-    candidate.planning_us = Consider(candidate.placement);
+    candidate.score_us = PlanningStepUs(Consider(candidate.placement));
   }
 
   const Problem& problem_;
