@@ -1,5 +1,6 @@
 #include "compiler/EmitMessages.h"
 
+#include "compiler/BatchProblem.h"
 #include "compiler/RemoteStages.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -21,6 +22,7 @@ MessageEmitter::MessageEmitter(cp::BatchOp batch)
     : heads(batch.getHeads()),
       rowBytes(heads.getKv() * heads.getDim() *
                batch.getDtype().getIntOrFloatBitWidth() / 8),
+      kept(keptDocuments(batch)),
       shards(llvm::to_vector(batch.getBody().getOps<cp::ShardOp>())),
       sends(batch.getRanks()), receivedPieces(batch.getRanks()),
       receivedMessages(batch.getRanks()), payloads(batch.getRanks()) {
@@ -28,10 +30,14 @@ MessageEmitter::MessageEmitter(cp::BatchOp batch)
   SmallVector<SmallVector<Group>> groups;
   for (auto program : batch.getBody().getOps<cp::ProgramOp>()) {
     groups.push_back(groupsOf(program));
-    std::vector<RowIndex> &rows = remoteRows.emplace_back();
-    for (const RemoteStage &stage : remoteStagesOf(program))
-      if (stage.forward)
-        rows.emplace_back(heldTokens(stage));
+    std::vector<std::array<RowIndex, 2>> &rows = remoteRows.emplace_back();
+    for (const RemoteStage &stage : remoteStagesOf(program)) {
+      if (!stage.forward)
+        continue;
+      SmallVector<int64_t> held = heldTokens(stage);
+      rows.push_back({RowIndex(tokensOf(held, kept, /*wanted=*/false)),
+                      RowIndex(tokensOf(held, kept, /*wanted=*/true))});
+    }
   }
   size_t numGroups = groups.empty() ? 0 : groups.front().size();
   for (size_t i = 0; i < numGroups; ++i)
@@ -70,7 +76,8 @@ void MessageEmitter::forEachPiece(const Group &group, ArrayRef<int64_t> range,
                                   Visit visit) {
   int64_t document = range[0], begin = range[1], end = range[2];
   if (group.forward) {
-    const RowIndex &rows = remoteRows[range[3]][group.stage - 1];
+    const RowIndex &rows =
+        remoteRows[range[3]][group.stage - 1][kept[document]];
     visit(range[3], *rows.find(document, begin, end), 0, end - begin);
     return;
   }
@@ -86,12 +93,13 @@ void MessageEmitter::forEachPiece(const Group &group, ArrayRef<int64_t> range,
   }
 }
 
-void MessageEmitter::addPiece(int32_t peer, uint32_t row, uint32_t count) {
+void MessageEmitter::addPiece(int32_t peer, int64_t document, uint32_t row,
+                              uint32_t count) {
   Payload &payload = payloads[peer];
-  if (payload.rows == 0)
+  if (payload.empty())
     peers.push_back(peer);
-  payload.rows += count;
-  addRows(payload.slices, row, count);
+  payload.rows[kept[document]] += count;
+  addRows(payload.slices[kept[document]], row, count);
 }
 
 void MessageEmitter::collectSends(const Group &group, int64_t receiver,
@@ -101,7 +109,7 @@ void MessageEmitter::collectSends(const Group &group, int64_t receiver,
   for (size_t i = 0; i < group.received.size(); i += size)
     forEachPiece(group, group.received.slice(i, size),
                  [&](int32_t sender, uint32_t row, uint32_t, uint32_t count) {
-                   addPiece(sender, row, count);
+                   addPiece(sender, group.received[i], row, count);
                    ++receivedPieces[receiver];
                  });
   receivedMessages[receiver] += peers.size();
@@ -113,42 +121,54 @@ void MessageEmitter::collectSends(const Group &group, int64_t receiver,
 void MessageEmitter::emitReceives(const Group &group, const StageRows &rows,
                                   RankTables &tables) {
   peers.clear();
-  uint32_t next = 0; // rows of a group alone follow its ranges
+  uint32_t next[2] = {0, 0}; // rows of a group alone follow its ranges
   size_t size = group.forward ? cp::kForwardedSize : cp::kTokenRangeSize;
   for (size_t i = 0; i < group.received.size(); i += size) {
     ArrayRef<int64_t> range = group.received.slice(i, size);
+    const KeyValueRows &place = rows.of(kept[range[0]]);
+    uint32_t &following = next[kept[range[0]]];
     uint32_t first = group.sharesRows
-                         ? *rows.index.find(range[0], range[1], range[2])
-                         : next;
-    next += range[2] - range[1];
+                         ? *place.index.find(range[0], range[1], range[2])
+                         : following;
+    following += range[2] - range[1];
     forEachPiece(
         group, range,
         [&](int32_t sender, uint32_t, uint32_t offset, uint32_t count) {
-          addPiece(sender, first + offset, count);
+          addPiece(sender, range[0], first + offset, count);
         });
   }
   llvm::sort(peers);
   for (int32_t sender : peers) {
-    addMessage(tables, fbs::Direction::receive, sender, tags[sender]++,
-               rows.keyBuffer, rows.valueBuffer, payloads[sender]);
-    payloads[sender].slices.clear();
-    payloads[sender].rows = 0;
+    Payload &payload = payloads[sender];
+    addMessage(tables, fbs::Direction::receive, sender, tags[sender]++, rows,
+               payload);
+    for (int isKept : {0, 1}) {
+      payload.slices[isKept].clear();
+      payload.rows[isKept] = 0;
+    }
   }
 }
 
-/// One message: a part for K and one for V, over the same slices.
+/// One message: a part for K and one for V, over the same slices; two more for
+/// rows of kept documents.
 void MessageEmitter::addMessage(RankTables &tables, fbs::Direction direction,
-                                uint32_t peer, uint32_t tag, uint32_t keyBuffer,
-                                uint32_t valueBuffer, const Payload &payload) {
-  uint32_t sliceBegin = tables.slices.size();
-  tables.slices.insert(tables.slices.end(), payload.slices.begin(),
-                       payload.slices.end());
+                                uint32_t peer, uint32_t tag,
+                                const StageRows &rows, const Payload &payload) {
   uint32_t partBegin = tables.parts.size();
-  for (uint32_t buffer : {keyBuffer, valueBuffer})
-    tables.parts.emplace_back(buffer, 0, heads.getKv(), sliceBegin,
-                              tables.slices.size());
-  tables.messages.emplace_back(2 * payload.rows * rowBytes, peer, tag,
-                               partBegin, tables.parts.size(), direction);
+  for (bool isKept : {false, true}) {
+    const std::vector<fbs::Slice> &slices = payload.slices[isKept];
+    if (slices.empty())
+      continue;
+    uint32_t sliceBegin = tables.slices.size();
+    tables.slices.insert(tables.slices.end(), slices.begin(), slices.end());
+    for (uint32_t buffer :
+         {rows.of(isKept).keyBuffer, rows.of(isKept).valueBuffer})
+      tables.parts.emplace_back(buffer, 0, heads.getKv(), sliceBegin,
+                                tables.slices.size(), isKept);
+  }
+  tables.messages.emplace_back(
+      2 * (payload.rows[0] + payload.rows[1]) * rowBytes, peer, tag, partBegin,
+      tables.parts.size(), direction);
 }
 
 SmallVector<uint32_t> MessageEmitter::emit(cp::ProgramOp program,
@@ -164,8 +184,7 @@ SmallVector<uint32_t> MessageEmitter::emit(cp::ProgramOp program,
     for (; next < ours.size() && ours[next].group == ends.size(); ++next)
       addMessage(tables, fbs::Direction::send, ours[next].receiver,
                  sendTags[ours[next].receiver]++,
-                 group.forward ? rows.keyBuffer : uint16_t(kKey),
-                 group.forward ? rows.valueBuffer : uint16_t(kValue),
+                 group.forward ? rows : stages[0],
                  std::exchange(ours[next].payload, {}));
     emitReceives(group, rows, tables);
     ends.push_back(tables.messages.size());
@@ -176,7 +195,7 @@ SmallVector<uint32_t> MessageEmitter::emit(cp::ProgramOp program,
 size_t MessageEmitter::maxSlices(int64_t rank) const {
   size_t count = receivedPieces[rank];
   for (const Send &send : sends[rank])
-    count += send.payload.slices.size();
+    count += send.payload.slices[0].size() + send.payload.slices[1].size();
   return count;
 }
 

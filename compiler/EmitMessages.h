@@ -30,10 +30,12 @@ public:
 
 private:
   /// Rows that one message carries, and of which its slices say where they are
-  /// on one side.
+  /// on one side: those of kept documents apart, at 1.
   struct Payload {
-    std::vector<fbs::Slice> slices;
-    uint64_t rows = 0;
+    std::vector<fbs::Slice> slices[2];
+    uint64_t rows[2] = {0, 0};
+
+    bool empty() const { return rows[0] + rows[1] == 0; }
   };
   struct Send {
     int32_t receiver;
@@ -53,11 +55,10 @@ private:
   void collectSends(const Group &group, int64_t receiver, size_t number);
   void emitReceives(const Group &group, const StageRows &rows,
                     RankTables &tables);
-  /// Adds rows to the message from or to `peer`.
-  void addPiece(int32_t peer, uint32_t row, uint32_t count);
+  /// Adds rows of a document to the message from or to `peer`.
+  void addPiece(int32_t peer, int64_t document, uint32_t row, uint32_t count);
   void addMessage(RankTables &tables, fbs::Direction direction, uint32_t peer,
-                  uint32_t tag, uint32_t keyBuffer, uint32_t valueBuffer,
-                  const Payload &payload);
+                  uint32_t tag, const StageRows &rows, const Payload &payload);
 
   /// Calls `visit(sender, row, offset, count)` for one range of what a group
   /// receives, cut where the sender changes: rows of the sender, and how far
@@ -67,16 +68,18 @@ private:
                     Visit visit);
 
   cp::HeadsAttr heads;
-  uint64_t rowBytes; // of K or V
+  uint64_t rowBytes;    // of K or V
+  llvm::BitVector kept; // documents
   llvm::SmallVector<cp::ShardOp> shards;
   std::vector<std::vector<uint32_t>> segmentRows; // by document and segment
-  std::vector<std::vector<RowIndex>> remoteRows;  // by relay and stage, from 1
-  std::vector<std::vector<Send>> sends;           // by sender, group, receiver
-  std::vector<size_t> receivedPieces;             // by receiver
-  std::vector<size_t> receivedMessages;           // by receiver
-  std::vector<Payload> payloads;    // by peer, while one group is expanded
-  llvm::SmallVector<int32_t> peers; // those with a payload
-  std::vector<uint32_t> tags;       // by sender, while one rank is emitted
+  /// By relay, stage from 1, and whether documents are kept.
+  std::vector<std::vector<std::array<RowIndex, 2>>> remoteRows;
+  std::vector<std::vector<Send>> sends; // by sender, group, receiver
+  std::vector<size_t> receivedPieces;   // by receiver
+  std::vector<size_t> receivedMessages; // by receiver
+  std::vector<Payload> payloads;        // by peer, while one group is expanded
+  llvm::SmallVector<int32_t> peers;     // those with a payload
+  std::vector<uint32_t> tags;           // by sender, while one rank is emitted
 };
 
 } // namespace flashcp

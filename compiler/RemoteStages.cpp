@@ -42,4 +42,13 @@ SmallVector<int64_t> heldTokens(const RemoteStage &stage) {
   return held;
 }
 
+SmallVector<int64_t> tokensOf(ArrayRef<int64_t> held,
+                              const llvm::BitVector &kept, bool wanted) {
+  SmallVector<int64_t> tokens;
+  for (size_t i = 0; i < held.size(); i += cp::kTokenRangeSize)
+    if (kept[held[i]] == wanted)
+      tokens.append(held.begin() + i, held.begin() + i + cp::kTokenRangeSize);
+  return tokens;
+}
+
 } // namespace flashcp

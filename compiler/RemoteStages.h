@@ -5,6 +5,7 @@
 #define FLASHCP_COMPILER_REMOTESTAGES_H
 
 #include "dialects/cp/CP.h"
+#include "llvm/ADT/BitVector.h"
 
 namespace flashcp {
 
@@ -20,6 +21,11 @@ llvm::SmallVector<RemoteStage> remoteStagesOf(cp::ProgramOp program);
 /// rows: document, begin, end of each range. Without relays the ranges of the
 /// exchange as they are; with relays those of both, ranges that touch joined.
 llvm::SmallVector<int64_t> heldTokens(const RemoteStage &stage);
+
+/// Those of the ranges that belong to documents which are kept (`wanted`), or
+/// to those which are not.
+llvm::SmallVector<int64_t> tokensOf(llvm::ArrayRef<int64_t> held,
+                                    const llvm::BitVector &kept, bool wanted);
 
 } // namespace flashcp
 

@@ -357,7 +357,9 @@ struct ScheduleStagesPass : impl::ScheduleStagesBase<ScheduleStagesPass> {
     int64_t heads = batch.getHeads().getKv();
     auto program =
         cp::ProgramOp::create(builder, loc, rank, work.ranks[rank].layout,
-                              /*workspace_bytes=*/IntegerAttr());
+                              /*workspace_bytes=*/IntegerAttr(),
+                              /*backward_workspace_bytes=*/IntegerAttr(),
+                              /*saved_bytes=*/IntegerAttr());
     OpBuilder body = OpBuilder::atBlockEnd(&program.getBody().emplaceBlock());
     cp::ComputeOp::create(body, loc, /*stage=*/0, tiles[0]);
     for (int64_t stage = 1; stage <= numStages; ++stage) {

@@ -35,6 +35,7 @@ KernelSpec KernelSpecOf(const Plan& plan) {
   spec.query_heads = static_cast<int>(heads.query());
   spec.key_value_heads = static_cast<int>(heads.key_value());
   spec.dim = static_cast<int>(heads.dim());
+  spec.value_dim = spec.dim;
   spec.scale = 1.0f / std::sqrt(static_cast<float>(heads.dim()));
   return spec;
 }

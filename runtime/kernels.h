@@ -16,20 +16,21 @@ struct KernelSpec {
   ElementType element;  // of Q, K, V and O; accumulation and LSE are f32
   int query_heads;
   int key_value_heads;  // divides query_heads
-  int dim;              // of one head, 8 to 256 in steps of 8
+  int dim;              // of one head of Q and K, 8 to 256 in steps of 8
+  int value_dim;        // of one head of V and O, the same; in plans it is `dim`
   float scale;          // of the scores, 1 / sqrt(dim)
 };
 
 // One tile, all pointers resolved: query heads [head_begin, head_end) of query_count rows against
 // key_count rows of keys and values. Rows are [heads, dim] of the whole tensor, so row i of the
-// query starts at query + i * query_heads * dim elements.
+// query starts at query + i * query_heads * dim elements. [value_dim] for values and outputs.
 struct AttentionTile {
   const void* query;   // [query_count, query_heads, dim] elements
   const void* key;     // [key_count, key_value_heads, dim] elements
-  const void* value;   // [key_count, key_value_heads, dim] elements
-  void* output;        // [query_count, query_heads, dim] elements; written where `last`
+  const void* value;   // [key_count, key_value_heads, value_dim] elements
+  void* output;        // [query_count, query_heads, value_dim] elements; written where `last`
   float* lse;          // [query_count, query_heads], natural log; -inf for a row with no key yet
-  float* accumulator;  // [query_count, query_heads, dim] f32; null where first and last
+  float* accumulator;  // [query_count, query_heads, value_dim]; null where first and last
   int64_t query_position;  // of the first query row in its document
   int64_t key_position;    // of the first key row in its document
   int64_t query_count;
@@ -48,9 +49,37 @@ struct AttentionTile {
 // Computes tiles[0, count) in order.
 using AttentionKernel = void (*)(const KernelSpec& spec, const AttentionTile* tiles, int64_t count);
 
+// One tile of the backward pass: what the pairs of queries and keys that the mask allows add to the
+// gradients of Q, K and V. Sums are f32 and added to, so that the caller clears them first. A query
+// row with LSE -inf has no weights and adds nothing.
+struct BackwardTile {
+  const void* query;            // [query_count, query_heads, dim] elements
+  const void* key;              // [key_count, key_value_heads, dim] elements
+  const void* value;            // [key_count, key_value_heads, value_dim] elements
+  const void* output_gradient;  // [query_count, query_heads, value_dim] elements
+  const float* lse;             // [query_count, query_heads]: of all keys, as forward left it
+  const float* delta;           // [query_count, query_heads]: row sums of output * output_gradient
+  float* query_gradient;        // [query_count, query_heads, dim]
+  float* key_gradient;          // [key_count, key_value_heads, dim]
+  float* value_gradient;        // [key_count, key_value_heads, value_dim]
+  int64_t query_position;
+  int64_t key_position;
+  int64_t query_count;
+  int64_t key_count;
+  int64_t window;
+  int head_begin;
+  int head_end;
+  MaskType mask;
+};
+
+// Computes tiles[0, count) in order; sums in one fixed order, so that results are the same bits
+// in every run.
+using BackwardKernel = void (*)(const KernelSpec& spec, const BackwardTile* tiles, int64_t count);
+
 // The plain kernel: the obvious loop, in f32, for every spec. It is the reference that generated
 // kernels are tested against, and serves where none fits.
 void ReferenceAttention(const KernelSpec& spec, const AttentionTile* tiles, int64_t count);
+void ReferenceAttentionBackward(const KernelSpec& spec, const BackwardTile* tiles, int64_t count);
 
 }  // namespace flashcp
 

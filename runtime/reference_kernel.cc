@@ -19,34 +19,13 @@
 
 #include "runtime/kernels.h"
 #include "runtime/numeric.h"
+#include "runtime/reference_loops.h"
 #include "runtime/widest_vectors.h"
 
 namespace flashcp {
 namespace {
 
-constexpr int kMaxDim = 256;
-constexpr int kQueryBlock = 64;
-constexpr int kKeyBlock = 64;
-constexpr int kRows = 4;    // query rows that are multiplied side by side, in registers
-constexpr int kLanes = 32;  // columns of a product are padded to a multiple of this
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-// Keys of a tile, as offsets from its first one.
-struct KeyRange {
-  int64_t begin;
-  int64_t end;
-};
-
-// The keys of the tile that its mask lets query row `row` see; both ends grow with the row.
-KeyRange VisibleKeys(const AttentionTile& tile, int64_t row) {
-  int64_t query = tile.query_position + row - tile.key_position;
-  int64_t begin = tile.mask == MaskType::kWindow ? query - tile.window + 1 : 0;
-  int64_t end = tile.mask == MaskType::kFull ? tile.key_count : query + 1;
-  begin = std::clamp<int64_t>(begin, 0, tile.key_count);
-  return {begin, std::clamp(end, begin, tile.key_count)};
-}
-
-int Padded(int columns) { return (columns + kLanes - 1) / kLanes * kLanes; }
 
 // One block of keys and values of one head as floats; padding holds zeros.
 struct KeyValueBlock {
@@ -57,15 +36,13 @@ struct KeyValueBlock {
 template <typename Element>
 void LoadKeyValueBlock(const KernelSpec& spec, const AttentionTile& tile, int key_value_head,
                        KeyRange range, KeyValueBlock* block) {
-  int64_t row_size = int64_t{spec.key_value_heads} * spec.dim;
-  int64_t offset = range.begin * row_size + int64_t{key_value_head} * spec.dim;
-  const Element* key = static_cast<const Element*>(tile.key) + offset;
-  const Element* value = static_cast<const Element*>(tile.value) + offset;
   int count = static_cast<int>(range.end - range.begin);
-  for (int j = 0; j < count; ++j, key += row_size, value += row_size) {
+  for (int j = 0; j < count; ++j) {
+    int64_t row = (range.begin + j) * spec.key_value_heads + key_value_head;
+    const Element* key = static_cast<const Element*>(tile.key) + row * spec.dim;
+    const Element* value = static_cast<const Element*>(tile.value) + row * spec.value_dim;
     for (int d = 0; d < spec.dim; ++d) block->keys[d][j] = ToFloat(key[d]);
-    for (int d = 0; d < spec.dim; ++d) block->values[j][d] = ToFloat(value[d]);
-    std::fill(block->values[j] + spec.dim, block->values[j] + Padded(spec.dim), 0.0f);
+    LoadRow(value, spec.value_dim, block->values[j]);
   }
   for (int d = 0; d < spec.dim; ++d) {
     std::fill(block->keys[d] + count, block->keys[d] + kKeyBlock, 0.0f);
@@ -80,53 +57,6 @@ struct QueryRow {
   float sum;  // of exp(score - maximum)
 };
 
-// Row-major matrices by their first element and the distance of their rows.
-struct Matrix {
-  const float* data;
-  int64_t stride;
-};
-
-// sums += a b, where a is [count, depth], b is [depth, columns], sums has distance `stride` between
-// rows: every sum is taken in ascending order of depth, however many rows are multiplied at once.
-struct MultiplyLoop {
-  template <int kBytes>
-  FLASHCP_INLINE_LOOP static void Run(int count, int depth, int columns, Matrix a, Matrix b,
-                                      float* sums, int64_t stride) {
-    for (; count >= kRows; count -= kRows, a.data += kRows * a.stride, sums += kRows * stride) {
-      RunRows<kBytes, kRows>(depth, columns, a, b, sums, stride);
-    }
-    for (; count > 0; --count, a.data += a.stride, sums += stride) {
-      RunRows<kBytes, 1>(depth, columns, a, b, sums, stride);
-    }
-  }
-
-  template <int kBytes, int kCount>
-  FLASHCP_INLINE_LOOP static void RunRows(int depth, int columns, Matrix a, Matrix b, float* sums,
-                                          int64_t stride) {
-    using Vector = VectorOf<float, kBytes>;
-    for (int column = 0; column < columns; column += 2 * Vector::kWidth) {
-      typename Vector::Type total[kCount][2];
-      for (int i = 0; i < kCount; ++i) {
-        for (int half = 0; half < 2; ++half) {
-          Vector::Load(sums + i * stride + column + half * Vector::kWidth, &total[i][half]);
-        }
-      }
-      for (int k = 0; k < depth; ++k) {
-        for (int half = 0; half < 2; ++half) {
-          typename Vector::Type row;
-          Vector::Load(b.data + k * b.stride + column + half * Vector::kWidth, &row);
-          for (int i = 0; i < kCount; ++i) total[i][half] += a.data[i * a.stride + k] * row;
-        }
-      }
-      for (int i = 0; i < kCount; ++i) {
-        for (int half = 0; half < 2; ++half) {
-          Vector::Store(total[i][half], sums + i * stride + column + half * Vector::kWidth);
-        }
-      }
-    }
-  }
-};
-
 // Turns the scaled scores of keys [begin, end) into weights, exp(score - maximum), and counts them
 // to the row, whose earlier sums are rescaled to the new maximum.
 void WeighScores(const KernelSpec& spec, int begin, int end, float* scores, QueryRow* row) {
@@ -138,7 +68,7 @@ void WeighScores(const KernelSpec& spec, int begin, int end, float* scores, Quer
   // Where all scores are -inf, subtracting 0 leaves them so: exp() gives 0, or NaN for a NaN.
   float shift = maximum == -kInfinity ? 0 : maximum;
   float rescale = std::exp(row->maximum - shift);
-  for (int d = 0; d < spec.dim; ++d) row->sum_of_values[d] *= rescale;
+  for (int d = 0; d < spec.value_dim; ++d) row->sum_of_values[d] *= rescale;
   float sum = row->sum * rescale;
   for (int j = begin; j < end; ++j) {
     scores[j] = std::exp(scores[j] - shift);
@@ -174,15 +104,16 @@ template <typename Element>
 void StoreRow(const KernelSpec& spec, const AttentionTile& tile, int head, int64_t i,
               QueryRow* row) {
   int64_t index = i * spec.query_heads + head;
-  float* accumulator = tile.first && tile.last ? nullptr : tile.accumulator + index * spec.dim;
-  float lse = Normalise(spec.dim, row);
-  if (!tile.first) lse = Merge(spec.dim, accumulator, tile.lse[index], lse, row);
+  float* accumulator =
+      tile.first && tile.last ? nullptr : tile.accumulator + index * spec.value_dim;
+  float lse = Normalise(spec.value_dim, row);
+  if (!tile.first) lse = Merge(spec.value_dim, accumulator, tile.lse[index], lse, row);
   tile.lse[index] = lse;
   if (tile.last) {
-    Element* output = static_cast<Element*>(tile.output) + index * spec.dim;
-    for (int d = 0; d < spec.dim; ++d) FromFloat(row->sum_of_values[d], &output[d]);
+    Element* output = static_cast<Element*>(tile.output) + index * spec.value_dim;
+    for (int d = 0; d < spec.value_dim; ++d) FromFloat(row->sum_of_values[d], &output[d]);
   } else {
-    std::copy_n(row->sum_of_values, spec.dim, accumulator);
+    std::copy_n(row->sum_of_values, spec.value_dim, accumulator);
   }
 }
 
@@ -204,10 +135,10 @@ void AttendBlock(const KernelSpec& spec, const KeyValueBlock& block, const KeyRa
     for (next = i + 1; next < count; ++next) {
       if (visible[next].begin != keys.begin || visible[next].end != keys.end) break;
     }
-    RunWithWidestVectors<MultiplyLoop>(next - i, static_cast<int>(keys.end - keys.begin),
-                                       Padded(spec.dim), Matrix{scores[i] + keys.begin, kKeyBlock},
-                                       Matrix{block.values[keys.begin], kMaxDim},
-                                       rows[i].sum_of_values, kStride);
+    RunWithWidestVectors<MultiplyLoop>(
+        next - i, static_cast<int>(keys.end - keys.begin), Padded(spec.value_dim),
+        Matrix{scores[i] + keys.begin, kKeyBlock}, Matrix{block.values[keys.begin], kMaxDim},
+        rows[i].sum_of_values, kStride);
   }
 }
 
@@ -220,7 +151,7 @@ void LoadRows(const KernelSpec& spec, const AttentionTile& tile, int head, int64
         static_cast<const Element*>(tile.query) + (i * spec.query_heads + head) * spec.dim;
     QueryRow& row = rows[i - row_begin];
     for (int d = 0; d < spec.dim; ++d) row.query[d] = ToFloat(query[d]);
-    std::fill_n(row.sum_of_values, Padded(spec.dim), 0.0f);
+    std::fill_n(row.sum_of_values, Padded(spec.value_dim), 0.0f);
     row.maximum = -kInfinity;
     row.sum = 0;
   }

@@ -14,19 +14,15 @@
 #include <limits>
 #include <thread>
 
+#include "runtime/check/dense_loops.h"
 #include "runtime/kernel_spec.h"
 #include "runtime/widest_vectors.h"
 
 namespace flashcp {
 namespace {
 
-constexpr int kLanes = 16;         // queries of one block
-constexpr int kGroup = 4;          // rows that are summed side by side, in registers
 constexpr int64_t kKeyChunk = 32;  // keys whose values are read at a time, to stay in a cache
-constexpr int kMaxDim = 256;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-using Lanes = std::array<double, kLanes>;
 
 // Queries [begin, end) of a document, for all heads: the unit of work of a thread.
 struct QueryBlock {
@@ -47,72 +43,6 @@ std::vector<QueryBlock> MakeBlocks(const std::vector<DenseDocument>& documents) 
   }
   return blocks;
 }
-
-// Positions of keys in the document.
-struct KeyRange {
-  int64_t begin;
-  int64_t end;
-};
-
-// The keys that a query sees; both ends grow with the query.
-KeyRange VisibleKeys(const DenseDocument& document, int64_t query) {
-  switch (document.mask) {
-    case MaskType::kFull:
-      return {0, document.length};
-    case MaskType::kCausal:
-      return {0, query + 1};
-    case MaskType::kWindow:
-      return {std::max<int64_t>(0, query + 1 - document.window), query + 1};
-  }
-  return {0, 0};
-}
-
-// A matrix by its first element and the distances of its rows and of its columns.
-struct Matrix {
-  const double* data;
-  int64_t row_stride;
-  int64_t column_stride;
-};
-
-// sums[i] += sum over k < depth of a[i][k] * b[k], lane by lane, for i < groups * kGroup.
-struct SumProductsLoop {
-  template <int kBytes>
-  FLASHCP_INLINE_LOOP static void Run(int64_t groups, int64_t depth, Matrix a, const Lanes* b,
-                                      Lanes* sums) {
-    for (; groups > 0; --groups, a.data += kGroup * a.row_stride, sums += kGroup) {
-      for (int lane = 0; lane < kLanes; lane += 2 * VectorOf<double, kBytes>::kWidth) {
-        RunGroup<kBytes>(lane, depth, a, b, sums);
-      }
-    }
-  }
-
-  // Two vectors of lanes of kGroup rows.
-  template <int kBytes>
-  FLASHCP_INLINE_LOOP static void RunGroup(int lane, int64_t depth, Matrix a, const Lanes* b,
-                                           Lanes* sums) {
-    using Vector = VectorOf<double, kBytes>;
-    typename Vector::Type total[kGroup][2];
-    for (int i = 0; i < kGroup; ++i) {
-      for (int half = 0; half < 2; ++half) {
-        Vector::Load(&sums[i][lane + half * Vector::kWidth], &total[i][half]);
-      }
-    }
-    for (int64_t k = 0; k < depth; ++k) {
-      for (int half = 0; half < 2; ++half) {
-        typename Vector::Type lanes;
-        Vector::Load(&b[k][lane + half * Vector::kWidth], &lanes);
-        for (int i = 0; i < kGroup; ++i) {
-          total[i][half] += a.data[i * a.row_stride + k * a.column_stride] * lanes;
-        }
-      }
-    }
-    for (int i = 0; i < kGroup; ++i) {
-      for (int half = 0; half < 2; ++half) {
-        Vector::Store(total[i][half], &sums[i][lane + half * Vector::kWidth]);
-      }
-    }
-  }
-};
 
 // Computes one block of queries after the other; belongs to one thread.
 class BlockAttention {
@@ -249,19 +179,6 @@ class BlockAttention {
   Lanes sum_;  // of weights
   std::array<Lanes, kMaxDim> output_;
 };
-
-// [tokens, heads, dim] as [heads, tokens, dim], so that the rows of one head follow each other, and
-// then zeros for what BlockAttention may read past the end.
-std::vector<double> PackByHead(absl::Span<const float> rows, int64_t heads, int64_t dim) {
-  std::vector<double> packed(rows.size() + (kGroup - 1) * dim);
-  const int64_t tokens = rows.size() / (heads * dim);
-  for (int64_t head = 0; head < heads; ++head) {
-    for (int64_t token = 0; token < tokens; ++token) {
-      std::copy_n(&rows[(token * heads + head) * dim], dim, &packed[(head * tokens + token) * dim]);
-    }
-  }
-  return packed;
-}
 
 }  // namespace
 

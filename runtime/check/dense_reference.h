@@ -39,9 +39,22 @@ struct DenseResult {
 // The documents of a plan.
 std::vector<DenseDocument> DenseDocumentsOf(const Plan& plan);
 
+// Gradients of a loss, given its gradient with respect to O.
+struct DenseGradients {
+  std::vector<double> query;  // [tokens, query_heads, dim]
+  std::vector<double> key;    // [tokens, key_value_heads, dim]
+  std::vector<double> value;  // [tokens, key_value_heads, dim]
+};
+
 // softmax(Q K^T / sqrt(dim)) V and its log-sum-exp. Uses all cores; the result does not depend on
 // their number. O(pairs * heads * dim) time; keys and values are copied as doubles.
 DenseResult DenseAttention(const DenseProblem& problem);
+
+// The gradients of the same by the chain rule, from weights that are computed again.
+// output_gradient is [tokens, query_heads, dim]. Uses all cores; the result does not depend on
+// their number. O(pairs * heads * dim) time, five products a pair.
+DenseGradients DenseAttentionBackward(const DenseProblem& problem,
+                                      absl::Span<const float> output_gradient);
 
 }  // namespace flashcp
 

@@ -24,7 +24,7 @@ using testing::ToFloats;
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
 KernelSpec Spec(ElementType element, int query_heads, int key_value_heads, int dim) {
-  return {element, query_heads, key_value_heads, dim, 1 / std::sqrt(static_cast<float>(dim))};
+  return {element, query_heads, key_value_heads, dim, dim, 1 / std::sqrt(static_cast<float>(dim))};
 }
 
 // Where queries and keys of a tile lie in their document.

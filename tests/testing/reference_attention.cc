@@ -25,9 +25,11 @@ std::vector<float> ToFloats(ElementType type, absl::Span<const char> elements) {
 TestBatch::TestBatch(std::vector<DenseDocument> documents, const KernelSpec& spec, uint64_t seed)
     : documents(std::move(documents)), spec(spec) {
   int64_t key_value_size = tokens() * spec.key_value_heads * spec.dim;
-  query = RandomTensor(3 * seed, tokens() * spec.query_heads * spec.dim, spec.element);
-  key = RandomTensor(3 * seed + 1, key_value_size, spec.element);
-  value = RandomTensor(3 * seed + 2, key_value_size, spec.element);
+  int64_t query_size = tokens() * spec.query_heads * spec.dim;
+  query = RandomTensor(4 * seed, query_size, spec.element);
+  key = RandomTensor(4 * seed + 1, key_value_size, spec.element);
+  value = RandomTensor(4 * seed + 2, key_value_size, spec.element);
+  output_gradient = RandomTensor(4 * seed + 3, query_size, spec.element);
 }
 
 int64_t TestBatch::tokens() const {
@@ -39,6 +41,12 @@ int64_t TestBatch::tokens() const {
 DenseResult TestBatch::Reference() const {
   return DenseAttention(
       {documents, spec.query_heads, spec.key_value_heads, spec.dim, query, key, value});
+}
+
+DenseGradients TestBatch::ReferenceGradients() const {
+  return DenseAttentionBackward(
+      {documents, spec.query_heads, spec.key_value_heads, spec.dim, query, key, value},
+      output_gradient);
 }
 
 TestResult DenseKernel(const TestBatch& batch) {
@@ -69,6 +77,56 @@ TestResult DenseKernel(const TestBatch& batch) {
   }
   result.output = ToFloats(spec.element, output);
   return result;
+}
+
+TestGradients DenseKernelGradients(const TestBatch& batch) {
+  const KernelSpec& spec = batch.spec;
+  const TestResult result = DenseKernel(batch);
+  std::vector<char> query = ToElements(spec.element, batch.query);
+  std::vector<char> key = ToElements(spec.element, batch.key);
+  std::vector<char> value = ToElements(spec.element, batch.value);
+  std::vector<char> output_gradient = ToElements(spec.element, batch.output_gradient);
+  std::vector<float> delta(result.lse.size());
+  for (size_t i = 0; i < result.output.size(); ++i) {
+    delta[i / spec.dim] += result.output[i] * batch.output_gradient[i];
+  }
+  TestGradients sums;
+  sums.query.resize(batch.query.size());
+  sums.key.resize(batch.key.size());
+  sums.value.resize(batch.value.size());
+  int64_t token = 0;
+  for (const DenseDocument& document : batch.documents) {
+    const int64_t row = token * spec.query_heads;
+    const int64_t query_offset = row * spec.dim;
+    const int64_t key_offset = token * spec.key_value_heads * spec.dim;
+    const int bytes = ElementBytes(spec.element);
+    BackwardTile tile = {};
+    tile.query = query.data() + query_offset * bytes;
+    tile.key = key.data() + key_offset * bytes;
+    tile.value = value.data() + key_offset * bytes;
+    tile.output_gradient = output_gradient.data() + query_offset * bytes;
+    tile.lse = result.lse.data() + row;
+    tile.delta = delta.data() + row;
+    tile.query_gradient = sums.query.data() + query_offset;
+    tile.key_gradient = sums.key.data() + key_offset;
+    tile.value_gradient = sums.value.data() + key_offset;
+    tile.query_count = tile.key_count = document.length;
+    tile.window = document.window;
+    tile.head_end = spec.query_heads;
+    tile.mask = document.mask;
+    ReferenceAttentionBackward(spec, &tile, 1);
+    token += document.length;
+  }
+  for (std::vector<float>* gradient : {&sums.query, &sums.key, &sums.value}) {
+    *gradient = ToFloats(spec.element, ToElements(spec.element, *gradient));
+  }
+  return sums;
+}
+
+double RelativeError(absl::Span<const double> expected, absl::Span<const float> found) {
+  double largest = 0;
+  for (double x : expected) largest = std::max(largest, std::abs(x));
+  return largest == 0 ? MaxError(expected, found) : MaxError(expected, found) / largest;
 }
 
 double MaxError(absl::Span<const double> expected, absl::Span<const float> found) {

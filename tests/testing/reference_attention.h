@@ -23,12 +23,14 @@ struct TestBatch {
 
   int64_t tokens() const;
   DenseResult Reference() const;
+  DenseGradients ReferenceGradients() const;
 
   std::vector<DenseDocument> documents;
   KernelSpec spec;
   std::vector<float> query;
   std::vector<float> key;
   std::vector<float> value;
+  std::vector<float> output_gradient;
 };
 
 // What a kernel or a plan gave, as floats.
@@ -37,12 +39,23 @@ struct TestResult {
   std::vector<float> lse;
 };
 
-// The batch on one rank: the reference kernel on one tile for each document.
+struct TestGradients {
+  std::vector<float> query;
+  std::vector<float> key;
+  std::vector<float> value;
+};
+
+// The batch on one rank: the reference kernels on one tile for each document. Gradients are rounded
+// to the type of the batch, from the kernel's own output and LSE.
 TestResult DenseKernel(const TestBatch& batch);
+TestGradients DenseKernelGradients(const TestBatch& batch);
 
 // The largest |expected - found|; equal infinities differ by 0, a NaN or an infinity on one side
 // only by infinity.
 double MaxError(absl::Span<const double> expected, absl::Span<const float> found);
+
+// MaxError over the largest |expected|, which is finite; 0 for nothing at all.
+double RelativeError(absl::Span<const double> expected, absl::Span<const float> found);
 
 }  // namespace flashcp::testing
 

@@ -1,0 +1,96 @@
+// What the two plain kernels, forward and backward, are made of: which keys a query sees, and the
+// product of two matrices.
+
+#ifndef FLASHCP_RUNTIME_REFERENCE_LOOPS_H_
+#define FLASHCP_RUNTIME_REFERENCE_LOOPS_H_
+
+#include <algorithm>
+#include <cstdint>
+
+#include "runtime/kernels.h"
+#include "runtime/numeric.h"
+#include "runtime/widest_vectors.h"
+
+namespace flashcp {
+
+inline constexpr int kMaxDim = 256;
+inline constexpr int kQueryBlock = 64;
+inline constexpr int kKeyBlock = 64;
+inline constexpr int kRows = 4;    // rows that are multiplied side by side, in registers
+inline constexpr int kLanes = 32;  // columns of a product are padded to a multiple of this
+
+// Keys of a tile, as offsets from its first one.
+struct KeyRange {
+  int64_t begin;
+  int64_t end;
+};
+
+// The keys of the tile that its mask lets query row `row` see; both ends grow with the row.
+template <typename Tile>
+KeyRange VisibleKeys(const Tile& tile, int64_t row) {
+  int64_t query = tile.query_position + row - tile.key_position;
+  int64_t begin = tile.mask == MaskType::kWindow ? query - tile.window + 1 : 0;
+  int64_t end = tile.mask == MaskType::kFull ? tile.key_count : query + 1;
+  begin = std::clamp<int64_t>(begin, 0, tile.key_count);
+  return {begin, std::clamp(end, begin, tile.key_count)};
+}
+
+inline int Padded(int columns) { return (columns + kLanes - 1) / kLanes * kLanes; }
+
+// Reads a row of elements as floats, and zeros up to Padded(dim).
+template <typename Element>
+void LoadRow(const Element* row, int dim, float* floats) {
+  for (int d = 0; d < dim; ++d) floats[d] = ToFloat(row[d]);
+  std::fill(floats + dim, floats + Padded(dim), 0.0f);
+}
+
+// Row-major matrices by their first element and the distance of their rows.
+struct Matrix {
+  const float* data;
+  int64_t stride;
+};
+
+// sums += a b, where a is [count, depth], b is [depth, columns], sums has distance `stride` between
+// rows: every sum is taken in ascending order of depth, however many rows are multiplied at once.
+struct MultiplyLoop {
+  template <int kBytes>
+  FLASHCP_INLINE_LOOP static void Run(int count, int depth, int columns, Matrix a, Matrix b,
+                                      float* sums, int64_t stride) {
+    for (; count >= kRows; count -= kRows, a.data += kRows * a.stride, sums += kRows * stride) {
+      RunRows<kBytes, kRows>(depth, columns, a, b, sums, stride);
+    }
+    for (; count > 0; --count, a.data += a.stride, sums += stride) {
+      RunRows<kBytes, 1>(depth, columns, a, b, sums, stride);
+    }
+  }
+
+  template <int kBytes, int kCount>
+  FLASHCP_INLINE_LOOP static void RunRows(int depth, int columns, Matrix a, Matrix b, float* sums,
+                                          int64_t stride) {
+    using Vector = VectorOf<float, kBytes>;
+    for (int column = 0; column < columns; column += 2 * Vector::kWidth) {
+      typename Vector::Type total[kCount][2];
+      for (int i = 0; i < kCount; ++i) {
+        for (int half = 0; half < 2; ++half) {
+          Vector::Load(sums + i * stride + column + half * Vector::kWidth, &total[i][half]);
+        }
+      }
+      for (int k = 0; k < depth; ++k) {
+        for (int half = 0; half < 2; ++half) {
+          typename Vector::Type row;
+          Vector::Load(b.data + k * b.stride + column + half * Vector::kWidth, &row);
+          for (int i = 0; i < kCount; ++i) total[i][half] += a.data[i * a.stride + k] * row;
+        }
+      }
+      for (int i = 0; i < kCount; ++i) {
+        for (int half = 0; half < 2; ++half) {
+          Vector::Store(total[i][half], sums + i * stride + column + half * Vector::kWidth);
+        }
+      }
+    }
+  }
+};
+
+}  // namespace flashcp
+
+#endif  // FLASHCP_RUNTIME_REFERENCE_LOOPS_H_
