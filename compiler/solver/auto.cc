@@ -40,6 +40,7 @@ constexpr int kLeastDescents = 3;  // up to kManyRanks, 1 above
 constexpr int kMostDescents = 6;
 constexpr int kDescendedRanks = 24;  // descents x ranks, between these two
 constexpr int kFirstRoundShare = 5;  // one part in so many of the budget, for all of them together
+constexpr int kEvenShareRanks = 4;   // up to these, all descents get as much of all
 constexpr double kDescentLambda = 0.3;
 constexpr double kOtherLambda = 1;  // of every second descent of up to kVariedRanks
 constexpr int kVariedRanks = 8;
@@ -138,10 +139,11 @@ class AutoSearch {
   }
 
   // The starts share a part of what is left, and the one that came lowest gets the rest: which one
-  // goes deep shows early.
+  // goes deep shows early. Descents of very few ranks soon end; there, more starts are worth more.
   void Descend() {
     const int descents = std::min<int>(pool_.size(), MostDescents());
-    Budget first_round = budget_.Share(descents > 1 ? kFirstRoundShare : 1);
+    const bool even = descents == 1 || problem_.ranks <= kEvenShareRanks;
+    Budget first_round = budget_.Share(even ? 1 : kFirstRoundShare);
     for (int i = 0; i < descents && best_us_ > target_us_; ++i) {
       Budget share = first_round.Share(descents - i);
       bool varied = problem_.ranks <= kVariedRanks && i % 2 == 1;
