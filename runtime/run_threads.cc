@@ -1,21 +1,41 @@
 #include "runtime/run_threads.h"
 
+#include <exception>
 #include <memory>
 #include <thread>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "runtime/transport_threads.h"
 
 namespace flashcp {
+namespace {
 
-absl::Status RunThreads(int num_ranks, const std::function<absl::Status(Transport*)>& run) {
+using RankFunction = std::function<absl::Status(Transport*)>;
+
+// What is caught here has freed the memory of the rank already, so nothing may be under way: passes
+// turn what a device throws into an error themselves.
+absl::Status RunRank(const RankFunction& run, Transport* transport) {
+  try {
+    return run(transport);
+  } catch (const std::exception& thrown) {
+    return absl::InternalError(absl::StrCat("rank ", transport->rank(), " threw ", thrown.what()));
+  } catch (...) {
+    return absl::InternalError(
+        absl::StrCat("rank ", transport->rank(), " threw what is no std::exception"));
+  }
+}
+
+}  // namespace
+
+absl::Status RunThreads(int num_ranks, const RankFunction& run) {
   ThreadsGroup group(num_ranks);
   std::vector<absl::Status> results(num_ranks);
   std::vector<std::thread> threads;
   for (int rank = 0; rank < num_ranks; ++rank) {
     threads.emplace_back([&group, &run, &result = results[rank], rank] {
       std::unique_ptr<Transport> transport = group.MakeTransport(rank);
-      result = run(transport.get());
+      result = RunRank(run, transport.get());
       if (!result.ok()) transport->Abort(result);
     });
   }
