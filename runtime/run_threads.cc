@@ -4,17 +4,20 @@
 #include <thread>
 #include <vector>
 
-#include "runtime/transport_threads.h"
-
 namespace flashcp {
 
 absl::Status RunThreads(int num_ranks, const std::function<absl::Status(Transport*)>& run) {
   ThreadsGroup group(num_ranks);
+  return RunThreadsOf(&group, run);
+}
+
+absl::Status RunThreadsOf(ThreadsGroup* group, const std::function<absl::Status(Transport*)>& run) {
+  const int num_ranks = group->size();
   std::vector<absl::Status> results(num_ranks);
   std::vector<std::thread> threads;
   for (int rank = 0; rank < num_ranks; ++rank) {
-    threads.emplace_back([&group, &run, &result = results[rank], rank] {
-      std::unique_ptr<Transport> transport = group.MakeTransport(rank);
+    threads.emplace_back([group, &run, &result = results[rank], rank] {
+      std::unique_ptr<Transport> transport = group->MakeTransport(rank);
       result = run(transport.get());
       if (!result.ok()) transport->Abort(result);
     });
