@@ -14,6 +14,9 @@ export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=no
 # This machine only, without looking for ssh. Containers often forbid processes to read each other.
 export OMPI_MCA_plm=isolated OMPI_MCA_pml=ob1 OMPI_MCA_btl=self,vader
 export OMPI_MCA_btl_vader_single_copy_mechanism=none
+# Shared memory by a name of its own: in sandboxes, where process ids are small, OpenMPI gives two
+# jobs at the same time the same name in /dev/shm, and they overwrite each other.
+export OMPI_MCA_btl_vader_backing_directory=$TMPDIR
 # OpenMPI leaks, from modules that are unloaded by the time it is reported.
 export ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0
 # Else every process would write the report of the test.

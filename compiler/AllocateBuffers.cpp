@@ -42,8 +42,9 @@ private:
   int64_t bytes;
 };
 
-/// The rows that each rank sends, of its own and of those that it forwards.
-SmallVector<int64_t> countSentRows(cp::BatchOp batch) {
+/// The heads of rows that each rank sends, of its own and of those that it
+/// forwards.
+SmallVector<int64_t> countSentHeads(cp::BatchOp batch) {
   SmallVector<int64_t> sent(batch.getRanks());
   // By document: where the number of receivers changes, and by how much.
   std::vector<SmallVector<std::pair<int64_t, int64_t>>> changes(
@@ -52,12 +53,13 @@ SmallVector<int64_t> countSentRows(cp::BatchOp batch) {
     for (RemoteStage &stage : remoteStagesOf(program)) {
       ArrayRef<int64_t> r = stage.exchange.getReceived();
       for (size_t i = 0; i < r.size(); i += cp::kTokenRangeSize)
-        changes[r[i]].append({{r[i + 1], 1}, {r[i + 2], -1}});
+        changes[r[i]].append(
+            {{r[i + 1], stage.numHeads()}, {r[i + 2], -stage.numHeads()}});
       if (!stage.forward)
         continue;
       ArrayRef<int64_t> f = stage.forward.getReceived();
       for (size_t i = 0; i < f.size(); i += cp::kForwardedSize)
-        sent[f[i + 3]] += f[i + 2] - f[i + 1];
+        sent[f[i + 3]] += stage.numHeads() * (f[i + 2] - f[i + 1]);
     }
   for (auto [shard, ofDocument] :
        llvm::zip(batch.getBody().getOps<cp::ShardOp>(), changes)) {
@@ -82,14 +84,23 @@ SmallVector<int64_t> countSentRows(cp::BatchOp batch) {
 class Allocator {
 public:
   Allocator(cp::BatchOp batch, cp::ProgramOp program,
-            const llvm::BitVector &kept, int64_t sentRows)
-      : program(program), loc(program.getLoc()), kept(kept), sentRows(sentRows),
-        heads(batch.getHeads()),
+            const llvm::BitVector &kept, int64_t sentHeads)
+      : program(program), loc(program.getLoc()), kept(kept),
+        sentHeads(sentHeads), heads(batch.getHeads()),
         elementBytes(batch.getDtype().getIntOrFloatBitWidth() / 8),
         builder(OpBuilder::atBlockEnd(&program.getBody().front())) {}
 
-  void run() {
+  /// Returns the heads of rows that the rank receives or sends, the larger.
+  int64_t run() {
     for (RemoteStage &stage : remoteStagesOf(program)) {
+      ArrayRef<int64_t> forwarded;
+      if (stage.forward)
+        forwarded = stage.forward.getReceived();
+      receivedHeads +=
+          stage.numHeads() * (countRows(stage.exchange.getReceived()) +
+                              countRows(forwarded, cp::kForwardedSize));
+      if (!stage.hasOwnRows())
+        continue;
       SmallVector<int64_t> held = heldTokens(stage);
       addReceived(stage, tokensOf(held, kept, /*wanted=*/false),
                   {cp::BufferKind::remote_key, cp::BufferKind::remote_value},
@@ -97,11 +108,6 @@ public:
       addReceived(stage, tokensOf(held, kept, /*wanted=*/true),
                   {cp::BufferKind::kept_key, cp::BufferKind::kept_value},
                   saved);
-      ArrayRef<int64_t> forwarded;
-      if (stage.forward)
-        forwarded = stage.forward.getReceived();
-      receivedRows += countRows(stage.exchange.getReceived()) +
-                      countRows(forwarded, cp::kForwardedSize);
     }
     // Received rows serve both passes, all else one of them.
     Memory forward(workspace.size()), backward(workspace.size());
@@ -111,6 +117,7 @@ public:
     program.setWorkspaceBytes(forward.size());
     program.setBackwardWorkspaceBytes(backward.size());
     program.setSavedBytes(saved.size());
+    return 2 * std::max(receivedHeads, sentHeads);
   }
 
 private:
@@ -153,24 +160,22 @@ private:
       addGradient(Kind::remote_key_sum, stage, rows, keyFloats(), memory);
       addGradient(Kind::remote_value_sum, stage, rows, keyFloats(), memory);
     }
-    // K and V of a row, head by head.
-    int64_t headsOfRow = 2 * heads.getKv();
+    // Of K and of V.
     int64_t headBytes = heads.getDim() * elementBytes;
-    addGradient(Kind::outgoing, 0, receivedRows * headsOfRow, headBytes,
-                memory);
-    addGradient(Kind::incoming, 0, sentRows * headsOfRow, headBytes, memory);
+    addGradient(Kind::outgoing, 0, 2 * receivedHeads, headBytes, memory);
+    addGradient(Kind::incoming, 0, 2 * sentHeads, headBytes, memory);
   }
 
   cp::ProgramOp program;
   Location loc;
   const llvm::BitVector &kept;
-  int64_t sentRows;
+  int64_t sentHeads;
   cp::HeadsAttr heads;
   int64_t elementBytes;
   OpBuilder builder;
   Memory workspace, saved;
   SmallVector<std::pair<int64_t, int64_t>> remoteRows; // stage, rows
-  int64_t receivedRows = 0;                            // by messages
+  int64_t receivedHeads = 0;                           // of rows, by messages
 };
 
 struct AllocateBuffersPass : impl::AllocateBuffersBase<AllocateBuffersPass> {
@@ -179,9 +184,18 @@ struct AllocateBuffersPass : impl::AllocateBuffersBase<AllocateBuffersPass> {
   void runOnOperation() override {
     cp::BatchOp batch = getOperation();
     llvm::BitVector kept = keptDocuments(batch);
-    SmallVector<int64_t> sent = countSentRows(batch);
-    for (auto program : batch.getBody().getOps<cp::ProgramOp>())
-      Allocator(batch, program, kept, sent[program.getRank()]).run();
+    SmallVector<int64_t> sent = countSentHeads(batch);
+    for (auto program : batch.getBody().getOps<cp::ProgramOp>()) {
+      int64_t most =
+          Allocator(batch, program, kept, sent[program.getRank()]).run();
+      if (most <= std::numeric_limits<uint32_t>::max())
+        continue;
+      program.emitOpError()
+          << "rank " << program.getRank() << " exchanges " << most
+          << " heads of K and V rows, more than the 2^32 - 1 "
+             "that a plan counts: use more ranks";
+      return signalPassFailure();
+    }
   }
 };
 

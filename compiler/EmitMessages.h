@@ -46,19 +46,26 @@ private:
   struct Group {
     llvm::ArrayRef<int64_t> received;
     int64_t stage;
+    int64_t rowsStage; // whose buffers hold the rows
+    uint32_t headBegin, headEnd;
     bool forward;    // from relays, not from owners
     bool sharesRows; // with another group of the stage
+
+    bool hasOwnRows() const { return stage == rowsStage; }
   };
 
   static llvm::SmallVector<Group> groupsOf(cp::ProgramOp program);
   void findRows();
   void collectSends(const Group &group, int64_t receiver, size_t number);
+  void repeatMessages(RankTables &tables, uint32_t first, uint32_t last,
+                      const Group &group);
   void emitReceives(const Group &group, const StageRows &rows,
                     RankTables &tables);
   /// Adds rows of a document to the message from or to `peer`.
   void addPiece(int32_t peer, int64_t document, uint32_t row, uint32_t count);
-  void addMessage(RankTables &tables, fbs::Direction direction, uint32_t peer,
-                  uint32_t tag, const StageRows &rows, const Payload &payload);
+  void addMessage(RankTables &tables, const Group &group,
+                  fbs::Direction direction, uint32_t peer, uint32_t tag,
+                  const StageRows &rows, const Payload &payload);
 
   /// Calls `visit(sender, row, offset, count)` for one range of what a group
   /// receives, cut where the sender changes: rows of the sender, and how far
@@ -67,8 +74,7 @@ private:
   void forEachPiece(const Group &group, llvm::ArrayRef<int64_t> range,
                     Visit visit);
 
-  cp::HeadsAttr heads;
-  uint64_t rowBytes;    // of K or V
+  uint64_t headBytes;   // of K or V of one row
   llvm::BitVector kept; // documents
   llvm::SmallVector<cp::ShardOp> shards;
   std::vector<std::vector<uint32_t>> segmentRows; // by document and segment
@@ -79,7 +85,9 @@ private:
   std::vector<size_t> receivedMessages; // by receiver
   std::vector<Payload> payloads;        // by peer, while one group is expanded
   llvm::SmallVector<int32_t> peers;     // those with a payload
-  std::vector<uint32_t> tags;           // by sender, while one rank is emitted
+  // While one rank is emitted, by peer:
+  std::vector<uint32_t> tags, sendTags; // of what is received, of what is sent
+  size_t repeats = 1; // stages that bring the same rows, head by head
 };
 
 } // namespace flashcp

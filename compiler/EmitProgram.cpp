@@ -5,6 +5,7 @@
 #include "compiler/EmitProgram.h"
 
 #include "compiler/BatchProblem.h"
+#include "compiler/RemoteStages.h"
 
 #include "llvm/ADT/DenseMap.h"
 
@@ -109,6 +110,9 @@ private:
                   llvm::range_size(program.getBody().getOps<cp::ExchangeOp>()));
     for (auto buffer : program.getBody().getOps<cp::BufferOp>())
       emitWorkspaceBuffer(buffer);
+    for (RemoteStage &stage : remoteStagesOf(program))
+      if (!stage.hasOwnRows())
+        stages[stage.exchange.getStage()] = stages[stage.rowsStage];
     for (auto buffer : program.getBody().getOps<cp::GradientBufferOp>())
       emitGradientBuffer(buffer);
   }

@@ -126,9 +126,10 @@ def KeepDocuments : Pass<"cp-keep-documents", "::flashcp::cp::BatchOp"> {
 def ScheduleStages : Pass<"cp-schedule-stages", "::flashcp::cp::BatchOp"> {
   let summary = "order each rank's work: local tiles first, then remote ones by stage";
   let description = [{
-    Turns attends and transfers into one `cp.program` per rank. The number of
-    remote stages is the one whose modelled forward time is shortest
-    (compiler/solver/stages.h); every rank has the same number, and exchange s
+    Turns attends and transfers into one `cp.program` per rank. A remote stage
+    brings some of the rows, or some of the key/value heads of all rows, so that
+    each partial result is merged once; that, and the number of stages, is what
+    makes the modelled forward time shortest (compiler/solver/stages.h). Every rank has the same number, and exchange s
     of all ranks is one grouped operation, so that no order of messages can
     deadlock. Where rows are relayed, a second grouped operation of the stage,
     `cp.forward`, follows its exchange, and the ranks of a node cut their stages
@@ -145,6 +146,7 @@ def ScheduleStages : Pass<"cp-schedule-stages", "::flashcp::cp::BatchOp"> {
   }];
   let options = [
     Option<"stages", "stages", "int64_t", "0", "remote stages; 0 lets the cost model choose">,
+    Option<"byHeads", "by-heads", "bool", "false", "with `stages`: of heads, not of rows">,
   ];
 }
 

@@ -10,7 +10,10 @@ SmallVector<RemoteStage> remoteStagesOf(cp::ProgramOp program) {
   SmallVector<RemoteStage> stages;
   for (Operation &op : program.getBody().front())
     if (auto exchange = dyn_cast<cp::ExchangeOp>(op))
-      stages.push_back({exchange, cp::ForwardOp()});
+      stages.push_back({exchange, cp::ForwardOp(),
+                        exchange.getHeadBegin() == 0 || stages.empty()
+                            ? int64_t(exchange.getStage())
+                            : stages.back().rowsStage});
     else if (auto forward = dyn_cast<cp::ForwardOp>(op);
              forward && !stages.empty())
       stages.back().forward = forward;

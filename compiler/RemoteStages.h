@@ -12,6 +12,12 @@ namespace flashcp {
 struct RemoteStage {
   cp::ExchangeOp exchange;
   cp::ForwardOp forward; // null where the batch has no relays
+  /// The stage whose buffers hold the rows: itself, or, where stages bring the
+  /// same rows head by head, the one that brings the first heads.
+  int64_t rowsStage;
+
+  bool hasOwnRows() { return rowsStage == int64_t(exchange.getStage()); }
+  int64_t numHeads() { return exchange.getHeadEnd() - exchange.getHeadBegin(); }
 };
 
 /// The stages of a program from stage 1 on.

@@ -224,17 +224,34 @@ LogicalResult verifyTiles(cp::ComputeOp compute, const RowIndex &layout,
   return success();
 }
 
+/// C28: an exchange brings rows from head 0 on, or further heads of the rows
+/// that the one before brings.
+LogicalResult verifyHeads(cp::ExchangeOp exchange, cp::ExchangeOp previous) {
+  if (exchange.getHeadBegin() == 0 ||
+      (previous && previous.getHeadEnd() == exchange.getHeadBegin() &&
+       previous.getReceived() == exchange.getReceived()))
+    return success();
+  return exchange.emitOpError()
+         << "C28: expected head 0, or the heads after those of the exchange "
+            "before and its rows, found head "
+         << exchange.getHeadBegin();
+}
+
 /// C28: stages come in order: exchange, forward if there are relays, compute.
 LogicalResult verifyStages(cp::ProgramOp program, ArrayRef<int64_t> lengths,
                            TilesByDocument &tiles) {
   RowIndex layout(program.getLayout());
   RowIndex rows = layout;
   int64_t computed = -1, exchanged = 0;
+  cp::ExchangeOp previous;
   for (Operation &op : program.getBody().front()) {
     if (auto exchange = dyn_cast<cp::ExchangeOp>(op)) {
       if (int64_t(exchange.getStage()) != ++exchanged)
         return op.emitOpError()
                << "C28: expected exchange of stage " << exchanged;
+      if (failed(verifyHeads(exchange, previous)))
+        return failure();
+      previous = exchange;
       if (failed(verifyReceived(exchange, exchange.getReceived(),
                                 cp::kTokenRangeSize, lengths)))
         return failure();
@@ -270,7 +287,9 @@ LogicalResult verifyBuffers(cp::ProgramOp program,
       if (!holds.empty())
         expected.push_back({kind, SmallVector<int64_t>(holds)});
   };
-  for (const RemoteStage &stage : remoteStagesOf(program)) {
+  for (RemoteStage &stage : remoteStagesOf(program)) {
+    if (!stage.hasOwnRows())
+      continue;
     SmallVector<int64_t> held = heldTokens(stage);
     expect(tokensOf(held, kept, /*wanted=*/false),
            {cp::BufferKind::remote_key, cp::BufferKind::remote_value});

@@ -16,17 +16,16 @@
 #include "runtime/transport_mpi.h"
 
 #include <algorithm>
-#include <chrono>
 #include <functional>
 #include <limits>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "runtime/mpi_message.h"
 #include "runtime/mpi_notices.h"
+#include "runtime/mpi_polling.h"
 #include "support/status_macros.h"
 
 namespace flashcp {
@@ -42,46 +41,6 @@ constexpr int kGatherTag = 1;
 constexpr absl::Duration kEndWait = absl::Milliseconds(300);
 constexpr absl::Duration kLeaveWait = absl::Seconds(1);
 
-// The rhythm of polling, and its end. Large messages move in pieces, during polls: a poll that took
-// long has moved one, and the next should come at once.
-class Polling {
- public:
-  explicit Polling(absl::Duration timeout)
-      : timeout_(absl::ToChronoNanoseconds(std::min(timeout, kForever))) {}
-
-  // Between two polls; false where time is up.
-  bool Pause() {
-    Clock::time_point now = Clock::now();
-    if (now - start_ >= timeout_) return false;
-    if (now - poll_start_ > (slept_ ? kBusyPollAfterSleep : kBusyPoll)) last_busy_ = now;
-    const Clock::duration idle = now - last_busy_;
-    slept_ = idle >= kEager;
-    if (!slept_) {
-      std::this_thread::yield();
-    } else {
-      std::this_thread::sleep_for(std::clamp<Clock::duration>(idle / 32, kShortest, kLongest));
-    }
-    poll_start_ = Clock::now();
-    return true;
-  }
-
- private:
-  using Clock = std::chrono::steady_clock;
-  using Microseconds = std::chrono::microseconds;
-  static constexpr absl::Duration kForever = absl::Hours(24 * 365);  // does not overflow the clock
-  static constexpr Microseconds kBusyPoll{4};
-  static constexpr Microseconds kBusyPollAfterSleep{15};  // caches are cold
-  static constexpr Microseconds kEager{200};
-  static constexpr Microseconds kShortest{10};  // of the sleeps
-  static constexpr Microseconds kLongest{250};
-
-  const Clock::duration timeout_;
-  const Clock::time_point start_ = Clock::now();
-  Clock::time_point last_busy_ = start_;
-  Clock::time_point poll_start_ = start_;
-  bool slept_ = false;
-};
-
 // The requests of one Start; the slot is used again once they are done.
 struct RequestGroup {
   absl::Span<const Transfer> transfers;
@@ -89,6 +48,21 @@ struct RequestGroup {
   std::vector<char> receives;         // by transfer: outlives the caller's table
   size_t num_open = 0;
   bool active = false;
+};
+
+// While it lives, the call is for this rank.
+class InCall {
+ public:
+  InCall(std::atomic<int>* in_call_for, int rank) : in_call_for_(in_call_for) {
+    if (in_call_for_ != nullptr) *in_call_for_ = rank;
+  }
+  InCall(const InCall&) = delete;
+  ~InCall() {
+    if (in_call_for_ != nullptr) *in_call_for_ = -1;
+  }
+
+ private:
+  std::atomic<int>* const in_call_for_;
 };
 
 // Of a group that has one.
@@ -190,6 +164,7 @@ absl::StatusOr<Transport::Group> MpiTransport::Start(absl::Span<const Transfer> 
                                                      std::numeric_limits<int>::max()));
     }
   }
+  InCall in_call(options_.in_call_for, transfers.size() == 1 ? transfers[0].peer : size_);
   RETURN_IF_ERROR(Hear());
   const Group handle = FreeGroup();
   RequestGroup& group = groups_[handle];
@@ -238,6 +213,7 @@ absl::Status MpiTransport::Wait(Group handle, absl::Duration timeout) {
         absl::StrCat("rank ", rank_, " waits for group ", handle, ", which it has not started"));
   }
   RequestGroup& group = groups_[handle];
+  InCall in_call(options_.in_call_for, size_);
   auto poll = [&]() -> absl::StatusOr<bool> {
     RETURN_IF_ERROR(Poll(&group));
     return group.num_open == 0;
@@ -296,6 +272,7 @@ std::string MpiTransport::Describe(const Transfer& transfer) const {
 
 absl::StatusOr<std::vector<uint64_t>> MpiTransport::AllGather(uint64_t value,
                                                               absl::Duration timeout) {
+  InCall in_call(options_.in_call_for, size_);
   RETURN_IF_ERROR(Hear());
   absl::Status started = StartGather(value);
   if (!started.ok()) return End(started);
@@ -345,8 +322,8 @@ absl::Status MpiTransport::Await(absl::Duration timeout,
   for (bool in_time = true; true; in_time = polling.Pause()) {
     absl::StatusOr<bool> done = poll();
     if (!done.ok()) return End(done.status());
-    if (options_.waits_for != nullptr) *options_.waits_for = *done ? -1 : whom();
     if (*done) return absl::OkStatus();
+    if (options_.in_call_for != nullptr) *options_.in_call_for = whom();
     RETURN_IF_ERROR(Hear());
     if (options_.stop != nullptr && *options_.stop) {
       // No further call to MPI: it may hang at a dead peer while mpirun ends the others.

@@ -18,8 +18,9 @@ struct MpiOptions {
   absl::Duration timeout = absl::Seconds(60);  // of joining the processes
   // Where not null: once it is true, which a signal handler may do, waits end with Cancelled.
   const std::atomic<bool>* stop = nullptr;
-  // Where not null: the rank that the present wait is for, -1 between waits.
-  std::atomic<int>* waits_for = nullptr;
+  // Where not null: the rank that the present call is for, their number where it is for several,
+  // and -1 between calls; for a signal handler that ends the process.
+  std::atomic<int>* in_call_for = nullptr;
 };
 
 // Joins the processes of `parent`, which all call this together; a rank is that of the process in

@@ -53,7 +53,7 @@ absl::Status CheckBackward(const PlanView& view, const Traffic& traffic) {
   ASSIGN_OR_RETURN(const Meetings meetings, MatchBackwardMessages(view));
   RETURN_IF_ERROR(CheckProgress(BackwardPrograms(view), meetings).status());
   for (const RankView& rank : view.ranks) {
-    RETURN_IF_ERROR(CheckGradientFlow(traffic, rank, turned[rank.rank]));
+    RETURN_IF_ERROR(CheckGradientFlow(view, traffic, rank, turned[rank.rank]));
   }
   return absl::OkStatus();
 }

@@ -71,22 +71,32 @@ std::string NameOf(uint32_t rank, uint32_t index) {
   return absl::StrCat("rank ", rank, ", backward instruction ", index);
 }
 
-// Where the tiles of one rank read its remote buffers, by buffer: backward instructions.
+// Where the tiles of one rank read its remote buffers: backward instructions, by buffer and K/V
+// head.
 struct Readers {
+  uint32_t heads;
   std::vector<uint32_t> first;  // kNone where none reads
   std::vector<uint32_t> last;
+
+  size_t At(uint32_t buffer, uint32_t head) const { return size_t{buffer} * heads + head; }
 };
 
-Readers FindReaders(const RankView& rank) {
-  Readers readers = {std::vector<uint32_t>(rank.buffers.size(), kNone),
-                     std::vector<uint32_t>(rank.buffers.size(), kNone)};
+Readers FindReaders(const PlanView& view, const RankView& rank) {
+  const uint32_t heads = view.heads.key_value();
+  const std::vector<uint32_t> none(rank.buffers.size() * heads, kNone);
+  Readers readers = {heads, none, none};
   for (uint32_t i = 0; i < rank.backward.instructions.size(); ++i) {
     const fbs::Instruction& instruction = rank.backward.instructions[i];
     if (instruction.opcode() != fbs::Opcode::attend_backward) continue;
     for (uint32_t t = instruction.begin(); t < instruction.end(); ++t) {
-      for (uint32_t buffer : {rank.tiles[t].key_buffer(), rank.tiles[t].value_buffer()}) {
-        if (readers.first[buffer] == kNone) readers.first[buffer] = i;
-        readers.last[buffer] = i;
+      const fbs::Tile& tile = rank.tiles[t];
+      const uint32_t end = (tile.head_end() - 1) / view.HeadsPerGroup() + 1;
+      for (uint32_t buffer : {tile.key_buffer(), tile.value_buffer()}) {
+        for (uint32_t head = tile.head_begin() / view.HeadsPerGroup(); head < end; ++head) {
+          const size_t at = readers.At(buffer, head);
+          if (readers.first[at] == kNone) readers.first[at] = i;
+          readers.last[at] = i;
+        }
       }
     }
   }
@@ -102,13 +112,17 @@ struct Flow {
   Readers readers;
 };
 
-// Calls check(buffer, part) for what a forward exchange receives, until an error.
+// Calls check(part, head) for the heads of what a forward exchange receives, until an error.
 template <typename Check>
-absl::Status ForEachReceivedPart(const RankView& rank, uint32_t forward, const Check& check) {
+absl::Status ForEachReceivedHead(const RankView& rank, uint32_t forward, const Check& check) {
   const fbs::Instruction& exchange = rank.instructions[forward];
   for (uint32_t m = exchange.begin(); m < exchange.end(); ++m) {
     if (IsSend(rank.messages[m])) continue;
-    for (const fbs::Part& part : rank.PartsOf(rank.messages[m])) RETURN_IF_ERROR(check(part));
+    for (const fbs::Part& part : rank.PartsOf(rank.messages[m])) {
+      for (uint32_t head = part.head_begin(); head < part.head_end(); ++head) {
+        RETURN_IF_ERROR(check(part, head));
+      }
+    }
   }
   return absl::OkStatus();
 }
@@ -116,24 +130,26 @@ absl::Status ForEachReceivedPart(const RankView& rank, uint32_t forward, const C
 // P30 for the rows that one exchange brings again.
 absl::Status CheckAgain(const Flow& flow, uint32_t forward) {
   const uint32_t again = flow.turned[forward].again;
-  return ForEachReceivedPart(flow.rank, forward, [&](const fbs::Part& part) -> absl::Status {
-    const uint32_t reader = flow.readers.first[part.buffer()];
-    if (part.kept() || reader == kNone) return absl::OkStatus();
-    if (flow.arrivals[again].first[kCompute] <= reader) return absl::OkStatus();
-    return Broken("P30", NameOf(flow.rank.rank, reader), ": reads buffer ", part.buffer(),
-                  " without waiting for backward instruction ", again, ", which fills it");
-  });
+  return ForEachReceivedHead(
+      flow.rank, forward, [&](const fbs::Part& part, uint32_t head) -> absl::Status {
+        const uint32_t reader = flow.readers.first[flow.readers.At(part.buffer(), head)];
+        if (part.kept() || reader == kNone) return absl::OkStatus();
+        if (flow.arrivals[again].first[kCompute] <= reader) return absl::OkStatus();
+        return Broken("P30", NameOf(flow.rank.rank, reader), ": reads buffer ", part.buffer(),
+                      " without waiting for backward instruction ", again, ", which fills it");
+      });
 }
 
 // P31 for the tiles that add to what one exchange packs.
 absl::Status CheckPack(const Flow& flow, uint32_t forward) {
   const uint32_t pack = flow.turned[forward].pack;
-  return ForEachReceivedPart(flow.rank, forward, [&](const fbs::Part& part) -> absl::Status {
-    const uint32_t reader = flow.readers.last[part.buffer()];
-    if (reader == kNone || reader < pack) return absl::OkStatus();
-    return Broken("P31", NameOf(flow.rank.rank, pack), ": packs gradients of buffer ",
-                  part.buffer(), " before backward instruction ", reader, " adds to them");
-  });
+  return ForEachReceivedHead(
+      flow.rank, forward, [&](const fbs::Part& part, uint32_t head) -> absl::Status {
+        const uint32_t reader = flow.readers.last[flow.readers.At(part.buffer(), head)];
+        if (reader == kNone || reader < pack) return absl::OkStatus();
+        return Broken("P31", NameOf(flow.rank.rank, pack), ": packs gradients of buffer ",
+                      part.buffer(), " before backward instruction ", reader, " adds to them");
+      });
 }
 
 // P30 and P31 where rows are sent on.
@@ -202,10 +218,10 @@ absl::StatusOr<Meetings> MatchBackwardMessages(const PlanView& view) {
   return meetings;
 }
 
-absl::Status CheckGradientFlow(const Traffic& traffic, const RankView& rank,
+absl::Status CheckGradientFlow(const PlanView& view, const Traffic& traffic, const RankView& rank,
                                const TurnedExchanges& turned) {
   const Flow flow = {rank, turned, FindRelays(traffic, rank), FindArrivals(rank.backward),
-                     FindReaders(rank)};
+                     FindReaders(view, rank)};
   for (uint32_t i = 0; i < turned.size(); ++i) {
     if (turned[i].again != kNone) RETURN_IF_ERROR(CheckAgain(flow, i));
     if (turned[i].pack != kNone) RETURN_IF_ERROR(CheckPack(flow, i));

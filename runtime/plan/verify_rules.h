@@ -234,7 +234,7 @@ absl::StatusOr<TurnedExchanges> CheckBackwardProgram(const RankView& rank);
 absl::StatusOr<Meetings> MatchBackwardMessages(const PlanView& view);
 
 // P30 to P32: the order of the instructions of one backward program.
-absl::Status CheckGradientFlow(const Traffic& traffic, const RankView& rank,
+absl::Status CheckGradientFlow(const PlanView& view, const Traffic& traffic, const RankView& rank,
                                const TurnedExchanges& turned);
 
 }  // namespace flashcp

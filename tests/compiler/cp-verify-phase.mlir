@@ -20,6 +20,7 @@
 // RUN: not flashcp-opt %t/c29-holds.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=scheduled}))' 2>&1 | FileCheck %s --check-prefix=ERR-C29HOLDS
 // RUN: not flashcp-opt %t/c29.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=scheduled}))' 2>&1 | FileCheck %s --check-prefix=ERR-C29
 // RUN: not flashcp-opt %t/c28-forward.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=scheduled}))' 2>&1 | FileCheck %s --check-prefix=ERR-C28FORWARD
+// RUN: not flashcp-opt %t/c28-heads.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=scheduled}))' 2>&1 | FileCheck %s --check-prefix=ERR-C28HEADS
 // RUN: not flashcp-opt %t/c31-node.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=communicating}))' 2>&1 | FileCheck %s --check-prefix=ERR-C31NODE
 // RUN: not flashcp-opt %t/c31.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=communicating}))' 2>&1 | FileCheck %s --check-prefix=ERR-C31
 // RUN: not flashcp-opt %t/c32.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=scheduled}))' 2>&1 | FileCheck %s --check-prefix=ERR-C32
@@ -305,5 +306,15 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
   %s0 = cp.shard %d0 {[0, 10) on 0}
   cp.program rank(0) layout {0 : [0, 10)} workspace_bytes(0) backward_workspace_bytes(0) saved_bytes(0) {
     cp.compute stage(0) {0 : q[0, 10) kv[0, 10) heads[0, 4)}
+  }
+}
+
+//--- c28-heads.mlir
+// ERR-C28HEADS: error: 'cp.exchange' op C28: expected head 0, or the heads after those of the exchange before and its rows, found head 1
+cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
+  cp.program rank(0) layout {} workspace_bytes(0) {
+    cp.compute stage(0) {}
+    cp.exchange stage(1) kv heads[1, 2) receive {}
+    cp.compute stage(1) {}
   }
 }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <tuple>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
@@ -37,26 +38,36 @@ std::string CaseName(const ::testing::TestParamInfo<Case>& info) {
                       kTypes[static_cast<int>(dtype)], "_", ranks, "_ranks");
 }
 
-// One rank over MPI; the second step has tensors elsewhere. Expects its rows of `result`.
+// The rows of `rank` of a tensor in global order.
+std::vector<char> RowsOf(const Plan& plan, int rank, size_t row_bytes, const void* global) {
+  std::vector<char> rows(RankTokens(plan, rank) * row_bytes);
+  ScatterRows(plan, rank, row_bytes, global, rows.data());
+  return rows;
+}
+
+// One rank over MPI; the second step has tensors elsewhere. Expects its rows of `step`.
 absl::Status RunRank(const Plan& plan, const testing::TestBatch& batch,
-                     const testing::TestResult& result, Transport* transport) {
+                     const testing::TestStep& step, Transport* transport) {
   const int rank = transport->rank();
   std::unique_ptr<Device> device = CreateCpuDevice();
   ASSIGN_OR_RETURN(std::unique_ptr<Executor> executor,
                    Executor::Create(plan, rank, transport, device.get()));
   testing::RankTensors first(plan, rank, batch);
-  RETURN_IF_ERROR(executor->Forward(first.forward()));
   testing::RankTensors second(plan, rank, batch);
-  RETURN_IF_ERROR(executor->Forward(second.forward()));
-  EXPECT_EQ(first.output, second.output);
-  EXPECT_EQ(first.lse, second.lse);
-  std::vector<char> output(first.output.size());
-  std::vector<float> lse(first.lse.size());
-  ScatterRows(plan, rank, first.query_bytes,
-              testing::ToElements(batch.spec.element, result.output).data(), output.data());
-  ScatterRows(plan, rank, batch.spec.query_heads * sizeof(float), result.lse.data(), lse.data());
-  EXPECT_EQ(first.output, output);
-  EXPECT_EQ(std::memcmp(first.lse.data(), lse.data(), lse.size() * sizeof(float)), 0);
+  for (testing::RankTensors* local : {&first, &second}) {
+    RETURN_IF_ERROR(executor->Forward(local->forward()));
+    RETURN_IF_ERROR(executor->Backward(local->backward()));
+    auto expected = [&](size_t row_bytes, absl::Span<const float> global) {
+      return RowsOf(plan, rank, row_bytes, testing::ToElements(batch.spec.element, global).data());
+    };
+    EXPECT_EQ(local->output, expected(local->query_bytes, step.result.output));
+    EXPECT_EQ(local->query_gradient, expected(local->query_bytes, step.gradients.query));
+    EXPECT_EQ(local->key_gradient, expected(local->key_bytes, step.gradients.key));
+    EXPECT_EQ(local->value_gradient, expected(local->key_bytes, step.gradients.value));
+    const std::vector<char> lse =
+        RowsOf(plan, rank, batch.spec.query_heads * sizeof(float), step.result.lse.data());
+    EXPECT_EQ(std::memcmp(local->lse.data(), lse.data(), lse.size()), 0);
+  }
   return absl::OkStatus();
 }
 
@@ -73,11 +84,12 @@ TEST_P(MpiExactnessTest, IsThatOfThreads) {
     absl::StatusOr<Plan> plan = compiler.Compile({problem, strategy});
     ASSERT_TRUE(plan.ok()) << plan.status();
     testing::TestBatch batch(DenseDocumentsOf(*plan), KernelSpecOf(*plan), /*seed=*/1);
-    absl::StatusOr<testing::TestResult> result = testing::RunPlan(*plan, batch);
-    ASSERT_TRUE(result.ok()) << result.status();
-    testing::ExpectExact(batch, batch.Reference(), *result);
+    absl::StatusOr<testing::TestStep> step = testing::RunPlanBackward(*plan, batch);
+    ASSERT_TRUE(step.ok()) << step.status();
+    testing::ExpectExact(batch, batch.Reference(), step->result);
+    testing::ExpectExactGradients(batch, batch.ReferenceGradients(), step->gradients);
     absl::Status status = testing::RunMpi(
-        ranks, [&](Transport* transport) { return RunRank(*plan, batch, *result, transport); });
+        ranks, [&](Transport* transport) { return RunRank(*plan, batch, *step, transport); });
     EXPECT_TRUE(status.ok()) << status;
   }
 }

@@ -35,9 +35,9 @@ constexpr uint32_t kResultsTag = 1;
 
 // State of the signal handlers, which take no argument.
 std::atomic<bool> told_to_end{false};
-std::atomic<int> waits_for{-1};
-std::string& while_computing = *new std::string;
-std::vector<std::string>& while_waiting = *new std::vector<std::string>;  // by peer
+std::atomic<int> in_call_for{-1};
+std::string& in_compute = *new std::string;
+std::vector<std::string>& in_mpi = *new std::vector<std::string>;  // by in_call_for
 
 // mpirun kills all as soon as the first one has ended after SIGTERM: so none ends before the others
 // have said where they were.
@@ -48,8 +48,8 @@ void Linger() {
 }
 
 extern "C" void OnAlarm(int) {
-  const int peer = waits_for;
-  const std::string& words = peer < 0 ? while_computing : while_waiting[peer];
+  const int peer = in_call_for;
+  const std::string& words = peer < 0 ? in_compute : in_mpi[peer];
   // Nothing can be done about a failure.
   [[maybe_unused]] ssize_t written = write(STDERR_FILENO, words.data(), words.size());
   Linger();
@@ -67,10 +67,11 @@ void HandleSigterm(int rank, int size) {
   const std::string words =
       absl::StrCat("flashcp: rank ", rank,
                    " was told to end (another rank has failed, or mpirun was stopped) while it ");
-  while_computing = absl::StrCat(words, "computed or sent\n");
+  in_compute = absl::StrCat(words, "computed\n");
   for (int peer = 0; peer < size; ++peer) {
-    while_waiting.push_back(absl::StrCat(words, "waited for rank ", peer, ", in MPI\n"));
+    in_mpi.push_back(absl::StrCat(words, "was in MPI, for rank ", peer, "\n"));
   }
+  in_mpi.push_back(absl::StrCat(words, "was in MPI, for several ranks\n"));
   struct sigaction action = {};
   action.sa_handler = OnAlarm;
   sigaction(SIGALRM, &action, nullptr);
@@ -117,7 +118,7 @@ class MpiRanks : public Ranks {
     MpiOptions options;
     options.timeout = timeout_;
     options.stop = &told_to_end;
-    options.waits_for = &waits_for;
+    options.in_call_for = &in_call_for;
     ASSIGN_OR_RETURN(transport_, MakeMpiTransport(MPI_COMM_WORLD, options));
     HandleSigterm(transport_->rank(), transport_->size());
     peaceful_ = true;
