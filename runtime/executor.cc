@@ -75,10 +75,12 @@ class PlanExecutor : public Executor {
         has_rows_(!Items(plan_.layout()).empty()),
         workspace_(std::move(workspace)),
         forward_(plan, transport->rank(), kernels.forward),
-        run_forward_("forward", &forward_, transport, device, options.timeout) {
+        run_forward_("forward", &forward_, transport, device, options.timeout,
+                     options.trace != nullptr ? &options.trace->forward : nullptr) {
     if (!options.backward) return;
     backward_.emplace(plan, transport->rank(), kernels.backward);
-    run_backward_.emplace("backward", &*backward_, transport, device, options.timeout);
+    run_backward_.emplace("backward", &*backward_, transport, device, options.timeout,
+                          options.trace != nullptr ? &options.trace->backward : nullptr);
   }
 
   absl::Status Forward(const ForwardTensors& tensors) override {

@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "runtime/device.h"
 #include "runtime/plan/plan.h"
+#include "runtime/trace.h"
 #include "runtime/transport.h"
 
 namespace flashcp {
@@ -48,6 +49,7 @@ struct BackwardTensors {
 struct ExecutorOptions {
   absl::Duration timeout = absl::Seconds(60);  // of every wait for another rank
   bool backward = true;                        // false: Forward only, with less workspace
+  RankTrace* trace = nullptr;  // outlives the executor; if given, gets the timeline of each step
 };
 
 class Executor {

@@ -24,15 +24,17 @@ absl::Status LaunchOn(Device* device, const fbs::Instruction& instruction, Bound
 }  // namespace
 
 ProgramRunner::ProgramRunner(const char* pass, BoundProgram* program, Transport* transport,
-                             Device* device, absl::Duration timeout)
+                             Device* device, absl::Duration timeout, std::vector<TraceSpan>* trace)
     : pass_(pass),
       program_(*program),
       transport_(*transport),
       device_(*device),
       timeout_(timeout),
       instructions_(program->instructions()),
+      trace_(trace),
       groups_(instructions_.size()),
       done_(instructions_.size()) {
+  if (trace_ != nullptr) trace_->assign(instructions_.size(), TraceSpan());
   for (uint32_t i = 0; i < instructions_.size(); ++i) {
     if (IsExchange(instructions_[i])) exchanges_.push_back(i);
   }
@@ -64,6 +66,7 @@ absl::Status ProgramRunner::StartReadyExchanges() {
 
 // Starts the next exchange of the stream; what it waits for is done.
 absl::Status ProgramRunner::StartExchange(uint32_t index) {
+  TraceBegin(index);
   absl::StatusOr<Transport::Group> group =
       transport_.Start(program_.Transfers(instructions_[index]));
   if (!group.ok()) return At(index, group.status());
@@ -81,6 +84,7 @@ absl::Status ProgramRunner::Finish(uint32_t index) {
     RETURN_IF_ERROR(StartReadyExchanges());
   }
   RETURN_IF_ERROR(At(index, transport_.Wait(groups_[index], timeout_)));
+  TraceEnd(index, transport_.CompletedNs());
   done_[index] = true;
   return StartReadyExchanges();
 }
@@ -88,7 +92,9 @@ absl::Status ProgramRunner::Finish(uint32_t index) {
 absl::Status ProgramRunner::Launch(uint32_t index) {
   const fbs::Instruction& instruction = instructions_[index];
   for (uint32_t wait : program_.Waits(instruction)) RETURN_IF_ERROR(Finish(wait));
+  TraceBegin(index);
   RETURN_IF_ERROR(At(index, LaunchOn(&device_, instruction, &program_)));
+  TraceEnd(index);
   done_[index] = true;
   return absl::OkStatus();
 }

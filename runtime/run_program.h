@@ -16,15 +16,16 @@
 #include "absl/time/time.h"
 #include "runtime/bound_program.h"
 #include "runtime/device.h"
+#include "runtime/trace.h"
 #include "runtime/transport.h"
 
 namespace flashcp {
 
 class ProgramRunner {
  public:
-  // `pass` names it in errors. All are borrowed.
+  // `pass` names it in errors. All are borrowed. `trace`, if given, gets a span by instruction.
   ProgramRunner(const char* pass, BoundProgram* program, Transport* transport, Device* device,
-                absl::Duration timeout);
+                absl::Duration timeout, std::vector<TraceSpan>* trace);
 
   // Runs the pass to its end. Allocates nothing. Errors name rank, pass, stage and instruction.
   absl::Status Run();
@@ -36,6 +37,13 @@ class ProgramRunner {
   absl::Status Finish(uint32_t index);
   absl::Status Launch(uint32_t index);
   absl::Status At(uint32_t index, const absl::Status& status) const;
+  void TraceBegin(uint32_t index) {
+    if (trace_ != nullptr) (*trace_)[index].begin_ns = TraceNow();
+  }
+  void TraceEnd(uint32_t index, int64_t completed_ns = 0) {
+    if (trace_ == nullptr) return;
+    (*trace_)[index].end_ns = completed_ns != 0 ? completed_ns : TraceNow();
+  }
 
   const char* const pass_;
   BoundProgram& program_;
@@ -43,7 +51,8 @@ class ProgramRunner {
   Device& device_;
   const absl::Duration timeout_;
   const absl::Span<const fbs::Instruction> instructions_;
-  std::vector<uint32_t> exchanges_;  // indices, in the order of their stream
+  std::vector<TraceSpan>* const trace_;  // may be null
+  std::vector<uint32_t> exchanges_;      // indices, in the order of their stream
 
   // The state of a pass.
   size_t num_started_ = 0;                // of exchanges_

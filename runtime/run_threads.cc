@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "runtime/transport_threads.h"
 
 namespace flashcp {
 namespace {
@@ -30,11 +29,16 @@ absl::Status RunRank(const RankFunction& run, Transport* transport) {
 
 absl::Status RunThreads(int num_ranks, const RankFunction& run) {
   ThreadsGroup group(num_ranks);
+  return RunThreadsOf(&group, run);
+}
+
+absl::Status RunThreadsOf(ThreadsGroup* group, const RankFunction& run) {
+  const int num_ranks = group->size();
   std::vector<absl::Status> results(num_ranks);
   std::vector<std::thread> threads;
   for (int rank = 0; rank < num_ranks; ++rank) {
-    threads.emplace_back([&group, &run, &result = results[rank], rank] {
-      std::unique_ptr<Transport> transport = group.MakeTransport(rank);
+    threads.emplace_back([group, &run, &result = results[rank], rank] {
+      std::unique_ptr<Transport> transport = group->MakeTransport(rank);
       result = RunRank(run, transport.get());
       if (!result.ok()) transport->Abort(result);
     });

@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "runtime/transport.h"
+#include "runtime/transport_threads.h"
 
 namespace flashcp {
 
@@ -14,6 +15,9 @@ namespace flashcp {
 // all calls have. Where one fails or throws, the group ends (Transport::Abort), and the result is
 // the error of the lowest rank that failed by itself, not because another rank did.
 absl::Status RunThreads(int num_ranks, const std::function<absl::Status(Transport*)>& run);
+
+// The same for a group that the caller has made, and that no rank has joined.
+absl::Status RunThreadsOf(ThreadsGroup* group, const std::function<absl::Status(Transport*)>& run);
 
 }  // namespace flashcp
 

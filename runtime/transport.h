@@ -65,6 +65,10 @@ class Transport {
   // where another rank has called Abort, with its message.
   virtual absl::Status Wait(Group group, absl::Duration timeout) = 0;
 
+  // When the last message of the group that Wait has last returned had been delivered, nanoseconds
+  // of the steady clock; 0 where only the return of Wait is known. For traces.
+  virtual int64_t CompletedNs() const { return 0; }
+
   // Gathers one value of every rank, in rank order; all ranks call it. Used at set-up only.
   virtual absl::StatusOr<std::vector<uint64_t>> AllGather(uint64_t value,
                                                           absl::Duration timeout) = 0;

@@ -34,6 +34,9 @@
 namespace flashcp {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+using Time = Clock::time_point;
+
 // One started send or receive. Linked into a channel while it waits, then to its match.
 struct Operation {
   enum class Phase { kWaiting, kMatched, kCopying, kDone };
@@ -41,6 +44,7 @@ struct Operation {
   int rank = 0;
   size_t size = 0;
   Phase phase = Phase::kWaiting;
+  Time arrival;  // once matched; once done, when it was
   Operation* match = nullptr;
   Operation* next = nullptr;
 };
@@ -48,11 +52,10 @@ struct Operation {
 using Phase = Operation::Phase;
 using Direction = Transfer::Direction;
 using Lock = std::unique_lock<std::mutex>;
-using Deadline = std::chrono::steady_clock::time_point;
 
-Deadline DeadlineAfter(absl::Duration timeout) {
+Time DeadlineAfter(absl::Duration timeout) {
   constexpr absl::Duration kForever = absl::Hours(24 * 365);  // does not overflow the clock
-  return std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(std::min(timeout, kForever));
+  return Clock::now() + absl::ToChronoNanoseconds(std::min(timeout, kForever));
 }
 
 // Operations from one rank to another that wait for a match: all sends or all receives.
@@ -64,6 +67,7 @@ struct Channel {
 // The operations of one Start; the slot is used again once they are done.
 struct OperationGroup {
   std::vector<Operation> operations;
+  Time started;
   bool active = false;
 };
 
@@ -91,12 +95,17 @@ std::string Describe(const Operation& operation) {
 
 class ThreadsGroup::State {
  public:
-  explicit State(int size)
-      : ranks_(size), channels_(size_t{1} * size * size), arriving_(size), num_ranks_(size) {}
+  State(int size, DeliveryModel* model)
+      : ranks_(size),
+        channels_(size_t{1} * size * size),
+        arriving_(size),
+        num_ranks_(size),
+        model_(model) {}
 
   int size() const { return num_ranks_; }
   absl::StatusOr<Transport::Group> Start(int rank, absl::Span<const Transfer> transfers);
   absl::Status Wait(int rank, Transport::Group group, absl::Duration timeout);
+  Time Completed(int rank) const { return ranks_[rank].completed; }
   absl::StatusOr<std::vector<uint64_t>> AllGather(int rank, uint64_t value, absl::Duration timeout);
   void Abort(int rank, const absl::Status& reason);
   void Leave(int rank);
@@ -106,13 +115,14 @@ class ThreadsGroup::State {
     std::condition_variable changed;  // an operation of this rank, an all-gather, or the end
     std::vector<std::unique_ptr<OperationGroup>> groups;  // indexed by Transport::Group
     int copies = 0;  // in progress, from or to this rank's memory
+    Time completed;  // the group that it has waited for last; of this rank's thread, not the lock
   };
 
   // All of these are called under the lock; those that take it may let it go meanwhile.
   Transport::Group FreeGroup(Rank* rank);
   absl::Status Post(Lock* lock, Operation* operation);
   void Copy(Lock* lock, Operation* operation);
-  const Operation* CopyMatched(Lock* lock, OperationGroup* group);
+  const Operation* CopyMatched(Lock* lock, OperationGroup* group, Time* next);
   absl::Status End(Lock* lock, int rank, const absl::Status& reason);
   void CompleteAllGather();
   void WakeAll();
@@ -129,6 +139,7 @@ class ThreadsGroup::State {
   uint64_t num_gathered_ = 0;  // all-gathers completed
 
   const int num_ranks_;
+  DeliveryModel* const model_;  // may be null
 };
 
 absl::StatusOr<Transport::Group> ThreadsGroup::State::Start(int rank,
@@ -143,6 +154,7 @@ absl::StatusOr<Transport::Group> ThreadsGroup::State::Start(int rank,
   Transport::Group handle = FreeGroup(&ranks_[rank]);
   OperationGroup& group = *ranks_[rank].groups[handle];
   group.active = true;
+  group.started = Clock::now();
   group.operations.assign(transfers.size(), Operation());
   for (size_t i = 0; i < transfers.size(); ++i) {
     Operation& operation = group.operations[i];
@@ -185,12 +197,16 @@ absl::Status ThreadsGroup::State::Post(Lock* lock, Operation* operation) {
   operation->match = match;
   match->match = operation;
   operation->phase = match->phase = Phase::kMatched;
+  if (model_ != nullptr) {
+    operation->arrival = match->arrival =
+        model_->Arrival(sender, receiver, operation->size, Clock::now());
+  }
   ranks_[match->rank].changed.notify_all();
   return absl::OkStatus();
 }
 
 absl::Status ThreadsGroup::State::Wait(int rank, Transport::Group handle, absl::Duration timeout) {
-  Deadline deadline = DeadlineAfter(timeout);
+  const Time deadline = DeadlineAfter(timeout);
   Lock lock(mutex_);
   Rank& self = ranks_[rank];
   if (handle >= self.groups.size() || !self.groups[handle]->active) {
@@ -199,7 +215,8 @@ absl::Status ThreadsGroup::State::Wait(int rank, Transport::Group handle, absl::
   }
   bool expired = false;
   while (true) {
-    const Operation* pending = CopyMatched(&lock, self.groups[handle].get());
+    Time next = deadline;
+    const Operation* pending = CopyMatched(&lock, self.groups[handle].get(), &next);
     if (pending == nullptr) break;
     if (!end_.ok()) return End(&lock, rank, end_);
     if (expired) {
@@ -208,14 +225,21 @@ absl::Status ThreadsGroup::State::Wait(int rank, Transport::Group handle, absl::
                      "rank ", rank, " waited ", absl::FormatDuration(timeout), " for rank ",
                      pending->transfer->peer, ": ", Describe(*pending))));
     }
-    expired = self.changed.wait_until(lock, deadline) == std::cv_status::timeout;
+    self.changed.wait_until(lock, next);
+    expired = Clock::now() >= deadline;
   }
-  self.groups[handle]->active = false;
+  OperationGroup& group = *self.groups[handle];
+  group.active = false;
+  self.completed = group.started;
+  for (const Operation& operation : group.operations) {
+    self.completed = std::max(self.completed, operation.arrival);
+  }
   return absl::OkStatus();
 }
 
-// Copies what is matched and returns an operation for which nothing could be done; null: all done.
-const Operation* ThreadsGroup::State::CopyMatched(Lock* lock, OperationGroup* group) {
+// Copies what has arrived and returns an operation for which nothing could be done; null: all done.
+// `next` becomes earlier where a message arrives by itself before.
+const Operation* ThreadsGroup::State::CopyMatched(Lock* lock, OperationGroup* group, Time* next) {
   const Operation* pending;
   bool copied;
   do {
@@ -223,8 +247,12 @@ const Operation* ThreadsGroup::State::CopyMatched(Lock* lock, OperationGroup* gr
     copied = false;
     for (Operation& operation : group->operations) {
       if (operation.phase == Phase::kMatched && end_.ok()) {
-        Copy(lock, &operation);
-        copied = true;
+        if (model_ == nullptr || operation.arrival <= Clock::now()) {
+          Copy(lock, &operation);
+          copied = true;
+        } else {
+          *next = std::min(*next, operation.arrival);
+        }
       }
       if (operation.phase != Phase::kDone) pending = &operation;
     }
@@ -247,12 +275,13 @@ void ThreadsGroup::State::Copy(Lock* lock, Operation* operation) {
   --ranks_[operation->rank].copies;
   --ranks_[match->rank].copies;
   operation->phase = match->phase = Phase::kDone;
+  if (model_ == nullptr) operation->arrival = match->arrival = Clock::now();
   ranks_[match->rank].changed.notify_all();
 }
 
 absl::StatusOr<std::vector<uint64_t>> ThreadsGroup::State::AllGather(int rank, uint64_t value,
                                                                      absl::Duration timeout) {
-  Deadline deadline = DeadlineAfter(timeout);
+  const Time deadline = DeadlineAfter(timeout);
   Lock lock(mutex_);
   uint64_t number = num_gathered_;
   arriving_[rank] = value;
@@ -331,6 +360,9 @@ class ThreadsTransport : public Transport {
   absl::Status Wait(Group group, absl::Duration timeout) override {
     return state_->Wait(rank_, group, timeout);
   }
+  int64_t CompletedNs() const override {
+    return std::chrono::nanoseconds(state_->Completed(rank_).time_since_epoch()).count();
+  }
   absl::StatusOr<std::vector<uint64_t>> AllGather(uint64_t value, absl::Duration timeout) override {
     return state_->AllGather(rank_, value, timeout);
   }
@@ -343,9 +375,12 @@ class ThreadsTransport : public Transport {
 
 }  // namespace
 
-ThreadsGroup::ThreadsGroup(int size) : state_(std::make_shared<State>(size)) {}
+ThreadsGroup::ThreadsGroup(int size, DeliveryModel* model)
+    : state_(std::make_shared<State>(size, model)) {}
 
 ThreadsGroup::~ThreadsGroup() = default;
+
+int ThreadsGroup::size() const { return state_->size(); }
 
 std::unique_ptr<Transport> ThreadsGroup::MakeTransport(int rank) {
   return std::make_unique<ThreadsTransport>(state_, rank);

@@ -1,0 +1,166 @@
+#include "runtime/trace.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
+#include "runtime/plan/mask.h"
+
+namespace flashcp {
+namespace {
+
+using Opcode = fbs::Opcode;
+
+std::string NameOf(const fbs::Instruction& instruction) {
+  auto staged = [&](const char* what) {
+    return absl::StrCat(what, " stage ", instruction.stage());
+  };
+  switch (instruction.opcode()) {
+    case Opcode::attend:
+      return staged("attend");
+    case Opcode::exchange:
+      return staged("exchange");
+    case Opcode::clear_gradients:
+      return "clear gradients";
+    case Opcode::attend_backward:
+      return staged("attend backward");
+    case Opcode::pack_gradients:
+      return staged("pack");
+    case Opcode::exchange_gradients:
+      return staged("exchange gradients");
+    case Opcode::add_gradients:
+      return staged("add");
+    case Opcode::store_gradients:
+      return "store gradients";
+  }
+  return "?";
+}
+
+// Names what the instructions of one rank do.
+class EventMaker {
+ public:
+  EventMaker(const Plan& plan, int rank)
+      : documents_(Items(plan->documents())),
+        rank_(*plan->ranks()->Get(rank)),
+        program_(*rank_.forward()) {}
+
+  TraceEvent Make(const fbs::Instruction& instruction, bool backward) const {
+    TraceEvent event;
+    event.name = NameOf(instruction);
+    event.backward = backward;
+    event.stream = instruction.stream();
+    event.stage = instruction.stage();
+    switch (instruction.opcode()) {
+      case Opcode::attend:
+      case Opcode::attend_backward:
+        event.tiles = instruction.end() - instruction.begin();
+        event.pairs = PairsOf(instruction);
+        break;
+      case Opcode::exchange:
+        AddMessages(instruction, /*with_kept=*/!backward, /*turned=*/false, &event);
+        break;
+      case Opcode::pack_gradients:
+      case Opcode::exchange_gradients:
+      case Opcode::add_gradients:
+        AddMessages(instruction, /*with_kept=*/true, /*turned=*/true, &event);
+        break;
+      case Opcode::clear_gradients:
+      case Opcode::store_gradients:
+        break;
+    }
+    return event;
+  }
+
+ private:
+  // `turned`: what was received is sent. Packing touches what is sent only, adding what is
+  // received.
+  void AddMessages(const fbs::Instruction& instruction, bool with_kept, bool turned,
+                   TraceEvent* event) const {
+    for (uint32_t m = instruction.begin(); m < instruction.end(); ++m) {
+      const fbs::Message& message = Items(program_.messages())[m];
+      const uint64_t bytes = BytesOf(message, with_kept);
+      if (bytes == 0) continue;
+      const bool sends = (message.direction() == fbs::Direction::send) != turned;
+      if (sends && instruction.opcode() == Opcode::add_gradients) continue;
+      if (!sends && instruction.opcode() == Opcode::pack_gradients) continue;
+      ++event->messages;
+      (sends ? event->send_bytes : event->receive_bytes) += bytes;
+    }
+  }
+
+  uint64_t PairsOf(const fbs::Instruction& instruction) const {
+    uint64_t pairs = 0;
+    for (uint32_t t = instruction.begin(); t < instruction.end(); ++t) {
+      const fbs::Tile& tile = Items(program_.tiles())[t];
+      const auto range = [](uint64_t begin, uint64_t count) {
+        return PositionRange{begin, begin + count};
+      };
+      pairs +=
+          CountPairs(documents_[tile.document()], range(tile.query_position(), tile.query_count()),
+                     range(tile.key_position(), tile.key_count())) *
+          (tile.head_end() - tile.head_begin());
+    }
+    return pairs;
+  }
+
+  uint64_t BytesOf(const fbs::Message& message, bool with_kept) const {
+    uint64_t bytes = 0;
+    for (uint32_t p = message.part_begin(); p < message.part_end(); ++p) {
+      const fbs::Part& part = Items(program_.parts())[p];
+      if (part.kept() && !with_kept) continue;
+      const fbs::Buffer& buffer = Items(rank_.buffers())[part.buffer()];
+      uint64_t rows = 0;
+      for (uint32_t s = part.slice_begin(); s < part.slice_end(); ++s) {
+        rows += Items(program_.slices())[s].count();
+      }
+      bytes +=
+          rows * (part.head_end() - part.head_begin()) * buffer.dim() * DTypeBytes(buffer.dtype());
+    }
+    return bytes;
+  }
+
+  const absl::Span<const fbs::Document> documents_;
+  const fbs::RankPlan& rank_;
+  const fbs::Program& program_;
+};
+
+// Exchanges that are under way at the same time get lanes of their own.
+void ChooseLanes(absl::Span<TraceEvent> events) {
+  std::vector<TraceEvent*> order;
+  for (TraceEvent& event : events) {
+    if (event.stream == fbs::Stream::communication) order.push_back(&event);
+  }
+  std::stable_sort(order.begin(), order.end(), [](const TraceEvent* a, const TraceEvent* b) {
+    return a->span.begin_ns < b->span.begin_ns;
+  });
+  std::vector<int64_t> lane_ends;
+  for (TraceEvent* event : order) {
+    auto lane = std::find_if(lane_ends.begin(), lane_ends.end(),
+                             [&](int64_t end) { return end <= event->span.begin_ns; });
+    if (lane == lane_ends.end()) lane = lane_ends.insert(lane, 0);
+    *lane = event->span.end_ns;
+    event->lane = static_cast<int>(lane - lane_ends.begin());
+  }
+}
+
+}  // namespace
+
+std::vector<TraceEvent> TraceEvents(const Plan& plan, int rank, const RankTrace& trace) {
+  const fbs::RankPlan& rank_plan = *plan->ranks()->Get(rank);
+  const EventMaker maker(plan, rank);
+  std::vector<TraceEvent> events;
+  auto add = [&](absl::Span<const fbs::Instruction> instructions,
+                 const std::vector<TraceSpan>& spans, bool backward) {
+    for (uint32_t i = 0; i < spans.size(); ++i) {
+      events.push_back(maker.Make(instructions[i], backward));
+      events.back().instruction = i;
+      events.back().span = spans[i];
+    }
+  };
+  add(Items(rank_plan.forward()->instructions()), trace.forward, false);
+  add(Items(rank_plan.backward()->instructions()), trace.backward, true);
+  ChooseLanes(absl::MakeSpan(events));
+  return events;
+}
+
+}  // namespace flashcp

@@ -1,0 +1,76 @@
+// A step allocates nothing, from its second run on: the first makes what transports keep.
+
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "runtime/device.h"
+#include "runtime/executor.h"
+#include "runtime/kernel_spec.h"
+#include "runtime/run_threads.h"
+#include "support/status_macros.h"
+#include "tests/testing/reference_attention.h"
+#include "tests/testing/run_plan.h"
+#include "tests/testing/toy_plan.h"
+
+namespace {
+thread_local int64_t num_allocations = 0;
+}  // namespace
+
+void* operator new(size_t size) {
+  ++num_allocations;
+  void* memory = std::malloc(size == 0 ? 1 : size);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+
+namespace flashcp::testing {
+namespace {
+
+void ExpectNoAllocations(const Plan& plan) {
+  const TestBatch batch(DenseDocumentsOf(plan), KernelSpecOf(plan), /*seed=*/0);
+  absl::Status status = RunThreads(plan.num_ranks(), [&](Transport* transport) -> absl::Status {
+    std::unique_ptr<Device> device = CreateCpuDevice();
+    RankTrace trace;
+    ExecutorOptions options;
+    options.trace = &trace;
+    int64_t before = num_allocations;
+    ASSIGN_OR_RETURN(std::unique_ptr<Executor> executor,
+                     Executor::Create(plan, transport->rank(), transport, device.get(), options));
+    EXPECT_GT(num_allocations, before);  // they are counted
+    std::vector<std::unique_ptr<RankTensors>> tensors;
+    for (int i = 0; i < 2; ++i) {
+      tensors.push_back(std::make_unique<RankTensors>(plan, transport->rank(), batch));
+    }
+    for (int step = 0; step < 10; ++step) {
+      RankTensors& now = *tensors[step % 2];  // other addresses each time
+      before = num_allocations;
+      RETURN_IF_ERROR(executor->Forward(now.forward()));
+      RETURN_IF_ERROR(executor->Backward(now.backward()));
+      if (step > 1) {
+        EXPECT_EQ(num_allocations, before) << "step " << step;
+      }
+    }
+    return absl::OkStatus();
+  });
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+TEST(AllocationTest, AStepAllocatesNothing) { ExpectNoAllocations(MakeToyPlan(SmallToyProblem())); }
+
+TEST(AllocationTest, NorWithRelays) { ExpectNoAllocations(MakeToyPlan(RelayedToyProblem())); }
+
+TEST(AllocationTest, NorWithManyStages) {
+  ToyProblem problem;
+  problem.documents = {{60, DealZigzag(60, 8, 4)}, {33, DealZigzag(33, 8, 4)}};
+  problem.ranks = 4;
+  problem.remote_stages = 3;
+  ExpectNoAllocations(MakeToyPlan(problem));
+}
+
+}  // namespace
+}  // namespace flashcp::testing
