@@ -8,7 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "benchmark/benchmark.h"
-#include "benchmarks/lognormal_lengths.h"
+#include "benchmarks/distributions.h"
 #include "compiler/compile.h"
 #include "compiler/solver/cluster.h"
 #include "compiler/solver/strategies.h"
@@ -34,7 +34,9 @@ void Compile(benchmark::State& state, const Size& size, const std::string& strat
   request.strategy = strategy;
   request.problem.ranks = size.ranks;
   request.problem.cluster = solver::ClusterPreset(size.cluster).value();
-  for (int64_t length : LognormalLengths(size.documents, size.tokens, /*seed=*/1)) {
+  const benchmarks::Distribution lengths =
+      benchmarks::MakeDistribution(absl::StrCat("documents:", size.documents)).value();
+  for (int64_t length : lengths.Sequence(size.tokens, size.ranks, /*index=*/1)) {
     request.problem.documents.push_back({length, {}});
   }
   Compiler compiler;

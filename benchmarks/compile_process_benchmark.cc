@@ -21,7 +21,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "benchmarks/lognormal_lengths.h"
+#include "benchmarks/distributions.h"
 #include "compiler/solver/strategies.h"
 #include "support/status_macros.h"
 
@@ -85,9 +85,11 @@ absl::StatusOr<Usage> Measure(const std::vector<std::string>& command, int runs)
 
 absl::Status MeasureSize(const Size& size, const std::string& flashcp, int runs,
                          const std::filesystem::path& folder) {
+  ASSIGN_OR_RETURN(benchmarks::Distribution distribution,
+                   benchmarks::MakeDistribution(absl::StrCat("documents:", size.documents)));
   const std::string lengths = folder / "lengths.txt";
   std::ofstream file(lengths);
-  for (int64_t length : LognormalLengths(size.documents, size.tokens, /*seed=*/1)) {
+  for (int64_t length : distribution.Sequence(size.tokens, size.ranks, /*index=*/1)) {
     file << length << "\n";
   }
   file.close();

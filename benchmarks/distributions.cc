@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <set>
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "benchmarks/length_files.h"
@@ -24,6 +26,8 @@ constexpr double kLongLow = 16384;  // tokens, of a long document
 constexpr double kLongHigh = 131072;
 constexpr int64_t kMaxFileBytes = int64_t{1} << 28;
 constexpr uint64_t kFileNumber = 9;
+constexpr uint64_t kCountedNumber = 0;
+constexpr int64_t kMostCounted = 10'000'000;
 
 double Uniform(std::mt19937_64& random) {
   return std::uniform_real_distribution<double>(0, 1)(random);
@@ -33,6 +37,13 @@ double Uniform(std::mt19937_64& random) {
 LengthDraw Lognormal() {
   return [normal = std::normal_distribution<double>(0, 1)](std::mt19937_64& random) mutable {
     return std::max(kShortest, 900 * std::exp(1.6 * normal(random)));
+  };
+}
+
+// Many documents: median 600 tokens, a light tail.
+LengthDraw Short() {
+  return [normal = std::normal_distribution<double>(0, 1)](std::mt19937_64& random) mutable {
+    return std::max(kShortest, 600 * std::exp(normal(random)));
   };
 }
 
@@ -85,6 +96,26 @@ std::vector<int64_t> OneMoreThanRanks(int64_t tokens, int ranks, std::mt19937_64
   return lengths;
 }
 
+// `count` lengths of at least 1, lognormal with a standard deviation of their logarithms of 1.3:
+// the longest of 100 is about 20 times the median.
+SequenceDraw Counted(int64_t count) {
+  return [count](int64_t tokens, int, std::mt19937_64& random) {
+    std::lognormal_distribution<double> lognormal(0, 1.3);
+    std::vector<double> shares(std::min(count, tokens));
+    for (double& share : shares) share = lognormal(random);
+    const double sum = std::accumulate(shares.begin(), shares.end(), 0.0);
+    const double spread = static_cast<double>(tokens - static_cast<int64_t>(shares.size()));
+    std::vector<int64_t> lengths;
+    for (double share : shares) {
+      lengths.push_back(1 + static_cast<int64_t>(share / sum * spread));
+    }
+    // What rounding down has left.
+    *std::max_element(lengths.begin(), lengths.end()) +=
+        tokens - std::accumulate(lengths.begin(), lengths.end(), int64_t{0});
+    return lengths;
+  };
+}
+
 // 3 to 12 documents of whole 32nds of the sequence: small enough for an exact solver.
 std::vector<int64_t> Cells32(int64_t tokens, int, std::mt19937_64& random) {
   constexpr int kCells = 32;
@@ -101,13 +132,19 @@ std::vector<int64_t> Cells32(int64_t tokens, int, std::mt19937_64& random) {
 }
 
 std::vector<Distribution> Generators() {
-  return {{"lognormal", 1, Packed(Lognormal())},
-          {"pile", 2, Packed(PileLike())},
-          {"long", 3, Packed(LongDocuments())},
-          {"one", 4, OneDocument},
-          {"equal-512", 5, Packed(Equal512())},
-          {"n-plus-1", 6, OneMoreThanRanks},
-          {"cells-32", 8, Cells32}};
+  return {{"lognormal", 1, Packed(Lognormal())}, {"pile", 2, Packed(PileLike())},
+          {"long", 3, Packed(LongDocuments())},  {"one", 4, OneDocument},
+          {"equal-512", 5, Packed(Equal512())},  {"n-plus-1", 6, OneMoreThanRanks},
+          {"short", 7, Packed(Short())},         {"cells-32", 8, Cells32}};
+}
+
+absl::StatusOr<Distribution> FromCount(absl::string_view name, absl::string_view count) {
+  int64_t documents = 0;
+  if (!absl::SimpleAtoi(count, &documents) || documents < 1 || documents > kMostCounted) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "distribution '", name, "': documents:COUNT takes a count from 1 to ", kMostCounted));
+  }
+  return Distribution{std::string(name), kCountedNumber, Counted(documents)};
 }
 
 using FileReader = absl::StatusOr<LengthDraw> (*)(absl::string_view, const std::string&);
@@ -138,6 +175,7 @@ absl::StatusOr<Distribution> MakeDistribution(absl::string_view name) {
     if (name == generator.name) return std::move(generator);
   }
   absl::string_view path = name;
+  if (absl::ConsumePrefix(&path, "documents:")) return FromCount(name, path);
   if (absl::ConsumePrefix(&path, "lengths:")) {
     return FromFile("lengths", std::string(path), LengthsFromList);
   }
@@ -149,7 +187,7 @@ absl::StatusOr<Distribution> MakeDistribution(absl::string_view name) {
   }
   return absl::InvalidArgumentError(
       absl::StrCat(UnknownNameMessage("distribution", name, GeneratorNames()),
-                   "; or a file: lengths:FILE, histogram:FILE, sources:FILE"));
+                   "; or documents:COUNT; or a file: lengths:FILE, histogram:FILE, sources:FILE"));
 }
 
 }  // namespace flashcp::benchmarks

@@ -29,10 +29,10 @@ struct Distribution {
   std::vector<int64_t> Sequence(int64_t tokens, int ranks, uint64_t index) const;
 };
 
-// lognormal, pile, long, one, equal-512, n-plus-1, cells-32.
+// lognormal, pile, long, one, equal-512, n-plus-1, short, cells-32.
 std::vector<std::string> GeneratorNames();
 
-// A generator by name, or a file:
+// A generator by name, or documents:COUNT, so many lognormal lengths, or a file:
 //   lengths:FILE    a JSON list of token counts, drawn with replacement;
 //   histogram:FILE  CSV rows "[low, high]",count,...: bins by their count, uniform in a bin;
 //   sources:FILE    CSV of the parts of a training set, as LengthsFromSources reads it.

@@ -35,6 +35,7 @@ struct Flags {
   double time_budget_ms = solver::kDefaultBudgetMs;
   int sequences = 50;
   uint64_t seed = 0;
+  bool study_tiles = false;
   bool no_latency = false;
   std::vector<std::string> distributions = {"lognormal", "pile", "long"};
   std::vector<std::string> candidates;
@@ -48,15 +49,18 @@ void AddFlags(CLI::App& app, Flags& flags) {
   app.add_option("--tokens", flags.tokens, "tokens of a sequence");
   app.add_option("--slack", flags.slack_percent,
                  "percent of tokens a rank may own above its share");
-  app.add_option("--distribution", flags.distributions,
-                 "document lengths: one or more of lognormal, pile, long, one, equal-512, "
-                 "n-plus-1, cells-32, lengths:FILE, histogram:FILE, sources:FILE");
+  app.add_option(
+      "--distribution", flags.distributions,
+      "document lengths: one or more of lognormal, pile, long, one, equal-512, "
+      "n-plus-1, short, cells-32, documents:COUNT, lengths:FILE, histogram:FILE, sources:FILE");
   app.add_option("--sequences", flags.sequences, "sequences of each distribution")
       ->check(CLI::Range(1, 1000000));
   app.add_option("--seed", flags.seed, "number of the first sequence");
   app.add_option("--time-budget", flags.time_budget_ms,
                  "how long auto searches, milliseconds of one core, counted in steps")
       ->check(CLI::Range(0.0, 3.6e6));
+  app.add_flag("--study-tiles", flags.study_tiles,
+               "kernel times that the study behind docs/planner.md assumed, not the preset's");
   app.add_flag("--no-latency", flags.no_latency, "messages take no time to start");
   app.add_option("--candidates", flags.candidates, "rows of the tables (all by default)");
   app.add_option("--json", flags.json_path, "also write all results to this file (- for stdout)");
@@ -86,6 +90,10 @@ absl::StatusOr<std::vector<Case>> MakeCases(const Flags& flags) {
   prototype.problem.ranks = flags.ranks;
   prototype.problem.slack_percent = flags.slack_percent;
   ASSIGN_OR_RETURN(prototype.problem.cluster, solver::ClusterPreset(flags.cluster));
+  if (flags.study_tiles) {
+    prototype.problem.cluster.tiles = StudyTiles();
+    prototype.problem.cluster.name += " with the study's tiles";
+  }
   if (flags.no_latency) {
     prototype.problem.cluster.intra_node.latency_us = 0;
     prototype.problem.cluster.inter_node.latency_us = 0;

@@ -87,6 +87,17 @@ absl::StatusOr<Figures> RunCandidate(const Candidate& candidate, Problem problem
 
 }  // namespace
 
+solver::TileTable StudyTiles() {
+  solver::TileTable tiles;
+  for (int blocks : {1, 1024}) {
+    const double forward_us = (blocks + 2) * 0.447 / 32;  // 0.447 us for 32 heads
+    tiles.columns.push_back(blocks * tiles.block_columns);
+    tiles.forward_us.push_back(forward_us);
+    tiles.backward_us.push_back(2.5 * forward_us);
+  }
+  return tiles;
+}
+
 std::vector<Candidate> AllCandidates(double budget_ms) {
   std::vector<Candidate> candidates;
   for (const std::string& strategy : solver::StrategyNames()) {

@@ -21,6 +21,11 @@ struct Candidate {
   std::function<absl::StatusOr<solver::Placement>(const solver::Problem&)> place;
 };
 
+// The kernel that the study behind docs/planner.md assumed of H100s, before its times were fitted
+// to measurements: 600 TFLOP/s, two key blocks more for each block of rows, backward 2.5 times
+// forward.
+solver::TileTable StudyTiles();
+
 // Every strategy of the solver, then the peers: MagiAttention's with chunks of 512 and 2048 tokens
 // and PyTorch's with blocks of 128, all of which send only needed rows; then what frameworks do:
 // zigzag, per-doc and PyTorch's rule with an all-gather of K/V. `budget_ms` is for auto.

@@ -1,11 +1,27 @@
 #include "runtime/run_program.h"
 
 #include <algorithm>
+#include <exception>
 
 #include "absl/strings/str_cat.h"
 #include "support/status_macros.h"
 
 namespace flashcp {
+
+namespace {
+
+// A device that throws has failed like one that returns an error: the others must learn of it.
+absl::Status LaunchOn(Device* device, const fbs::Instruction& instruction, BoundProgram* program) {
+  try {
+    return program->Launch(instruction, device);
+  } catch (const std::exception& exception) {
+    return absl::InternalError(absl::StrCat("the device threw an exception: ", exception.what()));
+  } catch (...) {
+    return absl::InternalError("the device threw an exception of an unknown type");
+  }
+}
+
+}  // namespace
 
 ProgramRunner::ProgramRunner(const char* pass, BoundProgram* program, Transport* transport,
                              Device* device, absl::Duration timeout, std::vector<TraceSpan>* trace)
@@ -77,7 +93,7 @@ absl::Status ProgramRunner::Launch(uint32_t index) {
   const fbs::Instruction& instruction = instructions_[index];
   for (uint32_t wait : program_.Waits(instruction)) RETURN_IF_ERROR(Finish(wait));
   TraceBegin(index);
-  RETURN_IF_ERROR(At(index, program_.Launch(instruction, &device_)));
+  RETURN_IF_ERROR(At(index, LaunchOn(&device_, instruction, &program_)));
   TraceEnd(index);
   done_[index] = true;
   return absl::OkStatus();

@@ -1,24 +1,45 @@
 #include "runtime/run_threads.h"
 
+#include <exception>
 #include <memory>
 #include <thread>
 #include <vector>
 
-namespace flashcp {
+#include "absl/strings/str_cat.h"
 
-absl::Status RunThreads(int num_ranks, const std::function<absl::Status(Transport*)>& run) {
+namespace flashcp {
+namespace {
+
+using RankFunction = std::function<absl::Status(Transport*)>;
+
+// What is caught here has freed the memory of the rank already, so nothing may be under way: passes
+// turn what a device throws into an error themselves.
+absl::Status RunRank(const RankFunction& run, Transport* transport) {
+  try {
+    return run(transport);
+  } catch (const std::exception& thrown) {
+    return absl::InternalError(absl::StrCat("rank ", transport->rank(), " threw ", thrown.what()));
+  } catch (...) {
+    return absl::InternalError(
+        absl::StrCat("rank ", transport->rank(), " threw what is no std::exception"));
+  }
+}
+
+}  // namespace
+
+absl::Status RunThreads(int num_ranks, const RankFunction& run) {
   ThreadsGroup group(num_ranks);
   return RunThreadsOf(&group, run);
 }
 
-absl::Status RunThreadsOf(ThreadsGroup* group, const std::function<absl::Status(Transport*)>& run) {
+absl::Status RunThreadsOf(ThreadsGroup* group, const RankFunction& run) {
   const int num_ranks = group->size();
   std::vector<absl::Status> results(num_ranks);
   std::vector<std::thread> threads;
   for (int rank = 0; rank < num_ranks; ++rank) {
     threads.emplace_back([group, &run, &result = results[rank], rank] {
       std::unique_ptr<Transport> transport = group->MakeTransport(rank);
-      result = run(transport.get());
+      result = RunRank(run, transport.get());
       if (!result.ok()) transport->Abort(result);
     });
   }

@@ -12,8 +12,8 @@
 namespace flashcp {
 
 // Calls run(transport) for every rank of a group of `num_ranks`, at the same time, and returns when
-// all calls have. Where one fails, the group ends (Transport::Abort), and the result is the error
-// of the lowest rank that failed by itself, not because another rank did.
+// all calls have. Where one fails or throws, the group ends (Transport::Abort), and the result is
+// the error of the lowest rank that failed by itself, not because another rank did.
 absl::Status RunThreads(int num_ranks, const std::function<absl::Status(Transport*)>& run);
 
 // The same for a group that the caller has made, and that no rank has joined.

@@ -26,6 +26,7 @@
 #include "runtime/mpi_message.h"
 #include "runtime/mpi_notices.h"
 #include "runtime/mpi_polling.h"
+#include "runtime/mpi_progress.h"
 #include "support/status_macros.h"
 
 namespace flashcp {
@@ -35,6 +36,7 @@ using Direction = Transfer::Direction;
 
 constexpr int kNoticeTag = 0;  // on the control communicator
 constexpr int kGatherTag = 1;
+constexpr int kNothingTag = 2;  // of no message
 
 // How long a rank waits for the notices of the others where the group has ended, and where it
 // leaves. The first is less than the second that mpirun gives a process to end.
@@ -96,6 +98,8 @@ class MpiTransport : public Transport {
   absl::Status Await(absl::Duration timeout, const std::function<absl::StatusOr<bool>()>& poll,
                      const std::function<int()>& whom, const std::function<std::string()>& what);
   absl::Status Hear();
+  void StartProgress();
+  void NoteOpen();
   absl::Status End(const absl::Status& reason);
   void Settle();
 
@@ -112,6 +116,7 @@ class MpiTransport : public Transport {
   std::vector<uint64_t> gathered_;      // by rank
   std::vector<MPI_Request> gathering_;  // receives by rank, then sends by rank
   absl::Status end_;                    // why the group ended; OK: it has not
+  MpiProgress progress_;                // the last to be made, the first to end
 };
 
 // Joins, without waiting for ever for a process that does not come.
@@ -133,11 +138,34 @@ absl::Status MpiTransport::Join(MPI_Comm parent) {
   RETURN_IF_MPI_ERROR(MPI_Comm_size(data_, &size_));
   gathered_.resize(size_);
   gathering_.assign(2 * size_, MPI_REQUEST_NULL);
-  return notices_.Open(control_, kNoticeTag);
+  RETURN_IF_ERROR(notices_.Open(control_, kNoticeTag));
+  StartProgress();
+  return absl::OkStatus();
+}
+
+// Any call moves what is open; this one has no other effect.
+void MpiTransport::StartProgress() {
+  int provided = MPI_THREAD_SINGLE;
+  MPI_Query_thread(&provided);
+  if (provided < MPI_THREAD_SERIALIZED) return;
+  progress_.Start([this] {
+    const bool stopped = options_.stop != nullptr && *options_.stop;
+    if (!end_.ok() || stopped) return false;
+    int found = 0;
+    return MPI_Iprobe(MPI_ANY_SOURCE, kNothingTag, control_, &found, MPI_STATUS_IGNORE) ==
+           MPI_SUCCESS;
+  });
+}
+
+// Tells the thread whether there is something to move.
+void MpiTransport::NoteOpen() {
+  progress_.SetOpen(std::any_of(groups_.begin(), groups_.end(),
+                                [](const RequestGroup& group) { return group.active; }));
 }
 
 // Frees the communicators where every rank has left in peace; others may be still in use.
 MpiTransport::~MpiTransport() {
+  auto lock = progress_.Enter();
   for (const RequestGroup& group : groups_) {
     if (!group.active) continue;
     End(absl::AbortedError(
@@ -154,6 +182,7 @@ MpiTransport::~MpiTransport() {
 }
 
 absl::StatusOr<Transport::Group> MpiTransport::Start(absl::Span<const Transfer> transfers) {
+  auto lock = progress_.Enter();
   for (const Transfer& transfer : transfers) {
     if (transfer.peer < 0 || transfer.peer >= size_) {
       return absl::InvalidArgumentError(absl::StrCat("rank ", rank_, " names peer ", transfer.peer,
@@ -184,6 +213,7 @@ absl::StatusOr<Transport::Group> MpiTransport::Start(absl::Span<const Transfer> 
       if (!posted.ok()) return End(posted);
     }
   }
+  NoteOpen();
   return handle;
 }
 
@@ -208,6 +238,7 @@ absl::Status MpiTransport::Post(const Transfer& transfer, MPI_Request* request) 
 }
 
 absl::Status MpiTransport::Wait(Group handle, absl::Duration timeout) {
+  auto lock = progress_.Enter();
   if (handle >= groups_.size() || !groups_[handle].active) {
     return absl::InvalidArgumentError(
         absl::StrCat("rank ", rank_, " waits for group ", handle, ", which it has not started"));
@@ -222,6 +253,7 @@ absl::Status MpiTransport::Wait(Group handle, absl::Duration timeout) {
   auto what = [&] { return absl::StrCat(": ", Describe(FirstOpen(group))); };
   RETURN_IF_ERROR(Await(timeout, poll, whom, what));
   group.active = false;
+  NoteOpen();
   return absl::OkStatus();
 }
 
@@ -272,6 +304,7 @@ std::string MpiTransport::Describe(const Transfer& transfer) const {
 
 absl::StatusOr<std::vector<uint64_t>> MpiTransport::AllGather(uint64_t value,
                                                               absl::Duration timeout) {
+  auto lock = progress_.Enter();
   InCall in_call(options_.in_call_for, size_);
   RETURN_IF_ERROR(Hear());
   absl::Status started = StartGather(value);
@@ -309,6 +342,7 @@ absl::Status MpiTransport::StartGather(uint64_t value) {
 }
 
 void MpiTransport::Abort(const absl::Status& reason) {
+  auto lock = progress_.Enter();
   End(absl::AbortedError(absl::StrCat("ended by rank ", rank_, ": ", reason.message())))
       .IgnoreError();
 }

@@ -30,7 +30,10 @@ struct MpiOptions {
 // Beyond what every Transport does:
 // - A send may complete before its peer has received it. Where the two do not match the receiver
 //   learns it, and the sender from a later call.
-// - Messages move while the process is in a call to a transport or to MPI, not while it computes.
+// - MPI moves large messages during calls to it only. Where MPI_Init_thread gave
+//   MPI_THREAD_SERIALIZED or more, a thread of the transport makes such calls while messages are
+//   open, and the program makes its own calls to MPI only while none are; otherwise messages move
+//   while the process is in a call to a transport, not while it computes.
 // - Once a call has failed, the transport is done with MPI, and messages may still be open: then
 //   the process ends without MPI_Finalize, which could wait for them.
 absl::StatusOr<std::unique_ptr<Transport>> MakeMpiTransport(MPI_Comm parent,

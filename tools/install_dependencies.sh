@@ -1,6 +1,6 @@
 #!/bin/bash
-# Installs what building and testing FlashCP needs on Debian 12 and is not there yet. Does nothing,
-# and needs no root, where all of it is.
+# Installs what building and testing FlashCP needs on Debian 12 and is not there yet, and the packages
+# that the command line names. Does nothing, and needs no root, where all of it is.
 set -euo pipefail
 
 packages=(
@@ -14,6 +14,7 @@ packages=(
   libopenmpi-dev openmpi-bin
   # Tests and benchmarks.
   libgtest-dev libgmock-dev libbenchmark-dev iproute2
+  "$@"
 )
 
 missing=()

@@ -1,13 +1,25 @@
 #!/bin/bash
-# The whole test suite, from a fresh machine. Arguments go to `bazel test`.
+# The whole test suite, from a fresh machine, and parts of it under sanitizers: races in the transport
+# of threads, bad memory on files from outside. Arguments go to `bazel test`.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 tools/install_dependencies.sh || exit 1
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-bazel test --config=ci "$@" //... 2>&1 | tee "$log"
-status=${PIPESTATUS[0]}
+options=("$@")
+status=0
+
+# run OPTION_OR_TARGET...: one `bazel test`, into the log.
+run() {
+  bazel test --config=ci "${options[@]}" "$@" 2>&1 | tee -a "$log"
+  local result=${PIPESTATUS[0]}
+  [ "$status" != 0 ] || status=$result
+}
+run //...
+run --config=tsan //tests/runtime:transport_threads_test
+run --config=asan //tests/fuzz/... //tests/runtime/plan/...
+
 passed=$(grep -cE '^//\S+ .*PASSED' "$log")
 failed=$(grep -cE '^//\S+ .*(FAILED|TIMEOUT|NO STATUS|INCOMPLETE)' "$log")
 echo "$passed passed, $failed failed"

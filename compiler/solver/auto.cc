@@ -30,6 +30,8 @@ constexpr int kMostStarts = 10;
 constexpr int kBisectionsShare = 4;  // one part in so many of the budget
 constexpr int kQuietStarts = 5;      // without noise
 constexpr double kLambdas[kMostStarts] = {0.3, 0.05, 1, 3, 0, 0.3, 1, 0.3, 2, 0.1};
+// Many ranks make many cuts, whose transfers hide; there may be time for the first start only.
+constexpr double kManyRanksLambdas[kMostStarts] = {0.05, 0.05, 1, 3, 0, 0.3, 1, 0.3, 2, 0.1};
 
 // Local search starts from the best placements of the pool: a descent of few ranks is short, one of
 // many needs all the time there is.
@@ -38,16 +40,17 @@ constexpr int kLeastDescents = 3;  // up to kManyRanks, 1 above
 constexpr int kMostDescents = 6;
 constexpr int kDescendedRanks = 24;  // descents x ranks, between these two
 constexpr int kFirstRoundShare = 5;  // one part in so many of the budget, for all of them together
+constexpr int kEvenShareRanks = 4;   // up to these, all descents get as much of all
 constexpr double kDescentLambda = 0.3;
 constexpr double kOtherLambda = 1;  // of every second descent of up to kVariedRanks
 constexpr int kVariedRanks = 8;
 
 struct Candidate {
-  double planning_us;
+  double score_us;  // the lower, the better a start; once it descended, the planning objective
   Placement placement;
 };
 
-bool IsLower(const Candidate& a, const Candidate& b) { return a.planning_us < b.planning_us; }
+bool IsLower(const Candidate& a, const Candidate& b) { return a.score_us < b.score_us; }
 
 class AutoSearch {
  public:
@@ -70,19 +73,29 @@ class AutoSearch {
   bool Done() const { return budget_.Empty() || best_us_ <= target_us_; }
 
   // Keeps the placement if it has the shortest step so far.
-  double Consider(const Placement& placement) {
+  PlacementCost Consider(const Placement& placement) {
     PlacementCost cost = Evaluate(problem_, placement);
     if (first_ || cost.StepUs() < best_us_) {
       first_ = false;
       best_us_ = cost.StepUs();
       best_ = placement;
     }
-    return PlanningStepUs(cost);
+    return cost;
   }
 
   void AddToPool(Placement placement) {
-    double planning_us = Consider(placement);
-    pool_.push_back({planning_us, std::move(placement)});
+    const PlacementCost cost = Consider(placement);
+    pool_.push_back({FewRanks() ? PlanningStepUs(cost) : ExcessUs(cost), std::move(placement)});
+  }
+
+  // What ranks take beyond the bound, on the mean: of many ranks, a few slow ones are soon mended,
+  // while work that is uneven between halves of them never is.
+  double ExcessUs(const PlacementCost& cost) const {
+    double sum_us = 0;
+    for (const RankCost& rank : cost.ranks) {
+      sum_us += std::max(0.0, rank.ForwardUs() + rank.BackwardUs() - target_us_);
+    }
+    return sum_us / problem_.ranks;
   }
 
   bool FewRanks() const { return problem_.ranks <= kManyRanks; }
@@ -117,19 +130,20 @@ class AutoSearch {
     for (int i = 0; i < kMostStarts; ++i) {
       if (i > 0 && (share.Empty() || best_us_ <= target_us_)) break;
       BisectionStart start;
-      start.lambda = kLambdas[i];
+      start.lambda = FewRanks() ? kLambdas[i] : kManyRanksLambdas[i];
       start.noise = i < kQuietStarts ? 0 : 0.3;
-      start.token_weight = i % 3 == 2 ? 0.3 : 1;
+      start.token_weight = i % 3 == 2 || (i == 0 && !FewRanks()) ? 0.3 : 1;
       AddToPool(Bisect(model_, start, i + 1, share));
     }
     budget_.Return(share);
   }
 
   // The starts share a part of what is left, and the one that came lowest gets the rest: which one
-  // goes deep shows early.
+  // goes deep shows early. Descents of very few ranks soon end; there, more starts are worth more.
   void Descend() {
     const int descents = std::min<int>(pool_.size(), MostDescents());
-    Budget first_round = budget_.Share(descents > 1 ? kFirstRoundShare : 1);
+    const bool even = descents == 1 || problem_.ranks <= kEvenShareRanks;
+    Budget first_round = budget_.Share(even ? 1 : kFirstRoundShare);
     for (int i = 0; i < descents && best_us_ > target_us_; ++i) {
       Budget share = first_round.Share(descents - i);
       bool varied = problem_.ranks <= kVariedRanks && i % 2 == 1;
@@ -152,7 +166,7 @@ class AutoSearch {
     options.target_us = target_us_;
     options.seed = seed;
     candidate.placement = LocalSearch(model_, std::move(candidate.placement), options, share);
-    candidate.planning_us = Consider(candidate.placement);
+    candidate.score_us = PlanningStepUs(Consider(candidate.placement));
   }
 
   const Problem& problem_;

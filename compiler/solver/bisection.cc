@@ -19,6 +19,9 @@
 namespace flashcp::solver {
 namespace {
 
+// With so few ranks no row goes to many: local search evens out what they send.
+constexpr int kFewRanks = 8;
+
 using Pieces = std::vector<Piece>;
 
 class Bisection {
@@ -89,6 +92,11 @@ class Bisection {
     // K/V come forward and again backward, where dK/dV return.
     bool needed = problem_.exchange == Exchange::kNeeded;
     goal.row_us = needed ? 3.0 * problem_.KeyValueBytesPerToken() / link.bytes_per_us : 0;
+    // Forward, and again backward.
+    if (needed && problem_.ranks > std::max(kFewRanks, problem_.cluster.ranks_per_node)) {
+      goal.sent_row_us =
+          2.0 * problem_.KeyValueBytesPerToken() / problem_.cluster.inter_node.bytes_per_us;
+    }
     goal.lambda = start_.lambda;
     goal.rank_tokens = std::max(1.0, static_cast<double>(total_) / problem_.ranks);
     goal.rank_us = std::max(1e-9, work_us_ / problem_.ranks);

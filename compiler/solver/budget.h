@@ -11,8 +11,8 @@ namespace flashcp::solver {
 class Budget {
  public:
   // Steps of the search that one core of a 2023 server does in a millisecond. Measured once: a step
-  // takes 15 to 20 ns: one piece, segment or rank looked at.
-  static constexpr double kStepsPerMs = 50'000;
+  // takes 15 to 35 ns: one piece, segment or rank looked at.
+  static constexpr double kStepsPerMs = 40'000;
 
   explicit Budget(double ms) : left_(static_cast<int64_t>(ms * kStepsPerMs)) {}
 

@@ -14,31 +14,36 @@ namespace {
 
 constexpr int kMaxBlock = 1 << 16;
 
-// A table of two points: a row block against c column blocks takes (c + overhead_blocks) * block_us
-// forward, and 2.5 times that backward (5 matrix products instead of 2).
-TileTable LinearTiles(int block, double block_us, double overhead_blocks) {
+// Times of one query head of dimension 128.
+struct LinearKernel {
+  double row_block_us = 0;  // a block of rows, whatever it sees
+  double key_block_us = 0;  // the same against one more block of keys
+};
+
+// A table of two points.
+TileTable LinearTiles(int block, const LinearKernel& forward, const LinearKernel& backward) {
   TileTable tiles;
   tiles.block_rows = block;
   tiles.block_columns = block;
   for (int blocks : {1, 1024}) {
-    double forward_us = (blocks + overhead_blocks) * block_us;
     tiles.columns.push_back(blocks * block);
-    tiles.forward_us.push_back(forward_us);
-    tiles.backward_us.push_back(2.5 * forward_us);
+    tiles.forward_us.push_back(forward.row_block_us + blocks * forward.key_block_us);
+    tiles.backward_us.push_back(backward.row_block_us + blocks * backward.key_block_us);
   }
   return tiles;
 }
 
-// H100 SXM with FlashAttention-3 class kernels: 128x128 keys of 32 heads of dimension 128 in
-// 0.447 us (600 TFLOP/s), plus two blocks of prologue and epilogue for each block of rows. NVLink 4
-// inside a node, one 400 Gb/s NIC per GPU between nodes.
+// H100 SXM with FlashAttention-3: benchmarks/fit_tiles.py on its published TFLOP/s by sequence
+// length (655 forward, 592 backward where sequences are long); docs/planner.md has the residuals.
+// NVLink 4 inside a node, one 400 Gb/s NIC per GPU between nodes.
 Cluster H100(absl::string_view name, int ranks_per_node) {
   Cluster cluster;
   cluster.name = std::string(name);
   cluster.ranks_per_node = ranks_per_node;
   cluster.intra_node = {/*bytes_per_us=*/350e3, /*latency_us=*/2};
   cluster.inter_node = {/*bytes_per_us=*/45e3, /*latency_us=*/5};
-  cluster.tiles = LinearTiles(/*block=*/128, /*block_us=*/0.447 / 32, /*overhead_blocks=*/2);
+  cluster.tiles = LinearTiles(/*block=*/128, /*forward=*/{0.023702, 0.012799},
+                              /*backward=*/{0.118300, 0.035449});
   return cluster;
 }
 
@@ -51,7 +56,8 @@ Cluster Cpu() {
   cluster.ranks_per_node = 4096;
   cluster.intra_node = {/*bytes_per_us=*/8e3, /*latency_us=*/10};
   cluster.inter_node = cluster.intra_node;
-  cluster.tiles = LinearTiles(/*block=*/64, /*block_us=*/2097, /*overhead_blocks=*/0.05);
+  cluster.tiles = LinearTiles(/*block=*/64, /*forward=*/{0.05 * 2097, 2097},
+                              /*backward=*/{0.05 * 2.5 * 2097, 2.5 * 2097});
   return cluster;
 }
 

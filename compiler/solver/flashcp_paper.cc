@@ -7,6 +7,7 @@
 // documents are sharded, is always among these. No clock decides: the search is bounded by counts.
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <optional>
 #include <tuple>
@@ -26,6 +27,9 @@ constexpr int kMaxEvaluations = 16;
 constexpr int64_t kMaxEvaluatedSegments = 500'000;
 // Bounds the time of estimates: documents and ranks, for each threshold.
 constexpr int64_t kMaxEstimatedEntries = 50'000;
+
+// Forgives what rounding adds to a bound.
+constexpr double kRounding = 1e-9;
 
 // Document lengths to try as thresholds, falling: half of them the longest ones that fit on a rank,
 // where one step moves most work, the others evenly from the rest.
@@ -94,10 +98,53 @@ std::vector<Candidate> RankCandidates(const Problem& problem, const DocumentTabl
   return candidates;
 }
 
+// K/V rows that a rank receives of a document sharded over all, at least, on the mean of the ranks:
+// the one with chunks i and 2N-1-i needs the keys up to the end of the latter.
+double LeastShardedRows(const Problem& problem, const Document& document) {
+  const int64_t ranks = problem.ranks;
+  const int64_t chunk = document.length / (2 * ranks);
+  if (chunk == 0) return 0;  // some ranks may have no token
+  const double owned = static_cast<double>(document.length) / ranks;
+  if (document.mask.kind == MaskKind::kCausal) return chunk * (1.5 * ranks + 0.5) - owned;
+  if (document.mask.kind == MaskKind::kFull) return document.length - owned;
+  return 0;
+}
+
 }  // namespace
+
+double LeastShardedStepUs(const Problem& problem, bool all) {
+  const int64_t cap = problem.TokenCap();
+  ComputeTime compute;
+  double rows = 0;
+  for (const Document& document : problem.documents) {
+    if (document.length == 0) continue;
+    ComputeTime time = LeastTime(problem, document);
+    if (all || document.length > cap) {
+      // A row block of each chunk sees one block of keys at least; the middle two may be one.
+      if (document.length >= 2 * problem.ranks) {
+        ComputeTime chunk = SegmentTime(problem, document, 0, 1);
+        const double chunks = 2.0 * problem.ranks - 1;
+        time.forward_us = std::max(time.forward_us, chunks * chunk.forward_us);
+        time.backward_us = std::max(time.backward_us, chunks * chunk.backward_us);
+      }
+      rows += LeastShardedRows(problem, document);
+    }
+    compute.forward_us += time.forward_us / problem.ranks;
+    compute.backward_us += time.backward_us / problem.ranks;
+  }
+  if (problem.exchange != Exchange::kNeeded) rows = 0;
+  // Both classes of links at once; backward moves as many rows again the other way.
+  const Cluster& cluster = problem.cluster;
+  double row_us = problem.KeyValueBytesPerToken() /
+                  (cluster.intra_node.bytes_per_us + cluster.inter_node.bytes_per_us);
+  return std::max(compute.forward_us, rows * row_us) +
+         std::max(compute.backward_us, 2 * rows * row_us);
+}
 
 std::optional<Placement> PlaceFlashcpPaperBelow(const Problem& problem, double below_us) {
   std::optional<Placement> best;
+  // Every mix shards the documents that are too long for a rank.
+  if (LeastShardedStepUs(problem, /*all=*/false) * (1 - kRounding) >= below_us) return best;
   // Most mixes compute too long already; the exchange is dear to evaluate.
   auto consider = [&](Placement placement) {
     if (ComputeStepUs(problem, placement) >= below_us) return;
@@ -107,7 +154,9 @@ std::optional<Placement> PlaceFlashcpPaperBelow(const Problem& problem, double b
     best = std::move(placement);
   };
   DocumentTable table(problem);
-  consider(PlacePerDoc(problem));
+  if (LeastShardedStepUs(problem, /*all=*/true) * (1 - kRounding) < below_us) {
+    consider(PlacePerDoc(problem));
+  }
   int evaluations = 0;
   int64_t segments = 0;
   for (const Candidate& candidate : RankCandidates(problem, table)) {

@@ -30,8 +30,8 @@ class Ledger {
 
   // The document has segments `after` from now on, in increasing position, and no more `before`;
   // either may be empty. Counts of tokens, rows and messages return exactly to what they were when
-  // the change is taken back, times but for rounding. O(sum over segments of the ranks that need
-  // their rows).
+  // the change is taken back, times but for rounding. O(segments) where the segments of two ranks
+  // change and the mask is no window, else O(sum over segments of the ranks that need their rows).
   void Replace(const Document& document, const std::vector<Segment>& before,
                const std::vector<Segment>& after);
 
@@ -61,19 +61,27 @@ class Ledger {
     int64_t sources[2] = {0, 0};
     int64_t destinations[2] = {0, 0};
   };
+  // Of one node, over the positions of a document that were swept so far.
+  struct Node {
+    int64_t open = 0;          // ranks with an open segment
+    int64_t owned = 0;         // rows that the node owns
+    int64_t foreign_seen = 0;  // rows of other nodes that `shares` covers
+    int64_t shares = 0;        // units that each of its needing ranks would have received of them
+  };
   void ChangeCompute(const Document& document, const Segment& segment, int sign);
   void ChangeTraffic(const Document& document, const std::vector<Segment>& segments, int sign);
-  void Open(int rank);
-  void Close(int rank);
+  void Open(int rank, int64_t position, int sign);
+  void Close(int rank, int64_t position, int sign);
+  void Advance(Node& node, int64_t position);
+  void Account(int rank, int64_t position, int sign);
   void Send(int owner, int64_t rows, int sign);
-  void SendIntoNode(int owner, int rank, int64_t units, int sign);
-  void CountMessage(int from, int to, bool in_node, int sign);
+  void CountMessages(int owner, int sign);
+  void CountMessage(int from, int to, int sign);
   TransferTime Transfers(const Rank& rank) const;
 
   const Problem& problem_;
   const SegmentTimer timer_;
   const TransferModel transfers_;
-  const bool one_node_;
   std::vector<Rank> ranks_;
   std::vector<int> node_;      // of each rank
   std::vector<int> messages_;  // runs of rows from one rank to another
@@ -81,11 +89,14 @@ class Ledger {
   bool marked_ = false;
   std::vector<std::pair<int, Rank>> saved_;
   std::vector<std::pair<size_t, int>> message_log_;
-  // While the segments of a document are swept:
-  std::vector<int> opened_;     // open segments of each rank
-  std::vector<int> needing_;    // ranks with an open segment
-  std::vector<int> place_;      // of each of these in needing_
-  std::vector<int> node_open_;  // how many of them each node has
+  // While a document changes:
+  std::vector<int> changed_;  // ranks whose segments change, up to one more than kPair
+  bool pair_ = false;         // only messages of changed_ need counting
+  std::vector<int> opened_;   // open segments of each rank
+  std::vector<int> needing_;  // ranks with an open segment
+  std::vector<int> place_;    // of each of these in needing_
+  std::vector<Node> nodes_;
+  int64_t open_nodes_ = 0;      // nodes with needing ranks
   std::vector<KeyRange> keys_;  // of each segment
   int64_t steps_ = 0;
 };

@@ -21,8 +21,10 @@
 namespace flashcp::solver {
 namespace {
 
+constexpr int kFewRanks = 32;  // up to these, more splits are evaluated
 constexpr int kMostKickedRanks = 64;
 constexpr int kMostFailures = 3;
+constexpr int kMostFailuresWithoutKicks = 30;
 constexpr double kMostWorse = 1.03;  // after a kick
 
 class Search {
@@ -77,7 +79,8 @@ class Search {
   }
 
   void Descend() {
-    for (int failures = 0; failures < kMostFailures && !Done();) {
+    const int most = ranks_ <= kMostKickedRanks ? kMostFailures : kMostFailuresWithoutKicks;
+    for (int failures = 0; failures < most && !Done();) {
       std::vector<int> slowest = BySlowness();
       bool improved = false;
       for (int other : Partners(slowest)) {
@@ -174,7 +177,8 @@ class Search {
 
   int MostEvaluated(const Resplit& resplit, bool wide) const {
     if (ranks_ <= 8 && resplit.pieces() <= 8) return 48;
-    return wide ? 24 : 8;
+    if (ranks_ <= kFewRanks) return wide ? 24 : 8;
+    return wide ? 12 : 4;
   }
 
   // Takes one of the better divisions at random, even if it is worse.

@@ -3,6 +3,12 @@
 #include <algorithm>
 
 namespace flashcp::solver {
+namespace {
+
+// A document with less work than this share of a node is not spread over nodes for its work.
+constexpr double kLeastNodes = 0.125;
+
+}  // namespace
 
 bool Piece::Append(int64_t begin, int64_t end) {
   if (begin >= end) return true;
@@ -17,7 +23,14 @@ bool Piece::Append(int64_t begin, int64_t end) {
 }
 
 PieceModel::PieceModel(const Problem& problem)
-    : problem_(problem), timer_(problem), curve_(problem, 1, 1) {}
+    : problem_(problem), timer_(problem), curve_(problem, 1, 1) {
+  double work_us = 0;
+  for (const Document& document : problem.documents) {
+    work_us += curve_.Rows(document, 0, document.length);
+  }
+  const int node = std::min(problem.ranks, problem.cluster.ranks_per_node);
+  node_us_ = std::max(1e-9, work_us * node / problem.ranks);
+}
 
 void PieceModel::Weigh(Piece& piece) const {
   piece.work_us = 0;
@@ -69,6 +82,20 @@ int64_t PieceModel::RowsNeeded(const Piece& piece, const Piece& other) const {
       ++j;
     }
     counted = std::max(counted, keys.end);
+  }
+  return rows;
+}
+
+double PieceModel::RowsSent(const Piece& piece) const {
+  const Document& whole = document(piece);
+  if (whole.mask.kind == MaskKind::kWindow) return 0;  // to the next rank at most
+  double rows = 0;
+  for (int i = 0; i < piece.count; ++i) {
+    const Piece::Interval& interval = piece.intervals[i];
+    int64_t middle = (interval.begin + interval.end) / 2;
+    int64_t needed_from = whole.mask.kind == MaskKind::kFull ? 0 : middle;
+    double nodes = curve_.Rows(whole, needed_from, whole.length) / node_us_;
+    if (nodes > kLeastNodes) rows += nodes * (interval.end - interval.begin);
   }
   return rows;
 }

@@ -53,6 +53,10 @@ class PieceModel {
   // Rows of `other` that queries of `piece` need; both are of the same document.
   int64_t RowsNeeded(const Piece& piece, const Piece& other) const;
 
+  // Rows that the piece sends to other nodes, each node counted, about: once its document is spread
+  // over as many nodes as its work needs, all those behind the piece need its rows.
+  double RowsSent(const Piece& piece) const;
+
   // Outer part: the first `first` and the last `last` tokens; middle: the others. False where a
   // part would have more than kMostKept intervals.
   bool Cut(const Piece& piece, int64_t first, int64_t last, Piece& outer, Piece& middle) const;
@@ -61,6 +65,7 @@ class PieceModel {
   const Problem& problem_;
   SegmentTimer timer_;
   WorkCurve curve_;
+  double node_us_;  // work of a node, on the mean
 };
 
 }  // namespace flashcp::solver

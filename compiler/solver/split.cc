@@ -13,12 +13,16 @@ namespace {
 // An outer part with fewer tokens than this on one end is not worth a segment.
 constexpr int kShortestEnd = 64;
 
+// Sending hides behind compute; so much of a rank's work is left for it where splits are compared.
+constexpr double kHiddenShare = 0.25;
+
 // Pieces to choose one from that fills up tokens.
 constexpr int kMostFillers = 12;
 
-// Mean keys that a token of the piece sees weigh against its tokens.
-double Lightness(const Piece& piece) {
-  return piece.tokens / (piece.work_us / piece.tokens + 1e-9);
+// Many tokens with little work each, where `mean_us` is that of all pieces: it may be the only
+// piece that can even the tokens.
+double Lightness(const Piece& piece, double mean_us) {
+  return piece.tokens / (piece.work_us / piece.tokens + mean_us);
 }
 
 bool IsCut(const Split& split, int piece) {
@@ -78,9 +82,10 @@ std::vector<int> Splitter::Lightest(int count) const {
   std::vector<int> order(size());
   std::iota(order.begin(), order.end(), 0);
   count = std::min(count, size());
+  const double mean_us = work_us_ / std::max<int64_t>(tokens_, 1);
   std::partial_sort(order.begin(), order.begin() + count, order.end(), [&](int a, int b) {
-    double left = Lightness(pieces_[a]);
-    double right = Lightness(pieces_[b]);
+    double left = Lightness(pieces_[a], mean_us);
+    double right = Lightness(pieces_[b], mean_us);
     return left != right ? left > right : a < b;
   });
   order.resize(count);
@@ -329,12 +334,22 @@ double Splitter::RowsUs(const Piece& to, const Piece& from, int ranks) const {
   return model_.RowsNeeded(to, from) * goal_.row_us * sharing / ranks;
 }
 
+// What the ranks that will share the part spend on sending its rows, where that is more than hides
+// behind their work: tokens that many nodes need must not gather on few ranks.
+double Splitter::SentUs(const Piece& part) const {
+  if (goal_.sent_row_us == 0 || part.count == 0) return 0;
+  double sharing = std::max({1.0, part.tokens / goal_.rank_tokens, part.work_us / goal_.rank_us});
+  double rank_us = model_.RowsSent(part) * goal_.sent_row_us / sharing;
+  return std::max(0.0, rank_us - kHiddenShare * goal_.rank_us);
+}
+
 void Splitter::AddSplit(int sides, int flipped, const Load& load, const Cuts& cuts) {
   double left_us = load.left_us;
   double right_us = load.right_us;
   int64_t tokens_left = load.tokens_left;
   double left_rows_us = 0;
   double right_rows_us = 0;
+  double sent_us = 0;
   steps_ += 8;
   for (const Cut& cut : cuts) {
     if (cut.piece < 0) continue;
@@ -348,13 +363,15 @@ void Splitter::AddSplit(int sides, int flipped, const Load& load, const Cuts& cu
     tokens_left += parts[kLeft].tokens;
     left_rows_us += RowsUs(parts[kLeft], parts[kRight], goal_.left_ranks);
     right_rows_us += RowsUs(parts[kRight], parts[kLeft], goal_.right_ranks);
+    sent_us += SentUs(parts[kLeft]) + SentUs(parts[kRight]);
   }
   if (tokens_left < goal_.least_left || tokens_left > goal_.most_left) return;
   Split split;
   split.slower_us = std::max(left_us / goal_.left_ranks, right_us / goal_.right_ranks);
   if (split.slower_us > goal_.most_us) return;
-  split.score = split.slower_us + goal_.lambda * (std::max(left_rows_us, right_rows_us) +
-                                                  (left_rows_us + right_rows_us) / 4);
+  split.score =
+      split.slower_us + sent_us +
+      goal_.lambda * (std::max(left_rows_us, right_rows_us) + (left_rows_us + right_rows_us) / 4);
   split.sides = sides;
   split.flipped = flipped;
   split.cuts = cuts;

@@ -30,8 +30,9 @@ struct SplitGoal {
   int64_t tokens_left = 0;  // aimed at
   int64_t least_left = 0;   // allowed; equal to tokens_left at slack 0
   int64_t most_left = 0;
-  double row_us = 0;  // what a row that a rank receives costs, forward and backward
-  double lambda = 0;  // weight of transfers against work
+  double row_us = 0;       // what a row that a rank receives costs, forward and backward
+  double sent_row_us = 0;  // what a row that a rank sends to another node costs; 0: do not ask
+  double lambda = 0;       // weight of transfers against work
   // A piece with more tokens or work than one rank's share goes to several ranks.
   double rank_tokens = 1;
   double rank_us = 1;
@@ -50,7 +51,9 @@ struct Cut {
 using Cuts = std::array<Cut, 3>;  // of different pieces
 
 struct Split {
-  double score = 0;      // modelled time of the slower side's mean rank, and weighted transfers
+  // Modelled time of the slower side's mean rank, weighted transfers, and what some rank of either
+  // side sends beyond its share.
+  double score = 0;
   double slower_us = 0;  // its work alone
   int sides = -1;        // which assignment of the pieces
   int flipped = -1;      // a piece that goes to the other side than it says
@@ -65,7 +68,7 @@ class Splitter {
   const Piece& piece(int i) const { return pieces_[i]; }
   double work_us() const { return work_us_; }
 
-  // Pieces by falling work, with up to +-noise of it at random; by falling tokens over context.
+  // Pieces by falling work, with up to +-noise of it at random; by falling tokens over work each.
   void SortHeaviest(double noise, Random& random);
   const std::vector<int>& heaviest() const { return heaviest_; }
   std::vector<int> Lightest(int count) const;
@@ -119,6 +122,7 @@ class Splitter {
   void SolveOneCut(const Piece& piece, int64_t outer_tokens, double outer_us, Cut& cut) const;
   int64_t SolveTwoCuts(const Load& load, const Cut& heavy, const Cut& light) const;
   void AddSplit(int sides, int flipped, const Load& load, const Cuts& cuts);
+  double SentUs(const Piece& part) const;
   double RowsUs(const Piece& to, const Piece& from, int ranks) const;
 
   const PieceModel& model_;

@@ -37,6 +37,10 @@ Placement PlaceFlashcpPaper(const Problem& problem);
 // The same where its modelled step is below `below_us`, else nothing: much faster then.
 std::optional<Placement> PlaceFlashcpPaperBelow(const Problem& problem, double below_us);
 
+// No placement that shards a document longer than a rank's token cap, or `all` of them, has a
+// shorter modelled step: per-doc shards all, flashcp-paper at least the former. O(D).
+double LeastShardedStepUs(const Problem& problem, bool all);
+
 // How long the search of `auto` goes on, in milliseconds of one core; see budget.h.
 inline constexpr double kDefaultBudgetMs = 20;
 

@@ -71,6 +71,17 @@ TEST(GeneratorTest, FixedSequences) {
   EXPECT_THAT(equal, ElementsAre(100, 512, 512));
 }
 
+TEST(GeneratorTest, CountsDocuments) {
+  std::vector<int64_t> lengths = Sequence("documents:100", 131072, 1);
+  EXPECT_EQ(lengths.size(), 100);
+  EXPECT_EQ(std::accumulate(lengths.begin(), lengths.end(), int64_t{0}), 131072);
+  EXPECT_THAT(lengths, Each(Ge(1)));
+  EXPECT_THAT(Sequence("documents:100", 3, 1), ElementsAre(1, 1, 1));
+  for (const char* name : {"documents:", "documents:0", "documents:-1", "documents:ten"}) {
+    EXPECT_THAT(MakeDistribution(name).status().message(), HasSubstr("takes a count")) << name;
+  }
+}
+
 TEST(GeneratorTest, OneMoreThanRanksSurvivesFewTokens) {
   EXPECT_THAT(Sequence("n-plus-1", 3, 0), ElementsAre(1, 1, 1));
 }

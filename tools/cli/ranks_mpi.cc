@@ -112,7 +112,7 @@ class MpiRanks : public Ranks {
 
   absl::Status Join() {
     int provided;
-    if (MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS) {
+    if (MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided) != MPI_SUCCESS) {
       return absl::InternalError("MPI does not start");
     }
     MpiOptions options;

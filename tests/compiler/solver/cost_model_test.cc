@@ -8,6 +8,7 @@
 #include <random>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -195,26 +196,42 @@ TEST(SegmentTimeTest, MatchesABlockByBlockRecount) {
   }
 }
 
-TEST(SegmentTimeTest, FollowsTheStudyOnH100) {
+// Of the H100 presets, for 32 heads of dimension 128.
+constexpr double kRowBlockUs = 32 * 0.023702;
+constexpr double kKeyBlockUs = 32 * 0.012799;
+
+TEST(SegmentTimeTest, CountsBlocksOnH100) {
   Problem problem = SmallProblem();
-  const double tile_us = 0.447;  // 128x128, 32 heads of dimension 128
-  // Row blocks of 1, 2, 3 and (100 rows of a fourth) 4 tiles, each with 2 tiles of overhead.
+  // Row blocks against 1, 2, 3 and (100 rows of a fourth) 4 key blocks.
   ComputeTime time = SegmentTime(problem, {484, {}}, 0, 484);
-  EXPECT_NEAR(time.forward_us, (1 + 2 + 3 + 4 + 4 * 2) * tile_us, 1e-9);
-  EXPECT_NEAR(time.backward_us, 2.5 * time.forward_us, 1e-9);
+  EXPECT_NEAR(time.forward_us, 4 * kRowBlockUs + 10 * kKeyBlockUs, 1e-9);
+  EXPECT_NEAR(time.backward_us, 32 * (4 * 0.118300 + 10 * 0.035449), 1e-9);
+  const double forward_us = time.forward_us;
   problem.heads = {8, 8, 64};
-  EXPECT_NEAR(SegmentTime(problem, {484, {}}, 0, 484).forward_us, 18 * tile_us / 8, 1e-9);
+  EXPECT_NEAR(SegmentTime(problem, {484, {}}, 0, 484).forward_us, forward_us / 8, 1e-9);
+}
+
+// Published FlashAttention-3, causal, 16K tokens of equal documents: TFLOP/s.
+TEST(SegmentTimeTest, FollowsMeasuredKernelsOnH100) {
+  Problem problem = SmallProblem();
+  const std::pair<int64_t, double> measured[] = {{512, 292},  {1024, 423}, {2048, 521},
+                                                 {4096, 579}, {8192, 602}, {16384, 616}};
+  for (const auto& [length, tflops] : measured) {
+    const double flop = 32.0 * 4 * length * length / 2 * 128;
+    const double us = SegmentTime(problem, {length, {}}, 0, length).forward_us;
+    EXPECT_NEAR(flop / us / 1e6 / tflops, 1, 0.05) << length;
+  }
 }
 
 TEST(SegmentTimeTest, TakesTheLongestDocument) {
   Problem problem = SmallProblem();
   const double blocks = kMaxTokens / 128.0;
   EXPECT_NEAR(SegmentTime(problem, {kMaxTokens, {}}, 0, kMaxTokens).forward_us /
-                  ((blocks * (blocks + 1) / 2 + 2 * blocks) * 0.447),
+                  (blocks * (blocks + 1) / 2 * kKeyBlockUs + blocks * kRowBlockUs),
               1, 1e-9);
   Document window = {kMaxTokens, {MaskKind::kWindow, 129}};
   EXPECT_NEAR(SegmentTime(problem, window, 0, kMaxTokens).forward_us /
-                  ((2 * blocks - 1 + 2 * blocks) * 0.447),
+                  ((2 * blocks - 1) * kKeyBlockUs + blocks * kRowBlockUs),
               1, 1e-9);
 }
 

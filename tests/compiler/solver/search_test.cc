@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "compiler/solver/bisection.h"
@@ -10,6 +11,8 @@
 #include "compiler/solver/local_search.h"
 #include "compiler/solver/piece.h"
 #include "compiler/solver/problem.h"
+#include "compiler/solver/segments.h"
+#include "compiler/solver/split.h"
 #include "compiler/solver/work_curve.h"
 #include "gtest/gtest.h"
 #include "tests/compiler/solver/random_problem.h"
@@ -46,6 +49,35 @@ TEST(LedgerTest, FollowsTheCostModelThroughChanges) {
     for (int rank = 0; rank < problem.ranks; ++rank) {
       ASSERT_EQ(ledger.tokens(rank), cost.ranks[rank].tokens) << "seed " << seed;
     }
+  }
+}
+
+// Where two ranks change, only their messages are counted.
+TEST(LedgerTest, FollowsTheCostModelThroughTradesOfTwoRanks) {
+  for (uint64_t seed = 0; seed < 1000; ++seed) {
+    Problem problem = NeededProblem(seed, 400);
+    std::mt19937_64 random(seed);
+    Placement now = RandomPlacement(problem, random);
+    Ledger ledger(problem);
+    for (size_t d = 0; d < now.documents.size(); ++d) {
+      ledger.Replace(problem.documents[d], {}, now.documents[d]);
+    }
+    for (size_t trade = 0; trade < 4 * now.documents.size(); ++trade) {
+      const int a = random() % problem.ranks;
+      const int b = random() % problem.ranks;
+      size_t d = random() % now.documents.size();
+      std::vector<Segment> after = now.documents[d];
+      for (Segment& segment : after) {
+        if (segment.rank == a || segment.rank == b) segment.rank = random() % 2 == 0 ? a : b;
+      }
+      JoinSegments(after);
+      ledger.Replace(problem.documents[d], now.documents[d], after);
+      now.documents[d] = std::move(after);
+    }
+    PlacementCost cost = Evaluate(problem, now);
+    ASSERT_NEAR(ledger.StepUs(), cost.StepUs(), 1e-3 + 1e-6 * cost.StepUs()) << "seed " << seed;
+    ASSERT_NEAR(ledger.PlanningStepUs(), PlanningStepUs(cost), 1e-3 + 1e-6 * cost.StepUs())
+        << "seed " << seed;
   }
 }
 
@@ -88,6 +120,64 @@ TEST(BisectTest, SolvesRandomProblems) {
     absl::Status status = placement.Verify(problem);
     ASSERT_TRUE(status.ok()) << "seed " << seed << ": " << status;
   }
+}
+
+// Two ranks share a heavy piece and one that is too large for either: both must be cut, however
+// light the others are.
+TEST(SplitterTest, CutsAPieceThatFitsNowhereBesideTheHeaviest) {
+  Problem problem;
+  problem.ranks = 2;
+  problem.cluster = ClusterPreset("h100x8").value();
+  for (int64_t length : {2750, 2160, 128, 587, 45, 484210, 39386}) {
+    problem.documents.push_back({length, {}});
+  }
+  const PieceModel model(problem);
+  std::vector<Piece> pieces;
+  SplitGoal goal;
+  double work_us = 0;
+  for (int d = 0; d < 7; ++d) {
+    Piece piece;
+    piece.document = d;
+    piece.Append(d == 5   ? 447488
+                 : d == 6 ? 16000
+                          : 0,
+                 d == 5 ? 451200 : problem.documents[d].length);
+    model.Weigh(piece);
+    work_us += piece.work_us;
+    goal.tokens_left += piece.tokens;
+    pieces.push_back(piece);
+  }
+  goal.tokens_left /= 2;
+  goal.least_left = goal.most_left = goal.tokens_left;
+  Splitter splitter(model, pieces, goal);
+  for (int light : splitter.Lightest(3)) {
+    if (light == 5) continue;
+    const int sides = splitter.AddGreedySides(5, light, 1);
+    if (sides >= 0) splitter.AddTwoCuts(sides, 5, light);
+  }
+  double slower_us = work_us;
+  for (const Split& split : splitter.splits()) slower_us = std::min(slower_us, split.slower_us);
+  EXPECT_LT(slower_us, 1.02 * work_us / 2);
+}
+
+// The rows of a long document's head go to every node behind it.
+TEST(PieceModelTest, RowsSentFollowTheWorkBehind) {
+  Problem problem;
+  problem.ranks = 64;
+  problem.cluster = ClusterPreset("h100x64").value();
+  problem.documents = {{1 << 20, {}}, {1000, {}}, {1 << 16, {MaskKind::kWindow, 128}}};
+  const PieceModel model(problem);
+  auto rows_sent = [&](int document, int64_t begin, int64_t end) {
+    Piece piece;
+    piece.document = document;
+    piece.Append(begin, end);
+    return model.RowsSent(piece);
+  };
+  EXPECT_NEAR(rows_sent(0, 0, 1000) / 1000, 8, 0.1);  // nearly all work is in document 0
+  EXPECT_NEAR(rows_sent(0, 1 << 19, (1 << 19) + 1000) / 1000, 6, 0.1);
+  EXPECT_LT(rows_sent(0, (1 << 20) - 1000, 1 << 20), 10);
+  EXPECT_EQ(rows_sent(1, 0, 1000), 0);
+  EXPECT_EQ(rows_sent(2, 0, 1000), 0);
 }
 
 TEST(LocalSearchTest, NeverMakesAPlacementLonger) {

@@ -168,6 +168,16 @@ TEST(PlaceFlashcpPaperTest, IsNeverLongerThanPerDoc) {
   }
 }
 
+TEST(LeastShardedStepTest, BoundsWhatShardsAllOrTheLongDocuments) {
+  for (uint64_t seed = 0; seed < 1000; ++seed) {
+    Problem problem = RandomProblem(seed, seed % 2 == 0 ? 500 : 50000);
+    const double per_doc_us = Evaluate(problem, PlacePerDoc(problem)).StepUs();
+    EXPECT_LE(LeastShardedStepUs(problem, true), per_doc_us * (1 + 1e-9)) << "seed " << seed;
+    const double paper_us = Evaluate(problem, PlaceFlashcpPaper(problem)).StepUs();
+    EXPECT_LE(LeastShardedStepUs(problem, false), paper_us * (1 + 1e-9)) << "seed " << seed;
+  }
+}
+
 TEST(PlaceFlashcpPaperTest, IsTheSameBelowALimitAndNothingAtIt) {
   for (uint64_t seed = 0; seed < 200; ++seed) {
     Problem problem = RandomProblem(seed, 5000);

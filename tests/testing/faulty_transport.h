@@ -1,0 +1,66 @@
+// A transport that does what another one does, but is late, reorders, loses, cuts or vanishes.
+
+#ifndef FLASHCP_TESTS_TESTING_FAULTY_TRANSPORT_H_
+#define FLASHCP_TESTS_TESTING_FAULTY_TRANSPORT_H_
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <random>
+#include <utility>
+#include <vector>
+
+#include "runtime/transport.h"
+
+namespace flashcp::testing {
+
+enum class Fault { kNone, kDrop, kTruncate, kVanish };
+
+class FaultyTransport : public Transport {
+ public:
+  // The fault strikes once, at the Start with number `strike` (or the first after it that it can
+  // strike). Delays of random length, and Starts with transfers in another order where they are to
+  // other peers, happen always.
+  FaultyTransport(std::unique_ptr<Transport> inner, uint64_t seed, Fault fault, int strike)
+      : inner_(std::move(inner)),
+        rank_(inner_->rank()),
+        size_(inner_->size()),
+        random_(seed),
+        fault_(fault),
+        strike_(strike) {}
+
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+  absl::StatusOr<Group> Start(absl::Span<const Transfer> transfers) override;
+  absl::Status Wait(Group group, absl::Duration timeout) override;
+  // The first one, where ranks that have just been created meet, waits for a minute at least.
+  absl::StatusOr<std::vector<uint64_t>> AllGather(uint64_t value, absl::Duration timeout) override;
+  void Abort(const absl::Status& reason) override;
+
+  bool struck() const { return struck_; }
+
+ private:
+  // What a Start was given, changed; kept until the end.
+  struct Changed {
+    std::vector<Transfer> transfers;
+    std::vector<Bytes> cut;  // the runs of the transfer that is cut
+  };
+
+  void Delay();
+  void Shuffle(std::vector<Transfer>* transfers);
+  void Strike(Changed* changed);
+
+  std::unique_ptr<Transport> inner_;  // null: vanished
+  const int rank_;
+  const int size_;
+  std::mt19937_64 random_;
+  const Fault fault_;
+  int strike_;
+  bool struck_ = false;
+  bool met_ = false;
+  std::deque<Changed> changed_;
+};
+
+}  // namespace flashcp::testing
+
+#endif  // FLASHCP_TESTS_TESTING_FAULTY_TRANSPORT_H_
