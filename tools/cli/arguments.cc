@@ -132,6 +132,8 @@ class CommandLine {
     AddText(command, "--inputs", &run_.inputs, "DIR",
             "folder of q.npy, k.npy and v.npy in global token order (without it: random tensors)");
     AddText(command, "--outputs", &run_.outputs, "DIR", "folder to write o.npy and lse.npy to");
+    AddText(command, "--trace", &run_.trace, "FILE",
+            "timeline of the last iteration, for ui.perfetto.dev");
     command->add_flag("--backward", run_.backward, "gradients too, from do.npy or random ones");
     command->add_flag("--check", run_.check, "compare with a float64 reference");
     AddText(command, "--iterations", &run_.iterations, "K", "forward passes, each timed");

@@ -53,6 +53,7 @@ struct RunFlags {
   std::string plan;
   std::string inputs;   // empty: seeded random tensors
   std::string outputs;  // empty: none are written
+  std::string trace;    // empty: none is written
   std::string iterations = "1";
   std::string seed = "0";
   std::string transport = "threads";

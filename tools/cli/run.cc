@@ -17,13 +17,16 @@
 #include "runtime/device.h"
 #include "runtime/executor.h"
 #include "runtime/layout.h"
+#include "runtime/trace.h"
 #include "runtime/transport.h"
+#include "support/files.h"
 #include "support/status_macros.h"
 #include "tools/cli/commands.h"
 #include "tools/cli/flags.h"
 #include "tools/cli/plan_file.h"
 #include "tools/cli/ranks.h"
 #include "tools/cli/tensors.h"
+#include "tools/cli/trace_file.h"
 
 namespace flashcp::cli {
 namespace {
@@ -33,6 +36,7 @@ struct RunOptions {
   int64_t iterations;
   int64_t seed;
   bool backward;
+  bool trace;
   absl::Duration timeout;  // of every wait for another rank
 };
 
@@ -46,6 +50,7 @@ absl::StatusOr<RunOptions> ParseOptions(const RunFlags& flags) {
   ASSIGN_OR_RETURN(int64_t seconds, IntegerFlag("--timeout", flags.timeout, 1, 1000000));
   options.timeout = absl::Seconds(seconds);
   options.backward = flags.backward;
+  options.trace = !flags.trace.empty();
   return options;
 }
 
@@ -97,13 +102,22 @@ BackwardTensors BackwardOf(RankTensors* local) {
           local->value_gradient.data()};
 }
 
+// What one rank has measured.
+struct Measured {
+  Times times;
+  std::vector<RankTrace> traces;  // of all ranks, on rank 0, if asked for
+};
+
 // All iterations of one rank.
 absl::Status RunRank(const Plan& plan, const RunOptions& options, const Console& console,
-                     Transport* transport, RankTensors* local, Times* times) {
+                     Transport* transport, RankTensors* local, Measured* measured) {
+  Times* times = &measured->times;
+  RankTrace trace;
   std::unique_ptr<Device> device = CreateCpuDevice();
   ExecutorOptions executor_options;
   executor_options.timeout = options.timeout;
   executor_options.backward = options.backward;
+  if (options.trace) executor_options.trace = &trace;
   ASSIGN_OR_RETURN(
       std::unique_ptr<Executor> executor,
       Executor::Create(plan, transport->rank(), transport, device.get(), executor_options));
@@ -125,20 +139,23 @@ absl::Status RunRank(const Plan& plan, const RunOptions& options, const Console&
                           times->forward[0] + (options.backward ? times->backward[0] : 0)));
     }
   }
+  if (!options.trace) return absl::OkStatus();
+  ASSIGN_OR_RETURN(measured->traces, GatherTraces(plan, trace, transport, options.timeout));
   return absl::OkStatus();
 }
 
 // Runs the plan on the batch; the times of the iterations in ascending order.
-absl::StatusOr<Times> Run(const Plan& plan, const RunOptions& options, const Console& console,
-                          Ranks* ranks, BatchTensors* batch) {
-  std::vector<Times> times(plan.num_ranks());
+absl::StatusOr<Measured> Run(const Plan& plan, const RunOptions& options, const Console& console,
+                             Ranks* ranks, BatchTensors* batch) {
+  std::vector<Measured> measured(plan.num_ranks());
   RETURN_IF_ERROR(
       ranks->Run(plan, options.backward, batch, [&](Transport* transport, RankTensors* local) {
-        return RunRank(plan, options, console, transport, local, &times[transport->rank()]);
+        return RunRank(plan, options, console, transport, local, &measured[transport->rank()]);
       }));
-  std::sort(times[0].forward.begin(), times[0].forward.end());
-  std::sort(times[0].backward.begin(), times[0].backward.end());
-  return times[0];
+  Times& times = measured[0].times;
+  std::sort(times.forward.begin(), times.forward.end());
+  std::sort(times.backward.begin(), times.backward.end());
+  return std::move(measured[0]);
 }
 
 std::string PassSummary(const char* pass, const std::vector<double>& times_ms) {
@@ -178,13 +195,14 @@ struct Inputs {
   Plan plan;
   BatchTensors batch;
   std::optional<TensorWriter> writer;
+  std::optional<OutputFile> trace;
 };
 
 absl::StatusOr<Inputs> ReadInputs(const RunFlags& flags, const RunOptions& options,
                                   const Ranks& ranks) {
   ASSIGN_OR_RETURN(Plan plan, LoadVerifiedPlan(flags.plan));
   RETURN_IF_ERROR(ranks.CheckNumber(plan));
-  Inputs inputs{std::move(plan), {}, std::nullopt};
+  Inputs inputs{std::move(plan), {}, std::nullopt, std::nullopt};
   if (!ranks.leads()) return inputs;
   if (flags.inputs.empty()) {
     inputs.batch = RandomTensors(inputs.plan, options.seed, options.backward);
@@ -195,16 +213,24 @@ absl::StatusOr<Inputs> ReadInputs(const RunFlags& flags, const RunOptions& optio
     ASSIGN_OR_RETURN(TensorWriter created, TensorWriter::Create(flags.outputs, options.backward));
     inputs.writer.emplace(std::move(created));
   }
+  if (options.trace) {
+    ASSIGN_OR_RETURN(OutputFile created, OutputFile::Create(flags.trace));
+    inputs.trace.emplace(std::move(created));
+  }
   return inputs;
 }
 
 absl::Status RunAndReport(const RunFlags& flags, const RunOptions& options, const Console& console,
                           Ranks* ranks, Inputs* inputs) {
   const Plan& plan = inputs->plan;
-  ASSIGN_OR_RETURN(Times times, Run(plan, options, console, ranks, &inputs->batch));
+  ASSIGN_OR_RETURN(Measured measured, Run(plan, options, console, ranks, &inputs->batch));
   if (!ranks->leads()) return absl::OkStatus();
   if (inputs->writer) RETURN_IF_ERROR(inputs->writer->Write(plan, inputs->batch));
-  RETURN_IF_ERROR(console.Print(Summary(plan, flags.transport, times)));
+  if (inputs->trace) {
+    RETURN_IF_ERROR(inputs->trace->Write(TraceJson(plan, measured.traces)));
+    RETURN_IF_ERROR(inputs->trace->Commit());
+  }
+  RETURN_IF_ERROR(console.Print(Summary(plan, flags.transport, measured.times)));
   return flags.check ? Check(plan, inputs->batch, console) : absl::OkStatus();
 }
 
