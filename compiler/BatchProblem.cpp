@@ -135,8 +135,8 @@ cp::BatchOp buildBatch(OpBuilder &builder, Location loc, StringRef name,
       clusterAttr(builder, problem.cluster));
   OpBuilder body = OpBuilder::atBlockEnd(&batch.getBody().emplaceBlock());
   for (const solver::Document &document : problem.documents)
-    cp::DocumentOp::create(body, loc, cp::DocumentType::get(context),
-                           document.length, maskOf(context, document.mask));
+    cp::DocumentOp::create(body, loc, document.length,
+                           maskOf(context, document.mask));
   return batch;
 }
 
@@ -160,6 +160,13 @@ solver::Document documentOf(cp::DocumentOp op) {
 
 SmallVector<cp::DocumentOp> documentsOf(cp::BatchOp batch) {
   return llvm::to_vector(batch.getBody().getOps<cp::DocumentOp>());
+}
+
+llvm::BitVector keptDocuments(cp::BatchOp batch) {
+  llvm::BitVector kept;
+  for (cp::DocumentOp document : batch.getBody().getOps<cp::DocumentOp>())
+    kept.push_back(document.getKept());
+  return kept;
 }
 
 llvm::DenseMap<Operation *, int64_t> documentNumbers(cp::BatchOp batch) {

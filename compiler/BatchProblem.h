@@ -6,6 +6,7 @@
 
 #include "compiler/solver/problem.h"
 #include "dialects/cp/CP.h"
+#include "llvm/ADT/BitVector.h"
 
 namespace flashcp {
 
@@ -22,6 +23,9 @@ solver::Placement placementOf(cp::BatchOp batch);
 
 /// The documents in their order, which is how layouts and tiles number them.
 mlir::SmallVector<cp::DocumentOp> documentsOf(cp::BatchOp batch);
+
+/// Which documents are kept, by number.
+llvm::BitVector keptDocuments(cp::BatchOp batch);
 
 /// The number of each document.
 llvm::DenseMap<mlir::Operation *, int64_t> documentNumbers(cp::BatchOp batch);

@@ -104,6 +104,7 @@ Compiler::State::schedule(const CompileRequest &request,
   CompileOptions options;
   options.strategy = request.strategy;
   options.timeBudgetMs = request.time_budget_ms;
+  options.memoryBudget = request.memory_budget_bytes;
   buildCompilePipeline(pipeline, options);
   if (steps)
     pipeline.addInstrumentation(std::make_unique<PassTimer>(steps));
@@ -123,7 +124,8 @@ absl::StatusOr<Plan> Compiler::Compile(const CompileRequest &request,
   ErrorCollector errors(&state_->context);
   StepTimer timer;
   FailureOr<Plan> plan =
-      emitPlan(batchOf(*module), request.strategy, request.time_budget_ms);
+      emitPlan(batchOf(*module), {request.strategy, request.time_budget_ms,
+                                  request.memory_budget_bytes});
   if (failed(plan))
     return errors.status();
   if (steps)

@@ -1,5 +1,6 @@
 #include "compiler/EmitMessages.h"
 
+#include "compiler/BatchProblem.h"
 #include "compiler/RemoteStages.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -18,9 +19,9 @@ static void addRows(std::vector<fbs::Slice> &slices, uint32_t row,
 }
 
 MessageEmitter::MessageEmitter(cp::BatchOp batch)
-    : heads(batch.getHeads()),
-      rowBytes(heads.getKv() * heads.getDim() *
-               batch.getDtype().getIntOrFloatBitWidth() / 8),
+    : headBytes(batch.getHeads().getDim() *
+                batch.getDtype().getIntOrFloatBitWidth() / 8),
+      kept(keptDocuments(batch)),
       shards(llvm::to_vector(batch.getBody().getOps<cp::ShardOp>())),
       sends(batch.getRanks()), receivedPieces(batch.getRanks()),
       receivedMessages(batch.getRanks()), payloads(batch.getRanks()) {
@@ -28,15 +29,27 @@ MessageEmitter::MessageEmitter(cp::BatchOp batch)
   SmallVector<SmallVector<Group>> groups;
   for (auto program : batch.getBody().getOps<cp::ProgramOp>()) {
     groups.push_back(groupsOf(program));
-    std::vector<RowIndex> &rows = remoteRows.emplace_back();
-    for (const RemoteStage &stage : remoteStagesOf(program))
-      if (stage.forward)
-        rows.emplace_back(heldTokens(stage));
+    std::vector<std::array<RowIndex, 2>> &rows = remoteRows.emplace_back();
+    for (RemoteStage &stage : remoteStagesOf(program)) {
+      if (!stage.forward || !stage.hasOwnRows())
+        continue;
+      SmallVector<int64_t> held = heldTokens(stage);
+      rows.push_back({RowIndex(tokensOf(held, kept, /*wanted=*/false)),
+                      RowIndex(tokensOf(held, kept, /*wanted=*/true))});
+    }
   }
   size_t numGroups = groups.empty() ? 0 : groups.front().size();
+  size_t numOwn = numGroups == 0
+                      ? 0
+                      : llvm::count_if(groups.front(), [](const Group &group) {
+                          return group.hasOwnRows();
+                        });
+  if (numOwn > 0)
+    repeats = numGroups / numOwn;
   for (size_t i = 0; i < numGroups; ++i)
     for (auto [receiver, list] : llvm::enumerate(groups))
-      collectSends(list[i], receiver, i);
+      if (list[i].hasOwnRows())
+        collectSends(list[i], receiver, i);
 }
 
 SmallVector<MessageEmitter::Group>
@@ -45,9 +58,13 @@ MessageEmitter::groupsOf(cp::ProgramOp program) {
   for (RemoteStage &stage : remoteStagesOf(program)) {
     int64_t number = stage.exchange.getStage();
     bool shared = bool(stage.forward);
-    groups.push_back({stage.exchange.getReceived(), number, false, shared});
+    uint32_t headBegin = stage.exchange.getHeadBegin();
+    uint32_t headEnd = stage.exchange.getHeadEnd();
+    groups.push_back({stage.exchange.getReceived(), number, stage.rowsStage,
+                      headBegin, headEnd, false, shared});
     if (stage.forward)
-      groups.push_back({stage.forward.getReceived(), number, true, shared});
+      groups.push_back({stage.forward.getReceived(), number, stage.rowsStage,
+                        headBegin, headEnd, true, shared});
   }
   return groups;
 }
@@ -70,7 +87,8 @@ void MessageEmitter::forEachPiece(const Group &group, ArrayRef<int64_t> range,
                                   Visit visit) {
   int64_t document = range[0], begin = range[1], end = range[2];
   if (group.forward) {
-    const RowIndex &rows = remoteRows[range[3]][group.stage - 1];
+    const RowIndex &rows =
+        remoteRows[range[3]][group.rowsStage - 1][kept[document]];
     visit(range[3], *rows.find(document, begin, end), 0, end - begin);
     return;
   }
@@ -86,12 +104,13 @@ void MessageEmitter::forEachPiece(const Group &group, ArrayRef<int64_t> range,
   }
 }
 
-void MessageEmitter::addPiece(int32_t peer, uint32_t row, uint32_t count) {
+void MessageEmitter::addPiece(int32_t peer, int64_t document, uint32_t row,
+                              uint32_t count) {
   Payload &payload = payloads[peer];
-  if (payload.rows == 0)
+  if (payload.empty())
     peers.push_back(peer);
-  payload.rows += count;
-  addRows(payload.slices, row, count);
+  payload.rows[kept[document]] += count;
+  addRows(payload.slices[kept[document]], row, count);
 }
 
 void MessageEmitter::collectSends(const Group &group, int64_t receiver,
@@ -101,7 +120,7 @@ void MessageEmitter::collectSends(const Group &group, int64_t receiver,
   for (size_t i = 0; i < group.received.size(); i += size)
     forEachPiece(group, group.received.slice(i, size),
                  [&](int32_t sender, uint32_t row, uint32_t, uint32_t count) {
-                   addPiece(sender, row, count);
+                   addPiece(sender, group.received[i], row, count);
                    ++receivedPieces[receiver];
                  });
   receivedMessages[receiver] += peers.size();
@@ -113,61 +132,107 @@ void MessageEmitter::collectSends(const Group &group, int64_t receiver,
 void MessageEmitter::emitReceives(const Group &group, const StageRows &rows,
                                   RankTables &tables) {
   peers.clear();
-  uint32_t next = 0; // rows of a group alone follow its ranges
+  uint32_t next[2] = {0, 0}; // rows of a group alone follow its ranges
   size_t size = group.forward ? cp::kForwardedSize : cp::kTokenRangeSize;
   for (size_t i = 0; i < group.received.size(); i += size) {
     ArrayRef<int64_t> range = group.received.slice(i, size);
+    const KeyValueRows &place = rows.of(kept[range[0]]);
+    uint32_t &following = next[kept[range[0]]];
     uint32_t first = group.sharesRows
-                         ? *rows.index.find(range[0], range[1], range[2])
-                         : next;
-    next += range[2] - range[1];
+                         ? *place.index.find(range[0], range[1], range[2])
+                         : following;
+    following += range[2] - range[1];
     forEachPiece(
         group, range,
         [&](int32_t sender, uint32_t, uint32_t offset, uint32_t count) {
-          addPiece(sender, first + offset, count);
+          addPiece(sender, range[0], first + offset, count);
         });
   }
   llvm::sort(peers);
   for (int32_t sender : peers) {
-    addMessage(tables, fbs::Direction::receive, sender, tags[sender]++,
-               rows.keyBuffer, rows.valueBuffer, payloads[sender]);
-    payloads[sender].slices.clear();
-    payloads[sender].rows = 0;
+    Payload &payload = payloads[sender];
+    addMessage(tables, group, fbs::Direction::receive, sender, tags[sender]++,
+               rows, payload);
+    for (int isKept : {0, 1}) {
+      payload.slices[isKept].clear();
+      payload.rows[isKept] = 0;
+    }
   }
 }
 
-/// One message: a part for K and one for V, over the same slices.
-void MessageEmitter::addMessage(RankTables &tables, fbs::Direction direction,
-                                uint32_t peer, uint32_t tag, uint32_t keyBuffer,
-                                uint32_t valueBuffer, const Payload &payload) {
-  uint32_t sliceBegin = tables.slices.size();
-  tables.slices.insert(tables.slices.end(), payload.slices.begin(),
-                       payload.slices.end());
+/// One message: a part for K and one for V, over the same slices; two more for
+/// rows of kept documents.
+void MessageEmitter::addMessage(RankTables &tables, const Group &group,
+                                fbs::Direction direction, uint32_t peer,
+                                uint32_t tag, const StageRows &rows,
+                                const Payload &payload) {
   uint32_t partBegin = tables.parts.size();
-  for (uint32_t buffer : {keyBuffer, valueBuffer})
-    tables.parts.emplace_back(buffer, 0, heads.getKv(), sliceBegin,
-                              tables.slices.size());
-  tables.messages.emplace_back(2 * payload.rows * rowBytes, peer, tag,
-                               partBegin, tables.parts.size(), direction);
+  for (bool isKept : {false, true}) {
+    const std::vector<fbs::Slice> &slices = payload.slices[isKept];
+    if (slices.empty())
+      continue;
+    uint32_t sliceBegin = tables.slices.size();
+    tables.slices.insert(tables.slices.end(), slices.begin(), slices.end());
+    for (uint32_t buffer :
+         {rows.of(isKept).keyBuffer, rows.of(isKept).valueBuffer})
+      tables.parts.emplace_back(buffer, group.headBegin, group.headEnd,
+                                sliceBegin, tables.slices.size(), isKept);
+  }
+  uint64_t rowHeads =
+      (payload.rows[0] + payload.rows[1]) * (group.headEnd - group.headBegin);
+  tables.messages.emplace_back(2 * rowHeads * headBytes, peer, tag, partBegin,
+                               tables.parts.size(), direction);
+}
+
+/// The messages [first, last) of a table again, with other heads of their rows.
+void MessageEmitter::repeatMessages(RankTables &tables, uint32_t first,
+                                    uint32_t last, const Group &group) {
+  for (uint32_t m = first; m < last; ++m) {
+    fbs::Message message = tables.messages[m];
+    bool sent = message.direction() == fbs::Direction::send;
+    uint32_t partBegin = tables.parts.size();
+    uint64_t bytes = 0;
+    for (uint32_t p = message.part_begin(); p < message.part_end(); ++p) {
+      fbs::Part part = tables.parts[p];
+      part.mutate_head_begin(group.headBegin);
+      part.mutate_head_end(group.headEnd);
+      for (uint32_t i = part.slice_begin(); i < part.slice_end(); ++i)
+        bytes += tables.slices[i].count() * headBytes *
+                 (group.headEnd - group.headBegin);
+      tables.parts.push_back(part);
+    }
+    uint32_t tag = (sent ? sendTags : tags)[message.peer()]++;
+    tables.messages.emplace_back(bytes, message.peer(), tag, partBegin,
+                                 tables.parts.size(), message.direction());
+  }
 }
 
 SmallVector<uint32_t> MessageEmitter::emit(cp::ProgramOp program,
                                            ArrayRef<StageRows> stages,
                                            RankTables &tables) {
   std::vector<Send> &ours = sends[program.getRank()];
-  llvm::DenseMap<int32_t, uint32_t> sendTags;
   tags.assign(sends.size(), 0);
+  sendTags.assign(sends.size(), 0);
   SmallVector<uint32_t> ends;
+  uint32_t ownBegin[2] = {0, 0}, ownEnd[2] = {0, 0}; // of groups with own rows
   size_t next = 0;
   for (const Group &group : groupsOf(program)) {
+    uint32_t begin = tables.messages.size();
+    if (!group.hasOwnRows()) {
+      repeatMessages(tables, ownBegin[group.forward], ownEnd[group.forward],
+                     group);
+      ends.push_back(tables.messages.size());
+      continue;
+    }
     const StageRows &rows = stages[group.stage];
     for (; next < ours.size() && ours[next].group == ends.size(); ++next)
-      addMessage(tables, fbs::Direction::send, ours[next].receiver,
+      addMessage(tables, group, fbs::Direction::send, ours[next].receiver,
                  sendTags[ours[next].receiver]++,
-                 group.forward ? rows.keyBuffer : uint16_t(kKey),
-                 group.forward ? rows.valueBuffer : uint16_t(kValue),
+                 group.forward ? rows : stages[0],
                  std::exchange(ours[next].payload, {}));
     emitReceives(group, rows, tables);
+    ownBegin[group.forward] = begin;
+    ownEnd[group.forward] = tables.messages.size();
     ends.push_back(tables.messages.size());
   }
   return ends;
@@ -176,12 +241,12 @@ SmallVector<uint32_t> MessageEmitter::emit(cp::ProgramOp program,
 size_t MessageEmitter::maxSlices(int64_t rank) const {
   size_t count = receivedPieces[rank];
   for (const Send &send : sends[rank])
-    count += send.payload.slices.size();
+    count += send.payload.slices[0].size() + send.payload.slices[1].size();
   return count;
 }
 
 size_t MessageEmitter::maxMessages(int64_t rank) const {
-  return sends[rank].size() + receivedMessages[rank];
+  return repeats * (sends[rank].size() + receivedMessages[rank]);
 }
 
 } // namespace flashcp

@@ -30,10 +30,12 @@ public:
 
 private:
   /// Rows that one message carries, and of which its slices say where they are
-  /// on one side.
+  /// on one side: those of kept documents apart, at 1.
   struct Payload {
-    std::vector<fbs::Slice> slices;
-    uint64_t rows = 0;
+    std::vector<fbs::Slice> slices[2];
+    uint64_t rows[2] = {0, 0};
+
+    bool empty() const { return rows[0] + rows[1] == 0; }
   };
   struct Send {
     int32_t receiver;
@@ -44,20 +46,26 @@ private:
   struct Group {
     llvm::ArrayRef<int64_t> received;
     int64_t stage;
+    int64_t rowsStage; // whose buffers hold the rows
+    uint32_t headBegin, headEnd;
     bool forward;    // from relays, not from owners
     bool sharesRows; // with another group of the stage
+
+    bool hasOwnRows() const { return stage == rowsStage; }
   };
 
   static llvm::SmallVector<Group> groupsOf(cp::ProgramOp program);
   void findRows();
   void collectSends(const Group &group, int64_t receiver, size_t number);
+  void repeatMessages(RankTables &tables, uint32_t first, uint32_t last,
+                      const Group &group);
   void emitReceives(const Group &group, const StageRows &rows,
                     RankTables &tables);
-  /// Adds rows to the message from or to `peer`.
-  void addPiece(int32_t peer, uint32_t row, uint32_t count);
-  void addMessage(RankTables &tables, fbs::Direction direction, uint32_t peer,
-                  uint32_t tag, uint32_t keyBuffer, uint32_t valueBuffer,
-                  const Payload &payload);
+  /// Adds rows of a document to the message from or to `peer`.
+  void addPiece(int32_t peer, int64_t document, uint32_t row, uint32_t count);
+  void addMessage(RankTables &tables, const Group &group,
+                  fbs::Direction direction, uint32_t peer, uint32_t tag,
+                  const StageRows &rows, const Payload &payload);
 
   /// Calls `visit(sender, row, offset, count)` for one range of what a group
   /// receives, cut where the sender changes: rows of the sender, and how far
@@ -66,17 +74,20 @@ private:
   void forEachPiece(const Group &group, llvm::ArrayRef<int64_t> range,
                     Visit visit);
 
-  cp::HeadsAttr heads;
-  uint64_t rowBytes; // of K or V
+  uint64_t headBytes;   // of K or V of one row
+  llvm::BitVector kept; // documents
   llvm::SmallVector<cp::ShardOp> shards;
   std::vector<std::vector<uint32_t>> segmentRows; // by document and segment
-  std::vector<std::vector<RowIndex>> remoteRows;  // by relay and stage, from 1
-  std::vector<std::vector<Send>> sends;           // by sender, group, receiver
-  std::vector<size_t> receivedPieces;             // by receiver
-  std::vector<size_t> receivedMessages;           // by receiver
-  std::vector<Payload> payloads;    // by peer, while one group is expanded
-  llvm::SmallVector<int32_t> peers; // those with a payload
-  std::vector<uint32_t> tags;       // by sender, while one rank is emitted
+  /// By relay, stage from 1, and whether documents are kept.
+  std::vector<std::vector<std::array<RowIndex, 2>>> remoteRows;
+  std::vector<std::vector<Send>> sends; // by sender, group, receiver
+  std::vector<size_t> receivedPieces;   // by receiver
+  std::vector<size_t> receivedMessages; // by receiver
+  std::vector<Payload> payloads;        // by peer, while one group is expanded
+  llvm::SmallVector<int32_t> peers;     // those with a payload
+  // While one rank is emitted, by peer:
+  std::vector<uint32_t> tags, sendTags; // of what is received, of what is sent
+  size_t repeats = 1; // stages that bring the same rows, head by head
 };
 
 } // namespace flashcp

@@ -3,6 +3,7 @@
 #include "compiler/EmitPlan.h"
 
 #include "compiler/BatchProblem.h"
+#include "compiler/EmitBackward.h"
 #include "compiler/EmitMessages.h"
 #include "compiler/EmitProgram.h"
 #include "compiler/Passes.h"
@@ -58,6 +59,7 @@ RankTables emitRank(cp::BatchOp batch, cp::ProgramOp program,
   tables.slices.reserve(messages.maxSlices(program.getRank()));
   std::vector<StageRows> stages = emitProgram(batch, program, tables);
   emitInstructions(program, messages.emit(program, stages, tables), tables);
+  emitBackward(program, tables);
   return tables;
 }
 
@@ -97,9 +99,9 @@ size_t maxPlanBytes(cp::BatchOp batch, const MessageEmitter &messages) {
   for (auto program : batch.getBody().getOps<cp::ProgramOp>()) {
     bytes += 1024 + program.getLayout().size() * sizeof(fbs::TokenRange) +
              messages.maxSlices(program.getRank()) * sizeof(fbs::Slice);
-    // A message has at least one slice, and two parts.
+    // A message has at least one slice, and up to four parts.
     bytes += messages.maxMessages(program.getRank()) *
-             (sizeof(fbs::Message) + 2 * sizeof(fbs::Part));
+             (sizeof(fbs::Message) + 4 * sizeof(fbs::Part));
     for (auto compute : program.getBody().getOps<cp::ComputeOp>())
       bytes += 512 + compute.getTiles().size() / cp::kStageTileSize *
                          sizeof(fbs::Tile);
@@ -120,8 +122,7 @@ constexpr size_t kMaxPlanBytes = (size_t(1) << 31) - (1 << 20);
 
 } // namespace
 
-FailureOr<Plan> emitPlan(cp::BatchOp batch, StringRef strategy,
-                         double timeBudgetMs) {
+FailureOr<Plan> emitPlan(cp::BatchOp batch, const PlanRequest &request) {
   FailureOr<solver::Problem> problem = problemOf(batch);
   if (failed(problem))
     return failure();
@@ -142,7 +143,7 @@ FailureOr<Plan> emitPlan(cp::BatchOp batch, StringRef strategy,
     documents.emplace_back(document.length, document.mask.window,
                            maskKindOf(document.mask.kind));
   auto cluster = writeCluster(builder, problem->cluster);
-  auto name = builder.CreateString(strategy.str());
+  auto name = builder.CreateString(request.strategy);
   auto documentsOffset = builder.CreateVectorOfStructs(documents);
   auto ranksOffset = builder.CreateVector(ranks);
   fbs::HeadShape heads(problem->heads.query, problem->heads.key_value,
@@ -151,10 +152,11 @@ FailureOr<Plan> emitPlan(cp::BatchOp batch, StringRef strategy,
   auto exchange = problem->exchange == solver::Exchange::kNeeded
                       ? fbs::Exchange::needed
                       : fbs::Exchange::all_gather;
-  auto root = fbs::CreatePlan(
-      builder, kPlanVersion, /*content_hash=*/1, name, exchange,
-      planDType(batch.getDtype()), &heads, documentsOffset, timeBudgetMs,
-      problem->slack_percent, cluster, &modelled, ranksOffset);
+  auto root =
+      fbs::CreatePlan(builder, kPlanVersion, /*content_hash=*/1, name, exchange,
+                      planDType(batch.getDtype()), &heads, documentsOffset,
+                      request.timeBudgetMs, request.memoryBudgetBytes,
+                      problem->slack_percent, cluster, &modelled, ranksOffset);
   fbs::FinishPlanBuffer(builder, root);
   return Plan::Seal(builder.Release());
 }
@@ -166,7 +168,8 @@ struct EmitPlanPass : impl::EmitPlanBase<EmitPlanPass> {
 
   void runOnOperation() override {
     cp::BatchOp batch = getOperation();
-    FailureOr<Plan> plan = emitPlan(batch, strategy, timeBudgetMs);
+    FailureOr<Plan> plan =
+        emitPlan(batch, {strategy, timeBudgetMs, memoryBudget});
     if (failed(plan))
       return signalPassFailure();
     if (absl::Status status = plan->Save(output); !status.ok()) {

@@ -8,11 +8,16 @@
 
 namespace flashcp {
 
-/// The plan of a batch that passed cp-verify-phase{phase=scheduled}. `strategy`
-/// and `timeBudgetMs` are kept in the plan as what was asked for. O(M + D N)
+/// What was asked for, as the plan records it.
+struct PlanRequest {
+  std::string strategy;
+  double timeBudgetMs;
+  int64_t memoryBudgetBytes;
+};
+
+/// The plan of a batch that passed cp-verify-phase{phase=scheduled}. O(M + D N)
 /// for M pieces of messages.
-mlir::FailureOr<Plan> emitPlan(cp::BatchOp batch, llvm::StringRef strategy,
-                               double timeBudgetMs);
+mlir::FailureOr<Plan> emitPlan(cp::BatchOp batch, const PlanRequest &request);
 
 } // namespace flashcp
 

@@ -4,6 +4,9 @@
 
 #include "compiler/EmitProgram.h"
 
+#include "compiler/BatchProblem.h"
+#include "compiler/RemoteStages.h"
+
 #include "llvm/ADT/DenseMap.h"
 
 using namespace mlir;
@@ -13,6 +16,10 @@ namespace {
 
 fbs::BufferKind kindOf(cp::BufferKind kind) {
   switch (kind) {
+  case cp::BufferKind::kept_key:
+    return fbs::BufferKind::kept_key;
+  case cp::BufferKind::kept_value:
+    return fbs::BufferKind::kept_value;
   case cp::BufferKind::remote_key:
     return fbs::BufferKind::remote_key;
   case cp::BufferKind::remote_value:
@@ -23,12 +30,35 @@ fbs::BufferKind kindOf(cp::BufferKind kind) {
   llvm_unreachable("a buffer kind of another name");
 }
 
+fbs::BufferKind kindOf(cp::GradientKind kind) {
+  switch (kind) {
+  case cp::GradientKind::delta:
+    return fbs::BufferKind::delta;
+  case cp::GradientKind::query_sum:
+    return fbs::BufferKind::query_sum;
+  case cp::GradientKind::key_sum:
+    return fbs::BufferKind::key_sum;
+  case cp::GradientKind::value_sum:
+    return fbs::BufferKind::value_sum;
+  case cp::GradientKind::remote_key_sum:
+    return fbs::BufferKind::remote_key_sum;
+  case cp::GradientKind::remote_value_sum:
+    return fbs::BufferKind::remote_value_sum;
+  case cp::GradientKind::outgoing:
+    return fbs::BufferKind::outgoing;
+  case cp::GradientKind::incoming:
+    return fbs::BufferKind::incoming;
+  }
+  llvm_unreachable("a gradient kind of another name");
+}
+
 /// Translates one program, except for its messages.
 class ProgramEmitter {
 public:
   ProgramEmitter(cp::BatchOp batch, cp::ProgramOp program, RankTables &tables)
       : program(program), tables(tables), heads(batch.getHeads()),
-        dtype(planDType(batch.getDtype())), home(program.getLayout()) {}
+        dtype(planDType(batch.getDtype())), kept(keptDocuments(batch)),
+        home(program.getLayout()) {}
 
   std::vector<StageRows> emit() {
     emitLayout();
@@ -53,6 +83,8 @@ private:
     for (size_t i = 0; i < l.size(); i += cp::kTokenRangeSize)
       tables.layout.emplace_back(l[i], l[i + 1], l[i + 2]);
     tables.workspaceBytes = *program.getWorkspaceBytes();
+    tables.backwardWorkspaceBytes = *program.getBackwardWorkspaceBytes();
+    tables.savedBytes = *program.getSavedBytes();
   }
 
   void addBuffer(uint64_t offset, uint32_t rows, uint32_t numHeads,
@@ -68,12 +100,38 @@ private:
     addBuffer(0, rows, kv, dim, fbs::BufferKind::value, dtype);
     addBuffer(0, rows, q, dim, fbs::BufferKind::output, dtype);
     addBuffer(0, rows, q, 1, fbs::BufferKind::lse, fbs::DType::f32);
-    stages.push_back({kKey, kValue, home});
-    for ([[maybe_unused]] auto exchange :
-         program.getBody().getOps<cp::ExchangeOp>())
-      stages.push_back({kKey, kValue, RowIndex({})});
+    addBuffer(0, rows, q, dim, fbs::BufferKind::output_gradient, dtype);
+    addBuffer(0, rows, q, dim, fbs::BufferKind::query_gradient, dtype);
+    addBuffer(0, rows, kv, dim, fbs::BufferKind::key_gradient, dtype);
+    addBuffer(0, rows, kv, dim, fbs::BufferKind::value_gradient, dtype);
+    stages.emplace_back();
+    stages[0].rows.index = stages[0].keptRows.index = home;
+    stages.resize(1 +
+                  llvm::range_size(program.getBody().getOps<cp::ExchangeOp>()));
     for (auto buffer : program.getBody().getOps<cp::BufferOp>())
       emitWorkspaceBuffer(buffer);
+    for (RemoteStage &stage : remoteStagesOf(program))
+      if (!stage.hasOwnRows())
+        stages[stage.exchange.getStage()] = stages[stage.rowsStage];
+    for (auto buffer : program.getBody().getOps<cp::GradientBufferOp>())
+      emitGradientBuffer(buffer);
+  }
+
+  void emitGradientBuffer(cp::GradientBufferOp buffer) {
+    uint32_t numHeads = heads.getKv(), dim = heads.getDim();
+    fbs::DType type = fbs::DType::f32;
+    if (buffer.getKind() == cp::GradientKind::query_sum) {
+      numHeads = heads.getQ();
+    } else if (buffer.getKind() == cp::GradientKind::delta) {
+      numHeads = heads.getQ();
+      dim = 1;
+    } else if (buffer.getKind() == cp::GradientKind::outgoing ||
+               buffer.getKind() == cp::GradientKind::incoming) {
+      numHeads = 1;
+      type = dtype;
+    }
+    addBuffer(buffer.getOffset(), buffer.getRows(), numHeads, dim,
+              kindOf(buffer.getKind()), type);
   }
 
   void emitWorkspaceBuffer(cp::BufferOp buffer) {
@@ -87,11 +145,18 @@ private:
     if (isAccumulator) {
       accumulatorBuffer = number;
       accumulator = std::move(index);
-    } else if (buffer.getKind() == cp::BufferKind::remote_key) {
-      stages[buffer.getStage()].keyBuffer = number;
-      stages[buffer.getStage()].index = std::move(index);
+      return;
+    }
+    bool isKept = buffer.getKind() == cp::BufferKind::kept_key ||
+                  buffer.getKind() == cp::BufferKind::kept_value;
+    StageRows &stage = stages[buffer.getStage()];
+    KeyValueRows &rows = isKept ? stage.keptRows : stage.rows;
+    if (buffer.getKind() == cp::BufferKind::remote_key ||
+        buffer.getKind() == cp::BufferKind::kept_key) {
+      rows.keyBuffer = number;
+      rows.index = std::move(index);
     } else {
-      stages[buffer.getStage()].valueBuffer = number;
+      rows.valueBuffer = number;
     }
   }
 
@@ -103,7 +168,8 @@ private:
               .total;
   }
 
-  void emitTile(ArrayRef<int64_t> tile, const StageRows &rows) {
+  void emitTile(ArrayRef<int64_t> tile, const StageRows &stage) {
+    const KeyValueRows &rows = stage.of(kept[tile[0]]);
     TileCount &count = tilesLeft[queryKey(tile)];
     bool first = count.emitted++ == 0;
     bool last = count.emitted == count.total;
@@ -126,6 +192,7 @@ private:
   RankTables &tables;
   cp::HeadsAttr heads;
   fbs::DType dtype;
+  llvm::BitVector kept; // documents
   RowIndex home;
   RowIndex accumulator{{}};
   uint16_t accumulatorBuffer = 0;

@@ -14,11 +14,18 @@ namespace flashcp {
 /// ranks.
 enum HomeBuffer : uint16_t { kQuery, kKey, kValue, kOutput, kLse };
 
-/// The K/V rows that a stage reads: buffer numbers and where each token is.
-struct StageRows {
+/// K/V rows: buffer numbers and where each token is.
+struct KeyValueRows {
   uint16_t keyBuffer = kKey;
   uint16_t valueBuffer = kValue;
-  RowIndex index;
+  RowIndex index{{}};
+};
+
+/// The K/V rows that a stage reads: those of kept documents apart from others.
+struct StageRows {
+  KeyValueRows rows, keptRows;
+
+  const KeyValueRows &of(bool kept) const { return kept ? keptRows : rows; }
 };
 
 fbs::DType planDType(mlir::Type type);

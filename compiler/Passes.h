@@ -23,6 +23,10 @@ struct CompileOptions : mlir::PassPipelineOptions<CompileOptions> {
   Option<double> timeBudgetMs{*this, "time-budget-ms",
                               llvm::cl::desc("how long auto searches"),
                               llvm::cl::init(20)};
+  Option<int64_t> memoryBudget{
+      *this, "memory-budget",
+      llvm::cl::desc("bytes of a rank for rows that stay until backward"),
+      llvm::cl::init(0)};
 };
 
 /// Adds the passes that take a cp.batch from phase problem to scheduled.

@@ -105,12 +105,31 @@ def RelayTransfers : Pass<"cp-relay-transfers", "::flashcp::cp::BatchOp"> {
   let statistics = [Statistic<"numRelayed", "relayed", "token ranges that a relay forwards">];
 }
 
+def KeepDocuments : Pass<"cp-keep-documents", "::flashcp::cp::BatchOp"> {
+  let summary = "choose the documents whose received rows stay until backward";
+  let description = [{
+    Within a budget of memory of each rank: documents in the order of the rows
+    that ranks receive of them, most first, each kept where it still fits on
+    every rank. Rows of all others are sent again in backward.
+
+    After, where the budget has room for the rows of %d0:
+    ```mlir
+    %d0 = cp.document length(100) mask(causal) kept
+    ```
+  }];
+  let options = [
+    Option<"memoryBudget", "memory-budget", "int64_t", "0", "bytes of a rank">,
+  ];
+  let statistics = [Statistic<"numKept", "kept", "documents kept">];
+}
+
 def ScheduleStages : Pass<"cp-schedule-stages", "::flashcp::cp::BatchOp"> {
   let summary = "order each rank's work: local tiles first, then remote ones by stage";
   let description = [{
-    Turns attends and transfers into one `cp.program` per rank. The number of
-    remote stages is the one whose modelled forward time is shortest
-    (compiler/solver/stages.h); every rank has the same number, and exchange s
+    Turns attends and transfers into one `cp.program` per rank. A remote stage
+    brings some of the rows, or some of the key/value heads of all rows, so that
+    each partial result is merged once; that, and the number of stages, is what
+    makes the modelled forward time shortest (compiler/solver/stages.h). Every rank has the same number, and exchange s
     of all ranks is one grouped operation, so that no order of messages can
     deadlock. Where rows are relayed, a second grouped operation of the stage,
     `cp.forward`, follows its exchange, and the ranks of a node cut their stages
@@ -127,22 +146,45 @@ def ScheduleStages : Pass<"cp-schedule-stages", "::flashcp::cp::BatchOp"> {
   }];
   let options = [
     Option<"stages", "stages", "int64_t", "0", "remote stages; 0 lets the cost model choose">,
+    Option<"byHeads", "by-heads", "bool", "false", "with `stages`: of heads, not of rows">,
   ];
 }
 
 def AllocateBuffers : Pass<"cp-allocate-buffers", "::flashcp::cp::BatchOp"> {
-  let summary = "give every remote row and partial result its place in the workspace";
+  let summary = "give every remote row, partial result and sum of gradients its place";
   let description = [{
     Adds to each program the buffers that its stages need: remote keys and
-    values of every stage, and one accumulator for the query rows that more
-    than one tile adds to.
+    values of every stage, apart from those of kept documents, which have a
+    memory of their own; one accumulator for the query rows that more than one
+    tile adds to; sums of gradients, and gradients in messages, for backward,
+    which may lie where the accumulator lies in forward.
+  }];
+}
+
+def DeriveBackward : Pass<"cp-derive-backward", "::flashcp::cp::BatchOp"> {
+  let summary = "derive the backward pass of each program from its forward pass";
+  let description = [{
+    Exchanges run again and then, with gradients, the other way round; tiles are
+    differentiated, remote ones while K/V and gradients of other stages travel,
+    local ones half before and half after them.
+
+    After:
+    ```mlir
+    cp.backward {
+      cp.resend stage(1)
+      cp.differentiate stage(0) tiles[0, 1)
+      cp.differentiate stage(1) tiles[0, 1)
+      cp.return stage(1)
+      cp.collect stage(1)
+    }
+    ```
   }];
 }
 
 def VerifyPhase : Pass<"cp-verify-phase", "::flashcp::cp::BatchOp"> {
   let summary = "check what must hold between ops at a phase boundary";
   let description = [{
-    Constraints C20 to C32 of docs/dialect.md. Later passes assume them and do
+    Constraints C20 to C33 of docs/dialect.md. Later passes assume them and do
     not ask again.
   }];
   let options = [
@@ -161,6 +203,7 @@ def EmitPlan : Pass<"cp-emit-plan", "::flashcp::cp::BatchOp"> {
     Option<"output", "output", "std::string", "", "path of the plan file">,
     Option<"strategy", "strategy", "std::string", "\"auto\"", "strategy's name, kept in the plan">,
     Option<"timeBudgetMs", "time-budget-ms", "double", "20", "of the search, kept in the plan">,
+    Option<"memoryBudget", "memory-budget", "int64_t", "0", "bytes of a rank, kept in the plan">,
   ];
 }
 

@@ -27,11 +27,14 @@ void flashcp::buildCompilePipeline(OpPassManager &module,
   batch.addPass(createInsertTransfers());
   batch.addPass(createCoalesceTransfers());
   batch.addPass(createRelayTransfers());
+  batch.addPass(createKeepDocuments({options.memoryBudget}));
   addVerifyPhase(batch, "communicating");
 
-  // Buffers come after stages, since a stage is what a buffer belongs to.
+  // Buffers come after stages, since a stage is what a buffer belongs to. The
+  // backward pass mirrors what is there by then.
   batch.addPass(createScheduleStages());
   batch.addPass(createAllocateBuffers());
+  batch.addPass(createDeriveBackward());
   addVerifyPhase(batch, "scheduled");
 }
 

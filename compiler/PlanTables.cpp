@@ -12,10 +12,16 @@ writeRank(flatbuffers::FlatBufferBuilder &builder, RankTables tables) {
   auto instructions = builder.CreateVectorOfStructs(tables.instructions);
   auto program = fbs::CreateProgram(builder, instructions, waits, tiles,
                                     messages, parts, slices);
+  auto backwardWaits = builder.CreateVector(tables.backwardWaits);
+  auto backwardInstructions =
+      builder.CreateVectorOfStructs(tables.backwardInstructions);
+  auto backward =
+      fbs::CreateBackwardProgram(builder, backwardInstructions, backwardWaits);
   auto buffers = builder.CreateVectorOfStructs(tables.buffers);
   auto layout = builder.CreateVectorOfStructs(tables.layout);
   return fbs::CreateRankPlan(builder, layout, buffers, tables.workspaceBytes,
-                             program);
+                             tables.backwardWorkspaceBytes, tables.savedBytes,
+                             program, backward);
 }
 
 } // namespace flashcp

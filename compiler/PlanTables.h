@@ -13,8 +13,12 @@ struct RankTables {
   std::vector<fbs::TokenRange> layout;
   std::vector<fbs::Buffer> buffers;
   uint64_t workspaceBytes = 0;
+  uint64_t backwardWorkspaceBytes = 0;
+  uint64_t savedBytes = 0;
   std::vector<fbs::Instruction> instructions;
   std::vector<uint32_t> waits;
+  std::vector<fbs::Instruction> backwardInstructions;
+  std::vector<uint32_t> backwardWaits;
   std::vector<fbs::Tile> tiles;
   std::vector<fbs::Message> messages;
   std::vector<fbs::Part> parts;

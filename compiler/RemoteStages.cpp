@@ -10,7 +10,10 @@ SmallVector<RemoteStage> remoteStagesOf(cp::ProgramOp program) {
   SmallVector<RemoteStage> stages;
   for (Operation &op : program.getBody().front())
     if (auto exchange = dyn_cast<cp::ExchangeOp>(op))
-      stages.push_back({exchange, cp::ForwardOp()});
+      stages.push_back({exchange, cp::ForwardOp(),
+                        exchange.getHeadBegin() == 0 || stages.empty()
+                            ? int64_t(exchange.getStage())
+                            : stages.back().rowsStage});
     else if (auto forward = dyn_cast<cp::ForwardOp>(op);
              forward && !stages.empty())
       stages.back().forward = forward;
@@ -40,6 +43,15 @@ SmallVector<int64_t> heldTokens(const RemoteStage &stage) {
     from = from.drop_front(takeOwn ? cp::kTokenRangeSize : cp::kForwardedSize);
   }
   return held;
+}
+
+SmallVector<int64_t> tokensOf(ArrayRef<int64_t> held,
+                              const llvm::BitVector &kept, bool wanted) {
+  SmallVector<int64_t> tokens;
+  for (size_t i = 0; i < held.size(); i += cp::kTokenRangeSize)
+    if (kept[held[i]] == wanted)
+      tokens.append(held.begin() + i, held.begin() + i + cp::kTokenRangeSize);
+  return tokens;
 }
 
 } // namespace flashcp

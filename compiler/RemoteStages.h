@@ -5,12 +5,19 @@
 #define FLASHCP_COMPILER_REMOTESTAGES_H
 
 #include "dialects/cp/CP.h"
+#include "llvm/ADT/BitVector.h"
 
 namespace flashcp {
 
 struct RemoteStage {
   cp::ExchangeOp exchange;
   cp::ForwardOp forward; // null where the batch has no relays
+  /// The stage whose buffers hold the rows: itself, or, where stages bring the
+  /// same rows head by head, the one that brings the first heads.
+  int64_t rowsStage;
+
+  bool hasOwnRows() { return rowsStage == int64_t(exchange.getStage()); }
+  int64_t numHeads() { return exchange.getHeadEnd() - exchange.getHeadBegin(); }
 };
 
 /// The stages of a program from stage 1 on.
@@ -20,6 +27,11 @@ llvm::SmallVector<RemoteStage> remoteStagesOf(cp::ProgramOp program);
 /// rows: document, begin, end of each range. Without relays the ranges of the
 /// exchange as they are; with relays those of both, ranges that touch joined.
 llvm::SmallVector<int64_t> heldTokens(const RemoteStage &stage);
+
+/// Those of the ranges that belong to documents which are kept (`wanted`), or
+/// to those which are not.
+llvm::SmallVector<int64_t> tokensOf(llvm::ArrayRef<int64_t> held,
+                                    const llvm::BitVector &kept, bool wanted);
 
 } // namespace flashcp
 

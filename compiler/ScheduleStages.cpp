@@ -1,10 +1,12 @@
 // cp-schedule-stages: one program per rank, local tiles first, then what each
-// exchange brings. The number of exchanges comes from the cost model and is the
-// same for all ranks.
+// exchange brings: some of the rows, or some of the heads of all rows. The
+// number of exchanges, and which of the two, comes from the cost model and is
+// the same for all ranks.
 
 #include "compiler/BatchProblem.h"
 #include "compiler/OwnedRanges.h"
 #include "compiler/Passes.h"
+#include "compiler/ReceivedRows.h"
 #include "compiler/solver/cost_model.h"
 #include "compiler/solver/stages.h"
 
@@ -17,32 +19,15 @@ namespace flashcp {
 
 namespace {
 
-/// Cuts between stages fall on multiples of this where they can, so that
-/// kernels see whole blocks.
-constexpr int64_t kCutAlignment = 128;
-
 /// A tile of cp.attend on its rank, documents by number.
 struct Tile {
   int64_t document, queryBegin, queryEnd, keyBegin, keyEnd, headBegin, headEnd;
 };
 
-/// Rows that a rank receives. [freshBegin, end) are those that no earlier range
-/// brings; without cp-coalesce-transfers ranges may overlap, and a tile must
-/// read a key once.
-struct Received {
-  int64_t document, begin, end, freshBegin, via;
-  int64_t stage = 1;
-};
-
-/// The first token of a stage: document and position.
-using Cut = std::pair<int64_t, int64_t>;
-
-/// What one rank owns, computes and receives, each in order of document and
-/// position.
+/// What one rank owns and computes, in order of document and position.
 struct RankWork {
   SmallVector<int64_t> layout;
   SmallVector<Tile> tiles;
-  SmallVector<Received> received;
 };
 
 /// The numbers of cp.compute, by stage.
@@ -52,29 +37,14 @@ using StageTiles = SmallVector<SmallVector<int64_t>>;
 struct BatchWork {
   SmallVector<OwnedRanges> owned; // by document
   std::vector<RankWork> ranks;
-  bool relayed = false; // some rank forwards rows
+  std::vector<SmallVector<Received>> received; // by rank
+  bool relayed = false;                        // some rank forwards rows
 };
-
-/// Marks what overlaps with earlier ranges of the same document.
-void markFresh(MutableArrayRef<Received> received) {
-  llvm::sort(received, [](const Received &a, const Received &b) {
-    return std::tie(a.document, a.begin, a.end) <
-           std::tie(b.document, b.begin, b.end);
-  });
-  int64_t document = -1, coveredEnd = 0;
-  for (Received &range : received) {
-    if (range.document != document) {
-      document = range.document;
-      coveredEnd = 0;
-    }
-    range.freshBegin = std::min(std::max(range.begin, coveredEnd), range.end);
-    coveredEnd = std::max(coveredEnd, range.end);
-  }
-}
 
 BatchWork collectWork(cp::BatchOp batch) {
   BatchWork work;
   work.ranks.resize(batch.getRanks());
+  work.received.resize(batch.getRanks());
   llvm::DenseMap<Operation *, int64_t> numbers = documentNumbers(batch);
   for (auto shard : batch.getBody().getOps<cp::ShardOp>()) {
     int64_t document = numbers.lookup(shard.getDocumentOp());
@@ -95,17 +65,17 @@ BatchWork collectWork(cp::BatchOp batch) {
     int64_t document = numbers.lookup(transfer.getShardOp().getDocumentOp());
     ArrayRef<int64_t> r = transfer.getRanges();
     for (size_t i = 0; i < r.size(); i += cp::kReceivedSize) {
-      work.ranks[r[i + 2]].received.push_back(
+      work.received[r[i + 2]].push_back(
           {document, r[i], r[i + 1], r[i], r[i + 3]});
       work.relayed |= r[i + 3] != cp::kNoRelay;
     }
   }
-  for (RankWork &rank : work.ranks) {
+  for (RankWork &rank : work.ranks)
     llvm::stable_sort(rank.tiles, [](const Tile &a, const Tile &b) {
       return a.document < b.document;
     });
-    markFresh(rank.received);
-  }
+  for (SmallVector<Received> &received : work.received)
+    markFresh(received);
   return work;
 }
 
@@ -126,6 +96,13 @@ double blockPrologueUs(const solver::Problem &problem) {
                  (table.columns[1] - table.columns[0]);
   return std::max(0.0, table.forward_us[0] - slope * table.columns[0]) *
          problem.heads.query * problem.heads.dim / 128;
+}
+
+/// Time to gather and scatter rows that are cut by heads: twice through memory
+/// that is four times as fast as links inside a node (H100: 1.5 TB/s).
+double packUs(const solver::Problem &problem, const solver::RankCost &cost) {
+  double bytes = cost.receive_bytes_forward + cost.send_bytes_forward;
+  return 2 * bytes / (4 * problem.cluster.intra_node.bytes_per_us);
 }
 
 /// The cost model's view of one rank's program.
@@ -156,121 +133,22 @@ solver::StageLoad stageLoad(const solver::Problem &problem,
                              : problem.cluster.inter_node.latency_us) *
                     cost.peers / 2;
   load.transfer_us = std::max(0.0, cost.transfer_forward_us - load.latency_us);
+  load.pack_us = packUs(problem, cost);
   return load;
 }
 
-/// The number of remote stages, 0 where nothing moves.
-int64_t chooseStages(const solver::Problem &problem,
-                     const solver::Placement &placement,
-                     const BatchWork &work) {
-  if (llvm::all_of(work.ranks,
-                   [](const RankWork &rank) { return rank.received.empty(); }))
-    return 0;
+/// How remote rows arrive; 0 stages where nothing moves.
+solver::Pipelining choosePipelining(const solver::Problem &problem,
+                                    const solver::Placement &placement,
+                                    const BatchWork &work) {
+  if (llvm::all_of(work.received,
+                   [](ArrayRef<Received> rows) { return rows.empty(); }))
+    return {0, false};
   solver::PlacementCost cost = solver::Evaluate(problem, placement);
   std::vector<solver::StageLoad> loads;
   for (int64_t rank = 0; rank < problem.ranks; ++rank)
     loads.push_back(stageLoad(problem, work, rank, cost.ranks[rank]));
-  return solver::ChooseStages(loads);
-}
-
-/// Where to end a stage inside a range that crosses its boundary.
-int64_t alignCut(int64_t begin, int64_t cut) {
-  int64_t aligned = cut / kCutAlignment * kCutAlignment;
-  return aligned > begin ? aligned : cut;
-}
-
-/// Where stages begin that deal the received rows to `stages` stages of about
-/// equally many.
-SmallVector<Cut> cutPoints(ArrayRef<Received> received, int64_t stages) {
-  int64_t total = 0, rows = 0;
-  for (const Received &range : received)
-    total += range.end - range.begin;
-  SmallVector<Cut> cuts;
-  for (const Received &range : received) {
-    for (int64_t begin = range.begin; begin < range.end;) {
-      bool mayCut = int64_t(cuts.size()) + 1 < stages;
-      int64_t wanted = llvm::divideCeil(total * (cuts.size() + 1), stages);
-      int64_t end = range.end;
-      if (wanted - rows < end - begin && mayCut)
-        end = alignCut(begin, begin + wanted - rows);
-      rows += end - begin;
-      begin = end;
-      if ((end < range.end || rows >= wanted) && mayCut)
-        cuts.push_back({range.document, end});
-    }
-  }
-  llvm::sort(cuts); // ranges that overlap may have put them out of order
-  return cuts;
-}
-
-/// Cuts received rows where stages begin.
-SmallVector<Received> cutIntoStages(ArrayRef<Received> received,
-                                    ArrayRef<Cut> cuts) {
-  SmallVector<Received> cut;
-  for (Received rest : received) {
-    while (rest.begin < rest.end) {
-      const Cut *next = llvm::upper_bound(cuts, Cut(rest.document, rest.begin));
-      Received head = rest;
-      if (next != cuts.end() && *next < Cut(rest.document, rest.end))
-        head.end = next->second;
-      head.stage = next - cuts.begin() + 1;
-      head.freshBegin = std::clamp(rest.freshBegin, head.begin, head.end);
-      cut.push_back(head);
-      rest.begin = head.end;
-      rest.freshBegin = std::max(rest.freshBegin, rest.begin);
-    }
-  }
-  return cut;
-}
-
-/// Joins ranges of one stage that touch or overlap, whoever sends them; they
-/// are in order of document and position.
-SmallVector<Received> joinRanges(ArrayRef<Received> received) {
-  SmallVector<Received> joined;
-  for (const Received &range : received)
-    if (!joined.empty() && joined.back().document == range.document &&
-        joined.back().stage == range.stage && range.begin <= joined.back().end)
-      joined.back().end = std::max(joined.back().end, range.end);
-    else
-      joined.push_back(range);
-  return joined;
-}
-
-/// What any of these ranks receives, joined.
-SmallVector<Received> unionOf(ArrayRef<RankWork> ranks) {
-  SmallVector<Received> all;
-  for (const RankWork &rank : ranks) {
-    SmallVector<Received> merged;
-    merged.reserve(all.size() + rank.received.size());
-    std::merge(
-        all.begin(), all.end(), rank.received.begin(), rank.received.end(),
-        std::back_inserter(merged), [](const Received &a, const Received &b) {
-          return std::tie(a.document, a.begin) < std::tie(b.document, b.begin);
-        });
-    all = joinRanges(merged);
-  }
-  return all;
-}
-
-/// Where the stages of each rank begin. With relays all ranks of a node begin a
-/// stage at the same token, so that what a relay forwards in a stage is what it
-/// receives in it.
-std::vector<SmallVector<Cut>> cutsOf(const BatchWork &work,
-                                     int64_t ranksPerNode, int64_t stages) {
-  std::vector<SmallVector<Cut>> cuts;
-  int64_t numRanks = work.ranks.size();
-  for (int64_t rank = 0; rank < numRanks; ++rank) {
-    if (!work.relayed)
-      cuts.push_back(cutPoints(work.ranks[rank].received, stages));
-    else if (rank % ranksPerNode != 0)
-      cuts.push_back(cuts.back());
-    else
-      cuts.push_back(cutPoints(
-          unionOf(ArrayRef(work.ranks)
-                      .slice(rank, std::min(ranksPerNode, numRanks - rank))),
-          stages));
-  }
-  return cuts;
+  return solver::ChooseStages(loads, problem.heads.key_value);
 }
 
 /// Adds the part of a tile whose keys lie in [begin, end).
@@ -281,6 +159,60 @@ void addPiece(const Tile &tile, int64_t begin, int64_t end,
   if (begin < end)
     tiles.append({tile.document, tile.queryBegin, tile.queryEnd, begin, end,
                   tile.headBegin, tile.headEnd});
+}
+
+/// A part of the heads: key/value heads, and the query heads that read them.
+struct HeadGroup {
+  int64_t keyBegin, keyEnd, queryBegin, queryEnd;
+};
+
+/// Equal parts of the heads, one for each stage.
+SmallVector<HeadGroup> headGroups(cp::HeadsAttr heads, int64_t stages) {
+  SmallVector<HeadGroup> groups;
+  for (int64_t i = 0; i < stages; ++i)
+    groups.push_back(
+        {i * heads.getKv() / stages, (i + 1) * heads.getKv() / stages,
+         i * heads.getQ() / stages, (i + 1) * heads.getQ() / stages});
+  return groups;
+}
+
+/// The heads of a tile that lie in a group; none where headBegin >= headEnd.
+Tile restrict(Tile tile, const HeadGroup &group) {
+  tile.headBegin = std::max(tile.headBegin, group.queryBegin);
+  tile.headEnd = std::min(tile.headEnd, group.queryEnd);
+  return tile;
+}
+
+/// Splits a rank's tiles by where their keys are and by heads: stage 0 reads
+/// own rows, stage s heads of group s of what all exchanges bring. Local tiles
+/// that remote ones add to are split alike, so that both are about the same
+/// results.
+StageTiles splitTilesByHeads(const BatchWork &work, int64_t rank,
+                             ArrayRef<Received> received,
+                             ArrayRef<HeadGroup> groups) {
+  StageTiles stages(groups.size() + 1);
+  const Received *first = received.begin();
+  for (const Tile &tile : work.ranks[rank].tiles) {
+    ArrayRef<TokenSpan> owned = work.owned[tile.document].of(rank);
+    if (countLocalKeys(tile, owned) == tile.keyEnd - tile.keyBegin) {
+      for (TokenSpan span : owned)
+        addPiece(tile, span.begin, span.end, stages[0]);
+      continue;
+    }
+    while (first != received.end() && first->document < tile.document)
+      ++first;
+    for (auto [i, group] : llvm::enumerate(groups)) {
+      Tile part = restrict(tile, group);
+      if (part.headBegin >= part.headEnd)
+        continue;
+      for (TokenSpan span : owned)
+        addPiece(part, span.begin, span.end, stages[0]);
+      for (const Received *range = first;
+           range != received.end() && range->document == tile.document; ++range)
+        addPiece(part, range->freshBegin, range->end, stages[i + 1]);
+    }
+  }
+  return stages;
 }
 
 /// Splits a rank's tiles by where their keys are: stage 0 reads own rows, stage
@@ -310,16 +242,23 @@ struct ScheduleStagesPass : impl::ScheduleStagesBase<ScheduleStagesPass> {
     if (failed(problem) || failed(checkTransfers(batch)))
       return signalPassFailure();
     BatchWork work = collectWork(batch);
-    int64_t numStages = chooseStages(*problem, placementOf(batch), work);
-    if (stages > 0 && numStages > 0)
-      numStages = stages;
-    std::vector<SmallVector<Cut>> cuts =
-        cutsOf(work, problem->cluster.ranks_per_node, numStages);
+    solver::Pipelining pipelining =
+        choosePipelining(*problem, placementOf(batch), work);
+    if (stages > 0 && pipelining.stages > 0)
+      pipelining = {int(stages), byHeads};
+    if (pipelining.by_heads &&
+        problem->heads.key_value % pipelining.stages != 0) {
+      batch.emitOpError() << "by-heads: " << problem->heads.key_value
+                          << " key/value heads do not make "
+                          << pipelining.stages << " equal stages";
+      return signalPassFailure();
+    }
     OpBuilder builder = OpBuilder::atBlockEnd(&batch.getBody().front());
-    for (int64_t rank = 0; rank < problem->ranks; ++rank)
-      buildProgram(builder, batch, work, rank,
-                   cutIntoStages(work.ranks[rank].received, cuts[rank]),
-                   numStages);
+    if (pipelining.by_heads)
+      buildByHeads(builder, batch, work, pipelining.stages);
+    else
+      buildByRows(builder, batch, work, problem->cluster.ranks_per_node,
+                  pipelining.stages);
     eraseScheduled(batch);
   }
 
@@ -337,37 +276,76 @@ struct ScheduleStagesPass : impl::ScheduleStagesBase<ScheduleStagesPass> {
     return success();
   }
 
-  void buildProgram(OpBuilder &builder, cp::BatchOp batch,
-                    const BatchWork &work, int64_t rank,
-                    const SmallVector<Received> &received, int64_t numStages) {
-    // A relay may bring the middle of what a tile reads: to tiles all rows of a
-    // stage that touch are one range.
-    StageTiles tiles = splitTiles(
-        work, rank, work.relayed ? joinRanges(received) : received, numStages);
-    SmallVector<SmallVector<int64_t>> direct(numStages + 1);
-    SmallVector<SmallVector<int64_t>> forwarded(numStages + 1);
+  /// Stages of rows: each brings some of the rows, with all heads.
+  void buildByRows(OpBuilder &builder, cp::BatchOp batch, const BatchWork &work,
+                   int64_t ranksPerNode, int64_t numStages) {
+    std::vector<SmallVector<Cut>> cuts =
+        cutsOf(work.received, work.relayed, ranksPerNode, numStages);
+    HeadGroup all = headGroups(batch.getHeads(), 1).front();
+    for (auto [rank, rows] : llvm::enumerate(work.received)) {
+      SmallVector<Received> received = cutIntoStages(rows, cuts[rank]);
+      StageTiles tiles =
+          splitTiles(work, rank, readRows(work, received), numStages);
+      SmallVector<SmallVector<Received>> ofStage(numStages);
+      for (const Received &range : received)
+        ofStage[range.stage - 1].push_back(range);
+      OpBuilder body = startProgram(builder, batch, work, rank, tiles);
+      for (int64_t stage = 1; stage <= numStages; ++stage)
+        addStage(body, work, stage, ofStage[stage - 1], all, tiles);
+    }
+  }
+
+  /// Stages of heads: each brings all rows, with some of the heads.
+  void buildByHeads(OpBuilder &builder, cp::BatchOp batch,
+                    const BatchWork &work, int64_t numStages) {
+    SmallVector<HeadGroup> groups = headGroups(batch.getHeads(), numStages);
+    for (auto [rank, received] : llvm::enumerate(work.received)) {
+      StageTiles tiles =
+          splitTilesByHeads(work, rank, readRows(work, received), groups);
+      OpBuilder body = startProgram(builder, batch, work, rank, tiles);
+      for (auto [i, group] : llvm::enumerate(groups))
+        addStage(body, work, i + 1, received, group, tiles);
+    }
+  }
+
+  /// Received rows as tiles read them. A relay may bring the middle of what a
+  /// tile reads: to tiles all rows of a stage that touch are one range.
+  static SmallVector<Received> readRows(const BatchWork &work,
+                                        ArrayRef<Received> received) {
+    return work.relayed ? joinRanges(received)
+                        : SmallVector<Received>(received);
+  }
+
+  /// A program with its local tiles; returns where its stages go.
+  static OpBuilder startProgram(OpBuilder &builder, cp::BatchOp batch,
+                                const BatchWork &work, int64_t rank,
+                                const StageTiles &tiles) {
+    auto program = cp::ProgramOp::create(
+        builder, batch.getLoc(), rank, work.ranks[rank].layout,
+        /*workspace_bytes=*/IntegerAttr(),
+        /*backward_workspace_bytes=*/IntegerAttr(),
+        /*saved_bytes=*/IntegerAttr());
+    OpBuilder body = OpBuilder::atBlockEnd(&program.getBody().emplaceBlock());
+    cp::ComputeOp::create(body, batch.getLoc(), /*stage=*/0, tiles[0]);
+    return body;
+  }
+
+  static void addStage(OpBuilder &body, const BatchWork &work, int64_t stage,
+                       ArrayRef<Received> received, const HeadGroup &heads,
+                       const StageTiles &tiles) {
+    SmallVector<int64_t> direct, forwarded;
     for (const Received &range : received)
       if (range.via == cp::kNoRelay)
-        direct[range.stage].append({range.document, range.begin, range.end});
+        direct.append({range.document, range.begin, range.end});
       else
-        forwarded[range.stage].append(
-            {range.document, range.begin, range.end, range.via});
-
-    Location loc = batch.getLoc();
-    int64_t heads = batch.getHeads().getKv();
-    auto program =
-        cp::ProgramOp::create(builder, loc, rank, work.ranks[rank].layout,
-                              /*workspace_bytes=*/IntegerAttr());
-    OpBuilder body = OpBuilder::atBlockEnd(&program.getBody().emplaceBlock());
-    cp::ComputeOp::create(body, loc, /*stage=*/0, tiles[0]);
-    for (int64_t stage = 1; stage <= numStages; ++stage) {
-      cp::ExchangeOp::create(body, loc, stage, cp::Tensor::kv, 0, heads,
-                             direct[stage]);
-      if (work.relayed)
-        cp::ForwardOp::create(body, loc, stage, cp::Tensor::kv, 0, heads,
-                              forwarded[stage]);
-      cp::ComputeOp::create(body, loc, stage, tiles[stage]);
-    }
+        forwarded.append({range.document, range.begin, range.end, range.via});
+    Location loc = body.getBlock()->getParentOp()->getLoc();
+    cp::ExchangeOp::create(body, loc, stage, cp::Tensor::kv, heads.keyBegin,
+                           heads.keyEnd, direct);
+    if (work.relayed)
+      cp::ForwardOp::create(body, loc, stage, cp::Tensor::kv, heads.keyBegin,
+                            heads.keyEnd, forwarded);
+    cp::ComputeOp::create(body, loc, stage, tiles[stage]);
   }
 
   /// What the programs say now.

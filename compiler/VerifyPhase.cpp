@@ -1,6 +1,7 @@
 // cp-verify-phase: what must hold between ops at a phase boundary, constraints
-// C20 to C32 of docs/dialect.md. Later passes assume it.
+// C20 to C33 of docs/dialect.md. Later passes assume it.
 
+#include "compiler/BackwardOrder.h"
 #include "compiler/BatchProblem.h"
 #include "compiler/Coverage.h"
 #include "compiler/OwnedRanges.h"
@@ -223,17 +224,34 @@ LogicalResult verifyTiles(cp::ComputeOp compute, const RowIndex &layout,
   return success();
 }
 
+/// C28: an exchange brings rows from head 0 on, or further heads of the rows
+/// that the one before brings.
+LogicalResult verifyHeads(cp::ExchangeOp exchange, cp::ExchangeOp previous) {
+  if (exchange.getHeadBegin() == 0 ||
+      (previous && previous.getHeadEnd() == exchange.getHeadBegin() &&
+       previous.getReceived() == exchange.getReceived()))
+    return success();
+  return exchange.emitOpError()
+         << "C28: expected head 0, or the heads after those of the exchange "
+            "before and its rows, found head "
+         << exchange.getHeadBegin();
+}
+
 /// C28: stages come in order: exchange, forward if there are relays, compute.
 LogicalResult verifyStages(cp::ProgramOp program, ArrayRef<int64_t> lengths,
                            TilesByDocument &tiles) {
   RowIndex layout(program.getLayout());
   RowIndex rows = layout;
   int64_t computed = -1, exchanged = 0;
+  cp::ExchangeOp previous;
   for (Operation &op : program.getBody().front()) {
     if (auto exchange = dyn_cast<cp::ExchangeOp>(op)) {
       if (int64_t(exchange.getStage()) != ++exchanged)
         return op.emitOpError()
                << "C28: expected exchange of stage " << exchanged;
+      if (failed(verifyHeads(exchange, previous)))
+        return failure();
+      previous = exchange;
       if (failed(verifyReceived(exchange, exchange.getReceived(),
                                 cp::kTokenRangeSize, lengths)))
         return failure();
@@ -258,33 +276,47 @@ LogicalResult verifyStages(cp::ProgramOp program, ArrayRef<int64_t> lengths,
   return success();
 }
 
-/// C29: each remote stage has its key and value buffer, shared queries have
-/// their accumulator, and buffers follow one another.
-LogicalResult verifyBuffers(cp::ProgramOp program) {
-  SmallVector<ArrayRef<int64_t>> expected;
-  SmallVector<SmallVector<int64_t>> held;
-  for (const RemoteStage &stage : remoteStagesOf(program))
-    held.push_back(heldTokens(stage));
-  for (ArrayRef<int64_t> rows : held)
-    if (!rows.empty())
-      expected.append(2, rows);
-  SmallVector<int64_t> shared = sharedQueries(program);
-  if (!shared.empty())
-    expected.push_back(shared);
-  int64_t end = 0;
+/// C29: each remote stage has its key and value buffers, shared queries have
+/// their accumulator, and buffers of one memory follow one another.
+LogicalResult verifyBuffers(cp::ProgramOp program,
+                            const llvm::BitVector &kept) {
+  using Expected = std::pair<cp::BufferKind, SmallVector<int64_t>>;
+  SmallVector<Expected> expected;
+  auto expect = [&](ArrayRef<int64_t> holds, ArrayRef<cp::BufferKind> kinds) {
+    for (cp::BufferKind kind : kinds)
+      if (!holds.empty())
+        expected.push_back({kind, SmallVector<int64_t>(holds)});
+  };
+  for (RemoteStage &stage : remoteStagesOf(program)) {
+    if (!stage.hasOwnRows())
+      continue;
+    SmallVector<int64_t> held = heldTokens(stage);
+    expect(tokensOf(held, kept, /*wanted=*/false),
+           {cp::BufferKind::remote_key, cp::BufferKind::remote_value});
+    expect(tokensOf(held, kept, /*wanted=*/true),
+           {cp::BufferKind::kept_key, cp::BufferKind::kept_value});
+  }
+  expect(sharedQueries(program), {cp::BufferKind::accumulator});
+  int64_t ends[] = {0, 0}; // of the workspace, of what is kept
   size_t next = 0;
   for (auto buffer : program.getBody().getOps<cp::BufferOp>()) {
+    bool isKept = buffer.getKind() == cp::BufferKind::kept_key ||
+                  buffer.getKind() == cp::BufferKind::kept_value;
+    int64_t &end = ends[isKept];
     if (int64_t(buffer.getOffset()) < end)
       return buffer.emitOpError() << "C29: must begin at " << end
                                   << " or later, found " << buffer.getOffset();
     end = buffer.getOffset() + 1;
-    if (next >= expected.size() || buffer.getHolds() != expected[next++])
+    if (next >= expected.size() || buffer.getKind() != expected[next].first ||
+        buffer.getHolds() != ArrayRef(expected[next].second))
       return buffer.emitOpError()
              << "C29: must hold what its stage receives, or, "
                 "the accumulator, the queries of more "
                 "than one tile";
+    ++next;
   }
-  if (!program.getWorkspaceBytes() || next != expected.size())
+  if (!program.getWorkspaceBytes() || !program.getBackwardWorkspaceBytes() ||
+      !program.getSavedBytes() || next != expected.size())
     return program.emitOpError()
            << "C29: needs buffers: run cp-allocate-buffers";
   return success();
@@ -335,6 +367,7 @@ LogicalResult verifyPrograms(cp::BatchOp batch) {
   for (cp::DocumentOp document : documentsOf(batch))
     lengths.push_back(document.getLength());
   TilesByDocument tiles(lengths.size());
+  llvm::BitVector kept = keptDocuments(batch);
   size_t next = 0;
   for (auto program : batch.getBody().getOps<cp::ProgramOp>()) {
     if (program.getRank() != next++)
@@ -342,8 +375,10 @@ LogicalResult verifyPrograms(cp::BatchOp batch) {
              << "C26: expected the program of rank " << next - 1;
     if (failed(verifyLayout(program, layouts[program.getRank()])) ||
         failed(verifyStages(program, lengths, tiles)) ||
-        failed(verifyBuffers(program)))
+        failed(verifyBuffers(program, kept)))
       return failure();
+    if (std::string error = checkBackward(program, kept); !error.empty())
+      return program.emitOpError() << "C33: " << error;
   }
   if (next != batch.getRanks())
     return batch.emitOpError() << "C26: rank " << next << " has no program";

@@ -5,6 +5,7 @@
 #ifndef FLASHCP_COMPILER_COMPILE_H_
 #define FLASHCP_COMPILER_COMPILE_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,39 +20,44 @@ namespace flashcp {
 
 struct CompileRequest {
   solver::Problem problem;
-  std::string strategy = "auto";  // one of solver::StrategyNames()
-  // How long `auto` searches, in milliseconds of one core: a count of steps, not a clock, so that
-  // plans do not depend on the machine.
+  std::string strategy = "auto"; // one of solver::StrategyNames()
+  // How long `auto` searches, in milliseconds of one core: a count of steps,
+  // not a clock, so that plans do not depend on the machine.
   double time_budget_ms = solver::kDefaultBudgetMs;
+  // Memory of each rank, in bytes, for K/V rows of other ranks that stay from
+  // forward to backward; what does not fit is sent again.
+  int64_t memory_budget_bytes = 0;
 };
 
-// How long one step of a compilation took: a pass by its name, or "emit-plan". Measured.
+// How long one step of a compilation took: a pass by its name, or "emit-plan".
+// Measured.
 struct StepTime {
   std::string name;
   double ms;
 };
 
-// Keeps what is worth keeping between batches (the MLIR context): make one and plan many batches
-// with it. Used by one thread at a time.
+// Keeps what is worth keeping between batches (the MLIR context): make one and
+// plan many batches with it. Used by one thread at a time.
 class Compiler {
- public:
+public:
   Compiler();
   ~Compiler();
 
-  // A pure function of the request: the same bytes on every machine. InvalidArgument for a problem
-  // that fails Check() or an unknown strategy, with the text to show to the user. `steps`, if
-  // given, receives the time of each step, in the order of the pipeline.
-  absl::StatusOr<Plan> Compile(const CompileRequest& request,
-                               std::vector<StepTime>* steps = nullptr);
+  // A pure function of the request: the same bytes on every machine.
+  // InvalidArgument for a problem that fails Check() or an unknown strategy,
+  // with the text to show to the user. `steps`, if given, receives the time of
+  // each step, in the order of the pipeline.
+  absl::StatusOr<Plan> Compile(const CompileRequest &request,
+                               std::vector<StepTime> *steps = nullptr);
 
   // The program as scheduled IR, in the text form that flashcp-opt reads.
-  absl::StatusOr<std::string> CompileToIr(const CompileRequest& request);
+  absl::StatusOr<std::string> CompileToIr(const CompileRequest &request);
 
- private:
+private:
   struct State;
   std::unique_ptr<State> state_;
 };
 
-}  // namespace flashcp
+} // namespace flashcp
 
-#endif  // FLASHCP_COMPILER_COMPILE_H_
+#endif // FLASHCP_COMPILER_COMPILE_H_

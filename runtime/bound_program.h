@@ -1,66 +1,50 @@
-// One rank's program with every tile and message resolved to memory: the tables that launches and
-// transports take, made once, and pointed at the caller's tensors for each step.
+// One pass of one rank with every tile, message and row resolved to memory: the tables that
+// launches and transports take, made once, and pointed at the caller's tensors for each step.
 
 #ifndef FLASHCP_RUNTIME_BOUND_PROGRAM_H_
 #define FLASHCP_RUNTIME_BOUND_PROGRAM_H_
 
 #include <cstdint>
-#include <vector>
 
+#include "absl/status/status.h"
 #include "absl/types/span.h"
-#include "runtime/executor.h"
-#include "runtime/kernels.h"
+#include "runtime/device.h"
 #include "runtime/plan/plan.h"
 #include "runtime/transport.h"
 
 namespace flashcp {
 
-// Used by one thread. Spans that it returns stay valid, and what they hold changes only in Bind.
+// What the executor runs. Used by one thread. Spans that it returns stay valid, and what they hold
+// changes only when the pass is bound to other tensors.
 class BoundProgram {
  public:
-  // The forward program of `rank` of a plan that passed VerifyPlan. The workspace, of the size
-  // that the plan asks for, is borrowed.
-  BoundProgram(const Plan& plan, int rank, char* workspace);
-
-  // Points the tables at these tensors. Allocates nothing; one pass over tiles and messages, none
-  // where the tensors are those of the last call.
-  void Bind(const ForwardTensors& tensors);
+  virtual ~BoundProgram() = default;
 
   absl::Span<const fbs::Instruction> instructions() const { return instructions_; }
   // Indices of the instructions that must be done before this one starts.
-  absl::Span<const uint32_t> Waits(const fbs::Instruction& instruction) const;
-  // The tiles of an attend instruction.
-  absl::Span<const AttentionTile> Tiles(const fbs::Instruction& instruction) const;
-  // The messages of an exchange instruction.
-  absl::Span<const Transfer> Transfers(const fbs::Instruction& instruction) const;
+  absl::Span<const uint32_t> Waits(const fbs::Instruction& instruction) const {
+    return waits_.subspan(instruction.wait_begin(),
+                          instruction.wait_end() - instruction.wait_begin());
+  }
+
+  // The messages of an instruction of the communication stream.
+  virtual absl::Span<const Transfer> Transfers(const fbs::Instruction& instruction) const = 0;
+  // Runs an instruction of the compute stream; done when the call returns.
+  virtual absl::Status Launch(const fbs::Instruction& instruction, Device* device) = 0;
+
+ protected:
+  BoundProgram(absl::Span<const fbs::Instruction> instructions, absl::Span<const uint32_t> waits)
+      : instructions_(instructions), waits_(waits) {}
 
  private:
-  // Consecutive bytes of a buffer.
-  struct Run {
-    uint32_t buffer;
-    uint64_t offset;
-    uint64_t size;
-  };
-
-  uint64_t RowBytes(uint32_t buffer) const;
-  void AddRuns(const fbs::Part& part, size_t message_begin);
-  void ResolveMessages();
-  char* Base(uint32_t buffer, const ForwardTensors& tensors) const;
-  char* Row(uint32_t buffer, uint32_t row) const { return bases_[buffer] + row * RowBytes(buffer); }
-  AttentionTile Resolve(const fbs::Tile& tile) const;
-
-  const Plan plan_;  // keeps the tables below alive
-  const fbs::Program& program_;
-  const absl::Span<const fbs::Buffer> buffers_;
   const absl::Span<const fbs::Instruction> instructions_;
-  char* const workspace_;
-
-  std::vector<Run> runs_;            // of all messages, one message after the other
-  std::vector<Transfer> transfers_;  // one for each message
-  std::vector<Bytes> bytes_;         // runs_ resolved, which transfers_ point into
-  std::vector<AttentionTile> tiles_;
-  std::vector<char*> bases_;  // of buffers_, as they were bound last
+  const absl::Span<const uint32_t> waits_;
 };
+
+// Whether the instruction belongs to the communication stream.
+inline bool IsExchange(const fbs::Instruction& instruction) {
+  return instruction.stream() == fbs::Stream::communication;
+}
 
 }  // namespace flashcp
 

@@ -16,6 +16,32 @@ namespace flashcp {
 // Memory of a device; freed with the handle.
 using DeviceMemory = std::unique_ptr<char, void (*)(char*)>;
 
+// The kernels of one specification.
+struct AttentionKernels {
+  AttentionKernel forward;
+  BackwardKernel backward;
+};
+
+// `count` numbers that lie side by side, of two types.
+struct RowRun {
+  const void* source;
+  void* target;
+  int64_t count;
+};
+
+struct FloatRange {
+  float* data;
+  int64_t count;
+};
+
+// Rows of O and of its gradient, and the sums over each head of their products.
+struct ProductRows {
+  const void* output;           // [rows, query_heads, value_dim] elements
+  const void* output_gradient;  // the same
+  float* sums;                  // [rows, query_heads]
+  int64_t rows;
+};
+
 // One Device object belongs to one rank and is used by one thread.
 class Device {
  public:
@@ -24,12 +50,20 @@ class Device {
   // At least `bytes` bytes, aligned to 64. ResourceExhausted where there is no such memory.
   virtual absl::StatusOr<DeviceMemory> Allocate(size_t bytes) = 0;
 
-  // The kernel for a specification. NotFound where the device has none.
-  virtual absl::StatusOr<AttentionKernel> FindKernel(const KernelSpec& spec) = 0;
+  // The kernels for a specification. NotFound where the device has none.
+  virtual absl::StatusOr<AttentionKernels> FindKernels(const KernelSpec& spec) = 0;
 
-  // One launch over a table of tiles; done when the call returns.
+  // One launch over a table; done when the call returns.
   virtual absl::Status Attend(AttentionKernel kernel, const KernelSpec& spec,
                               absl::Span<const AttentionTile> tiles) = 0;
+  virtual absl::Status AttendBackward(BackwardKernel kernel, const KernelSpec& spec,
+                                      absl::Span<const BackwardTile> tiles) = 0;
+  virtual absl::Status SumProducts(const KernelSpec& spec, const ProductRows& rows) = 0;
+  virtual absl::Status Clear(absl::Span<const FloatRange> ranges) = 0;
+  // target = source, floats rounded to elements.
+  virtual absl::Status Round(ElementType element, absl::Span<const RowRun> runs) = 0;
+  // target += source, elements added to floats, run after run.
+  virtual absl::Status Add(ElementType element, absl::Span<const RowRun> runs) = 0;
 };
 
 // The host's CPU: the calling thread computes.

@@ -1,6 +1,7 @@
 // Runs one rank of a plan. Create does all set-up: verifies the plan, agrees on it with the other
-// ranks, allocates the workspace, looks kernels up, resolves every tile and message. Forward only
-// launches: it allocates nothing, plans nothing, and waits only where the program says so.
+// ranks, allocates the workspace, looks kernels up, resolves every tile and message. Forward and
+// Backward only launch: they allocate nothing, plan nothing, and wait only where the program says
+// so.
 
 #ifndef FLASHCP_RUNTIME_EXECUTOR_H_
 #define FLASHCP_RUNTIME_EXECUTOR_H_
@@ -24,10 +25,29 @@ struct ForwardTensors {
   const void* value;  // [tokens, key/value heads, dim] of the plan's dtype
   void* output;       // [tokens, query heads, dim] of the plan's dtype
   float* lse;         // [tokens, query heads], natural log
+  // Where forward leaves rows of other ranks that backward does not ask for again: saved_bytes of
+  // the rank's plan, aligned to 64 bytes; may be null where that is 0.
+  void* saved = nullptr;
+};
+
+// The tensors of a backward pass, by the same rules. The first six and `saved` are as the forward
+// pass took and left them.
+struct BackwardTensors {
+  const void* query;
+  const void* key;
+  const void* value;
+  const void* output;
+  const float* lse;
+  const void* saved;
+  const void* output_gradient;  // [tokens, query heads, dim] of the plan's dtype
+  void* query_gradient;         // [tokens, query heads, dim] of the plan's dtype
+  void* key_gradient;           // [tokens, key/value heads, dim] of the plan's dtype
+  void* value_gradient;         // [tokens, key/value heads, dim] of the plan's dtype
 };
 
 struct ExecutorOptions {
   absl::Duration timeout = absl::Seconds(60);  // of every wait for another rank
+  bool backward = true;                        // false: Forward only, with less workspace
 };
 
 class Executor {
@@ -44,6 +64,11 @@ class Executor {
   // Exact attention of this rank's queries over all keys that the masks allow. Where it fails, the
   // other ranks are ended too (Transport::Abort), and the error names rank, stage and peer.
   virtual absl::Status Forward(const ForwardTensors& tensors) = 0;
+
+  // The gradients of Q, K and V of this rank, which sum what all queries of all ranks give to them,
+  // in an order that the plan fixes: the same bits in every run. All ranks call it, as Forward.
+  // FailedPrecondition where the executor was made without.
+  virtual absl::Status Backward(const BackwardTensors& tensors) = 0;
 };
 
 }  // namespace flashcp

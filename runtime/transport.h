@@ -14,6 +14,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -40,6 +41,12 @@ struct Transfer {
   absl::Span<const Bytes> runs;
 };
 
+size_t PayloadBytes(const Transfer& transfer);
+
+// "rank 0 sends 5 bytes with tag 7 to rank 1", as errors say it.
+std::string DescribeMessage(Transfer::Direction direction, int rank, int peer, size_t bytes,
+                            uint32_t tag);
+
 class Transport {
  public:
   using Group = uint64_t;  // handle of a started group
@@ -50,7 +57,8 @@ class Transport {
 
   // Starts all transfers together and returns without waiting. The Transfer objects and their runs
   // must stay valid until the group has completed. InvalidArgument, naming both ranks, where tag or
-  // size of a message differ on the two sides (the rank that started first learns it from Wait).
+  // size of a message differ on the two sides (the rank that started first learns it from Wait, or,
+  // where it sent and its part was complete, from a later call).
   virtual absl::StatusOr<Group> Start(absl::Span<const Transfer> transfers) = 0;
 
   // Waits for a started group. DeadlineExceeded after `timeout`, naming rank and peer; Aborted

@@ -82,10 +82,9 @@ void CopyPayload(absl::Span<const Bytes> from, absl::Span<const Bytes> to) {
 }
 
 std::string Describe(const Operation& operation) {
-  bool sends = operation.transfer->direction == Direction::kSend;
-  return absl::StrCat("rank ", operation.rank, (sends ? " sends " : " receives "), operation.size,
-                      " bytes with tag ", operation.transfer->tag, (sends ? " to" : " from"),
-                      " rank ", operation.transfer->peer);
+  const Transfer& transfer = *operation.transfer;
+  return DescribeMessage(transfer.direction, operation.rank, transfer.peer, operation.size,
+                         transfer.tag);
 }
 
 }  // namespace
@@ -149,7 +148,7 @@ absl::StatusOr<Transport::Group> ThreadsGroup::State::Start(int rank,
     Operation& operation = group.operations[i];
     operation.transfer = &transfers[i];
     operation.rank = rank;
-    for (const Bytes& run : transfers[i].runs) operation.size += run.size;
+    operation.size = PayloadBytes(transfers[i]);
     RETURN_IF_ERROR(Post(&lock, &operation));
   }
   return handle;

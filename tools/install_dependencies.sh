@@ -11,8 +11,9 @@ packages=(
   libmlir-22-dev mlir-22-tools llvm-22-dev llvm-22-tools
   # Libraries.
   libabsl-dev libflatbuffers-dev flatbuffers-compiler libcli11-dev nlohmann-json3-dev
+  libopenmpi-dev openmpi-bin
   # Tests and benchmarks.
-  libgtest-dev libgmock-dev libbenchmark-dev
+  libgtest-dev libgmock-dev libbenchmark-dev iproute2
 )
 
 missing=()

@@ -1,12 +1,17 @@
 #include "compiler/solver/stages.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace flashcp::solver {
 
-double PipelineUs(const StageLoad& load, int stages) {
+double PipelineUs(const StageLoad& load, const Pipelining& pipelining) {
+  const int stages = pipelining.stages;
   double exchange_us = load.latency_us + load.transfer_us / stages;
   double tiles_us = load.remote_us > 0 ? load.merge_us + load.remote_us / stages : 0;
+  if (pipelining.by_heads) {
+    tiles_us = ((load.remote_us > 0 ? load.merge_us + load.remote_us : 0) + load.pack_us) / stages;
+  }
   double exchange_done = 0;
   double compute_done = load.local_us;
   for (int s = 0; s < stages; ++s) {
@@ -16,15 +21,27 @@ double PipelineUs(const StageLoad& load, int stages) {
   return compute_done;
 }
 
-int ChooseStages(const std::vector<StageLoad>& ranks) {
-  int best = 1;
-  double best_us = 0;
-  for (int stages = 1; stages <= kMaxStages; ++stages) {
-    double slowest = 0;
-    for (const StageLoad& load : ranks) slowest = std::max(slowest, PipelineUs(load, stages));
-    if (stages == 1 || slowest < best_us) {
-      best = stages;
-      best_us = slowest;
+namespace {
+
+double SlowestUs(const std::vector<StageLoad>& ranks, const Pipelining& pipelining) {
+  double slowest = 0;
+  for (const StageLoad& load : ranks) slowest = std::max(slowest, PipelineUs(load, pipelining));
+  return slowest;
+}
+
+}  // namespace
+
+Pipelining ChooseStages(const std::vector<StageLoad>& ranks, int key_value_heads) {
+  Pipelining best;
+  double best_us = SlowestUs(ranks, best);
+  for (bool by_heads : {false, true}) {
+    if (by_heads) best_us *= 1 - kHeadGain;
+    for (int stages = 2; stages <= kMaxStages; ++stages) {
+      if (by_heads && key_value_heads % stages != 0) continue;
+      double us = SlowestUs(ranks, {stages, by_heads});
+      if (us >= best_us) continue;
+      best = {stages, by_heads};
+      best_us = us;
     }
   }
   return best;

@@ -146,6 +146,12 @@ LogicalResult BatchOp::verify() {
 // DocumentOp
 //===----------------------------------------------------------------------===//
 
+void DocumentOp::build(OpBuilder &builder, OperationState &state,
+                       int64_t length, MaskAttr mask) {
+  build(builder, state, DocumentType::get(builder.getContext()), length, mask,
+        /*kept=*/false);
+}
+
 LogicalResult DocumentOp::verify() {
   if (int64_t(getLength()) < 0 || int64_t(getLength()) > kMaxDocumentLength)
     return emitOpError() << "C5: length must lie in [0, " << kMaxDocumentLength
@@ -315,14 +321,39 @@ LogicalResult ForwardOp::verify() {
 // BufferOp
 //===----------------------------------------------------------------------===//
 
+/// C17: the place of a buffer.
+static LogicalResult verifyOffset(Operation *op, int64_t offset) {
+  if (offset >= 0 && offset % 64 == 0)
+    return success();
+  return op->emitOpError() << "C17: offset must be a multiple of 64, found "
+                           << offset;
+}
+
 LogicalResult BufferOp::verify() {
   bool isAccumulator = getKind() == BufferKind::accumulator;
-  if (failed(verifyStage(*this, getStage(), isAccumulator ? 0 : 1)))
+  if (failed(verifyStage(*this, getStage(), isAccumulator ? 0 : 1)) ||
+      failed(verifyOffset(*this, getOffset())))
     return failure();
-  if (int64_t(getOffset()) < 0 || getOffset() % 64 != 0)
-    return emitOpError() << "C17: offset must be a multiple of 64, found "
-                         << int64_t(getOffset());
   return verifyTokenRanges(*this, getHolds());
+}
+
+//===----------------------------------------------------------------------===//
+// Backward
+//===----------------------------------------------------------------------===//
+
+LogicalResult GradientBufferOp::verify() {
+  bool isRemote = getKind() == GradientKind::remote_key_sum ||
+                  getKind() == GradientKind::remote_value_sum;
+  if (failed(verifyStage(*this, getStage(), isRemote ? 1 : 0)))
+    return failure();
+  return verifyOffset(*this, getOffset());
+}
+
+LogicalResult ResendOp::verify() { return verifyStage(*this, getStage(), 1); }
+LogicalResult ReturnOp::verify() { return verifyStage(*this, getStage(), 1); }
+LogicalResult CollectOp::verify() { return verifyStage(*this, getStage(), 1); }
+LogicalResult DifferentiateOp::verify() {
+  return verifyStage(*this, getStage(), 0);
 }
 
 #define GET_OP_CLASSES

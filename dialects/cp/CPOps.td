@@ -45,16 +45,23 @@ def CP_BatchOp : CP_Op<"batch", [Symbol, IsolatedFromAbove, SingleBlock, NoTermi
 def CP_DocumentOp : CP_Op<"document", [HasParent<"BatchOp">]> {
   let summary = "one document: its length in tokens and its mask";
   let description = [{
+    K/V rows of a document that is `kept` stay where forward received them until
+    backward, which then does not send them again.
+
     Constraints: C5 length, C6 window.
 
     Example:
     ```mlir
     %d0 = cp.document length(4096) mask(window<1024>)
+    %d1 = cp.document length(9000) mask(causal) kept
     ```
   }];
-  let arguments = (ins I64Attr:$length, CP_MaskAttr:$mask);
+  let arguments = (ins I64Attr:$length, CP_MaskAttr:$mask, UnitAttr:$kept);
   let results = (outs CP_DocumentType:$document);
-  let assemblyFormat = "`length` `(` $length `)` `mask` `(` custom<Mask>($mask) `)` attr-dict";
+  let builders = [OpBuilder<(ins "int64_t":$length, "MaskAttr":$mask)>];
+  let assemblyFormat = [{
+    `length` `(` $length `)` `mask` `(` custom<Mask>($mask) `)` (`kept` $kept^)? attr-dict
+  }];
   let hasVerifier = 1;
 }
 
@@ -153,8 +160,10 @@ def CP_ProgramOp : CP_Op<"program", [HasParent<"BatchOp">, SingleBlock, NoTermin
     the order of its rows. The body holds stages in order: compute of stage 0 is
     local; exchange s brings what compute s reads, with forward s where ranks
     relay rows. Exchanges and forwards run on the communication stream, computes
-    on the compute stream. Buffers come last,
-    once cp-allocate-buffers has run.
+    on the compute stream. Buffers come next,
+    once cp-allocate-buffers has run, with how much memory they take: scratch of
+    the forward and of the backward pass, and what is saved in between; then the
+    backward pass, by cp-derive-backward.
 
     Constraints: C14 rank, C15 layout ranges.
 
@@ -168,11 +177,15 @@ def CP_ProgramOp : CP_Op<"program", [HasParent<"BatchOp">, SingleBlock, NoTermin
     ```
   }];
   let arguments = (ins I64Attr:$rank, DenseI64ArrayAttr:$layout,
-                       OptionalAttr<I64Attr>:$workspace_bytes);
+                       OptionalAttr<I64Attr>:$workspace_bytes,
+                       OptionalAttr<I64Attr>:$backward_workspace_bytes,
+                       OptionalAttr<I64Attr>:$saved_bytes);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = [{
     `rank` `(` $rank `)` `layout` custom<TokenRanges>($layout)
-    (`workspace_bytes` `(` $workspace_bytes^ `)`)? attr-dict-with-keyword $body
+    (`workspace_bytes` `(` $workspace_bytes^ `)`)?
+    (`backward_workspace_bytes` `(` $backward_workspace_bytes^ `)`)?
+    (`saved_bytes` `(` $saved_bytes^ `)`)? attr-dict-with-keyword $body
   }];
   let hasVerifier = 1;
 }
@@ -247,9 +260,9 @@ def CP_ForwardOp : CP_Op<"forward", [HasParent<"ProgramOp">]> {
 def CP_BufferOp : CP_Op<"buffer", [HasParent<"ProgramOp">]> {
   let summary = "a buffer of the workspace and the tokens that its rows hold";
   let description = [{
-    Rows follow the order of `holds`. A remote key or value buffer belongs to
-    the exchange, and the forward, of its stage; the accumulator serves all stages and has
-    stage 0.
+    Rows follow the order of `holds`. A remote or kept key or value buffer
+    belongs to the exchange, and the forward, of its stage; the accumulator
+    serves all stages and has stage 0. Kept buffers have a memory of their own.
 
     Constraints: C15 ranges, C16 stage, C17 offset.
 
@@ -265,6 +278,114 @@ def CP_BufferOp : CP_Op<"buffer", [HasParent<"ProgramOp">]> {
     `holds` custom<TokenRanges>($holds) attr-dict
   }];
   let hasVerifier = 1;
+}
+
+def CP_GradientBufferOp : CP_Op<"gradient_buffer", [HasParent<"ProgramOp">]> {
+  let summary = "a buffer of the workspace of the backward pass";
+  let description = [{
+    Sums of received rows belong to the buffer of their stage, in the order of
+    these. `rows` are rows of tokens; of `outgoing` and `incoming` they are heads
+    of rows.
+
+    Constraints: C16 stage, C17 offset.
+
+    Example:
+    ```mlir
+    cp.gradient_buffer key_sum stage(0) offset(4096) rows(1024)
+    ```
+  }];
+  let arguments = (ins CP_GradientKindAttr:$kind, I64Attr:$stage, I64Attr:$offset, I64Attr:$rows);
+  let assemblyFormat = [{
+    $kind `stage` `(` $stage `)` `offset` `(` $offset `)` `rows` `(` $rows `)` attr-dict
+  }];
+  let hasVerifier = 1;
+}
+
+def CP_BackwardOp : CP_Op<"backward", [HasParent<"ProgramOp">, SingleBlock, NoTerminator,
+                                       NoRegionArguments]> {
+  let summary = "the backward pass of a program, in order";
+  let description = [{
+    Runs over what the forward pass computes and exchanges: the same tiles, the
+    same rows. Sums of gradients are cleared before it and rounded to the
+    caller's tensors after it. Resends, returns and collects come in the same
+    order on all ranks.
+
+    Example:
+    ```mlir
+    cp.program rank(1) layout {0 : [1024, 4096)} {
+      cp.compute stage(0) {0 : q[1024, 4096) kv[1024, 4096) heads[0, 32)}
+      cp.exchange stage(1) kv heads[0, 8) receive {0 : [0, 1024)}
+      cp.compute stage(1) {0 : q[1024, 4096) kv[0, 1024) heads[0, 32)}
+      cp.backward {
+        cp.resend stage(1)
+        cp.differentiate stage(0) tiles[0, 1)
+        cp.differentiate stage(1) tiles[0, 1)
+        cp.return stage(1)
+        cp.collect stage(1)
+      }
+    }
+    ```
+  }];
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = "attr-dict-with-keyword $body";
+}
+
+class CP_MirrorOp<string mnemonic> : CP_Op<mnemonic, [HasParent<"BackwardOp">]> {
+  let arguments = (ins I64Attr:$stage, UnitAttr:$relayed);
+  let assemblyFormat = "`stage` `(` $stage `)` (`relayed` $relayed^)? attr-dict";
+  let hasVerifier = 1;
+}
+
+def CP_ResendOp : CP_MirrorOp<"resend"> {
+  let summary = "the exchange, or the forward, of a stage again";
+  let description = [{
+    Without rows of kept documents. `relayed` stands for the forward of the
+    stage, here as in the other ops of a backward pass.
+
+    Constraints: C16 stage.
+
+    Example: see `cp.backward`.
+  }];
+}
+
+def CP_DifferentiateOp : CP_Op<"differentiate", [HasParent<"BackwardOp">]> {
+  let summary = "one launch: the gradients of tiles of a stage";
+  let description = [{
+    Tiles [begin, end) of the compute of the stage. Adds to the sums of the
+    queries, and of the keys and values, own or received.
+
+    Constraints: C16 stage, C33 tiles.
+
+    Example: see `cp.backward`.
+  }];
+  let arguments = (ins I64Attr:$stage, I64Attr:$begin, I64Attr:$end);
+  let assemblyFormat = [{
+    `stage` `(` $stage `)` `tiles` `` custom<HalfOpen>($begin, $end) attr-dict
+  }];
+  let hasVerifier = 1;
+}
+
+def CP_ReturnOp : CP_MirrorOp<"return"> {
+  let summary = "the gradients of received rows go back to where the rows came from";
+  let description = [{
+    Rounds the sums of what the exchange, or the forward, of the stage brought
+    and sends them. One grouped operation of all ranks.
+
+    Constraints: C16 stage.
+
+    Example: see `cp.backward`.
+  }];
+}
+
+def CP_CollectOp : CP_MirrorOp<"collect"> {
+  let summary = "the gradients that a return brings are added to the sums of the sent rows";
+  let description = [{
+    In the order of the messages, so that sums are the same bits in every run.
+
+    Constraints: C16 stage.
+
+    Example: see `cp.backward`.
+  }];
 }
 
 #endif // FLASHCP_DIALECTS_CP_CPOPS_TD

@@ -77,10 +77,27 @@ def CP_BufferKind : I32EnumAttr<"BufferKind", "what a workspace buffer holds", [
   I32EnumAttrCase<"remote_key", 0>,
   I32EnumAttrCase<"remote_value", 1>,
   I32EnumAttrCase<"accumulator", 2>,  // output rows that more than one tile adds to, f32
+  I32EnumAttrCase<"kept_key", 3>,     // received in forward, left to backward
+  I32EnumAttrCase<"kept_value", 4>,
 ]> {
   let cppNamespace = "::flashcp::cp";
   let genSpecializedAttr = 0;
 }
 def CP_BufferKindAttr : EnumAttr<CP_Dialect, CP_BufferKind, "buffer_kind">;
+
+def CP_GradientKind : I32EnumAttr<"GradientKind", "what a buffer of the backward pass holds", [
+  I32EnumAttrCase<"delta", 0>,             // sums of output * output gradient
+  I32EnumAttrCase<"query_sum", 1>,         // f32 sums of gradients of own rows
+  I32EnumAttrCase<"key_sum", 2>,
+  I32EnumAttrCase<"value_sum", 3>,
+  I32EnumAttrCase<"remote_key_sum", 4>,    // the same of received rows, in the order of their buffers
+  I32EnumAttrCase<"remote_value_sum", 5>,
+  I32EnumAttrCase<"outgoing", 6>,          // gradients of received rows, to be sent back
+  I32EnumAttrCase<"incoming", 7>,          // gradients of sent rows, that come back
+]> {
+  let cppNamespace = "::flashcp::cp";
+  let genSpecializedAttr = 0;
+}
+def CP_GradientKindAttr : EnumAttr<CP_Dialect, CP_GradientKind, "gradient_kind">;
 
 #endif // FLASHCP_DIALECTS_CP_CPTYPES_TD

@@ -36,7 +36,7 @@ const flatbuffers::Table* RootTable(const void* data) {
 flatbuffers::Verifier MakeVerifier(absl::string_view bytes) {
   flatbuffers::Verifier::Options options;
   options.max_depth = 8;
-  options.max_tables = 3 + 2 * kMaxPlanRanks;  // plan, cluster, tile table; a rank and its program
+  options.max_tables = 3 + 3 * kMaxPlanRanks;  // plan, cluster, tile table; a rank, its programs
   return flatbuffers::Verifier(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size(),
                                options);
 }
@@ -109,6 +109,8 @@ absl::Status CheckVectors(const fbs::Plan& plan, size_t size) {
     audit.Add(Items(program.messages()));
     audit.Add(Items(program.parts()));
     audit.Add(Items(program.slices()));
+    audit.Add(Items(rank.backward()->instructions()));
+    audit.Add(Items(rank.backward()->waits()));
   }
   if (!audit.aligned()) return Corrupt("a table is not aligned");
   if (audit.bytes() > size) return Corrupt("tables share memory");

@@ -20,7 +20,10 @@
 namespace flashcp {
 
 // Version of plan.fbs that this build writes and reads.
-inline constexpr uint32_t kPlanVersion = 1;
+inline constexpr uint32_t kPlanVersion = 2;
+
+// Set in the tags of messages that carry gradients; the number of a message stays below it.
+inline constexpr uint32_t kGradientTag = uint32_t{1} << 30;
 
 // No plan has more ranks; a file that says so is refused as corrupt.
 inline constexpr int kMaxPlanRanks = 4096;

@@ -38,23 +38,52 @@ void CountLayout(const fbs::RankPlan& plan, RankStatistics* rank) {
   }
 }
 
-void CountTraffic(const fbs::Program& program, RankStatistics* rank) {
+// For each part of a program, the payload of all parts before it that are not kept; one more in the
+// end. Parts and slices of a plan that nobody verified may lie out of bounds.
+std::vector<uint64_t> BytesAgainBefore(const fbs::Plan& plan, const fbs::Program& program) {
+  std::vector<uint64_t> rows_before = {0};  // by slice
+  for (const fbs::Slice& slice : Items(program.slices())) {
+    rows_before.push_back(rows_before.back() + slice.count());
+  }
+  const uint64_t head_bytes = uint64_t{plan.heads()->dim()} * DTypeBytes(plan.dtype());
+  std::vector<uint64_t> bytes_before = {0};
+  for (const fbs::Part& part : Items(program.parts())) {
+    bool counts = !part.kept() && part.slice_begin() <= part.slice_end() &&
+                  part.slice_end() < rows_before.size() && part.head_begin() <= part.head_end();
+    uint64_t rows = counts ? rows_before[part.slice_end()] - rows_before[part.slice_begin()] : 0;
+    bytes_before.push_back(bytes_before.back() +
+                           rows * (part.head_end() - part.head_begin()) * head_bytes);
+  }
+  return bytes_before;
+}
+
+void CountTraffic(const fbs::Plan& plan, const fbs::Program& program, RankStatistics* rank) {
+  const std::vector<uint64_t> again_before = BytesAgainBefore(plan, program);
   for (const fbs::Message& message : Items(program.messages())) {
     ++rank->messages;
     bool send = message.direction() == fbs::Direction::send;
     (send ? rank->send_bytes_forward : rank->receive_bytes_forward) += message.bytes();
+    // Gradients of all rows come back.
+    (send ? rank->receive_bytes_backward : rank->send_bytes_backward) += message.bytes();
+    if (message.part_begin() > message.part_end() || message.part_end() >= again_before.size()) {
+      continue;
+    }
+    (send ? rank->send_bytes_backward : rank->receive_bytes_backward) +=
+        again_before[message.part_end()] - again_before[message.part_begin()];
   }
-  rank->receive_bytes_backward = rank->receive_bytes_forward + rank->send_bytes_forward;
-  rank->send_bytes_backward = rank->receive_bytes_backward;
 }
 
 void CountMemory(const fbs::RankPlan& plan, RankStatistics* rank) {
-  rank->workspace_bytes = plan.workspace_bytes();
-  rank->peak_bytes = plan.workspace_bytes();
+  rank->workspace_bytes = std::max(plan.workspace_bytes(), plan.backward_workspace_bytes());
+  rank->saved_bytes = plan.saved_bytes();
+  rank->forward_peak_bytes = plan.saved_bytes() + plan.workspace_bytes();
+  rank->peak_bytes = plan.saved_bytes() + rank->workspace_bytes;
   for (const fbs::Buffer& buffer : Items(plan.buffers())) {
-    if (buffer.kind() > fbs::BufferKind::lse) continue;
-    rank->peak_bytes +=
+    if (buffer.kind() > fbs::BufferKind::value_gradient) continue;
+    uint64_t bytes =
         uint64_t{buffer.rows()} * buffer.heads() * buffer.dim() * DTypeBytes(buffer.dtype());
+    rank->peak_bytes += bytes;
+    if (buffer.kind() <= fbs::BufferKind::lse) rank->forward_peak_bytes += bytes;
   }
 }
 
@@ -77,7 +106,7 @@ PlanStatistics ComputeStatistics(const Plan& plan) {
     const fbs::RankPlan& rank_plan = *plan->ranks()->Get(r);
     RankStatistics rank;
     CountLayout(rank_plan, &rank);
-    CountTraffic(*rank_plan.forward(), &rank);
+    CountTraffic(*plan, *rank_plan.forward(), &rank);
     CountMemory(rank_plan, &rank);
     rank.pairs = PairsOf(*plan, *rank_plan.forward());
     statistics.tokens += rank.tokens;

@@ -18,14 +18,19 @@ struct RankStatistics {
   uint64_t pairs = 0;
   uint64_t receive_bytes_forward = 0;  // payload of K and V
   uint64_t send_bytes_forward = 0;
-  // Payload of K and V, which are sent again, and of dK and dV, which come home to the owner: of
-  // each row that moves forward, both cross the same pair of ranks, one in each direction.
+  // Payload of K and V that are not kept, which are sent again, and of all dK and dV, which come
+  // home to the owner: each row of the former crosses the same pair of ranks as in forward, in the
+  // same direction, each row of the latter in the other one.
   uint64_t receive_bytes_backward = 0;
   uint64_t send_bytes_backward = 0;
-  uint64_t messages = 0;         // sends and receives of the forward program
-  uint64_t segments = 0;         // contiguous query ranges
-  uint64_t workspace_bytes = 0;  // memory besides the caller's tensors
-  uint64_t peak_bytes = 0;       // workspace and the caller's Q, K, V, O and LSE
+  uint64_t messages = 0;  // sends and receives of the forward program
+  uint64_t segments = 0;  // contiguous query ranges
+  // Scratch memory besides the caller's tensors: the larger of both passes, which may share it.
+  uint64_t workspace_bytes = 0;
+  uint64_t saved_bytes = 0;         // memory that forward fills and backward reads
+  uint64_t forward_peak_bytes = 0;  // Q, K, V, O, LSE, saved memory and the forward workspace
+  // Both passes: workspace, saved memory, Q, K, V, O, LSE and the gradients of the first four.
+  uint64_t peak_bytes = 0;
 };
 
 struct PlanStatistics {
@@ -37,7 +42,7 @@ struct PlanStatistics {
   uint64_t receive_bytes_total = 0;  // forward, of all ranks
 };
 
-// Time O(tiles + messages + layout ranges). Safe on any plan that loads; the numbers mean
+// Time in proportion to the tables. Safe on any plan that loads; the numbers mean
 // something for one that passes VerifyPlan.
 PlanStatistics ComputeStatistics(const Plan& plan);
 

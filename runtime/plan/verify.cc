@@ -15,6 +15,8 @@ RankView ViewOf(const fbs::RankPlan& plan, uint32_t rank) {
   const fbs::Program& program = *plan.forward();
   return {rank,
           plan.workspace_bytes(),
+          plan.backward_workspace_bytes(),
+          plan.saved_bytes(),
           Items(plan.layout()),
           Items(plan.buffers()),
           Items(program.instructions()),
@@ -22,7 +24,38 @@ RankView ViewOf(const fbs::RankPlan& plan, uint32_t rank) {
           Items(program.tiles()),
           Items(program.messages()),
           Items(program.parts()),
-          Items(program.slices())};
+          Items(program.slices()),
+          {"backward instruction", Items(plan.backward()->instructions()),
+           Items(plan.backward()->waits())}};
+}
+
+std::vector<ProgramView> ForwardPrograms(const PlanView& view) {
+  std::vector<ProgramView> programs;
+  for (const RankView& rank : view.ranks) programs.push_back(rank.forward());
+  return programs;
+}
+
+std::vector<ProgramView> BackwardPrograms(const PlanView& view) {
+  std::vector<ProgramView> programs;
+  for (const RankView& rank : view.ranks) programs.push_back(rank.backward);
+  return programs;
+}
+
+// The backward pass, over a forward pass that is correct: the same messages, turned round, and the
+// same tiles, so that what forward delivers and covers, backward does too.
+absl::Status CheckBackward(const PlanView& view, const Traffic& traffic) {
+  RETURN_IF_ERROR(CheckBackwardBuffers(view));
+  std::vector<TurnedExchanges> turned;
+  for (const RankView& rank : view.ranks) {
+    ASSIGN_OR_RETURN(TurnedExchanges of_rank, CheckBackwardProgram(rank));
+    turned.push_back(std::move(of_rank));
+  }
+  ASSIGN_OR_RETURN(const Meetings meetings, MatchBackwardMessages(view));
+  RETURN_IF_ERROR(CheckProgress(BackwardPrograms(view), meetings).status());
+  for (const RankView& rank : view.ranks) {
+    RETURN_IF_ERROR(CheckGradientFlow(view, traffic, rank, turned[rank.rank]));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -42,30 +75,32 @@ const std::vector<PlanRule>& PlanRules() {
        "Every rank owns its share of the tokens: floor or ceil of tokens / ranks at slack 0, "
        "at most ceil((1 + slack / 100) * tokens / ranks) otherwise."},
       {"P5",
-       "Each rank has one query, key, value, output and lse buffer, at offset 0, of the "
-       "plan's shape, with one row for each token it owns."},
+       "Each rank has one query, key, value, output and lse buffer and one gradient of each of "
+       "the first four, at offset 0, of the plan's shape, with one row for each token it owns."},
       {"P6",
-       "Remote and accumulator buffers have the plan's shape and lie in the workspace, "
-       "aligned to 64 bytes, without overlap."},
+       "All other buffers have the plan's shape and lie in their memory, aligned to 64 bytes, "
+       "without overlap: remote buffers and accumulators in the forward workspace, remote buffers "
+       "and all that only backward has in the backward workspace, kept ones in the saved memory."},
       {"P7",
        "Each message is in one exchange on the communication stream and each tile in one "
        "attend on the compute stream, in the order of their tables; stages of exchanges "
-       "count from 1 and never fall."},
+       "count from 1 and never fall. Forward programs have no other instructions."},
       {"P8",
        "An instruction waits for earlier instructions of its program only, and shares its "
        "list of waits with no other."},
       {"P9",
-       "A message names another rank, and parts and slices in bounds: a send rows of the "
-       "rank's own K or V or of remote buffers, a receive rows of remote buffers, in no part "
-       "more than the buffer has."},
+       "A message names another rank, a tag below 2^30, and parts and slices in bounds: a send "
+       "rows of the rank's own K or V or of remote or kept buffers, a receive rows of remote or "
+       "kept buffers, in no part more than the buffer has."},
       {"P10", "The bytes of a message are the payload of its parts."},
       {"P11",
        "The k-th send of a rank to another has tag k and meets the k-th receive there, part "
        "by part of the same tensor, heads and number of rows."},
       {"P12",
-       "All programs run to their end when a group of messages is done only once every "
+       "All forward programs, and all backward programs, run to their end when a group of messages "
+       "is done only once every "
        "partner has started its own."},
-      {"P13", "No row of a remote buffer is received more than once, for any head."},
+      {"P13", "No row of a remote or kept buffer is received more than once, for any head."},
       {"P14", "No K or V row of a token reaches a rank more than once, for any head."},
       {"P15",
        "A tile has queries that see some of its keys, whole groups of query heads or part "
@@ -85,8 +120,38 @@ const std::vector<PlanRule>& PlanRules() {
       {"P22", "No (query, key) pair is in two tiles of one head."},
       {"P23", "Every (query, key) pair that a mask allows is in a tile, for every head."},
       {"P24",
-       "A row of a remote buffer is sent on only by an exchange that waits for the one that "
+       "A row of a remote or kept buffer is sent on only by an exchange that waits for the one "
+       "that "
        "brings the row, directly or through others."},
+      {"P25",
+       "A part is marked kept, on both sides, where its receiver puts it into a kept buffer; "
+       "parts that are sent on are marked as the buffer that holds them."},
+      {"P26",
+       "Each rank has one delta, query_sum, key_sum and value_sum buffer, with one row for each "
+       "token it owns; a sum for each remote and kept buffer, with its rows, in the order of the "
+       "table; one outgoing and one incoming buffer, with a row of one head for each that its "
+       "receives, or its sends, carry."},
+      {"P27",
+       "A backward program has only instructions of backward, each on its stream; "
+       "clear_gradients is the first of the compute stream and store_gradients the last. A rank "
+       "without tiles and messages may have none."},
+      {"P28",
+       "Each tile is in one attend_backward. Each exchange with messages is packed, turned round "
+       "and added once, and runs again once, or at most once where all of its rows are kept."},
+      {"P29",
+       "The k-th message that a rank sends another in their backward programs meets the k-th "
+       "that the other receives: both have the same tag."},
+      {"P30",
+       "Rows that come again are there in time: attend_backward runs after all exchanges that "
+       "fill the remote buffers its tiles read, and an exchange that sends rows on after the one "
+       "that brings them, directly or through others."},
+      {"P31",
+       "Gradients are packed when they are complete: pack_gradients runs after every "
+       "attend_backward with tiles that read a buffer that its messages fill, and after "
+       "add_gradients of every exchange that sends on rows which they brought."},
+      {"P32",
+       "exchange_gradients waits for its pack_gradients, or an exchange before it on its stream "
+       "does; add_gradients waits for its exchange_gradients, directly or through others."},
   };
   return rules;
 }
@@ -99,7 +164,8 @@ absl::Status VerifyPlan(const Plan& plan) {
   RETURN_IF_ERROR(CheckPrograms(view));
   RETURN_IF_ERROR(CheckMessages(view));
   ASSIGN_OR_RETURN(Matches matches, MatchMessages(view));
-  ASSIGN_OR_RETURN(const std::vector<InstructionId> order, CheckProgress(view, matches));
+  ASSIGN_OR_RETURN(const std::vector<InstructionId> order,
+                   CheckProgress(ForwardPrograms(view), ForwardMeetings(view, matches)));
   ASSIGN_OR_RETURN(const Traffic traffic, FollowTraffic(view, std::move(matches), order));
   for (uint32_t rank = 0; rank < view.ranks.size(); ++rank) {
     ASSIGN_OR_RETURN(const RemoteRows remote, DeliverRows(view, traffic, rank));
@@ -107,7 +173,8 @@ absl::Status VerifyPlan(const Plan& plan) {
     RETURN_IF_ERROR(CheckNeeded(view, traffic.groups, remote, rank));
     RETURN_IF_ERROR(CheckResults(view, rank));
   }
-  return CheckCoverage(view);
+  RETURN_IF_ERROR(CheckCoverage(view));
+  return CheckBackward(view, traffic);
 }
 
 }  // namespace flashcp

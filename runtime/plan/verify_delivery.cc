@@ -151,17 +151,6 @@ HeadGroups KeyHeadGroups(const PlanView& view) {
   return groups;
 }
 
-// For each message of a rank, the instruction that posts it.
-std::vector<uint32_t> ExchangesOf(const RankView& rank) {
-  std::vector<uint32_t> exchanges(rank.messages.size());
-  for (uint32_t i = 0; i < rank.instructions.size(); ++i) {
-    const fbs::Instruction& instruction = rank.instructions[i];
-    if (instruction.opcode() != fbs::Opcode::exchange) continue;
-    std::fill(exchanges.begin() + instruction.begin(), exchanges.begin() + instruction.end(), i);
-  }
-  return exchanges;
-}
-
 // P14 in total: no rank receives more than the K and V of all tokens. This bounds the memory that
 // the rest of the check takes.
 absl::Status CheckVolume(const PlanView& view, const RankView& rank) {
@@ -250,10 +239,11 @@ class ForwardFollower {
 
 // P14 for one tensor and group of heads: sorts what all buffers hold by token.
 absl::Status CheckArrivesOnce(const RankView& rank, const RemoteRows& remote, uint32_t group,
-                              fbs::BufferKind kind) {
+                              bool keys) {
   std::vector<std::tuple<uint32_t, uint32_t, uint32_t>> tokens;  // document, position, count
   for (size_t b = 0; b < rank.buffers.size(); ++b) {
-    if (rank.buffers[b].kind() != kind) continue;
+    fbs::BufferKind kind = rank.buffers[b].kind();
+    if (!(keys ? IsRemoteKey(kind) : IsRemoteValue(kind))) continue;
     for (const RowRun& run : remote[b][group].runs()) {
       tokens.emplace_back(run.document, run.position, run.count);
     }
@@ -263,7 +253,7 @@ absl::Status CheckArrivesOnce(const RankView& rank, const RemoteRows& remote, ui
     auto [before, begin, count] = tokens[i - 1];
     auto [document, position, unused] = tokens[i];
     if (document == before && position < uint64_t{begin} + count) {
-      return Broken("P14", "rank ", rank.rank, ": receives the ", fbs::EnumNameBufferKind(kind),
+      return Broken("P14", "rank ", rank.rank, ": receives the ", keys ? "key" : "value",
                     " of token ", position, " of document ", document, " more than once");
     }
   }
@@ -279,10 +269,38 @@ absl::Status FinishRows(const RankView& rank, uint32_t groups, RemoteRows* remot
     }
   }
   for (uint32_t g = 0; g < groups; ++g) {
-    RETURN_IF_ERROR(CheckArrivesOnce(rank, *remote, g, fbs::BufferKind::remote_key));
-    RETURN_IF_ERROR(CheckArrivesOnce(rank, *remote, g, fbs::BufferKind::remote_value));
+    RETURN_IF_ERROR(CheckArrivesOnce(rank, *remote, g, /*keys=*/true));
+    RETURN_IF_ERROR(CheckArrivesOnce(rank, *remote, g, /*keys=*/false));
   }
   return absl::OkStatus();
+}
+
+// Appends the exchanges that brought rows [begin, end), which `relay.sent` sends on.
+void NoteRelays(const ForwardedRows& rows, uint64_t begin, uint64_t end, Relay relay,
+                std::vector<Relay>* relays) {
+  ForwardedRows::Cursor cursor = rows.First();
+  while (begin < end) {
+    const RowRun* run = rows.Find(begin, &cursor);
+    relay.brought = run->exchange;
+    if (relays->empty() || relays->back().Key() != relay.Key()) relays->push_back(relay);
+    begin = run->end();
+  }
+}
+
+// FindRelays for one send.
+void NoteRelays(const Traffic& traffic, const RankView& rank, uint32_t exchange,
+                const fbs::Message& message, std::vector<Relay>* relays) {
+  for (const fbs::Part& part : rank.PartsOf(message)) {
+    if (!IsRemote(rank.buffers[part.buffer()].kind())) continue;
+    auto [first, last] = traffic.groups.Range(part.head_begin(), part.head_end());
+    for (uint32_t g = first; g < last; ++g) {
+      const ForwardedRows& rows = traffic.forwarded[rank.rank][part.buffer()][g];
+      for (const fbs::Slice& slice : rank.SlicesOf(part)) {
+        NoteRelays(rows, slice.begin(), uint64_t{slice.begin()} + slice.count(),
+                   {0, exchange, part.kept()}, relays);
+      }
+    }
+  }
 }
 
 }  // namespace
@@ -292,10 +310,28 @@ absl::StatusOr<Traffic> FollowTraffic(const PlanView& view, Matches matches,
   Traffic traffic = {std::move(matches), CallerRows(view), {}, KeyHeadGroups(view), {}};
   for (const RankView& rank : view.ranks) {
     RETURN_IF_ERROR(CheckVolume(view, rank));
-    traffic.arrivals.push_back(FindArrivals(rank));
+    traffic.arrivals.push_back(FindArrivals(rank.forward()));
   }
   RETURN_IF_ERROR(ForwardFollower(view, &traffic).Run(order));
   return traffic;
+}
+
+std::vector<Relay> FindRelays(const Traffic& traffic, const RankView& rank) {
+  std::vector<Relay> relays;
+  if (traffic.forwarded[rank.rank].empty()) return relays;
+  for (uint32_t i = 0; i < rank.instructions.size(); ++i) {
+    const fbs::Instruction& exchange = rank.instructions[i];
+    if (exchange.opcode() != fbs::Opcode::exchange) continue;
+    for (uint32_t m = exchange.begin(); m < exchange.end(); ++m) {
+      if (IsSend(rank.messages[m])) NoteRelays(traffic, rank, i, rank.messages[m], &relays);
+    }
+  }
+  std::sort(relays.begin(), relays.end(),
+            [](const Relay& a, const Relay& b) { return a.Key() < b.Key(); });
+  relays.erase(std::unique(relays.begin(), relays.end(),
+                           [](const Relay& a, const Relay& b) { return a.Key() == b.Key(); }),
+               relays.end());
+  return relays;
 }
 
 absl::StatusOr<RemoteRows> DeliverRows(const PlanView& view, const Traffic& traffic,

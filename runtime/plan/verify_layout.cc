@@ -50,17 +50,38 @@ struct Shape {
 
 Shape ExpectedShape(const PlanView& view, fbs::BufferKind kind) {
   const fbs::HeadShape& heads = view.heads;
+  const fbs::DType dtype = view.plan.dtype();
   switch (kind) {
     case fbs::BufferKind::query:
     case fbs::BufferKind::output:
-      return {view.plan.dtype(), heads.query(), heads.dim()};
+    case fbs::BufferKind::output_gradient:
+    case fbs::BufferKind::query_gradient:
+      return {dtype, heads.query(), heads.dim()};
     case fbs::BufferKind::lse:
+    case fbs::BufferKind::delta:
       return {fbs::DType::f32, heads.query(), 1};
     case fbs::BufferKind::accumulator:
+    case fbs::BufferKind::query_sum:
       return {fbs::DType::f32, heads.query(), heads.dim()};
-    default:
-      return {view.plan.dtype(), heads.key_value(), heads.dim()};
+    case fbs::BufferKind::key_sum:
+    case fbs::BufferKind::value_sum:
+    case fbs::BufferKind::remote_key_sum:
+    case fbs::BufferKind::remote_value_sum:
+      return {fbs::DType::f32, heads.key_value(), heads.dim()};
+    case fbs::BufferKind::outgoing:
+    case fbs::BufferKind::incoming:
+      return {dtype, 1, heads.dim()};
+    case fbs::BufferKind::key:
+    case fbs::BufferKind::value:
+    case fbs::BufferKind::key_gradient:
+    case fbs::BufferKind::value_gradient:
+    case fbs::BufferKind::remote_key:
+    case fbs::BufferKind::remote_value:
+    case fbs::BufferKind::kept_key:
+    case fbs::BufferKind::kept_value:
+      break;
   }
+  return {dtype, heads.key_value(), heads.dim()};
 }
 
 // Bytes of a buffer of the right shape: at most 2^54.
@@ -68,7 +89,7 @@ uint64_t BytesOf(const fbs::Buffer& buffer) {
   return uint64_t{buffer.rows()} * buffer.heads() * buffer.dim() * DTypeBytes(buffer.dtype());
 }
 
-bool IsCallers(fbs::BufferKind kind) { return kind <= fbs::BufferKind::lse; }
+bool IsCallers(fbs::BufferKind kind) { return kind <= fbs::BufferKind::value_gradient; }
 
 // Kind and shape: P5 for the caller's tensors, P6 for the others.
 absl::Status CheckShape(const PlanView& view, const RankView& rank, size_t index) {
@@ -112,17 +133,34 @@ absl::Status CheckCallerBuffers(const PlanView& view, const RankView& rank) {
   return absl::OkStatus();
 }
 
-// P6: the other buffers lie in the workspace, aligned and apart.
-absl::Status CheckWorkspace(const RankView& rank) {
+// A memory of a rank, and which buffers lie in it.
+struct Memory {
+  const char* name;
+  uint64_t bytes;
+  bool (*holds)(fbs::BufferKind kind);
+};
+
+bool IsInForwardWorkspace(fbs::BufferKind kind) {
+  return kind == fbs::BufferKind::remote_key || kind == fbs::BufferKind::remote_value ||
+         kind == fbs::BufferKind::accumulator;
+}
+
+bool IsInBackwardWorkspace(fbs::BufferKind kind) {
+  return !IsCallers(kind) && !IsKept(kind) && kind != fbs::BufferKind::accumulator;
+}
+
+// P6: the buffers of one memory lie inside of it, aligned and apart.
+absl::Status CheckMemory(const RankView& rank, const Memory& memory) {
   std::vector<std::pair<uint64_t, size_t>> by_offset;
   for (size_t i = 0; i < rank.buffers.size(); ++i) {
     const fbs::Buffer& buffer = rank.buffers[i];
-    if (IsCallers(buffer.kind())) continue;
-    if (buffer.offset() % kAlignment != 0 || buffer.offset() > rank.workspace_bytes ||
-        BytesOf(buffer) > rank.workspace_bytes - buffer.offset()) {
-      return Broken("P6", "rank ", rank.rank, ", buffer ", i, ": ", BytesOf(buffer),
-                    " bytes at a multiple of ", kAlignment, " in a workspace of ",
-                    rank.workspace_bytes, " bytes expected, offset ", buffer.offset(), " found");
+    if (!memory.holds(buffer.kind())) continue;
+    if (buffer.offset() % kAlignment != 0 || buffer.offset() > memory.bytes ||
+        BytesOf(buffer) > memory.bytes - buffer.offset()) {
+      return Broken("P6", "rank ", rank.rank, ", buffer ", i, " (",
+                    fbs::EnumNameBufferKind(buffer.kind()), "): ", BytesOf(buffer),
+                    " bytes at a multiple of ", kAlignment, " in a ", memory.name, " of ",
+                    memory.bytes, " bytes expected, offset ", buffer.offset(), " found");
     }
     if (buffer.rows() > 0) by_offset.push_back({buffer.offset(), i});
   }
@@ -131,7 +169,7 @@ absl::Status CheckWorkspace(const RankView& rank) {
     auto [offset, before] = by_offset[i - 1];
     if (offset + BytesOf(rank.buffers[before]) > by_offset[i].first) {
       return Broken("P6", "rank ", rank.rank, ": buffers ", before, " and ", by_offset[i].second,
-                    " overlap at offset ", by_offset[i].first);
+                    " overlap at offset ", by_offset[i].first, " of the ", memory.name);
     }
   }
   return absl::OkStatus();
@@ -190,7 +228,12 @@ std::vector<RowMap> CallerRows(const PlanView& view) {
 absl::Status CheckBuffers(const PlanView& view) {
   for (const RankView& rank : view.ranks) {
     RETURN_IF_ERROR(CheckCallerBuffers(view, rank));
-    RETURN_IF_ERROR(CheckWorkspace(rank));
+    for (const Memory& memory :
+         {Memory{"forward workspace", rank.workspace_bytes, IsInForwardWorkspace},
+          Memory{"backward workspace", rank.backward_workspace_bytes, IsInBackwardWorkspace},
+          Memory{"saved memory", rank.saved_bytes, IsKept}}) {
+      RETURN_IF_ERROR(CheckMemory(rank, memory));
+    }
   }
   return absl::OkStatus();
 }

@@ -20,17 +20,16 @@ std::string NameOf(const RankView& rank, size_t message) {
                       IsSend(m) ? "send to" : "receive from", " rank ", m.peer(), ")");
 }
 
-// A receive fills the workspace; a send reads the caller's K or V, or forwards what was received.
+// A receive fills a remote or kept buffer; a send reads the caller's K or V, or forwards what was
+// received.
 bool IsAllowed(fbs::BufferKind kind, bool send) {
   bool own = kind == fbs::BufferKind::key || kind == fbs::BufferKind::value;
   return IsRemote(kind) || (send && own);
 }
 
-bool IsKey(fbs::BufferKind kind) {
-  return kind == fbs::BufferKind::key || kind == fbs::BufferKind::remote_key;
-}
+bool IsKey(fbs::BufferKind kind) { return kind == fbs::BufferKind::key || IsRemoteKey(kind); }
 
-// P9 of one part.
+// P9 and P25 of one part.
 absl::Status CheckPart(const RankView& rank, size_t message, const fbs::Part& part) {
   bool send = IsSend(rank.messages[message]);
   if (part.buffer() >= rank.buffers.size() ||
@@ -47,6 +46,13 @@ absl::Status CheckPart(const RankView& rank, size_t message, const fbs::Part& pa
       !InBounds(part.slice_begin(), part.slice_end(), rank.slices.size())) {
     return Broken("P9", NameOf(rank, message), ": slices in [0, ", rank.slices.size(),
                   ") expected, [", part.slice_begin(), ", ", part.slice_end(), ") found");
+  }
+  // Rows of K and V are kept or not as the receiver says; those of all other buffers as the buffer
+  // says.
+  if (IsRemote(buffer.kind()) && part.kept() != IsKept(buffer.kind())) {
+    return Broken("P25", NameOf(rank, message), ": a part of buffer ", part.buffer(), " (",
+                  fbs::EnumNameBufferKind(buffer.kind()), ") that is ",
+                  IsKept(buffer.kind()) ? "" : "not ", "kept expected");
   }
   return absl::OkStatus();
 }
@@ -69,7 +75,7 @@ absl::StatusOr<uint64_t> CountRows(const RankView& rank, size_t message, const f
   return rows;
 }
 
-// P9 and P10 of one message; adds the slices it names to `slices`.
+// P9, P10 and P25 of one message; adds the slices it names to `slices`.
 absl::Status CheckMessage(const PlanView& view, const RankView& rank, size_t index,
                           uint64_t* slices) {
   const fbs::Message& message = rank.messages[index];
@@ -78,6 +84,10 @@ absl::Status CheckMessage(const PlanView& view, const RankView& rank, size_t ind
     return Broken("P9", NameOf(rank, index), ": another of ", view.ranks.size(),
                   " ranks and a known direction expected, direction ",
                   static_cast<int>(message.direction()), " found");
+  }
+  if (message.tag() >= kGradientTag) {
+    return Broken("P9", NameOf(rank, index), ": a tag below ", kGradientTag, " expected, ",
+                  message.tag(), " found");
   }
   if (message.part_begin() == message.part_end() ||
       !InBounds(message.part_begin(), message.part_end(), rank.parts.size())) {
@@ -141,7 +151,7 @@ uint64_t RowsOf(const RankView& rank, const fbs::Part& part) {
   return rows;
 }
 
-// P11 of one send and its receive, the `number`-th of their pair of ranks.
+// P11 and P25 of one send and its receive, the `number`-th of their pair of ranks.
 absl::Status CheckPair(const RankView& source, uint32_t send_index, const RankView& target,
                        uint32_t receive_index, uint32_t number) {
   const fbs::Message& send = source.messages[send_index];
@@ -165,6 +175,9 @@ absl::Status CheckPair(const RankView& source, uint32_t send_index, const RankVi
         sent[i].head_end() != received[i].head_end() ||
         RowsOf(source, sent[i]) != RowsOf(target, received[i])) {
       return Broken("P11", names, ": part ", i, " differs in its tensor, heads or number of rows");
+    }
+    if (sent[i].kept() != received[i].kept()) {
+      return Broken("P25", names, ": part ", i, " is kept on one side only");
     }
   }
   return absl::OkStatus();

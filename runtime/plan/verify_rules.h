@@ -5,6 +5,7 @@
 #define FLASHCP_RUNTIME_PLAN_VERIFY_RULES_H_
 
 #include <cstdint>
+#include <tuple>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -16,10 +17,24 @@
 
 namespace flashcp {
 
-// The tables of one rank.
+// The instructions of one pass of one rank.
+struct ProgramView {
+  const char* noun;  // what errors call an instruction of it
+  absl::Span<const fbs::Instruction> instructions;
+  absl::Span<const uint32_t> waits;
+
+  absl::Span<const uint32_t> WaitsOf(const fbs::Instruction& instruction) const {
+    return waits.subspan(instruction.wait_begin(),
+                         instruction.wait_end() - instruction.wait_begin());
+  }
+};
+
+// The tables of one rank; instructions and waits are those of the forward program.
 struct RankView {
   uint32_t rank;
   uint64_t workspace_bytes;
+  uint64_t backward_workspace_bytes;
+  uint64_t saved_bytes;
   absl::Span<const fbs::TokenRange> layout;
   absl::Span<const fbs::Buffer> buffers;
   absl::Span<const fbs::Instruction> instructions;
@@ -28,7 +43,9 @@ struct RankView {
   absl::Span<const fbs::Message> messages;
   absl::Span<const fbs::Part> parts;
   absl::Span<const fbs::Slice> slices;
+  ProgramView backward;
 
+  ProgramView forward() const { return {"instruction", instructions, waits}; }
   absl::Span<const fbs::Part> PartsOf(const fbs::Message& message) const {
     return parts.subspan(message.part_begin(), message.part_end() - message.part_begin());
   }
@@ -72,24 +89,40 @@ std::vector<RowMap> CallerRows(const PlanView& view);
 // P5, P6: the buffers of each rank.
 absl::Status CheckBuffers(const PlanView& view);
 
-// P7, P8: instructions and waits of each rank.
+// P7, P8: instructions of each forward program, waits of both programs.
 absl::Status CheckPrograms(const PlanView& view);
 
-// P9, P10: messages, each on its own.
+// P9, P10, P25: messages, each on its own.
 absl::Status CheckMessages(const PlanView& view);
 
 inline bool IsSend(const fbs::Message& message) {
   return message.direction() == fbs::Direction::send;
 }
 
-inline bool IsRemote(fbs::BufferKind kind) {
-  return kind == fbs::BufferKind::remote_key || kind == fbs::BufferKind::remote_value;
+// Kinds of buffers that messages fill.
+inline bool IsKept(fbs::BufferKind kind) {
+  return kind == fbs::BufferKind::kept_key || kind == fbs::BufferKind::kept_value;
+}
+inline bool IsRemoteKey(fbs::BufferKind kind) {
+  return kind == fbs::BufferKind::remote_key || kind == fbs::BufferKind::kept_key;
+}
+inline bool IsRemoteValue(fbs::BufferKind kind) {
+  return kind == fbs::BufferKind::remote_value || kind == fbs::BufferKind::kept_value;
+}
+inline bool IsRemote(fbs::BufferKind kind) { return IsRemoteKey(kind) || IsRemoteValue(kind); }
+
+// Whether all rows of a message are kept, so that backward does not send it again.
+inline bool IsKept(const RankView& rank, const fbs::Message& message) {
+  for (const fbs::Part& part : rank.PartsOf(message)) {
+    if (!part.kept()) return false;
+  }
+  return true;
 }
 
 // For each rank and message, the index of the matching message in the table of its peer.
 using Matches = std::vector<std::vector<uint32_t>>;
 
-// P11: sends meet their receives.
+// P11, P25: sends meet their receives.
 absl::StatusOr<Matches> MatchMessages(const PlanView& view);
 
 // One instruction of one rank.
@@ -98,10 +131,24 @@ struct InstructionId {
   uint32_t index;
 };
 
-// P12: the programs of all ranks run to their end. Returns all exchanges, in an order in which they
-// may start: each after those that it waits for, and after the partners of these.
-absl::StatusOr<std::vector<InstructionId>> CheckProgress(const PlanView& view,
-                                                         const Matches& matches);
+// For each message, the forward instruction of its rank that posts it.
+std::vector<uint32_t> ExchangesOf(const RankView& rank);
+
+// That an instruction starts a message whose other side `partner` starts.
+struct Meeting {
+  uint32_t instruction;
+  InstructionId partner;
+};
+// By rank, in the order of its instructions.
+using Meetings = std::vector<std::vector<Meeting>>;
+
+Meetings ForwardMeetings(const PlanView& view, const Matches& matches);
+
+// P12: the programs of all ranks, one of each, run to their end. Returns all instructions of the
+// communication stream, in an order in which they may start: each after those that it waits for,
+// and after the partners of these.
+absl::StatusOr<std::vector<InstructionId>> CheckProgress(const std::vector<ProgramView>& programs,
+                                                         const Meetings& meetings);
 
 // When the rows that an exchange brings may be used, as the program says it: by the first
 // instruction of each stream that starts only once the exchange is done, and by all after it.
@@ -113,8 +160,9 @@ struct Arrival {
   uint32_t group = 0;
 };
 
-// The arrivals of a rank, by instruction; of no meaning for attends. O(instructions + waits).
-std::vector<Arrival> FindArrivals(const RankView& rank);
+// The arrivals of a program, by instruction; of no meaning for those of the compute stream.
+// O(instructions + waits).
+std::vector<Arrival> FindArrivals(const ProgramView& program);
 
 // All that is known of what the messages of all ranks carry.
 struct Traffic {
@@ -130,6 +178,18 @@ struct Traffic {
 // P14 in total, P24.
 absl::StatusOr<Traffic> FollowTraffic(const PlanView& view, Matches matches,
                                       const std::vector<InstructionId>& order);
+
+// That an exchange sends rows on which another one brought: instructions of a forward program.
+struct Relay {
+  uint32_t brought;
+  uint32_t sent;
+  bool kept;  // whether the rows are kept
+
+  std::tuple<uint32_t, uint32_t, bool> Key() const { return {brought, sent, kept}; }
+};
+
+// All relays of a rank, each once. P24 holds.
+std::vector<Relay> FindRelays(const Traffic& traffic, const RankView& rank);
 
 // What the remote buffers of one rank hold in the end: a map for each buffer (empty for those that
 // are not remote) and each group of K/V heads. Runs name the group of their exchange.
@@ -151,6 +211,31 @@ absl::Status CheckResults(const PlanView& view, uint32_t rank);
 
 // P22, P23: the tiles of all ranks together are the masks of all documents.
 absl::Status CheckCoverage(const PlanView& view);
+
+// P26: the buffers of each rank that only backward uses.
+absl::Status CheckBackwardBuffers(const PlanView& view);
+
+// The backward instructions that take up one exchange of the forward program.
+struct TurnedExchange {
+  static constexpr uint32_t kNone = ~uint32_t{0};
+  uint32_t again = kNone;  // the exchange of K and V
+  uint32_t pack = kNone;
+  uint32_t gradients = kNone;
+  uint32_t add = kNone;
+};
+
+// By instruction of the forward program; of no meaning for attends and exchanges without messages.
+using TurnedExchanges = std::vector<TurnedExchange>;
+
+// P27, P28: the instructions of one backward program take up all that the forward program did.
+absl::StatusOr<TurnedExchanges> CheckBackwardProgram(const RankView& rank);
+
+// P29: sends of the backward programs meet their receives.
+absl::StatusOr<Meetings> MatchBackwardMessages(const PlanView& view);
+
+// P30 to P32: the order of the instructions of one backward program.
+absl::Status CheckGradientFlow(const PlanView& view, const Traffic& traffic, const RankView& rank,
+                               const TurnedExchanges& turned);
 
 }  // namespace flashcp
 

@@ -8,7 +8,7 @@ cp.batch @two_stages ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(bf16) exchange
   %d0 = cp.document length(100) mask(causal)
   %s0 = cp.shard %d0 {[0, 60) on 0, [60, 100) on 1}
   // Rank 0 computes each query row in one tile and receives nothing.
-  // CHECK: cp.program rank(0) layout {0 : [0, 60)} workspace_bytes(0) {
+  // CHECK: cp.program rank(0) layout {0 : [0, 60)} workspace_bytes(0) backward_workspace_bytes({{[0-9]+}}) saved_bytes(0) {
   cp.program rank(0) layout {0 : [0, 60)} {
     cp.compute stage(0) {0 : q[0, 60) kv[0, 60) heads[0, 4)}
     cp.exchange stage(1) kv heads[0, 2) receive {}
@@ -16,7 +16,7 @@ cp.batch @two_stages ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(bf16) exchange
     cp.exchange stage(2) kv heads[0, 2) receive {}
     cp.compute stage(2) {}
   }
-  // CHECK: cp.program rank(1) layout {0 : [60, 100)} workspace_bytes(9088) {
+  // CHECK: cp.program rank(1) layout {0 : [60, 100)} workspace_bytes(9088) backward_workspace_bytes(26368) saved_bytes(0) {
   cp.program rank(1) layout {0 : [60, 100)} {
     cp.compute stage(0) {0 : q[60, 100) kv[60, 100) heads[0, 4)}
     cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 7)}
@@ -29,6 +29,18 @@ cp.batch @two_stages ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(bf16) exchange
     // CHECK-NEXT: cp.buffer remote_key stage(2) offset(512) holds {0 : [7, 60)}
     // CHECK-NEXT: cp.buffer remote_value stage(2) offset(2240) holds {0 : [7, 60)}
     // CHECK-NEXT: cp.buffer accumulator stage(0) offset(3968) holds {0 : [60, 100)}
+    // Backward begins where the accumulator does. Gradients in messages are counted in heads of
+    // rows, K and V: 60 rows come in, none goes out.
+    // CHECK-NEXT: cp.gradient_buffer delta stage(0) offset(3968) rows(40)
+    // CHECK-NEXT: cp.gradient_buffer query_sum stage(0) offset(4608) rows(40)
+    // CHECK-NEXT: cp.gradient_buffer key_sum stage(0) offset(9728) rows(40)
+    // CHECK-NEXT: cp.gradient_buffer value_sum stage(0) offset(12288) rows(40)
+    // CHECK-NEXT: cp.gradient_buffer remote_key_sum stage(1) offset(14848) rows(7)
+    // CHECK-NEXT: cp.gradient_buffer remote_value_sum stage(1) offset(15296) rows(7)
+    // CHECK-NEXT: cp.gradient_buffer remote_key_sum stage(2) offset(15744) rows(53)
+    // CHECK-NEXT: cp.gradient_buffer remote_value_sum stage(2) offset(19136) rows(53)
+    // CHECK-NEXT: cp.gradient_buffer outgoing stage(0) offset(22528) rows(240)
+    // CHECK-NEXT: cp.gradient_buffer incoming stage(0) offset(26368) rows(0)
   }
 }
 
@@ -39,6 +51,8 @@ cp.batch @relayed ranks(4) heads<q = 4, kv = 2, dim = 8> dtype(bf16) exchange<ne
                       inter_node = array<f64: 4.5e4, 5.0>, block = array<i64: 128, 128>,
                       columns = array<i64: 128, 256>, forward_us = array<f64: 0.5, 0.75>,
                       backward_us = array<f64: 1.0, 1.5>}> {
+  %d0 = cp.document length(100) mask(causal)
+  %s0 = cp.shard %d0 {[0, 60) on 0, [60, 90) on 1, [90, 100) on 3}
   cp.program rank(3) layout {0 : [90, 100)} {
     cp.compute stage(0) {0 : q[90, 100) kv[90, 100) heads[0, 4)}
     cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 10), 0 : [40, 50)}
@@ -47,5 +61,29 @@ cp.batch @relayed ranks(4) heads<q = 4, kv = 2, dim = 8> dtype(bf16) exchange<ne
     // CHECK: cp.buffer remote_key stage(1) offset(0) holds {0 : [0, 20), 0 : [30, 50)}
     // CHECK-NEXT: cp.buffer remote_value stage(1) offset(1280) holds {0 : [0, 20), 0 : [30, 50)}
     // CHECK-NEXT: cp.buffer accumulator stage(0) offset(2560) holds {0 : [90, 100)}
+  }
+}
+
+// Received rows of a kept document have a memory of their own.
+// CHECK-LABEL: cp.batch @kept
+cp.batch @kept ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(bf16) exchange<needed>
+    cluster<"h100x8"> {
+  %d0 = cp.document length(20) mask(causal) kept
+  %d1 = cp.document length(20) mask(causal)
+  %s0 = cp.shard %d0 {[0, 10) on 0, [10, 20) on 1}
+  %s1 = cp.shard %d1 {[0, 10) on 0, [10, 20) on 1}
+  // CHECK: cp.program rank(1) {{.*}} saved_bytes(640)
+  cp.program rank(1) layout {0 : [10, 20), 1 : [10, 20)} {
+    cp.compute stage(0) {0 : q[10, 20) kv[10, 20) heads[0, 4), 1 : q[10, 20) kv[10, 20) heads[0, 4)}
+    cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 10), 1 : [0, 10)}
+    cp.compute stage(1) {0 : q[10, 20) kv[0, 10) heads[0, 4), 1 : q[10, 20) kv[0, 10) heads[0, 4)}
+    // CHECK: cp.buffer remote_key stage(1) offset(0) holds {1 : [0, 10)}
+    // CHECK-NEXT: cp.buffer remote_value stage(1) offset(320) holds {1 : [0, 10)}
+    // CHECK-NEXT: cp.buffer kept_key stage(1) offset(0) holds {0 : [0, 10)}
+    // CHECK-NEXT: cp.buffer kept_value stage(1) offset(320) holds {0 : [0, 10)}
+    // CHECK: cp.gradient_buffer remote_key_sum stage(1) {{.*}} rows(10)
+    // CHECK-NEXT: cp.gradient_buffer remote_value_sum stage(1) {{.*}} rows(10)
+    // CHECK-NEXT: cp.gradient_buffer remote_key_sum stage(1) {{.*}} rows(10)
+    // CHECK-NEXT: cp.gradient_buffer remote_value_sum stage(1) {{.*}} rows(10)
   }
 }

@@ -20,10 +20,13 @@
 // RUN: not flashcp-opt %t/c29-holds.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=scheduled}))' 2>&1 | FileCheck %s --check-prefix=ERR-C29HOLDS
 // RUN: not flashcp-opt %t/c29.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=scheduled}))' 2>&1 | FileCheck %s --check-prefix=ERR-C29
 // RUN: not flashcp-opt %t/c28-forward.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=scheduled}))' 2>&1 | FileCheck %s --check-prefix=ERR-C28FORWARD
+// RUN: not flashcp-opt %t/c28-heads.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=scheduled}))' 2>&1 | FileCheck %s --check-prefix=ERR-C28HEADS
 // RUN: not flashcp-opt %t/c31-node.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=communicating}))' 2>&1 | FileCheck %s --check-prefix=ERR-C31NODE
 // RUN: not flashcp-opt %t/c31.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=communicating}))' 2>&1 | FileCheck %s --check-prefix=ERR-C31
 // RUN: not flashcp-opt %t/c32.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=scheduled}))' 2>&1 | FileCheck %s --check-prefix=ERR-C32
 // RUN: not flashcp-opt %t/c32-same.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=scheduled}))' 2>&1 | FileCheck %s --check-prefix=ERR-C32SAME
+// RUN: not flashcp-opt %t/c33.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=scheduled}))' 2>&1 | FileCheck %s --check-prefix=ERR-C33
+// RUN: not flashcp-opt %t/c33-none.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=scheduled}))' 2>&1 | FileCheck %s --check-prefix=ERR-C33NONE
 
 //--- c20.mlir
 // PHASE: error: 'cp.batch' op phase must be problem, placed, communicating or scheduled, found 'final'
@@ -220,13 +223,22 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed>
                       backward_us = array<f64: 1.0, 1.5>}> {
   %d0 = cp.document length(10) mask(causal)
   %s0 = cp.shard %d0 {[0, 5) on 0, [5, 10) on 1}
-  cp.program rank(0) layout {0 : [0, 5)} workspace_bytes(0) {
+  cp.program rank(0) layout {0 : [0, 5)} workspace_bytes(0) backward_workspace_bytes(0) saved_bytes(0) {
     cp.compute stage(0) {0 : q[0, 5) kv[0, 5) heads[0, 4)}
     cp.exchange stage(1) kv heads[0, 2) receive {}
     cp.forward stage(1) kv heads[0, 2) receive {}
     cp.compute stage(1) {}
+    cp.backward {
+      cp.resend stage(1)
+      cp.resend stage(1) relayed
+      cp.differentiate stage(0) tiles[0, 1)
+      cp.return stage(1) relayed
+      cp.collect stage(1) relayed
+      cp.return stage(1)
+      cp.collect stage(1)
+    }
   }
-  cp.program rank(1) layout {0 : [5, 10)} workspace_bytes(2048) {
+  cp.program rank(1) layout {0 : [5, 10)} workspace_bytes(2048) backward_workspace_bytes(0) saved_bytes(0) {
     cp.compute stage(0) {0 : q[5, 10) kv[5, 10) heads[0, 4)}
     cp.exchange stage(1) kv heads[0, 2) receive {}
     cp.forward stage(1) kv heads[0, 2) receive {0 : [0, 5) from 0}
@@ -234,21 +246,75 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed>
     cp.buffer remote_key stage(1) offset(0) holds {0 : [0, 5)}
     cp.buffer remote_value stage(1) offset(512) holds {0 : [0, 5)}
     cp.buffer accumulator stage(0) offset(1024) holds {0 : [5, 10)}
+    cp.backward {
+      cp.resend stage(1)
+      cp.resend stage(1) relayed
+      cp.differentiate stage(0) tiles[0, 1)
+      cp.differentiate stage(1) tiles[0, 1)
+      cp.return stage(1) relayed
+      cp.collect stage(1) relayed
+      cp.return stage(1)
+      cp.collect stage(1)
+    }
   }
 }
 
 //--- c32-same.mlir
 // ERR-C32SAME: error: 'cp.program' op C32: must have the exchanges and forwards of rank 0
 cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
-  cp.program rank(0) layout {} workspace_bytes(0) {
+  cp.program rank(0) layout {} workspace_bytes(0) backward_workspace_bytes(0) saved_bytes(0) {
     cp.compute stage(0) {}
     cp.exchange stage(1) kv heads[0, 2) receive {}
     cp.forward stage(1) kv heads[0, 2) receive {}
     cp.compute stage(1) {}
+    cp.backward {
+      cp.resend stage(1)
+      cp.resend stage(1) relayed
+      cp.return stage(1) relayed
+      cp.collect stage(1) relayed
+      cp.return stage(1)
+      cp.collect stage(1)
+    }
   }
-  cp.program rank(1) layout {} workspace_bytes(0) {
+  cp.program rank(1) layout {} workspace_bytes(0) backward_workspace_bytes(0) saved_bytes(0) {
     cp.compute stage(0) {}
     cp.exchange stage(1) kv heads[0, 2) receive {}
+    cp.compute stage(1) {}
+    cp.backward {
+      cp.return stage(1)
+      cp.collect stage(1)
+    }
+  }
+}
+
+//--- c33.mlir
+// ERR-C33: error: 'cp.program' op C33: all tiles of the stage are differentiated, found otherwise in stage 0
+cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(10) mask(causal)
+  %s0 = cp.shard %d0 {[0, 10) on 0}
+  cp.program rank(0) layout {0 : [0, 10)} workspace_bytes(0) backward_workspace_bytes(0) saved_bytes(0) {
+    cp.compute stage(0) {0 : q[0, 10) kv[0, 10) heads[0, 4)}
+    cp.backward {
+    }
+  }
+}
+
+//--- c33-none.mlir
+// ERR-C33NONE: error: 'cp.program' op C33: has one backward pass, found 0: run cp-derive-backward
+cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(10) mask(causal)
+  %s0 = cp.shard %d0 {[0, 10) on 0}
+  cp.program rank(0) layout {0 : [0, 10)} workspace_bytes(0) backward_workspace_bytes(0) saved_bytes(0) {
+    cp.compute stage(0) {0 : q[0, 10) kv[0, 10) heads[0, 4)}
+  }
+}
+
+//--- c28-heads.mlir
+// ERR-C28HEADS: error: 'cp.exchange' op C28: expected head 0, or the heads after those of the exchange before and its rows, found head 1
+cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
+  cp.program rank(0) layout {} workspace_bytes(0) {
+    cp.compute stage(0) {}
+    cp.exchange stage(1) kv heads[1, 2) receive {}
     cp.compute stage(1) {}
   }
 }

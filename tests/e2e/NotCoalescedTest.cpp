@@ -46,9 +46,11 @@ Plan makePlan(bool coalesce) {
     batch.addPass(createCoalesceTransfers());
   batch.addPass(createScheduleStages());
   batch.addPass(createAllocateBuffers());
+  batch.addPass(createDeriveBackward());
   EXPECT_TRUE(succeeded(pipeline.run(*module)));
   FailureOr<Plan> plan =
-      emitPlan(*module->getBody()->getOps<cp::BatchOp>().begin(), "per-doc", 0);
+      emitPlan(*module->getBody()->getOps<cp::BatchOp>().begin(),
+               {"per-doc", /*timeBudgetMs=*/0, /*memoryBudgetBytes=*/0});
   EXPECT_TRUE(succeeded(plan));
   return *plan;
 }

@@ -23,6 +23,7 @@ namespace {
 struct BatchWithReference {
   TestBatch batch;
   DenseResult reference;
+  DenseGradients gradients;
 };
 
 // The batch of a plan and its reference, computed once for all plans of the same problem.
@@ -40,7 +41,9 @@ const BatchWithReference& BatchOf(const Plan& plan) {
   if (entry == nullptr) {
     TestBatch batch(std::move(documents), spec, /*seed=*/batches.size());
     DenseResult reference = batch.Reference();
-    entry.reset(new BatchWithReference{std::move(batch), std::move(reference)});
+    DenseGradients gradients = batch.ReferenceGradients();
+    entry.reset(
+        new BatchWithReference{std::move(batch), std::move(reference), std::move(gradients)});
   }
   return *entry;
 }
@@ -74,6 +77,14 @@ void ExpectStatisticsOf(const solver::PlacementCost& cost, const Plan& plan) {
   EXPECT_DOUBLE_EQ(plan->modelled()->backward_us(), cost.backward_us);
 }
 
+void ExpectExactRun(const Plan& plan) {
+  const BatchWithReference& expected = BatchOf(plan);
+  absl::StatusOr<TestStep> step = RunPlanBackward(plan, expected.batch);
+  ASSERT_TRUE(step.ok()) << step.status();
+  ExpectExact(expected.batch, expected.reference, step->result);
+  ExpectExactGradients(expected.batch, expected.gradients, step->gradients);
+}
+
 }  // namespace
 
 std::vector<solver::Document> Documents(const std::vector<int64_t>& lengths,
@@ -102,10 +113,14 @@ void ExpectExactPlan(Compiler* compiler, const solver::Problem& problem,
   absl::StatusOr<solver::Placement> placement = solver::Place(strategy, problem);
   ASSERT_TRUE(placement.ok()) << placement.status();
   ExpectStatisticsOf(solver::Evaluate(problem, *placement), *plan);
-  const BatchWithReference& expected = BatchOf(*plan);
-  absl::StatusOr<TestResult> result = RunPlan(*plan, expected.batch);
-  ASSERT_TRUE(result.ok()) << result.status();
-  ExpectExact(expected.batch, expected.reference, *result);
+  ExpectExactRun(*plan);
+  // Some rows stay from forward to backward, others are sent again.
+  absl::StatusOr<Plan> kept =
+      compiler->Compile({problem, strategy, solver::kDefaultBudgetMs, 8192});
+  ASSERT_TRUE(kept.ok()) << kept.status();
+  verified = VerifyPlan(*kept);
+  ASSERT_TRUE(verified.ok()) << verified;
+  ExpectExactRun(*kept);
 }
 
 }  // namespace flashcp::testing

@@ -18,6 +18,7 @@
 #include "runtime/kernel_spec.h"
 #include "runtime/run_threads.h"
 #include "support/status_macros.h"
+#include "tests/testing/forwarding_device.h"
 #include "tests/testing/reference_attention.h"
 #include "tests/testing/run_plan.h"
 #include "tests/testing/toy_plan.h"
@@ -28,20 +29,22 @@ namespace {
 using ::testing::AllOf;
 using testing::DealZigzag;
 using testing::ExpectExact;
+using testing::ExpectExactGradients;
 using ::testing::HasSubstr;
 using testing::MakeToyPlan;
 using testing::RankTensors;
-using testing::RunPlan;
+using testing::RunPlanBackward;
 using testing::TestBatch;
-using testing::TestResult;
+using testing::TestStep;
 using testing::ToyProblem;
 
 void ExpectPlanIsExact(const ToyProblem& problem, uint64_t seed, int steps = 1) {
   Plan plan = MakeToyPlan(problem);
   TestBatch batch(DenseDocumentsOf(plan), KernelSpecOf(plan), seed);
-  absl::StatusOr<TestResult> result = RunPlan(plan, batch, steps);
-  ASSERT_TRUE(result.ok()) << result.status();
-  ExpectExact(batch, batch.Reference(), *result);
+  absl::StatusOr<TestStep> step = RunPlanBackward(plan, batch, steps);
+  ASSERT_TRUE(step.ok()) << step.status();
+  ExpectExact(batch, batch.Reference(), step->result);
+  ExpectExactGradients(batch, batch.ReferenceGradients(), step->gradients);
 }
 
 // Documents of many lengths, among them empty ones, all with this mask.
@@ -137,7 +140,8 @@ TEST(ExecutorShapesTest, MessagesOfSingleHeads) {
       for (uint32_t p = message.part_begin(); p < message.part_end(); ++p) {
         const fbs::Part part = rank->forward->parts[p];
         for (uint32_t head = 0; head < 2; ++head) {
-          parts.emplace_back(part.buffer(), head, head + 1, part.slice_begin(), part.slice_end());
+          parts.emplace_back(part.buffer(), head, head + 1, part.slice_begin(), part.slice_end(),
+                             part.kept());
         }
       }
       message.mutate_part_begin(begin);
@@ -147,28 +151,47 @@ TEST(ExecutorShapesTest, MessagesOfSingleHeads) {
   }
   Plan plan = testing::SealPlanT(split);
   TestBatch batch(DenseDocumentsOf(plan), KernelSpecOf(plan), 9);
-  absl::StatusOr<TestResult> result = RunPlan(plan, batch);
-  ASSERT_TRUE(result.ok()) << result.status();
-  ExpectExact(batch, batch.Reference(), *result);
+  absl::StatusOr<TestStep> step = RunPlanBackward(plan, batch);
+  ASSERT_TRUE(step.ok()) << step.status();
+  ExpectExact(batch, batch.Reference(), step->result);
+  ExpectExactGradients(batch, batch.ReferenceGradients(), step->gradients);
 }
 
-// The CPU, but the n-th launch fails.
-class FailingDevice : public Device {
+TEST(ExecutorTest, GradientsAreTheSameBitsInEveryRun) {
+  ToyProblem problem = MakeProblem(4, fbs::MaskKind::causal);
+  problem.remote_stages = 2;
+  problem.dtype = fbs::DType::bf16;
+  Plan plan = MakeToyPlan(problem);
+  TestBatch batch(DenseDocumentsOf(plan), KernelSpecOf(plan), 11);
+  absl::StatusOr<TestStep> first = RunPlanBackward(plan, batch);
+  ASSERT_TRUE(first.ok()) << first.status();
+  for (int run = 0; run < 10; ++run) {
+    absl::StatusOr<TestStep> again = RunPlanBackward(plan, batch, /*steps=*/1 + run % 2);
+    ASSERT_TRUE(again.ok()) << again.status();
+    EXPECT_EQ(again->result.output, first->result.output);
+    EXPECT_EQ(again->gradients.query, first->gradients.query);
+    EXPECT_EQ(again->gradients.key, first->gradients.key);
+    EXPECT_EQ(again->gradients.value, first->gradients.value);
+  }
+}
+
+// The CPU, but the n-th launch fails, forward and backward counted through.
+class FailingDevice : public testing::ForwardingDevice {
  public:
   explicit FailingDevice(int launches) : launches_(launches) {}
-  absl::StatusOr<DeviceMemory> Allocate(size_t bytes) override { return cpu_->Allocate(bytes); }
-  absl::StatusOr<AttentionKernel> FindKernel(const KernelSpec& spec) override {
-    return cpu_->FindKernel(spec);
-  }
   absl::Status Attend(AttentionKernel kernel, const KernelSpec& spec,
                       absl::Span<const AttentionTile> tiles) override {
     if (launches_-- == 0) return absl::InternalError("the device is on fire");
-    return cpu_->Attend(kernel, spec, tiles);
+    return ForwardingDevice::Attend(kernel, spec, tiles);
+  }
+  absl::Status AttendBackward(BackwardKernel kernel, const KernelSpec& spec,
+                              absl::Span<const BackwardTile> tiles) override {
+    if (launches_-- == 0) return absl::InternalError("the device is on fire");
+    return ForwardingDevice::AttendBackward(kernel, spec, tiles);
   }
 
  private:
   int launches_;
-  const std::unique_ptr<Device> cpu_ = CreateCpuDevice();
 };
 
 // The errors of all ranks, where rank 1's device fails at the given launch of the first step.
@@ -184,6 +207,7 @@ std::vector<absl::Status> RunWithFailure(const Plan& plan, int launch) {
     // Ranks that need nothing more of rank 1 pass the first step and stop in the second.
     for (int step = 0; step < 2 && errors[rank].ok(); ++step) {
       errors[rank] = executor->Forward(tensors.forward());
+      if (errors[rank].ok()) errors[rank] = executor->Backward(tensors.backward());
     }
     return errors[rank];
   });
@@ -195,14 +219,18 @@ TEST(ExecutorFailureTest, ARankThatFailsEndsAllOthers) {
   ToyProblem problem = MakeProblem(4, fbs::MaskKind::full);
   problem.remote_stages = 2;
   Plan plan = MakeToyPlan(problem);
-  for (int launch : {0, 1, 2}) {
+  for (int launch : {0, 1, 2, 3, 4, 5}) {
+    const bool forward = launch < 3;
+    const int stage = launch % 3;
     std::vector<absl::Status> errors = RunWithFailure(plan, launch);
     for (int rank = 0; rank < plan.num_ranks(); ++rank) {
       EXPECT_EQ(errors[rank].code(),
                 rank == 1 ? absl::StatusCode::kInternal : absl::StatusCode::kAborted);
+      // The others stop where they miss rank 1: in the same pass, or in the one after it.
       EXPECT_THAT(std::string(errors[rank].message()),
-                  AllOf(HasSubstr(absl::StrCat("rank ", rank, ", forward, stage")),
-                        HasSubstr(absl::StrCat("rank 1, forward, stage ", launch)),
+                  AllOf(HasSubstr(absl::StrCat("rank ", rank, ", ")),
+                        HasSubstr(absl::StrCat("rank 1, ", forward ? "forward" : "backward",
+                                               ", stage ", stage)),
                         HasSubstr("the device is on fire")));
     }
   }

@@ -1,5 +1,6 @@
 // What every transport must do, as one suite over a way to run ranks:
 //   INSTANTIATE_TEST_SUITE_P(Threads, TransportConformanceTest, ::testing::Values(&RunThreads));
+// Ranks may be processes, each of which runs the whole suite: a rank sees what it has written only.
 
 #ifndef FLASHCP_TESTS_RUNTIME_TRANSPORT_CONFORMANCE_H_
 #define FLASHCP_TESTS_RUNTIME_TRANSPORT_CONFORMANCE_H_

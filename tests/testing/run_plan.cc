@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "gtest/gtest.h"
@@ -23,32 +24,98 @@ RankTensors::RankTensors(const Plan& plan, int rank, const TestBatch& batch) {
   value.resize(tokens * key_bytes);
   output.resize(tokens * query_bytes);
   lse.resize(tokens * spec.query_heads);
-  ScatterRows(plan, rank, query_bytes, ToElements(spec.element, batch.query).data(), query.data());
-  ScatterRows(plan, rank, key_bytes, ToElements(spec.element, batch.key).data(), key.data());
-  ScatterRows(plan, rank, key_bytes, ToElements(spec.element, batch.value).data(), value.data());
+  saved.resize(plan->ranks()->Get(rank)->saved_bytes());
+  output_gradient.resize(query.size());
+  query_gradient.resize(query.size());
+  key_gradient.resize(key.size());
+  value_gradient.resize(key.size());
+  auto scatter = [&](const std::vector<float>& global, size_t bytes, std::vector<char>* local) {
+    ScatterRows(plan, rank, bytes, ToElements(spec.element, global).data(), local->data());
+  };
+  scatter(batch.query, query_bytes, &query);
+  scatter(batch.key, key_bytes, &key);
+  scatter(batch.value, key_bytes, &value);
+  scatter(batch.output_gradient, query_bytes, &output_gradient);
 }
 
-absl::StatusOr<TestResult> RunPlan(const Plan& plan, const TestBatch& batch, int steps) {
-  std::vector<char> output(batch.query.size() * ElementBytes(batch.spec.element));
-  TestResult result;
-  result.lse.resize(batch.tokens() * batch.spec.query_heads);
+namespace {
+
+// Results of all ranks, in global order.
+struct GlobalBytes {
+  GlobalBytes(const TestBatch& batch)
+      : output(batch.query.size() * ElementBytes(batch.spec.element)),
+        query_gradient(output.size()),
+        key_gradient(batch.key.size() * ElementBytes(batch.spec.element)),
+        value_gradient(key_gradient.size()) {}
+
+  std::vector<char> output, query_gradient, key_gradient, value_gradient;
+};
+
+// One rank: steps with new tensors each; the last results go to the global ones.
+absl::Status RunRank(const Plan& plan, const TestBatch& batch, int steps, bool backward,
+                     Transport* transport, GlobalBytes* global, std::vector<float>* lse) {
+  std::unique_ptr<Device> device = CreateCpuDevice();
+  int rank = transport->rank();
+  ExecutorOptions options;
+  options.backward = backward;
+  ASSIGN_OR_RETURN(std::unique_ptr<Executor> executor,
+                   Executor::Create(plan, rank, transport, device.get(), options));
+  std::vector<RankTensors> tensors;
+  for (int step = 0; step < steps; ++step) {
+    tensors.emplace_back(plan, rank, batch);
+    RETURN_IF_ERROR(executor->Forward(tensors.back().forward()));
+    if (backward) RETURN_IF_ERROR(executor->Backward(tensors.back().backward()));
+  }
+  const RankTensors& last = tensors.back();
+  auto gather = [&](size_t bytes, const std::vector<char>& local, std::vector<char>* all) {
+    GatherRows(plan, rank, bytes, local.data(), all->data());
+  };
+  gather(last.query_bytes, last.output, &global->output);
+  gather(last.query_bytes, last.query_gradient, &global->query_gradient);
+  gather(last.key_bytes, last.key_gradient, &global->key_gradient);
+  gather(last.key_bytes, last.value_gradient, &global->value_gradient);
+  GatherRows(plan, rank, batch.spec.query_heads * sizeof(float), last.lse.data(), lse->data());
+  return absl::OkStatus();
+}
+
+absl::StatusOr<TestStep> RunSteps(const Plan& plan, const TestBatch& batch, int steps,
+                                  bool backward) {
+  GlobalBytes global(batch);
+  TestStep step;
+  step.result.lse.resize(batch.tokens() * batch.spec.query_heads);
   RETURN_IF_ERROR(RunThreads(plan.num_ranks(), [&](Transport* transport) -> absl::Status {
-    std::unique_ptr<Device> device = CreateCpuDevice();
-    int rank = transport->rank();
-    ASSIGN_OR_RETURN(std::unique_ptr<Executor> executor,
-                     Executor::Create(plan, rank, transport, device.get()));
-    std::vector<RankTensors> tensors;
-    for (int step = 0; step < steps; ++step) {
-      tensors.emplace_back(plan, rank, batch);
-      RETURN_IF_ERROR(executor->Forward(tensors.back().forward()));
-    }
-    GatherRows(plan, rank, tensors.back().query_bytes, tensors.back().output.data(), output.data());
-    GatherRows(plan, rank, batch.spec.query_heads * sizeof(float), tensors.back().lse.data(),
-               result.lse.data());
-    return absl::OkStatus();
+    return RunRank(plan, batch, steps, backward, transport, &global, &step.result.lse);
   }));
-  result.output = ToFloats(batch.spec.element, output);
-  return result;
+  step.result.output = ToFloats(batch.spec.element, global.output);
+  step.gradients.query = ToFloats(batch.spec.element, global.query_gradient);
+  step.gradients.key = ToFloats(batch.spec.element, global.key_gradient);
+  step.gradients.value = ToFloats(batch.spec.element, global.value_gradient);
+  return step;
+}
+
+}  // namespace
+
+absl::StatusOr<TestResult> RunPlan(const Plan& plan, const TestBatch& batch, int steps) {
+  ASSIGN_OR_RETURN(TestStep step, RunSteps(plan, batch, steps, /*backward=*/false));
+  return std::move(step.result);
+}
+
+absl::StatusOr<TestStep> RunPlanBackward(const Plan& plan, const TestBatch& batch, int steps) {
+  return RunSteps(plan, batch, steps, /*backward=*/true);
+}
+
+void ExpectExactGradients(const TestBatch& batch, const DenseGradients& expected,
+                          const TestGradients& gradients) {
+  const bool is_f32 = batch.spec.element == ElementType::kF32;
+  const TestGradients dense = is_f32 ? TestGradients() : DenseKernelGradients(batch);
+  auto expect = [&](const std::vector<double>& reference, const std::vector<float>& found,
+                    const std::vector<float>& on_one_rank, const char* name) {
+    const double tolerance = is_f32 ? 1e-4 : 2 * RelativeError(reference, on_one_rank) + 1e-6;
+    EXPECT_LE(RelativeError(reference, found), tolerance) << name;
+  };
+  expect(expected.query, gradients.query, dense.query, "dQ");
+  expect(expected.key, gradients.key, dense.key, "dK");
+  expect(expected.value, gradients.value, dense.value, "dV");
 }
 
 void ExpectExact(const TestBatch& batch, const DenseResult& expected, const TestResult& result) {

@@ -19,7 +19,13 @@ struct RankTensors {
   RankTensors(const Plan& plan, int rank, const TestBatch& batch);
 
   ForwardTensors forward() {
-    return {query.data(), key.data(), value.data(), output.data(), lse.data()};
+    return {query.data(), key.data(), value.data(), output.data(), lse.data(), saved.data()};
+  }
+  BackwardTensors backward() {
+    return {
+        query.data(),        key.data(),           value.data(),           output.data(),
+        lse.data(),          saved.data(),         output_gradient.data(), query_gradient.data(),
+        key_gradient.data(), value_gradient.data()};
   }
 
   size_t query_bytes;  // of one token
@@ -29,14 +35,31 @@ struct RankTensors {
   std::vector<char> value;
   std::vector<char> output;
   std::vector<float> lse;
+  std::vector<char> saved;
+  std::vector<char> output_gradient;
+  std::vector<char> query_gradient;
+  std::vector<char> key_gradient;
+  std::vector<char> value_gradient;
 };
 
 // Runs the plan, `steps` times with new tensors, and gathers the last result in global order.
 absl::StatusOr<TestResult> RunPlan(const Plan& plan, const TestBatch& batch, int steps = 1);
 
+// Forward, then backward, the same way.
+struct TestStep {
+  TestResult result;
+  TestGradients gradients;
+};
+absl::StatusOr<TestStep> RunPlanBackward(const Plan& plan, const TestBatch& batch, int steps = 1);
+
 // The result is the batch's attention: f32 to 2e-5, as the LSE always; other types to twice the
 // rounding error of the kernel on one rank. `expected` is batch.Reference().
 void ExpectExact(const TestBatch& batch, const DenseResult& expected, const TestResult& result);
+
+// The gradients are the batch's: f32 to 1e-4 of their largest element; other types to twice the
+// error of the kernel on one rank. `expected` is batch.ReferenceGradients().
+void ExpectExactGradients(const TestBatch& batch, const DenseGradients& expected,
+                          const TestGradients& gradients);
 
 }  // namespace flashcp::testing
 

@@ -6,139 +6,14 @@
 #include <utility>
 
 #include "flatbuffers/flatbuffers.h"
+#include "tests/testing/toy_backward.h"
+#include "tests/testing/toy_traffic.h"
 
 namespace flashcp::testing {
 namespace {
 
 // Indices of the caller's tensors in the buffer table of every rank.
-enum CallerBuffer : uint16_t { kQuery, kKey, kValue, kOutput, kLse, kFirstRemote };
-
-// Tokens [begin, end) of a document that lie in rows [row, row + end - begin) of a buffer.
-struct Run {
-  uint32_t document;
-  uint32_t begin;
-  uint32_t end;
-  uint32_t row;
-
-  uint32_t count() const { return end - begin; }
-};
-
-// Keys that queries [begin, end) of a document see: [first, second).
-std::pair<uint32_t, uint32_t> KeysSeen(const ToyDocument& document, uint32_t begin, uint32_t end) {
-  if (document.mask == fbs::MaskKind::full) return {0, document.length};
-  if (document.mask == fbs::MaskKind::causal || begin + 1 < document.window) return {0, end};
-  return {begin + 1 - document.window, end};
-}
-
-std::vector<ToySegment> SegmentsOf(const ToyDocument& document, int rank) {
-  std::vector<ToySegment> segments;
-  for (const ToySegment& segment : document.segments) {
-    if (segment.rank == rank && segment.begin < segment.end) segments.push_back(segment);
-  }
-  return segments;
-}
-
-// The rows that a rank owns, in document order.
-std::vector<Run> LayoutOf(const ToyProblem& problem, int rank) {
-  std::vector<Run> layout;
-  uint32_t row = 0;
-  for (uint32_t d = 0; d < problem.documents.size(); ++d) {
-    for (const ToySegment& segment : SegmentsOf(problem.documents[d], rank)) {
-      layout.push_back({d, segment.begin, segment.end, row});
-      row += segment.end - segment.begin;
-    }
-  }
-  return layout;
-}
-
-// Whether a query of these segments, all of one document, sees the key at `position`.
-bool IsSeen(const ToyDocument& document, const std::vector<ToySegment>& queries,
-            uint32_t position) {
-  for (const ToySegment& segment : queries) {
-    auto [first, last] = KeysSeen(document, segment.begin, segment.end);
-    if (first <= position && position < last) return true;
-  }
-  return false;
-}
-
-// Appends one token, to the run before it where it continues that one.
-void AddToken(uint32_t document, uint32_t position, uint32_t row, std::vector<Run>* runs) {
-  bool continues = !runs->empty() && runs->back().document == document &&
-                   runs->back().end == position && runs->back().row + runs->back().count() == row;
-  if (continues) {
-    ++runs->back().end;
-  } else {
-    runs->push_back({document, position, position + 1, row});
-  }
-}
-
-// Whether `rank` receives a token that it does not own.
-bool IsReceived(const ToyProblem& problem, uint32_t document, uint32_t position, int rank) {
-  const ToyDocument& d = problem.documents[document];
-  return problem.exchange == fbs::Exchange::all_gather || IsSeen(d, SegmentsOf(d, rank), position);
-}
-
-// The rank that sends a token of `owner` to `rank`: a relay takes turns every two positions.
-int SenderOf(const ToyProblem& problem, uint32_t document, uint32_t position, int owner, int rank) {
-  const int node = rank / problem.ranks_per_node;
-  if (problem.ranks_per_node == 1 || owner / problem.ranks_per_node == node) return owner;
-  std::vector<int> receivers;
-  for (int r = node * problem.ranks_per_node; r < problem.ranks; ++r) {
-    if (r / problem.ranks_per_node != node) break;
-    if (IsReceived(problem, document, position, r)) receivers.push_back(r);
-  }
-  int relay = receivers[position / 2 % receivers.size()];
-  return relay == rank ? owner : relay;
-}
-
-// The tokens that `rank` receives from their owner, or forwarded by another rank, in the given
-// stage, by document, owner and position. Rows are those of the owner.
-struct Arrived {
-  int sender;
-  int owner;
-  uint32_t document;
-  uint32_t position;
-  uint32_t owner_row;
-};
-std::vector<Arrived> TokensReceived(const ToyProblem& problem, int rank, int stage) {
-  std::vector<Arrived> tokens;
-  for (int owner = 0; owner < problem.ranks; ++owner) {
-    if (owner == rank) continue;
-    for (const Run& keys : LayoutOf(problem, owner)) {
-      if (1 + (keys.document + owner) % problem.remote_stages != stage) continue;
-      for (uint32_t position = keys.begin; position < keys.end; ++position) {
-        if (!IsReceived(problem, keys.document, position, rank)) continue;
-        int sender = SenderOf(problem, keys.document, position, owner, rank);
-        tokens.push_back(
-            {sender, owner, keys.document, position, keys.row + (position - keys.begin)});
-      }
-    }
-  }
-  return tokens;
-}
-
-// The rows of the remote buffers of a rank and stage: all that it receives, in document order.
-std::vector<Run> RemoteRowsOf(const ToyProblem& problem, int rank, int stage) {
-  std::vector<Arrived> tokens = TokensReceived(problem, rank, stage);
-  std::sort(tokens.begin(), tokens.end(), [](const Arrived& a, const Arrived& b) {
-    return std::pair(a.document, a.position) < std::pair(b.document, b.position);
-  });
-  std::vector<Run> runs;
-  for (uint32_t row = 0; row < tokens.size(); ++row) {
-    AddToken(tokens[row].document, tokens[row].position, row, &runs);
-  }
-  return runs;
-}
-
-// The row of a token among `rows`, which hold it.
-uint32_t FindRow(const std::vector<Run>& rows, uint32_t document, uint32_t position) {
-  for (const Run& run : rows) {
-    if (run.document == document && run.begin <= position && position < run.end) {
-      return run.row + (position - run.begin);
-    }
-  }
-  return 0;
-}
+enum CallerBuffer : uint16_t { kQuery, kKey, kValue, kOutput, kLse };
 
 // Builds the plan of one rank.
 class RankBuilder {
@@ -149,104 +24,148 @@ class RankBuilder {
   }
 
   std::unique_ptr<fbs::RankPlanT> Build() {
-    for (const Run& run : layout_) {
+    for (const ToyRun& run : layout_) {
       plan_->layout.push_back(fbs::TokenRange(run.document, run.begin, run.end));
     }
     AddCallerBuffers();
-    keys_by_stage_.push_back(layout_);
-    for (int stage = 1; stage <= problem_.remote_stages; ++stage) AddExchange(stage);
+    keys_by_stage_.push_back({{kKey, false, layout_}});
+    for (int stage = 1; stage <= problem_.remote_stages; ++stage) AddRemoteBuffers(stage);
+    plan_->backward_workspace_bytes = plan_->workspace_bytes;
+    for (int stage = 1; stage <= problem_.remote_stages; ++stage) {
+      AddMessages(stage, /*forwarded=*/false);
+      if (problem_.ranks_per_node > 1) AddMessages(stage, /*forwarded=*/true);
+    }
     AddTiles();
+    AddToyBackwardBuffers(plan_.get());
+    plan_->backward = MakeToyBackward(*plan_);
     return std::move(plan_);
   }
 
  private:
+  // Rows of a K buffer and of the V buffer that follows it.
+  struct Keys {
+    uint16_t buffer;
+    bool kept;
+    std::vector<ToyRun> rows;
+  };
+
   fbs::ProgramT& program() { return *plan_->forward; }
 
-  void AddBuffer(fbs::BufferKind kind, fbs::DType dtype, uint32_t rows, int heads, int dim,
-                 bool in_workspace) {
-    uint64_t offset = 0;
-    if (in_workspace) {
-      offset = (plan_->workspace_bytes + 63) / 64 * 64;
-      plan_->workspace_bytes = offset + uint64_t{rows} * heads * dim * DTypeBytes(dtype);
-    }
-    plan_->buffers.push_back(fbs::Buffer(offset, rows, heads, dim, kind, dtype));
+  void AddBuffer(fbs::BufferKind kind, uint32_t rows, int heads, uint64_t* memory) {
+    AddToyBuffer(kind, problem_.dtype, rows, heads, problem_.dim, memory, plan_.get());
   }
 
   void AddCallerBuffers() {
-    uint32_t rows = layout_.empty() ? 0 : layout_.back().row + layout_.back().count();
-    const auto& p = problem_;
-    AddBuffer(fbs::BufferKind::query, p.dtype, rows, p.query_heads, p.dim, false);
-    AddBuffer(fbs::BufferKind::key, p.dtype, rows, p.key_value_heads, p.dim, false);
-    AddBuffer(fbs::BufferKind::value, p.dtype, rows, p.key_value_heads, p.dim, false);
-    AddBuffer(fbs::BufferKind::output, p.dtype, rows, p.query_heads, p.dim, false);
-    AddBuffer(fbs::BufferKind::lse, fbs::DType::f32, rows, p.query_heads, 1, false);
+    uint32_t rows = CountRows(layout_);
+    AddBuffer(fbs::BufferKind::query, rows, problem_.query_heads, nullptr);
+    AddBuffer(fbs::BufferKind::key, rows, problem_.key_value_heads, nullptr);
+    AddBuffer(fbs::BufferKind::value, rows, problem_.key_value_heads, nullptr);
+    AddBuffer(fbs::BufferKind::output, rows, problem_.query_heads, nullptr);
+    AddToyBuffer(fbs::BufferKind::lse, fbs::DType::f32, rows, problem_.query_heads, 1, nullptr,
+                 plan_.get());
+    AddBuffer(fbs::BufferKind::output_gradient, rows, problem_.query_heads, nullptr);
+    AddBuffer(fbs::BufferKind::query_gradient, rows, problem_.query_heads, nullptr);
+    AddBuffer(fbs::BufferKind::key_gradient, rows, problem_.key_value_heads, nullptr);
+    AddBuffer(fbs::BufferKind::value_gradient, rows, problem_.key_value_heads, nullptr);
   }
 
-  // The buffers of one stage, and the messages that fill them: from owners, then from relays.
-  void AddExchange(int stage) {
-    std::vector<Run> received = RemoteRowsOf(problem_, rank_, stage);
-    uint32_t rows = received.empty() ? 0 : received.back().row + received.back().count();
-    for (fbs::BufferKind kind : {fbs::BufferKind::remote_key, fbs::BufferKind::remote_value}) {
-      AddBuffer(kind, problem_.dtype, rows, problem_.key_value_heads, problem_.dim, true);
+  // The buffers of one stage, and those of what it brings to be kept.
+  void AddRemoteBuffers(int stage) {
+    keys_by_stage_.emplace_back();
+    for (bool kept : {false, true}) {
+      std::vector<ToyRun> rows = RemoteRowsOf(problem_, rank_, stage, kept);
+      if (kept && rows.empty()) continue;
+      uint16_t buffer = plan_->buffers.size();
+      uint64_t* memory = kept ? &plan_->saved_bytes : &plan_->workspace_bytes;
+      AddBuffer(kept ? fbs::BufferKind::kept_key : fbs::BufferKind::remote_key, CountRows(rows),
+                problem_.key_value_heads, memory);
+      AddBuffer(kept ? fbs::BufferKind::kept_value : fbs::BufferKind::remote_value, CountRows(rows),
+                problem_.key_value_heads, memory);
+      keys_by_stage_.back().push_back({buffer, kept, std::move(rows)});
     }
-    keys_by_stage_.push_back(std::move(received));
-    AddMessages(stage, /*forwarded=*/false);
-    if (problem_.ranks_per_node > 1) AddMessages(stage, /*forwarded=*/true);
+  }
+
+  // The K/V rows of a stage that are kept, or the others; those of stage 0 never are.
+  const Keys& KeysOf(int stage, bool kept) const { return keys_by_stage_[stage][kept]; }
+
+  // The rows that this rank sends a peer in one exchange of a stage: kept ones apart.
+  std::vector<Keys> KeysSent(int stage, bool forwarded, int peer) const {
+    std::vector<Keys> sent;
+    for (bool kept : {false, true}) {
+      Keys keys = {kKey, kept, {}};
+      for (const Arrived& token : TokensReceived(problem_, peer, stage, kept)) {
+        if (token.sender != rank_ || forwarded == (token.owner == rank_)) continue;
+        uint32_t row = token.owner_row;
+        if (forwarded) {
+          keys.buffer = KeysOf(stage, kept).buffer;
+          row = FindRow(KeysOf(stage, kept).rows, token.document, token.position);
+        }
+        AddToken(token.document, token.position, row, &keys.rows);
+      }
+      if (!keys.rows.empty()) sent.push_back(std::move(keys));
+    }
+    return sent;
+  }
+
+  // The rows that it receives from a peer.
+  std::vector<Keys> KeysReceived(int stage, bool forwarded, int peer) const {
+    std::vector<Keys> received;
+    for (bool kept : {false, true}) {
+      Keys keys = {0, kept, {}};
+      for (const Arrived& token : TokensReceived(problem_, rank_, stage, kept)) {
+        if (token.sender != peer || forwarded == (token.owner == peer)) continue;
+        keys.buffer = KeysOf(stage, kept).buffer;
+        AddToken(token.document, token.position,
+                 FindRow(KeysOf(stage, kept).rows, token.document, token.position), &keys.rows);
+      }
+      if (!keys.rows.empty()) received.push_back(std::move(keys));
+    }
+    return received;
   }
 
   // What owners send, or what relays forward.
   void AddMessages(int stage, bool forwarded) {
-    const uint32_t remote = kFirstRemote + 2 * (stage - 1);
     uint32_t begin = program().messages.size();
-    std::vector<Arrived> mine = TokensReceived(problem_, rank_, stage);
     for (int peer = 0; peer < problem_.ranks; ++peer) {
       if (peer == rank_) continue;
-      std::vector<Run> sent;
-      for (const Arrived& token : TokensReceived(problem_, peer, stage)) {
-        if (token.sender != rank_ || forwarded == (token.owner == rank_)) continue;
-        uint32_t row = forwarded ? FindRow(keys_by_stage_[stage], token.document, token.position)
-                                 : token.owner_row;
-        AddToken(token.document, token.position, row, &sent);
-      }
-      AddMessage(fbs::Direction::send, peer, forwarded ? remote : kKey, sent);
-      std::vector<Run> received;
-      for (const Arrived& token : mine) {
-        if (token.sender != peer || forwarded == (token.owner == peer)) continue;
-        AddToken(token.document, token.position,
-                 FindRow(keys_by_stage_[stage], token.document, token.position), &received);
-      }
-      AddMessage(fbs::Direction::receive, peer, remote, received);
+      AddMessage(fbs::Direction::send, peer, KeysSent(stage, forwarded, peer));
+      AddMessage(fbs::Direction::receive, peer, KeysReceived(stage, forwarded, peer));
     }
     exchanges_.push_back({begin, static_cast<uint32_t>(program().messages.size()), stage});
   }
 
-  // K rows, then V rows, of the same slices; `buffer` is that of K, V is the next one.
-  void AddMessage(fbs::Direction direction, int peer, uint32_t buffer,
-                  const std::vector<Run>& runs) {
-    if (runs.empty()) return;
-    uint32_t slice_begin = program().slices.size();
+  // K rows, then V rows, of the same slices; those that are not kept first.
+  void AddMessage(fbs::Direction direction, int peer, const std::vector<Keys>& carried) {
+    if (carried.empty()) return;
+    uint32_t part_begin = program().parts.size();
     uint64_t rows = 0;
-    for (const Run& run : runs) {
-      program().slices.push_back(fbs::Slice(run.row, run.count()));
-      rows += run.count();
-    }
-    uint32_t slice_end = program().slices.size();
-    uint32_t part = program().parts.size();
-    for (uint32_t b : {buffer, buffer + 1}) {
-      program().parts.push_back(fbs::Part(b, 0, problem_.key_value_heads, slice_begin, slice_end));
+    for (const Keys& keys : carried) {
+      uint32_t slice_begin = program().slices.size();
+      for (const ToyRun& run : keys.rows) {
+        program().slices.push_back(fbs::Slice(run.row, run.count()));
+        rows += run.count();
+      }
+      uint32_t slice_end = program().slices.size();
+      for (uint32_t buffer : {keys.buffer + 0u, keys.buffer + 1u}) {
+        program().parts.push_back(
+            fbs::Part(buffer, 0, problem_.key_value_heads, slice_begin, slice_end, keys.kept));
+      }
     }
     uint64_t bytes =
         2 * rows * problem_.key_value_heads * problem_.dim * DTypeBytes(problem_.dtype);
     uint32_t tag = tags_[{direction, peer}]++;
-    program().messages.push_back(fbs::Message(bytes, peer, tag, part, part + 2, direction));
+    program().messages.push_back(
+        fbs::Message(bytes, peer, tag, part_begin, program().parts.size(), direction));
   }
 
   // For each stage and each own segment of queries, one tile for each run of keys it sees.
   void AddTiles() {
     std::map<std::pair<int, uint32_t>, std::vector<fbs::Tile>> tiles;  // by stage and query row
     for (int stage = 0; stage <= problem_.remote_stages; ++stage) {
-      for (const Run& query : layout_) {
-        for (const Run& keys : keys_by_stage_[stage]) AddTile(stage, query, keys, &tiles);
+      for (const ToyRun& query : layout_) {
+        for (const Keys& keys : keys_by_stage_[stage]) {
+          for (const ToyRun& run : keys.rows) AddTile(stage, query, keys.buffer, run, &tiles);
+        }
       }
     }
     MarkFirstAndLast(&tiles);
@@ -254,7 +173,7 @@ class RankBuilder {
     for (int stage = 0; stage <= problem_.remote_stages; ++stage) {
       uint32_t wait = AddExchangeInstructions(stage);
       uint32_t begin = program().tiles.size();
-      for (const Run& query : layout_) {
+      for (const ToyRun& query : layout_) {
         for (const fbs::Tile& tile : tiles[{stage, query.row}]) program().tiles.push_back(tile);
       }
       program().instructions.push_back(fbs::Instruction(begin, program().tiles.size(), wait,
@@ -281,7 +200,7 @@ class RankBuilder {
 
   // Adds the tile of `query` against the keys of a run that it sees, if it sees any; a run that
   // continues the one before it, in position and row, extends that one's tile.
-  void AddTile(int stage, const Run& query, const Run& keys,
+  void AddTile(int stage, const ToyRun& query, uint16_t key_buffer, const ToyRun& keys,
                std::map<std::pair<int, uint32_t>, std::vector<fbs::Tile>>* tiles) {
     if (query.document != keys.document) return;
     auto [first, last] = KeysSeen(problem_.documents[query.document], query.begin, query.end);
@@ -295,7 +214,6 @@ class RankBuilder {
       mine.back().mutate_key_count(mine.back().key_count() + (end - begin));
       return;
     }
-    uint16_t key_buffer = stage == 0 ? kKey : kFirstRemote + 2 * (stage - 1);
     mine.push_back(fbs::Tile(query.document, query.begin, query.count(), begin, end - begin,
                              query.row, row, 0, 0, problem_.query_heads, kQuery, key_buffer,
                              key_buffer + 1, kOutput, kLse, 0, false, false));
@@ -305,7 +223,7 @@ class RankBuilder {
   void MarkFirstAndLast(std::map<std::pair<int, uint32_t>, std::vector<fbs::Tile>>* tiles) {
     uint32_t accumulator_rows = 0;
     uint16_t accumulator = plan_->buffers.size();
-    for (const Run& query : layout_) {
+    for (const ToyRun& query : layout_) {
       std::vector<fbs::Tile*> mine;
       for (int stage = 0; stage <= problem_.remote_stages; ++stage) {
         for (fbs::Tile& tile : (*tiles)[{stage, query.row}]) mine.push_back(&tile);
@@ -320,8 +238,8 @@ class RankBuilder {
       accumulator_rows += query.count();
     }
     if (accumulator_rows == 0) return;
-    AddBuffer(fbs::BufferKind::accumulator, fbs::DType::f32, accumulator_rows, problem_.query_heads,
-              problem_.dim, true);
+    AddToyBuffer(fbs::BufferKind::accumulator, fbs::DType::f32, accumulator_rows,
+                 problem_.query_heads, problem_.dim, &plan_->workspace_bytes, plan_.get());
   }
 
   // Messages [begin, end).
@@ -333,9 +251,9 @@ class RankBuilder {
 
   const ToyProblem& problem_;
   const int rank_;
-  const std::vector<Run> layout_;
+  const std::vector<ToyRun> layout_;
   std::map<std::pair<fbs::Direction, int>, uint32_t> tags_;  // messages so far
-  std::vector<std::vector<Run>> keys_by_stage_;              // rows of the stage's K buffer
+  std::vector<std::vector<Keys>> keys_by_stage_;             // not kept; kept, if any
   std::vector<Exchange> exchanges_;
   std::unique_ptr<fbs::RankPlanT> plan_ = std::make_unique<fbs::RankPlanT>();
 };
@@ -381,6 +299,12 @@ ToyProblem RelayedToyProblem() {
   problem.ranks = 4;
   problem.ranks_per_node = 2;
   problem.documents = {{8, {{0, 2, 0}, {2, 4, 1}, {4, 6, 2}, {6, 8, 3}}}};
+  return problem;
+}
+
+ToyProblem KeptToyProblem() {
+  ToyProblem problem = SmallToyProblem();
+  problem.documents[1].kept = true;
   return problem;
 }
 

@@ -24,6 +24,8 @@ struct ToyDocument {
   std::vector<ToySegment> segments;
   fbs::MaskKind mask = fbs::MaskKind::causal;
   uint32_t window = 0;
+  // Whoever receives rows of it keeps them for backward.
+  bool kept = false;
 };
 
 struct ToyProblem {
@@ -51,8 +53,12 @@ std::vector<ToySegment> DealZigzag(uint32_t length, int chunks, int ranks);
 // [6, 10) of document 1; it receives [0, 3) of document 0 and [0, 6) of document 1 in one message
 // of two slices, rank 0 receives [3, 9) of document 0.
 //
-// Buffers of both ranks: 0 to 4 the caller's, 5 and 6 remote K and V, 7 the accumulator.
+// Buffers of both ranks: 0 to 8 the caller's, 9 and 10 remote K and V, 11 the accumulator; 12
+// delta, 13 to 15 the sums of Q, K and V, 16 and 17 those of remote K and V, 18 outgoing, 19
+// incoming.
 // Instructions: 0 attend stage 0, 1 exchange, 2 attend stage 1.
+// Backward: 0 clear, 1 exchange, 2 and 3 attend stages 0 and 1, 4 pack, 5 exchange gradients, 6
+// add, 7 store.
 // Tiles of rank 0: [0, 3) x [0, 3); [9, 12) x [0, 3); [9, 12) x [9, 12); [0, 6) of document 1;
 // then [9, 12) x [3, 9). Tiles of rank 1: two local ones; [3, 9) x [0, 3); [6, 10) x [0, 6).
 ToyProblem SmallToyProblem();
@@ -61,8 +67,14 @@ ToyProblem SmallToyProblem();
 // [0, 2) from rank 0 and forwards it to rank 3, which receives [2, 4) from rank 1 and forwards it.
 //
 // Instructions: 0 attend stage 0, 1 exchange, 2 exchange that forwards, 3 attend stage 1; each but
-// the first two waits for the one before it.
+// the first two waits for the one before it. Backward: 0 clear, 1 exchange, 2 exchange that
+// forwards, 3 and 4 attend stages 0 and 1; 5 to 7 pack, exchange and add the gradients of what is
+// forwarded; 8 to 10 of the first exchange; 11 store.
 ToyProblem RelayedToyProblem();
+
+// SmallToyProblem, where rows of document 1 are kept: rank 1 receives [0, 3) of document 0 into
+// buffers 9 and 10 and [0, 6) of document 1 into 11 and 12, in one message.
+ToyProblem KeptToyProblem();
 
 // A plan that passes VerifyPlan, as plain data that a test may spoil before it seals it.
 fbs::PlanT MakeToyPlanT(const ToyProblem& problem);

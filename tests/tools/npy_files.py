@@ -1,4 +1,4 @@
-"""npy_files.py make | check FOLDER TYPE TOLERANCE: npy files for run.test, without numpy.
+"""npy_files.py make | check[-backward] FOLDER TYPE TOLERANCE: npy files for run.test, without numpy.
 
 The batch has documents of 40, 0, 7 and 17 tokens, 4 query heads, 2 key/value heads, dimension 8.
 """
@@ -34,12 +34,13 @@ def load(path, shape, descr):
 def inputs():
     rng = random.Random(7)
     make = lambda heads: array.array("f", [rng.gauss(0, 1) for _ in range(TOKENS * heads * DIM)])
-    return make(HEADS), make(KV), make(KV)
+    return make(HEADS), make(KV), make(KV), make(HEADS)
 
 
 def make():
-    q, k, v = inputs()
+    q, k, v, do = inputs()
     shapes = {"q": (TOKENS, HEADS, DIM), "k": (TOKENS, KV, DIM), "v": (TOKENS, KV, DIM)}
+    save("in/do.npy", shapes["q"], do)
     for name, values in zip("qkv", (q, k, v)):
         for folder in ("in", "shape", "f64", "cut"):
             save("%s/%s.npy" % (folder, name), shapes[name], values)
@@ -72,16 +73,40 @@ def attention(q, k, v):
     return output, lse
 
 
+def check_backward(folder):
+    """The gradient of sum(O * dO) along one random direction of Q, K and V, by differences."""
+    q, k, v, do = inputs()
+    rng = random.Random(8)
+    step = 1e-4
+    shapes = {"q": HEADS, "k": KV, "v": KV}
+    directions = [[rng.gauss(0, 1) for _ in tensor] for tensor in (q, k, v)]
+    moved = lambda sign: [
+        [a + sign * step * b for a, b in zip(tensor, direction)]
+        for tensor, direction in zip((q, k, v), directions)
+    ]
+    loss = lambda tensors: sum(a * b for a, b in zip(attention(*tensors)[0], do))
+    expected = (loss(moved(1)) - loss(moved(-1))) / (2 * step)
+    found = 0
+    for name, direction in zip("qkv", directions):
+        gradient = load("%s/d%s.npy" % (folder, name), (TOKENS, shapes[name], DIM), "<f4")
+        found += sum(a * b for a, b in zip(gradient, direction))
+    assert abs(found - expected) < 1e-3 * max(1, abs(expected)), (found, expected)
+    assert sorted(os.listdir(folder)) == ["dk.npy", "dq.npy", "dv.npy", "lse.npy", "o.npy"]
+
+
 def check(folder, kind, tolerance):
-    output, lse = attention(*inputs())
+    output, lse = attention(*inputs()[:3])
     found = load(folder + "/o.npy", (TOKENS, HEADS, DIM), "<" + kind)
     assert max(abs(a - b) for a, b in zip(output, found)) < tolerance
     found = load(folder + "/lse.npy", (TOKENS, HEADS), "<f4")
     assert max(abs(a - b) for a, b in zip(lse, found)) < tolerance
-    assert sorted(os.listdir(folder)) == ["lse.npy", "o.npy"]
 
 
 if sys.argv[1] == "make":
     make()
 else:
     check(sys.argv[2], sys.argv[3], float(sys.argv[4]))
+    if sys.argv[1] == "check-backward":
+        check_backward(sys.argv[2])
+    else:
+        assert sorted(os.listdir(sys.argv[2])) == ["lse.npy", "o.npy"]

@@ -31,7 +31,7 @@ std::vector<float> Floats(ElementType type, const std::string& elements) {
 
 // Random inputs, and O and LSE as good as their types hold them.
 BatchTensors ExactTensors(const Plan& plan) {
-  BatchTensors tensors = RandomTensors(plan, 3);
+  BatchTensors tensors = RandomTensors(plan, 3, false);
   KernelSpec spec = KernelSpecOf(plan);
   std::vector<float> query = Floats(spec.element, tensors.query);
   std::vector<float> key = Floats(spec.element, tensors.key);
@@ -43,6 +43,29 @@ BatchTensors ExactTensors(const Plan& plan) {
   FloatsToElements(spec.element, output.data(), output.size(), &tensors.output[0]);
   std::memcpy(&tensors.lse[0], lse.data(), tensors.lse.size());
   return tensors;
+}
+
+// Gradients as good as their types hold them, besides.
+BatchTensors ExactGradients(const Plan& plan) {
+  BatchTensors tensors = ExactTensors(plan);
+  BatchTensors with_gradients = RandomTensors(plan, 3, true);
+  with_gradients.output = tensors.output;
+  with_gradients.lse = tensors.lse;
+  KernelSpec spec = KernelSpecOf(plan);
+  std::vector<float> query = Floats(spec.element, tensors.query);
+  std::vector<float> key = Floats(spec.element, tensors.key);
+  std::vector<float> value = Floats(spec.element, tensors.value);
+  DenseGradients exact = DenseAttentionBackward(
+      {DenseDocumentsOf(plan), spec.query_heads, spec.key_value_heads, spec.dim, query, key, value},
+      Floats(spec.element, with_gradients.output_gradient));
+  auto store = [&](const std::vector<double>& from, std::string* to) {
+    std::vector<float> floats(from.begin(), from.end());
+    FloatsToElements(spec.element, floats.data(), floats.size(), &(*to)[0]);
+  };
+  store(exact.query, &with_gradients.query_gradient);
+  store(exact.key, &with_gradients.key_gradient);
+  store(exact.value, &with_gradients.value_gradient);
+  return with_gradients;
 }
 
 // Writes one float32 of a tensor.
@@ -85,11 +108,29 @@ TEST(CheckTensorsTest, RefusesErrorsJustAboveTheTolerance) {
   EXPECT_FALSE(CheckTensors(plan, tensors).ok());
 }
 
+TEST(CheckTensorsTest, JudgesGradientsWhereThereAreAny) {
+  for (fbs::DType dtype : {fbs::DType::f32, fbs::DType::bf16, fbs::DType::f16}) {
+    Plan plan = MakePlan(dtype);
+    EXPECT_TRUE(CheckTensors(plan, ExactGradients(plan)).ok()) << fbs::EnumNameDType(dtype);
+  }
+  Plan plan = MakePlan(fbs::DType::f32);
+  const BatchTensors exact = ExactGradients(plan);
+  for (std::string BatchTensors::*gradient :
+       {&BatchTensors::query_gradient, &BatchTensors::key_gradient,
+        &BatchTensors::value_gradient}) {
+    for (float wrong : {7.0f, NAN}) {
+      BatchTensors tensors = exact;
+      Put(wrong, 3, &(tensors.*gradient));
+      EXPECT_FALSE(CheckTensors(plan, tensors).ok()) << wrong;
+    }
+  }
+}
+
 TEST(RandomTensorsTest, SeedsChooseTheNumbers) {
   Plan plan = MakePlan(fbs::DType::bf16);
-  EXPECT_EQ(RandomTensors(plan, 1).query, RandomTensors(plan, 1).query);
-  EXPECT_NE(RandomTensors(plan, 1).query, RandomTensors(plan, 2).query);
-  BatchTensors tensors = RandomTensors(plan, 1);
+  EXPECT_EQ(RandomTensors(plan, 1, false).query, RandomTensors(plan, 1, false).query);
+  EXPECT_NE(RandomTensors(plan, 1, false).query, RandomTensors(plan, 2, false).query);
+  BatchTensors tensors = RandomTensors(plan, 1, false);
   EXPECT_NE(tensors.key, tensors.value);
   EXPECT_EQ(tensors.key.size(), 33 * 2 * 8 * 2);
   EXPECT_EQ(tensors.output.size(), 33 * 4 * 8 * 2);

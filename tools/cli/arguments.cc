@@ -97,6 +97,10 @@ class CommandLine {
     AddPlanning(command, &compile_.planning);
     AddText(command, "--strategy", &compile_.strategy, "NAME",
             absl::StrJoin(solver::StrategyNames(), ", "));
+    AddText(
+        command, "--memory-budget", &compile_.memory_budget, "MIB",
+        "memory of a rank for K/V rows of others that stay from forward to backward, instead of "
+        "being sent again");
     command->add_flag("--timing", compile_.timing, "where planning time goes, on standard error");
     AddText(command, "--emit", &compile_.emit, "plan|ir|json",
             "the plan file, its scheduled IR, or what inspect --json prints");
@@ -122,15 +126,19 @@ class CommandLine {
   }
 
   void AddRun() {
-    CLI::App* command = AddCommand("run", "run a plan forward, all ranks in this process");
+    CLI::App* command = AddCommand(
+        "run", "run a plan forward, all ranks in this process or one in each of an mpirun");
     AddInput(command, "PLAN", &run_.plan, "a plan file");
     AddText(command, "--inputs", &run_.inputs, "DIR",
             "folder of q.npy, k.npy and v.npy in global token order (without it: random tensors)");
     AddText(command, "--outputs", &run_.outputs, "DIR", "folder to write o.npy and lse.npy to");
+    command->add_flag("--backward", run_.backward, "gradients too, from do.npy or random ones");
     command->add_flag("--check", run_.check, "compare with a float64 reference");
     AddText(command, "--iterations", &run_.iterations, "K", "forward passes, each timed");
     AddText(command, "--seed", &run_.seed, "N", "of the random tensors");
-    AddText(command, "--transport", &run_.transport, "threads", "how ranks exchange data");
+    AddText(command, "--transport", &run_.transport, "threads|mpi",
+            "ranks are threads, or processes of mpirun");
+    AddText(command, "--timeout", &run_.timeout, "SECONDS", "of every wait for another rank");
     AddText(command, "--device", &run_.device, "cpu", "where ranks compute");
   }
 

@@ -29,6 +29,7 @@ struct PlanningFlags {
 struct CompileFlags {
   PlanningFlags planning;
   std::string strategy = "auto";
+  std::string memory_budget = "0";
   bool timing = false;
   std::string emit = "plan";
   std::string output;  // empty: standard output
@@ -55,7 +56,9 @@ struct RunFlags {
   std::string iterations = "1";
   std::string seed = "0";
   std::string transport = "threads";
+  std::string timeout = "60";
   std::string device = "cpu";
+  bool backward = false;
   bool check = false;
 };
 

@@ -37,6 +37,7 @@ absl::StatusOr<CompileRequest> RequestOf(const CompileFlags& flags) {
   CompileRequest request;
   request.strategy = flags.strategy;
   ASSIGN_OR_RETURN(request.time_budget_ms, ParseTimeBudget(flags.planning.time_budget));
+  ASSIGN_OR_RETURN(request.memory_budget_bytes, ParseMemoryBudget(flags.memory_budget));
   RETURN_IF_ERROR(
       NameFlag("--strategy", "strategy", flags.strategy, solver::StrategyNames()).status());
   ASSIGN_OR_RETURN(std::vector<solver::Problem> problems, MakeProblems(flags.planning));

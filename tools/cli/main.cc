@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "support/status_macros.h"
 #include "tools/cli/arguments.h"
 #include "tools/cli/commands.h"
@@ -52,7 +53,8 @@ int Main(int argc, const char* const* argv) {
   } catch (const std::length_error&) {  // of a container
     status = absl::ResourceExhaustedError("out of memory");
   }
-  if (!status.ok()) std::cerr << "flashcp: " << status.message() << '\n';
+  // Without a message another process reports it. One write: other processes write too.
+  if (!status.message().empty()) std::cerr << absl::StrCat("flashcp: ", status.message(), "\n");
   return ExitCode(status);
 }
 

@@ -120,9 +120,20 @@ absl::StatusOr<double> ParseTimeBudget(const std::string& text) {
                                                  kMaxBudgetMs, ", found ", Quoted(text)));
 }
 
+absl::StatusOr<int64_t> ParseMemoryBudget(const std::string& text) {
+  constexpr int kMaxMib = 1 << 24;
+  double mib;
+  if (absl::SimpleAtod(text, &mib) && mib >= 0 && mib <= kMaxMib) {
+    return static_cast<int64_t>(mib * (1 << 20));
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("--memory-budget: expected MiB from 0 to ", kMaxMib, ", found ", Quoted(text)));
+}
+
 CompileRequest RequestOf(const Plan& plan) {
   CompileRequest request;
   request.time_budget_ms = plan->time_budget_ms();
+  request.memory_budget_bytes = static_cast<int64_t>(plan->memory_budget_bytes());
   request.strategy = plan->strategy()->str();
   solver::Problem& problem = request.problem;
   problem.ranks = plan.num_ranks();

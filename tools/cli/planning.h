@@ -3,6 +3,7 @@
 #ifndef FLASHCP_TOOLS_CLI_PLANNING_H_
 #define FLASHCP_TOOLS_CLI_PLANNING_H_
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,9 @@ absl::StatusOr<std::vector<solver::Problem>> MakeProblems(const PlanningFlags& f
 
 // What --time-budget says.
 absl::StatusOr<double> ParseTimeBudget(const std::string& text);
+
+// What --memory-budget says, in bytes.
+absl::StatusOr<int64_t> ParseMemoryBudget(const std::string& text);
 
 // The request that `plan` was made from.
 CompileRequest RequestOf(const Plan& plan);

@@ -69,6 +69,8 @@ Json RankJson(const Plan& plan, int rank, const RankStatistics& statistics) {
           {"messages", statistics.messages},
           {"segments", statistics.segments},
           {"peak_bytes", statistics.peak_bytes},
+          {"forward_peak_bytes", statistics.forward_peak_bytes},
+          {"saved_bytes", statistics.saved_bytes},
           {"layout", std::move(layout)}};
 }
 
@@ -121,6 +123,7 @@ std::string PlanJson(const Plan& plan, std::optional<double> planning_ms) {
                {"cluster", plan->cluster()->name()->str()},
                {"slack_percent", plan->slack_percent()},
                {"time_budget_ms", plan->time_budget_ms()},
+               {"memory_budget_bytes", plan->memory_budget_bytes()},
                {"ranks", plan.num_ranks()},
                {"tokens", statistics.tokens},
                {"documents", Items(plan->documents()).size()},

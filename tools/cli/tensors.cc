@@ -33,10 +33,13 @@ std::vector<float> FloatsOf(ElementType type, const std::string& elements) {
 }
 
 // Room for the results.
-void AddResults(const Plan& plan, BatchTensors* tensors) {
-  RowBytes row = RowBytesOf(plan);
-  tensors->output.resize(TotalTokens(plan) * row.query);
-  tensors->lse.resize(TotalTokens(plan) * row.lse);
+void AddResults(const Plan& plan, bool backward, BatchTensors* tensors) {
+  tensors->output.resize(tensors->query.size());
+  tensors->lse.resize(TotalTokens(plan) * RowBytesOf(plan).lse);
+  if (!backward) return;
+  tensors->query_gradient.resize(tensors->query.size());
+  tensors->key_gradient.resize(tensors->key.size());
+  tensors->value_gradient.resize(tensors->value.size());
 }
 
 // One input file, its elements rounded to the plan's type.
@@ -66,6 +69,20 @@ double LargestError(const std::vector<Actual>& actual, const std::vector<double>
   return largest;
 }
 
+// The largest difference over the largest |expected|, judged as in LargestError.
+double GradientError(const std::vector<float>& actual, const std::vector<double>& expected) {
+  double largest = 0;
+  double error = 0;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    largest = std::max(largest, std::abs(expected[i]));
+    if (actual[i] == expected[i]) continue;
+    const double difference = std::abs(actual[i] - expected[i]);
+    if (std::isnan(difference)) return std::numeric_limits<double>::infinity();
+    error = std::max(error, difference);
+  }
+  return largest > 0 ? error / largest : error;
+}
+
 double EpsilonOf(ElementType type) {
   switch (type) {
     case ElementType::kF32:
@@ -87,63 +104,87 @@ RowBytes RowBytesOf(const Plan& plan) {
           spec.query_heads * sizeof(float)};
 }
 
-BatchTensors RandomTensors(const Plan& plan, uint64_t seed) {
+BatchTensors RandomTensors(const Plan& plan, uint64_t seed, bool backward) {
   KernelSpec spec = KernelSpecOf(plan);
   int64_t key_value_count = TotalTokens(plan) * spec.key_value_heads * spec.dim;
   int64_t query_count = TotalTokens(plan) * spec.query_heads * spec.dim;
   auto random = [&](uint64_t tensor, int64_t count) {
-    return ElementsOf(spec.element, RandomTensor(3 * seed + tensor, count, spec.element));
+    return ElementsOf(spec.element, RandomTensor(4 * seed + tensor, count, spec.element));
   };
   BatchTensors tensors;
   tensors.query = random(0, query_count);
   tensors.key = random(1, key_value_count);
   tensors.value = random(2, key_value_count);
-  AddResults(plan, &tensors);
+  if (backward) tensors.output_gradient = random(3, query_count);
+  AddResults(plan, backward, &tensors);
   return tensors;
 }
 
-absl::StatusOr<BatchTensors> ReadTensors(const Plan& plan, const std::string& folder) {
+absl::StatusOr<BatchTensors> ReadTensors(const Plan& plan, const std::string& folder,
+                                         bool backward) {
   KernelSpec spec = KernelSpecOf(plan);
   BatchTensors tensors;
   ASSIGN_OR_RETURN(tensors.query, ReadTensor(plan, folder + "/q.npy", spec.query_heads));
   ASSIGN_OR_RETURN(tensors.key, ReadTensor(plan, folder + "/k.npy", spec.key_value_heads));
   ASSIGN_OR_RETURN(tensors.value, ReadTensor(plan, folder + "/v.npy", spec.key_value_heads));
-  AddResults(plan, &tensors);
+  if (backward) {
+    ASSIGN_OR_RETURN(tensors.output_gradient,
+                     ReadTensor(plan, folder + "/do.npy", spec.query_heads));
+  }
+  AddResults(plan, backward, &tensors);
   return tensors;
 }
 
-TensorWriter::TensorWriter(OutputFile output, OutputFile lse)
-    : output_(std::move(output)), lse_(std::move(lse)) {}
+TensorWriter::TensorWriter(std::vector<OutputFile> files) : files_(std::move(files)) {}
 
-absl::StatusOr<TensorWriter> TensorWriter::Create(const std::string& folder) {
+absl::StatusOr<TensorWriter> TensorWriter::Create(const std::string& folder, bool backward) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) {
     return absl::InvalidArgumentError(
         absl::StrCat(folder, ": cannot be made a folder: ", error.message()));
   }
-  ASSIGN_OR_RETURN(OutputFile output, OutputFile::Create(folder + "/o.npy"));
-  ASSIGN_OR_RETURN(OutputFile lse, OutputFile::Create(folder + "/lse.npy"));
-  return TensorWriter(std::move(output), std::move(lse));
+  std::vector<const char*> names = {"/o.npy", "/lse.npy"};
+  if (backward) names.insert(names.end(), {"/dq.npy", "/dk.npy", "/dv.npy"});
+  std::vector<OutputFile> files;
+  for (const char* name : names) {
+    ASSIGN_OR_RETURN(OutputFile file, OutputFile::Create(folder + name));
+    files.push_back(std::move(file));
+  }
+  return TensorWriter(std::move(files));
 }
+
+namespace {
+
+// One tensor of the plan's type, bf16 as float32.
+absl::Status WriteElements(const KernelSpec& spec, int64_t tokens, int heads,
+                           const std::string& elements, OutputFile* file) {
+  bool is_f16 = spec.element == ElementType::kF16;
+  RETURN_IF_ERROR(file->Write(
+      MakeNpyHeader(is_f16 ? NpyType::kFloat16 : NpyType::kFloat32, {tokens, heads, spec.dim})));
+  if (spec.element != ElementType::kBF16) return file->Write(elements);
+  std::vector<float> floats = FloatsOf(spec.element, elements);
+  return file->Write({reinterpret_cast<const char*>(floats.data()), floats.size() * sizeof(float)});
+}
+
+}  // namespace
 
 absl::Status TensorWriter::Write(const Plan& plan, const BatchTensors& tensors) {
   KernelSpec spec = KernelSpecOf(plan);
   int64_t tokens = TotalTokens(plan);
-  bool is_f16 = spec.element == ElementType::kF16;
-  RETURN_IF_ERROR(output_.Write(MakeNpyHeader(is_f16 ? NpyType::kFloat16 : NpyType::kFloat32,
-                                              {tokens, spec.query_heads, spec.dim})));
-  if (spec.element == ElementType::kBF16) {
-    std::vector<float> floats = FloatsOf(spec.element, tensors.output);
-    RETURN_IF_ERROR(output_.Write(
-        {reinterpret_cast<const char*>(floats.data()), floats.size() * sizeof(float)}));
-  } else {
-    RETURN_IF_ERROR(output_.Write(tensors.output));
+  RETURN_IF_ERROR(WriteElements(spec, tokens, spec.query_heads, tensors.output, &files_[0]));
+  RETURN_IF_ERROR(files_[1].Write(MakeNpyHeader(NpyType::kFloat32, {tokens, spec.query_heads})));
+  RETURN_IF_ERROR(files_[1].Write(tensors.lse));
+  if (files_.size() > 2) {
+    RETURN_IF_ERROR(
+        WriteElements(spec, tokens, spec.query_heads, tensors.query_gradient, &files_[2]));
+    RETURN_IF_ERROR(
+        WriteElements(spec, tokens, spec.key_value_heads, tensors.key_gradient, &files_[3]));
+    RETURN_IF_ERROR(
+        WriteElements(spec, tokens, spec.key_value_heads, tensors.value_gradient, &files_[4]));
   }
-  RETURN_IF_ERROR(lse_.Write(MakeNpyHeader(NpyType::kFloat32, {tokens, spec.query_heads})));
-  RETURN_IF_ERROR(lse_.Write(tensors.lse));
-  RETURN_IF_ERROR(output_.Commit());
-  return lse_.Commit();
+  for (OutputFile& file : files_) RETURN_IF_ERROR(file.Commit());
+  return absl::OkStatus();
 }
 
 CheckResult CheckTensors(const Plan& plan, const BatchTensors& tensors) {
@@ -151,13 +192,24 @@ CheckResult CheckTensors(const Plan& plan, const BatchTensors& tensors) {
   std::vector<float> query = FloatsOf(spec.element, tensors.query);
   std::vector<float> key = FloatsOf(spec.element, tensors.key);
   std::vector<float> value = FloatsOf(spec.element, tensors.value);
-  DenseResult expected = DenseAttention({DenseDocumentsOf(plan), spec.query_heads,
-                                         spec.key_value_heads, spec.dim, query, key, value});
+  const DenseProblem problem = {
+      DenseDocumentsOf(plan), spec.query_heads, spec.key_value_heads, spec.dim, query, key, value};
+  DenseResult expected = DenseAttention(problem);
   CheckResult result;
   result.output_error = LargestError(FloatsOf(spec.element, tensors.output), expected.output);
   result.lse_error = LargestError(FloatsOf(ElementType::kF32, tensors.lse), expected.lse);
   result.output_allowed = 2e-5 + EpsilonOf(spec.element);
   result.lse_allowed = 2e-5;
+  if (tensors.output_gradient.empty()) return result;
+  DenseGradients gradients =
+      DenseAttentionBackward(problem, FloatsOf(spec.element, tensors.output_gradient));
+  auto error = [&](const std::string& found, const std::vector<double>& exact) {
+    return GradientError(FloatsOf(spec.element, found), exact);
+  };
+  result.query_gradient_error = error(tensors.query_gradient, gradients.query);
+  result.key_gradient_error = error(tensors.key_gradient, gradients.key);
+  result.value_gradient_error = error(tensors.value_gradient, gradients.value);
+  result.gradient_allowed = 1e-4 + 2 * EpsilonOf(spec.element);
   return result;
 }
 

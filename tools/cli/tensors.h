@@ -30,39 +30,58 @@ struct BatchTensors {
   std::string value;   // [tokens, key/value heads, dim]
   std::string output;  // [tokens, query heads, dim]
   std::string lse;     // [tokens, query heads], float32
+  // With a backward pass; empty without one.
+  std::string output_gradient;  // [tokens, query heads, dim]
+  std::string query_gradient;   // [tokens, query heads, dim]
+  std::string key_gradient;     // [tokens, key/value heads, dim]
+  std::string value_gradient;   // [tokens, key/value heads, dim]
 };
 
-// Uniform random Q, K and V, the same for the same seed on every machine; room for O and LSE.
-BatchTensors RandomTensors(const Plan& plan, uint64_t seed);
+// Uniform random Q, K and V, and dO with a backward pass, the same for the same seed on every
+// machine; room for the results.
+BatchTensors RandomTensors(const Plan& plan, uint64_t seed, bool backward);
 
-// Q, K and V from q.npy, k.npy and v.npy of a folder: float32, rounded to the plan's dtype, or
-// float16 for a plan of f16. InvalidArgument or NotFound, naming the file.
-absl::StatusOr<BatchTensors> ReadTensors(const Plan& plan, const std::string& folder);
+// Q, K and V from q.npy, k.npy and v.npy of a folder, and dO from do.npy with a backward pass:
+// float32, rounded to the plan's dtype, or float16 for a plan of f16. InvalidArgument or NotFound,
+// naming the file.
+absl::StatusOr<BatchTensors> ReadTensors(const Plan& plan, const std::string& folder,
+                                         bool backward);
 
 // o.npy (float32, or float16 for a plan of f16) and lse.npy (float32) of a folder, which is made
-// where there is none. Create it before the work, so that a bad folder is known early.
+// where there is none; with a backward pass dq.npy, dk.npy and dv.npy, as o.npy. Create it before
+// the work, so that a bad folder is known early.
 class TensorWriter {
  public:
-  static absl::StatusOr<TensorWriter> Create(const std::string& folder);
-  // Both files appear, or none where one cannot be written.
+  static absl::StatusOr<TensorWriter> Create(const std::string& folder, bool backward);
+  // All files appear, or none where one cannot be written.
   absl::Status Write(const Plan& plan, const BatchTensors& tensors);
 
  private:
-  TensorWriter(OutputFile output, OutputFile lse);
-  OutputFile output_;
-  OutputFile lse_;
+  explicit TensorWriter(std::vector<OutputFile> files);
+  std::vector<OutputFile> files_;  // o, lse, dq, dk, dv
 };
 
 // The largest errors of O and LSE against float64 attention, relative to max(1, |reference|), and
 // what is allowed. O: 2e-5 for sums in float32, and for bf16 and f16 the dtype's epsilon (2^-7 and
 // 2^-10: O is rounded to it) on top. LSE, which stays float32: 2e-5.
+//
+// Gradients, where there are any: relative to the largest element of each; 1e-4, and on top twice
+// the dtype's epsilon, as what ranks send each other is rounded to it, and so are the sums.
 struct CheckResult {
   double output_error;
   double lse_error;
   double output_allowed;
   double lse_allowed;
+  double query_gradient_error = 0;
+  double key_gradient_error = 0;
+  double value_gradient_error = 0;
+  double gradient_allowed = 0;
 
-  bool ok() const { return output_error <= output_allowed && lse_error <= lse_allowed; }
+  bool ok() const {
+    return output_error <= output_allowed && lse_error <= lse_allowed &&
+           query_gradient_error <= gradient_allowed && key_gradient_error <= gradient_allowed &&
+           value_gradient_error <= gradient_allowed;
+  }
 };
 CheckResult CheckTensors(const Plan& plan, const BatchTensors& tensors);
 

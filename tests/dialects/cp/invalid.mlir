@@ -348,3 +348,71 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
     cp.forward stage(1) kv heads[0, 2) receive {0 : [0, 5) from 2}
   }
 }
+
+// -----
+
+// C16
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  cp.program rank(0) layout {} {
+    cp.backward {
+      // expected-error @+1 {{C16: stage must be at least 1, found 0}}
+      cp.resend stage(0)
+    }
+  }
+}
+
+// -----
+
+// C16
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  cp.program rank(0) layout {} {
+    cp.backward {
+      // expected-error @+1 {{C16: stage must be at least 1, found 0}}
+      cp.return stage(0)
+    }
+  }
+}
+
+// -----
+
+// C16
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  cp.program rank(0) layout {} {
+    cp.backward {
+      // expected-error @+1 {{C16: stage must be at least 1, found 0}}
+      cp.collect stage(0) relayed
+    }
+  }
+}
+
+// -----
+
+// C16
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  cp.program rank(0) layout {} {
+    cp.backward {
+      // expected-error @+1 {{C16: stage must be at least 0, found -1}}
+      cp.differentiate stage(-1) tiles[0, 1)
+    }
+  }
+}
+
+// -----
+
+// C16
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  cp.program rank(0) layout {} {
+    // expected-error @+1 {{C16: stage must be at least 1, found 0}}
+    cp.gradient_buffer remote_key_sum stage(0) offset(0) rows(1)
+  }
+}
+
+// -----
+
+// C17
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  cp.program rank(0) layout {} {
+    // expected-error @+1 {{C17: offset must be a multiple of 64, found 8}}
+    cp.gradient_buffer delta stage(0) offset(8) rows(1)
+  }
+}

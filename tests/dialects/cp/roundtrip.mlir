@@ -13,6 +13,8 @@ cp.batch @problem ranks(2) heads<q = 32, kv = 8, dim = 128> dtype(bf16) exchange
   %d1 = cp.document length(7) mask(full)
   // CHECK-NEXT: cp.document length(0) mask(window<1024>)
   %d2 = cp.document length(0) mask(window<1024>)
+  // CHECK-NEXT: cp.document length(9) mask(causal) kept
+  %d3 = cp.document length(9) mask(causal) kept
 }
 
 // CHECK-LABEL: cp.batch @options
@@ -45,8 +47,9 @@ cp.batch @placed ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<nee
 // CHECK-LABEL: cp.batch @scheduled
 cp.batch @scheduled ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed>
     cluster<"cpu"> {
-  // CHECK-NEXT: cp.program rank(1) layout {0 : [60, 100), 1 : [0, 5)} workspace_bytes(4096) {
-  cp.program rank(1) layout {0 : [60, 100), 1 : [0, 5)} workspace_bytes(4096) {
+  // CHECK-NEXT: cp.program rank(1) layout {0 : [60, 100), 1 : [0, 5)} workspace_bytes(4096) backward_workspace_bytes(8192) saved_bytes(64) {
+  cp.program rank(1) layout {0 : [60, 100), 1 : [0, 5)} workspace_bytes(4096)
+      backward_workspace_bytes(8192) saved_bytes(64) {
     // CHECK-NEXT: cp.compute stage(0) {0 : q[60, 100) kv[60, 100) heads[0, 4)}
     cp.compute stage(0) {0 : q[60, 100) kv[60, 100) heads[0, 4)}
     // CHECK-NEXT: cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 60)}
@@ -61,5 +64,22 @@ cp.batch @scheduled ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<
     cp.buffer remote_value stage(1) offset(64) holds {0 : [0, 60)}
     // CHECK-NEXT: cp.buffer accumulator stage(0) offset(128) holds {0 : [60, 100)}
     cp.buffer accumulator stage(0) offset(128) holds {0 : [60, 100)}
+    // CHECK-NEXT: cp.buffer kept_key stage(1) offset(0) holds {1 : [0, 5)}
+    cp.buffer kept_key stage(1) offset(0) holds {1 : [0, 5)}
+    // CHECK-NEXT: cp.gradient_buffer remote_key_sum stage(1) offset(192) rows(60)
+    cp.gradient_buffer remote_key_sum stage(1) offset(192) rows(60)
+    // CHECK-NEXT: cp.backward {
+    cp.backward {
+      // CHECK-NEXT: cp.resend stage(1)
+      cp.resend stage(1)
+      // CHECK-NEXT: cp.resend stage(1) relayed
+      cp.resend stage(1) relayed
+      // CHECK-NEXT: cp.differentiate stage(0) tiles[0, 1)
+      cp.differentiate stage(0) tiles[0, 1)
+      // CHECK-NEXT: cp.return stage(1) relayed
+      cp.return stage(1) relayed
+      // CHECK-NEXT: cp.collect stage(1)
+      cp.collect stage(1)
+    }
   }
 }

@@ -128,7 +128,7 @@ TEST(PlanTest, RefusesAnotherVersion) {
   fbs::PlanT plan = testing::MakeToyPlanT({});
   plan.version = 7;
   EXPECT_EQ(ErrorOf(BytesOf(testing::SealPlanT(plan))),
-            "plan version 7, this build reads 1: compile the plan again");
+            "plan version 7, this build reads 2: compile the plan again");
 }
 
 TEST(PlanTest, RefusesTooManyRanks) {
@@ -150,7 +150,7 @@ TEST(PlanTest, RefusesSharedTables) {
   auto rank = fbs::RankPlan::Pack(builder, plan.ranks[0].get());
   auto ranks = builder.CreateVector(std::vector<flatbuffers::Offset<fbs::RankPlan>>(50, rank));
   fbs::FinishPlanBuffer(builder, fbs::CreatePlan(builder, kPlanVersion, 1, strategy, plan.exchange,
-                                                 plan.dtype, plan.heads.get(), documents, 0, 0,
+                                                 plan.dtype, plan.heads.get(), documents, 0, 0, 0,
                                                  cluster, plan.modelled.get(), ranks));
   EXPECT_THAT(ErrorOf(BytesOf(Plan::Seal(builder.Release()))), HasSubstr("tables share memory"));
 }

@@ -23,7 +23,8 @@ ToyProblem TwoRanks() {
 }
 
 TEST(StatisticsTest, CountsByHand) {
-  PlanStatistics statistics = ComputeStatistics(MakeToyPlan(TwoRanks()));
+  Plan plan = MakeToyPlan(TwoRanks());
+  PlanStatistics statistics = ComputeStatistics(plan);
   ASSERT_EQ(statistics.ranks.size(), 2);
   const RankStatistics& first = statistics.ranks[0];
   const RankStatistics& second = statistics.ranks[1];
@@ -45,11 +46,38 @@ TEST(StatisticsTest, CountsByHand) {
   EXPECT_EQ(first.segments, 2);
   EXPECT_EQ(second.segments, 2);
   // Q and O have 4 heads, K and V 2, LSE one float for each query head.
-  EXPECT_EQ(first.peak_bytes, first.workspace_bytes + 6 * (2 * 4 * 8 + 2 * 2 * 8 + 4) * 4);
+  const uint64_t tensors = 6 * (2 * 4 * 8 + 2 * 2 * 8) * 4;
+  const uint64_t lse = 6 * 4 * 4;
+  const fbs::RankPlan& plan_of_first = *plan->ranks()->Get(0);
+  EXPECT_EQ(first.forward_peak_bytes, plan_of_first.workspace_bytes() + tensors + lse);
+  EXPECT_EQ(first.workspace_bytes, plan_of_first.backward_workspace_bytes());
+  EXPECT_GT(first.workspace_bytes, plan_of_first.workspace_bytes());
+  EXPECT_EQ(first.peak_bytes, first.workspace_bytes + 2 * tensors + lse);
+  EXPECT_EQ(first.saved_bytes, 0);
   EXPECT_EQ(statistics.receive_bytes_max, 6 * token_bytes);
   EXPECT_EQ(statistics.receive_bytes_total, 8 * token_bytes);
   EXPECT_DOUBLE_EQ(statistics.token_imbalance, 6 / 5.0);
   EXPECT_DOUBLE_EQ(statistics.work_imbalance, 30 / 27.5);
+}
+
+// Rank 1 keeps the six rows of document 1 that it receives, and those of document 0 come again.
+TEST(StatisticsTest, KeptRowsDoNotTravelAgain) {
+  Plan plan = MakeToyPlan(testing::KeptToyProblem());
+  PlanStatistics statistics = ComputeStatistics(plan);
+  const RankStatistics& first = statistics.ranks[0];
+  const RankStatistics& second = statistics.ranks[1];
+  const uint64_t token_bytes = 2 * 2 * 8 * 4;
+  EXPECT_EQ(first.send_bytes_forward, 9 * token_bytes);
+  EXPECT_EQ(first.receive_bytes_forward, 6 * token_bytes);
+  EXPECT_EQ(first.send_bytes_backward, (3 + 6) * token_bytes);
+  EXPECT_EQ(first.receive_bytes_backward, (6 + 9) * token_bytes);
+  EXPECT_EQ(second.receive_bytes_backward, (3 + 6) * token_bytes);
+  EXPECT_EQ(second.send_bytes_backward, (6 + 9) * token_bytes);
+  EXPECT_EQ(first.saved_bytes, 0);
+  EXPECT_EQ(second.saved_bytes, 6 * token_bytes);
+  const uint64_t lse = 10 * 4 * 4;
+  const uint64_t tensors = 10 * (2 * 4 * 8 + 2 * 2 * 8) * 4;
+  EXPECT_EQ(second.peak_bytes, second.workspace_bytes + second.saved_bytes + 2 * tensors + lse);
 }
 
 TEST(StatisticsTest, TilesCountByTheirShareOfHeads) {

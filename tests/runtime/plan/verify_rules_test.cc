@@ -1,7 +1,6 @@
 // Each rule, broken once, is the rule that refuses the plan.
 
 #include <cstdint>
-#include <functional>
 #include <limits>
 #include <set>
 #include <string>
@@ -13,6 +12,7 @@
 #include "gtest/gtest.h"
 #include "runtime/plan/plan.h"
 #include "runtime/plan/verify.h"
+#include "tests/runtime/plan/mutations.h"
 #include "tests/testing/toy_plan.h"
 
 namespace flashcp {
@@ -24,30 +24,6 @@ using testing::RelayedToyProblem;
 using testing::SealPlanT;
 using testing::SmallToyProblem;
 using testing::ToyProblem;
-
-fbs::RankPlanT& Rank(fbs::PlanT& plan, int rank) { return *plan.ranks[rank]; }
-fbs::ProgramT& Program(fbs::PlanT& plan, int rank) { return *plan.ranks[rank]->forward; }
-fbs::Tile& Tile(fbs::PlanT& plan, int rank, int index) { return Program(plan, rank).tiles[index]; }
-
-// Gives each message of a rank of SmallToyProblem its own exchange.
-void SplitExchange(fbs::ProgramT* program) {
-  fbs::Instruction& first = program->instructions[1];
-  fbs::Instruction second = first;
-  first.mutate_end(1);
-  second.mutate_begin(1);
-  second.mutate_stage(2);
-  program->instructions.insert(program->instructions.begin() + 2, second);
-  program->instructions[3].mutate_stage(2);
-  program->waits = {1, 2};
-  program->instructions[3].mutate_wait_end(2);
-}
-
-// A way to break the plan of a toy problem, and the rule that must refuse it.
-struct Mutation {
-  const char* rule;
-  const char* name;
-  std::function<void(fbs::PlanT&)> apply;
-};
 
 std::vector<Mutation> HeaderMutations() {
   const double nan = std::numeric_limits<double>::quiet_NaN();
@@ -88,7 +64,7 @@ std::vector<Mutation> LayoutMutations() {
       {"P3", "token with two owners", [](auto& p) { Rank(p, 1).layout[0].mutate_begin(2); }},
       {"P4", "unequal at slack 0", [](auto& p) { p.slack_percent = 0; }},
       {"P5", "unknown kind",
-       [](auto& p) { Rank(p, 0).buffers[0].mutate_kind(static_cast<fbs::BufferKind>(8)); }},
+       [](auto& p) { Rank(p, 0).buffers[0].mutate_kind(static_cast<fbs::BufferKind>(99)); }},
       {"P5", "two outputs",
        [](auto& p) { Rank(p, 0).buffers[0].mutate_kind(fbs::BufferKind::output); }},
       {"P5", "no buffers", [](auto& p) { Rank(p, 0).buffers.clear(); }},
@@ -96,19 +72,28 @@ std::vector<Mutation> LayoutMutations() {
       {"P5", "heads", [](auto& p) { Rank(p, 1).buffers[1].mutate_heads(4); }},
       {"P5", "rows", [](auto& p) { Rank(p, 1).buffers[4].mutate_rows(11); }},
       {"P5", "offset", [](auto& p) { Rank(p, 1).buffers[4].mutate_offset(64); }},
-      {"P6", "remote shape", [](auto& p) { Rank(p, 0).buffers[5].mutate_dim(16); }},
-      {"P6", "alignment", [](auto& p) { Rank(p, 0).buffers[6].mutate_offset(32); }},
+      {"P5", "gradient rows", [](auto& p) { Rank(p, 1).buffers[7].mutate_rows(11); }},
+      {"P5", "no gradient of V",
+       [](auto& p) { Rank(p, 0).buffers[8].mutate_kind(fbs::BufferKind::key_gradient); }},
+      {"P6", "remote shape", [](auto& p) { Rank(p, 0).buffers[9].mutate_dim(16); }},
+      {"P6", "alignment", [](auto& p) { Rank(p, 0).buffers[10].mutate_offset(32); }},
       {"P6", "past the workspace", [](auto& p) { Rank(p, 0).workspace_bytes -= 1; }},
       {"P6", "offset that overflows",
-       [](auto& p) { Rank(p, 0).buffers[6].mutate_offset(~uint64_t{63}); }},
-      {"P6", "overlap", [](auto& p) { Rank(p, 0).buffers[6].mutate_offset(0); }},
+       [](auto& p) { Rank(p, 0).buffers[10].mutate_offset(~uint64_t{63}); }},
+      {"P6", "overlap", [](auto& p) { Rank(p, 0).buffers[10].mutate_offset(0); }},
+      {"P6", "shape of delta", [](auto& p) { Rank(p, 0).buffers[12].mutate_dim(8); }},
+      {"P6", "past the backward workspace",
+       [](auto& p) { Rank(p, 0).backward_workspace_bytes -= 1; }},
+      {"P6", "overlap in backward", [](auto& p) { Rank(p, 0).buffers[12].mutate_offset(0); }},
   };
 }
 
 std::vector<Mutation> ProgramMutations() {
   return {
       {"P7", "unknown opcode",
-       [](auto& p) { Program(p, 0).instructions[0].mutate_opcode(static_cast<fbs::Opcode>(2)); }},
+       [](auto& p) { Program(p, 0).instructions[0].mutate_opcode(static_cast<fbs::Opcode>(99)); }},
+      {"P7", "opcode of backward",
+       [](auto& p) { Program(p, 0).instructions[0].mutate_opcode(fbs::Opcode::attend_backward); }},
       {"P7", "unknown stream",
        [](auto& p) { Program(p, 0).instructions[0].mutate_stream(static_cast<fbs::Stream>(2)); }},
       {"P7", "exchange on the compute stream",
@@ -124,8 +109,8 @@ std::vector<Mutation> ProgramMutations() {
       {"P12", "ranks wait in a circle",
        [](auto& p) {
          // Both send first and receive next: a send is done only once its receive has started.
-         SplitExchange(&Program(p, 0));
-         SplitExchange(&Program(p, 1));
+         SplitExchange(&Rank(p, 0));
+         SplitExchange(&Rank(p, 1));
        }},
       {"P8", "wait for itself", [](auto& p) { Program(p, 0).waits[0] = 2; }},
   };
@@ -136,10 +121,11 @@ std::vector<Mutation> MessageMutations() {
       {"P9", "unknown direction",
        [](auto& p) { Program(p, 0).messages[0].mutate_direction(static_cast<fbs::Direction>(2)); }},
       {"P9", "unknown rank", [](auto& p) { Program(p, 0).messages[0].mutate_peer(2); }},
+      {"P9", "tag of a gradient", [](auto& p) { Program(p, 0).messages[0].mutate_tag(1 << 30); }},
       {"P9", "to itself", [](auto& p) { Program(p, 0).messages[0].mutate_peer(0); }},
       {"P9", "no parts", [](auto& p) { Program(p, 0).messages[0].mutate_part_end(0); }},
       {"P9", "parts out of bounds", [](auto& p) { Program(p, 0).messages[1].mutate_part_end(5); }},
-      {"P9", "unknown buffer", [](auto& p) { Program(p, 0).parts[0].mutate_buffer(8); }},
+      {"P9", "unknown buffer", [](auto& p) { Program(p, 0).parts[0].mutate_buffer(99); }},
       {"P9", "sends Q", [](auto& p) { Program(p, 0).parts[0].mutate_buffer(0); }},
       {"P9", "receives into K", [](auto& p) { Program(p, 0).parts[2].mutate_buffer(1); }},
       {"P9", "heads", [](auto& p) { Program(p, 0).parts[0].mutate_head_end(3); }},
@@ -287,16 +273,13 @@ std::vector<Mutation> RelayMutations() {
   };
 }
 
-// A correct plan, and how it is broken.
-struct Broken {
-  ToyProblem problem;
-  std::vector<Mutation> mutations;
-};
-
 std::vector<Broken> AllBroken() {
-  return {{SmallToyProblem(), HeaderMutations()},  {SmallToyProblem(), LayoutMutations()},
-          {SmallToyProblem(), ProgramMutations()}, {SmallToyProblem(), MessageMutations()},
-          {SmallToyProblem(), TileMutations()},    {RelayedToyProblem(), RelayMutations()}};
+  std::vector<Broken> all = {
+      {SmallToyProblem(), HeaderMutations()},  {SmallToyProblem(), LayoutMutations()},
+      {SmallToyProblem(), ProgramMutations()}, {SmallToyProblem(), MessageMutations()},
+      {SmallToyProblem(), TileMutations()},    {RelayedToyProblem(), RelayMutations()}};
+  for (Broken& broken : BrokenBackward()) all.push_back(std::move(broken));
+  return all;
 }
 
 TEST(VerifyRulesTest, EachRuleBrokenIsTheRuleThatRefuses) {
@@ -337,9 +320,7 @@ TEST(VerifyRulesTest, SlackCapsTokens) {
 
 TEST(VerifyRulesTest, ExchangesInMatchingOrderPass) {
   fbs::PlanT plan = MakeToyPlanT(SmallToyProblem());
-  SplitExchange(&Program(plan, 0));
-  SplitExchange(&Program(plan, 1));
-  std::swap(Program(plan, 1).messages[0], Program(plan, 1).messages[1]);
+  SplitExchangesInOrder(&plan);
   EXPECT_EQ(VerifyPlan(SealPlanT(plan)), absl::OkStatus());
   // An exchange that is done says nothing of the one before it.
   Program(plan, 1).instructions[3].mutate_wait_begin(1);

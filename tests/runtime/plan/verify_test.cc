@@ -14,6 +14,7 @@
 #include "gtest/gtest.h"
 #include "runtime/plan/plan.h"
 #include "runtime/plan/statistics.h"
+#include "tests/testing/toy_backward.h"
 #include "tests/testing/toy_plan.h"
 
 namespace flashcp {
@@ -78,6 +79,55 @@ TEST(VerifyTest, RanksWithoutTokensPass) {
   EXPECT_EQ(VerifyPlan(MakeToyPlan(problem)), absl::OkStatus());
 }
 
+// Rows of every second document, or of all of them, are kept for backward.
+TEST(VerifyTest, KeptRowsPass) {
+  for (auto [ranks, node] : {std::pair(2, 1), std::pair(4, 2), std::pair(5, 3)}) {
+    for (int stages : {1, 2}) {
+      for (int step : {1, 2}) {
+        ToyProblem problem = MixedProblem(ranks, fbs::MaskKind::causal);
+        problem.ranks_per_node = node;
+        problem.remote_stages = stages;
+        for (size_t d = 0; d < problem.documents.size(); d += step) {
+          problem.documents[d].kept = true;
+        }
+        EXPECT_EQ(VerifyPlan(MakeToyPlan(problem)), absl::OkStatus())
+            << ranks << " ranks, " << node << " a node, " << stages << " stages, every " << step;
+      }
+    }
+  }
+}
+
+fbs::Instruction MakeInstruction(uint32_t begin, uint32_t end, uint32_t wait_begin,
+                                 uint32_t wait_end, fbs::Opcode opcode) {
+  bool communication = opcode == fbs::Opcode::exchange || opcode == fbs::Opcode::exchange_gradients;
+  return fbs::Instruction(begin, end, wait_begin, wait_end, 0, opcode,
+                          communication ? fbs::Stream::communication : fbs::Stream::compute);
+}
+
+// Tiles in another order than forward; K and V that are kept come again, in an exchange without
+// messages; what one instruction waits for, those after it on its stream need not.
+TEST(VerifyTest, BackwardMayTakeItsOwnOrder) {
+  using Opcode = fbs::Opcode;
+  ToyProblem problem = SmallToyProblem();
+  for (testing::ToyDocument& document : problem.documents) document.kept = true;
+  fbs::PlanT plan = MakeToyPlanT(problem);
+  for (auto& rank : plan.ranks) {
+    const uint32_t local = rank->forward->instructions[0].end();
+    const uint32_t tiles = rank->forward->tiles.size();
+    rank->backward->waits = {5, 2};
+    rank->backward->instructions = {MakeInstruction(0, 0, 0, 0, Opcode::clear_gradients),
+                                    MakeInstruction(local, tiles, 0, 0, Opcode::attend_backward),
+                                    MakeInstruction(0, 2, 0, 0, Opcode::pack_gradients),
+                                    MakeInstruction(0, local, 0, 0, Opcode::attend_backward),
+                                    MakeInstruction(0, 2, 1, 2, Opcode::exchange),
+                                    MakeInstruction(0, 2, 0, 0, Opcode::exchange_gradients),
+                                    MakeInstruction(0, 0, 0, 0, Opcode::pack_gradients),
+                                    MakeInstruction(0, 2, 0, 1, Opcode::add_gradients),
+                                    MakeInstruction(0, 0, 0, 0, Opcode::store_gradients)};
+  }
+  EXPECT_EQ(VerifyPlan(SealPlanT(plan)), absl::OkStatus());
+}
+
 // Cuts every tile and the K part of every message by heads.
 fbs::PlanT PlanByHeads() {
   fbs::PlanT plan = MakeToyPlanT(SmallToyProblem());
@@ -110,6 +160,7 @@ fbs::PlanT PlanByHeads() {
       message.mutate_part_begin(message.part_begin() / 2 * 3);
       message.mutate_part_end(message.part_end() / 2 * 3);
     }
+    rank->backward = testing::MakeToyBackward(*rank);
   }
   return plan;
 }
@@ -157,7 +208,8 @@ TEST(VerifyTest, NoBytesCrash) {
   problem.remote_stages = 2;
   const std::string good[] = {std::string(MakeToyPlan(SmallToyProblem()).bytes()),
                               std::string(MakeToyPlan(problem).bytes()),
-                              std::string(MakeToyPlan(testing::RelayedToyProblem()).bytes())};
+                              std::string(MakeToyPlan(testing::RelayedToyProblem()).bytes()),
+                              std::string(MakeToyPlan(testing::KeptToyProblem()).bytes())};
   const uint8_t interesting[] = {0, 1, 2, 3, 4, 8, 64, 127, 128, 255};
   int loaded = 0;
   int refused = 0;

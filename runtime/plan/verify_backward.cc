@@ -1,0 +1,249 @@
+// Decides whether the backward program of each rank has the buffers it needs, and takes up every
+// tile and every exchange of the forward program.
+
+#include <algorithm>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "runtime/plan/verify_rules.h"
+#include "support/status_macros.h"
+
+namespace flashcp {
+namespace {
+
+using Kind = fbs::BufferKind;
+using Opcode = fbs::Opcode;
+
+// P26 for a kind of which a rank has one buffer.
+absl::Status CheckOne(const RankView& rank, Kind kind, uint32_t rows) {
+  uint32_t count = 0;
+  for (size_t i = 0; i < rank.buffers.size(); ++i) {
+    if (rank.buffers[i].kind() != kind) continue;
+    ++count;
+    if (rank.buffers[i].rows() == rows) continue;
+    return Broken("P26", "rank ", rank.rank, ", buffer ", i, " (", fbs::EnumNameBufferKind(kind),
+                  "): ", rows, " rows expected, ", rank.buffers[i].rows(), " found");
+  }
+  if (count == 1) return absl::OkStatus();
+  return Broken("P26", "rank ", rank.rank, ": one ", fbs::EnumNameBufferKind(kind),
+                " buffer expected, ", count, " found");
+}
+
+// P26: a sum for each remote or kept buffer of keys, or of values, in the order of the table.
+absl::Status CheckRemoteSums(const RankView& rank, Kind sum_kind, bool (*is_remote)(Kind)) {
+  std::vector<size_t> remote;
+  std::vector<size_t> sums;
+  for (size_t i = 0; i < rank.buffers.size(); ++i) {
+    if (is_remote(rank.buffers[i].kind())) remote.push_back(i);
+    if (rank.buffers[i].kind() == sum_kind) sums.push_back(i);
+  }
+  const char* name = fbs::EnumNameBufferKind(sum_kind);
+  if (sums.size() != remote.size()) {
+    return Broken("P26", "rank ", rank.rank, ": ", remote.size(), " ", name,
+                  " buffers expected, one for each remote or kept buffer, ", sums.size(), " found");
+  }
+  for (size_t i = 0; i < sums.size(); ++i) {
+    uint32_t rows = rank.buffers[remote[i]].rows();
+    if (rank.buffers[sums[i]].rows() == rows) continue;
+    return Broken("P26", "rank ", rank.rank, ", buffer ", sums[i], " (", name, "): the ", rows,
+                  " rows of buffer ", remote[i], " expected, ", rank.buffers[sums[i]].rows(),
+                  " found");
+  }
+  return absl::OkStatus();
+}
+
+// P26: outgoing, or incoming, has the rows of all messages of one direction. Messages may be larger
+// than 64 bits can add up: stops where they pass what the buffer has.
+absl::Status CheckGradientRows(const PlanView& view, const RankView& rank, Kind kind, bool sends) {
+  const uint64_t row_bytes = uint64_t{view.heads.dim()} * DTypeBytes(view.plan.dtype());
+  auto buffer = std::find_if(rank.buffers.begin(), rank.buffers.end(),
+                             [kind](const fbs::Buffer& b) { return b.kind() == kind; });
+  const uint64_t rows = buffer == rank.buffers.end() ? 0 : buffer->rows();
+  uint64_t used = 0;
+  for (const fbs::Message& message : rank.messages) {
+    if (IsSend(message) != sends) continue;
+    if (message.bytes() / row_bytes > rows - used) {
+      return Broken("P26", "rank ", rank.rank, ": the messages have more rows than the ", rows,
+                    " of ", fbs::EnumNameBufferKind(kind));
+    }
+    used += message.bytes() / row_bytes;
+  }
+  return CheckOne(rank, kind, used);
+}
+
+bool IsCommunication(Opcode opcode) {
+  return opcode == Opcode::exchange || opcode == Opcode::exchange_gradients;
+}
+
+std::string NameOf(const RankView& rank, size_t index) {
+  const fbs::Instruction& instruction = rank.backward.instructions[index];
+  return absl::StrCat("rank ", rank.rank, ", backward instruction ", index, " (",
+                      fbs::EnumNameOpcode(instruction.opcode()), ")");
+}
+
+// P27: opcodes and streams.
+absl::Status CheckOpcodes(const RankView& rank) {
+  for (size_t i = 0; i < rank.backward.instructions.size(); ++i) {
+    const fbs::Instruction& instruction = rank.backward.instructions[i];
+    if (instruction.opcode() > Opcode::MAX || instruction.stream() > fbs::Stream::MAX ||
+        instruction.opcode() == Opcode::attend) {
+      return Broken("P27", "rank ", rank.rank, ", backward instruction ", i,
+                    ": an opcode of backward and a known stream expected, ",
+                    static_cast<int>(instruction.opcode()), " on ",
+                    static_cast<int>(instruction.stream()), " found");
+    }
+    bool communication = instruction.stream() == fbs::Stream::communication;
+    if (communication == IsCommunication(instruction.opcode())) continue;
+    return Broken("P27", NameOf(rank, i), " on stream ", fbs::EnumNameStream(instruction.stream()));
+  }
+  return absl::OkStatus();
+}
+
+// P27: clear_gradients is the first of the compute stream, store_gradients the last.
+absl::Status CheckBeginAndEnd(const RankView& rank) {
+  std::vector<size_t> compute;
+  for (size_t i = 0; i < rank.backward.instructions.size(); ++i) {
+    if (rank.backward.instructions[i].stream() == fbs::Stream::compute) compute.push_back(i);
+  }
+  bool idle = rank.tiles.empty() && rank.messages.empty();
+  if (idle && rank.backward.instructions.empty()) return absl::OkStatus();
+  if (compute.size() < 2) {
+    return Broken("P27", "rank ", rank.rank,
+                  ": a backward program from clear_gradients to store_gradients expected, ",
+                  rank.backward.instructions.size(), " instructions found");
+  }
+  for (size_t i : compute) {
+    const fbs::Instruction& instruction = rank.backward.instructions[i];
+    bool clear = instruction.opcode() == Opcode::clear_gradients;
+    bool store = instruction.opcode() == Opcode::store_gradients;
+    if (clear != (i == compute.front()) || store != (i == compute.back())) {
+      return Broken("P27", NameOf(rank, i), ": clear_gradients expected as the first of its ",
+                    "stream, and only there, store_gradients as the last");
+    }
+    if ((clear || store) && instruction.begin() != instruction.end()) {
+      return Broken("P27", NameOf(rank, i), ": an empty range expected, [", instruction.begin(),
+                    ", ", instruction.end(), ") found");
+    }
+  }
+  return absl::OkStatus();
+}
+
+// P28: the ranges of all attend_backward are the tiles, each once.
+absl::Status CheckAttends(const RankView& rank) {
+  std::vector<size_t> attends;
+  for (size_t i = 0; i < rank.backward.instructions.size(); ++i) {
+    const fbs::Instruction& instruction = rank.backward.instructions[i];
+    if (instruction.opcode() != Opcode::attend_backward) continue;
+    if (!InBounds(instruction.begin(), instruction.end(), rank.tiles.size())) {
+      return Broken("P28", NameOf(rank, i), ": tiles in [0, ", rank.tiles.size(), ") expected, [",
+                    instruction.begin(), ", ", instruction.end(), ") found");
+    }
+    if (instruction.begin() < instruction.end()) attends.push_back(i);
+  }
+  auto at = [&rank](size_t i) { return rank.backward.instructions[i]; };
+  std::sort(attends.begin(), attends.end(),
+            [&at](size_t a, size_t b) { return at(a).begin() < at(b).begin(); });
+  uint32_t next = 0;
+  for (size_t i : attends) {
+    if (at(i).begin() != next) {
+      return Broken("P28", NameOf(rank, i), ": each tile once and so tiles from ", next,
+                    " on expected, [", at(i).begin(), ", ", at(i).end(), ") found");
+    }
+    next = at(i).end();
+  }
+  if (next == rank.tiles.size()) return absl::OkStatus();
+  return Broken("P28", "rank ", rank.rank, ": tile ", next, " is in no attend_backward");
+}
+
+// Where the backward program takes up an exchange with this opcode; null for other opcodes.
+uint32_t* PlaceOf(Opcode opcode, TurnedExchange* turned) {
+  switch (opcode) {
+    case Opcode::exchange:
+      return &turned->again;
+    case Opcode::pack_gradients:
+      return &turned->pack;
+    case Opcode::exchange_gradients:
+      return &turned->gradients;
+    case Opcode::add_gradients:
+      return &turned->add;
+    default:
+      return nullptr;
+  }
+}
+
+// P28: ranges of messages are those of forward exchanges, each once for each opcode.
+absl::StatusOr<TurnedExchanges> FindTurned(const RankView& rank) {
+  const std::vector<uint32_t> exchanges = ExchangesOf(rank);
+  TurnedExchanges turned(rank.instructions.size());
+  TurnedExchange unused;
+  for (size_t i = 0; i < rank.backward.instructions.size(); ++i) {
+    const fbs::Instruction& instruction = rank.backward.instructions[i];
+    if (PlaceOf(instruction.opcode(), &unused) == nullptr) continue;
+    bool in_bounds = InBounds(instruction.begin(), instruction.end(), rank.messages.size());
+    if (in_bounds && instruction.begin() == instruction.end()) continue;
+    const uint32_t forward = in_bounds ? exchanges[instruction.begin()] : 0;
+    if (!in_bounds || rank.instructions[forward].begin() != instruction.begin() ||
+        rank.instructions[forward].end() != instruction.end()) {
+      return Broken("P28", NameOf(rank, i), ": the messages of a forward exchange expected, [",
+                    instruction.begin(), ", ", instruction.end(), ") found");
+    }
+    uint32_t* place = PlaceOf(instruction.opcode(), &turned[forward]);
+    if (*place != TurnedExchange::kNone) {
+      return Broken("P28", NameOf(rank, i), ": does what backward instruction ", *place,
+                    " did for forward instruction ", forward);
+    }
+    *place = i;
+  }
+  return turned;
+}
+
+// P28: no exchange is left out.
+absl::Status CheckAllTurned(const RankView& rank, const TurnedExchanges& turned) {
+  for (uint32_t i = 0; i < rank.instructions.size(); ++i) {
+    const fbs::Instruction& exchange = rank.instructions[i];
+    if (exchange.opcode() != Opcode::exchange || exchange.begin() == exchange.end()) continue;
+    if (turned[i].pack == TurnedExchange::kNone || turned[i].gradients == TurnedExchange::kNone ||
+        turned[i].add == TurnedExchange::kNone) {
+      return Broken("P28", "rank ", rank.rank, ": pack_gradients, exchange_gradients and ",
+                    "add_gradients of forward instruction ", i, " expected");
+    }
+    bool comes_again = false;
+    for (uint32_t m = exchange.begin(); m < exchange.end(); ++m) {
+      comes_again |= !IsKept(rank, rank.messages[m]);
+    }
+    if (comes_again && turned[i].again == TurnedExchange::kNone) {
+      return Broken("P28", "rank ", rank.rank, ": a backward exchange of forward instruction ", i,
+                    " expected, since not all of its rows are kept");
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CheckBackwardBuffers(const PlanView& view) {
+  for (const RankView& rank : view.ranks) {
+    auto query = std::find_if(rank.buffers.begin(), rank.buffers.end(),
+                              [](const fbs::Buffer& b) { return b.kind() == Kind::query; });
+    for (Kind kind : {Kind::delta, Kind::query_sum, Kind::key_sum, Kind::value_sum}) {
+      RETURN_IF_ERROR(CheckOne(rank, kind, query->rows()));
+    }
+    RETURN_IF_ERROR(CheckRemoteSums(rank, Kind::remote_key_sum, IsRemoteKey));
+    RETURN_IF_ERROR(CheckRemoteSums(rank, Kind::remote_value_sum, IsRemoteValue));
+    RETURN_IF_ERROR(CheckGradientRows(view, rank, Kind::outgoing, /*sends=*/false));
+    RETURN_IF_ERROR(CheckGradientRows(view, rank, Kind::incoming, /*sends=*/true));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<TurnedExchanges> CheckBackwardProgram(const RankView& rank) {
+  RETURN_IF_ERROR(CheckOpcodes(rank));
+  RETURN_IF_ERROR(CheckBeginAndEnd(rank));
+  RETURN_IF_ERROR(CheckAttends(rank));
+  ASSIGN_OR_RETURN(TurnedExchanges turned, FindTurned(rank));
+  RETURN_IF_ERROR(CheckAllTurned(rank, turned));
+  return turned;
+}
+
+}  // namespace flashcp

@@ -1,0 +1,233 @@
+// Decides whether the messages of all backward programs meet, and whether gradients leave a rank
+// only when they are complete and reach their owner before it stores them.
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "runtime/plan/verify_rules.h"
+#include "support/status_macros.h"
+
+namespace flashcp {
+namespace {
+
+constexpr uint32_t kNone = TurnedExchange::kNone;
+constexpr int kCompute = static_cast<int>(fbs::Stream::compute);
+constexpr int kCommunication = static_cast<int>(fbs::Stream::communication);
+
+// One side of a message that a backward program starts.
+struct Posted {
+  uint32_t source;
+  uint32_t target;
+  uint32_t tag;
+  InstructionId by;
+  uint32_t meeting;  // among those of its rank
+
+  std::pair<uint32_t, uint32_t> Pair() const { return {source, target}; }
+};
+
+// Calls emit(message, turned) for the messages of an instruction of the communication stream, in
+// order; `turned` where gradients travel back.
+template <typename Emit>
+void ForEachMessage(const RankView& rank, const fbs::Instruction& instruction, const Emit& emit) {
+  bool turned = instruction.opcode() == fbs::Opcode::exchange_gradients;
+  if (instruction.stream() != fbs::Stream::communication) return;
+  for (uint32_t m = instruction.begin(); m < instruction.end(); ++m) {
+    if (turned || !IsKept(rank, rank.messages[m])) emit(rank.messages[m], turned);
+  }
+}
+
+// All sides of messages: sends and receives apart, by pair of ranks and in program order within.
+struct Sides {
+  std::vector<Posted> sends;
+  std::vector<Posted> receives;
+};
+
+Sides CollectSides(const PlanView& view, Meetings* meetings) {
+  Sides sides;
+  for (const RankView& rank : view.ranks) {
+    std::vector<Meeting>& mine = (*meetings)[rank.rank];
+    for (uint32_t i = 0; i < rank.backward.instructions.size(); ++i) {
+      ForEachMessage(rank, rank.backward.instructions[i], [&](const fbs::Message& m, bool turned) {
+        uint32_t tag = m.tag() | (turned ? kGradientTag : 0);
+        uint32_t meeting = mine.size();
+        mine.push_back({i, {}});
+        if (IsSend(m) != turned) {
+          sides.sends.push_back({rank.rank, m.peer(), tag, {rank.rank, i}, meeting});
+        } else {
+          sides.receives.push_back({m.peer(), rank.rank, tag, {rank.rank, i}, meeting});
+        }
+      });
+    }
+  }
+  for (std::vector<Posted>* posted : {&sides.sends, &sides.receives}) {
+    std::stable_sort(posted->begin(), posted->end(),
+                     [](const Posted& a, const Posted& b) { return a.Pair() < b.Pair(); });
+  }
+  return sides;
+}
+
+std::string NameOf(uint32_t rank, uint32_t index) {
+  return absl::StrCat("rank ", rank, ", backward instruction ", index);
+}
+
+// Where the tiles of one rank read its remote buffers: backward instructions, by buffer and K/V
+// head.
+struct Readers {
+  uint32_t heads;
+  std::vector<uint32_t> first;  // kNone where none reads
+  std::vector<uint32_t> last;
+
+  size_t At(uint32_t buffer, uint32_t head) const { return size_t{buffer} * heads + head; }
+};
+
+Readers FindReaders(const PlanView& view, const RankView& rank) {
+  const uint32_t heads = view.heads.key_value();
+  const std::vector<uint32_t> none(rank.buffers.size() * heads, kNone);
+  Readers readers = {heads, none, none};
+  for (uint32_t i = 0; i < rank.backward.instructions.size(); ++i) {
+    const fbs::Instruction& instruction = rank.backward.instructions[i];
+    if (instruction.opcode() != fbs::Opcode::attend_backward) continue;
+    for (uint32_t t = instruction.begin(); t < instruction.end(); ++t) {
+      const fbs::Tile& tile = rank.tiles[t];
+      const uint32_t end = (tile.head_end() - 1) / view.HeadsPerGroup() + 1;
+      for (uint32_t buffer : {tile.key_buffer(), tile.value_buffer()}) {
+        for (uint32_t head = tile.head_begin() / view.HeadsPerGroup(); head < end; ++head) {
+          const size_t at = readers.At(buffer, head);
+          if (readers.first[at] == kNone) readers.first[at] = i;
+          readers.last[at] = i;
+        }
+      }
+    }
+  }
+  return readers;
+}
+
+// What the rules on the order of one backward program share.
+struct Flow {
+  const RankView& rank;
+  const TurnedExchanges& turned;
+  std::vector<Relay> relays;
+  std::vector<Arrival> arrivals;
+  Readers readers;
+};
+
+// Calls check(part, head) for the heads of what a forward exchange receives, until an error.
+template <typename Check>
+absl::Status ForEachReceivedHead(const RankView& rank, uint32_t forward, const Check& check) {
+  const fbs::Instruction& exchange = rank.instructions[forward];
+  for (uint32_t m = exchange.begin(); m < exchange.end(); ++m) {
+    if (IsSend(rank.messages[m])) continue;
+    for (const fbs::Part& part : rank.PartsOf(rank.messages[m])) {
+      for (uint32_t head = part.head_begin(); head < part.head_end(); ++head) {
+        RETURN_IF_ERROR(check(part, head));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+// P30 for the rows that one exchange brings again.
+absl::Status CheckAgain(const Flow& flow, uint32_t forward) {
+  const uint32_t again = flow.turned[forward].again;
+  return ForEachReceivedHead(
+      flow.rank, forward, [&](const fbs::Part& part, uint32_t head) -> absl::Status {
+        const uint32_t reader = flow.readers.first[flow.readers.At(part.buffer(), head)];
+        if (part.kept() || reader == kNone) return absl::OkStatus();
+        if (flow.arrivals[again].first[kCompute] <= reader) return absl::OkStatus();
+        return Broken("P30", NameOf(flow.rank.rank, reader), ": reads buffer ", part.buffer(),
+                      " without waiting for backward instruction ", again, ", which fills it");
+      });
+}
+
+// P31 for the tiles that add to what one exchange packs.
+absl::Status CheckPack(const Flow& flow, uint32_t forward) {
+  const uint32_t pack = flow.turned[forward].pack;
+  return ForEachReceivedHead(
+      flow.rank, forward, [&](const fbs::Part& part, uint32_t head) -> absl::Status {
+        const uint32_t reader = flow.readers.last[flow.readers.At(part.buffer(), head)];
+        if (reader == kNone || reader < pack) return absl::OkStatus();
+        return Broken("P31", NameOf(flow.rank.rank, pack), ": packs gradients of buffer ",
+                      part.buffer(), " before backward instruction ", reader, " adds to them");
+      });
+}
+
+// P30 and P31 where rows are sent on.
+absl::Status CheckRelay(const Flow& flow, const Relay& relay) {
+  const TurnedExchange& brought = flow.turned[relay.brought];
+  const TurnedExchange& sent = flow.turned[relay.sent];
+  if (!relay.kept && flow.arrivals[brought.again].first[kCommunication] > sent.again) {
+    return Broken("P30", NameOf(flow.rank.rank, sent.again),
+                  ": sends rows on without waiting for backward instruction ", brought.again,
+                  ", which brings them");
+  }
+  if (brought.pack < sent.add) {
+    return Broken("P31", NameOf(flow.rank.rank, brought.pack),
+                  ": packs gradients before backward instruction ", sent.add, " adds to them");
+  }
+  return absl::OkStatus();
+}
+
+// P32: gradients are packed, then sent, and added when they have come. On the communication stream
+// an instruction knows done what any one before it waited for.
+absl::Status CheckTransfers(const Flow& flow) {
+  const RankView& rank = flow.rank;
+  std::vector<uint32_t> packed(rank.backward.instructions.size(), kNone);  // by exchange_gradients
+  for (uint32_t i = 0; i < flow.turned.size(); ++i) {
+    const TurnedExchange& turned = flow.turned[i];
+    if (turned.gradients == kNone) continue;
+    packed[turned.gradients] = turned.pack;
+    if (flow.arrivals[turned.gradients].first[kCompute] > turned.add) {
+      return Broken("P32", NameOf(rank.rank, turned.add),
+                    ": adds gradients without waiting for backward instruction ", turned.gradients,
+                    ", which brings them");
+    }
+  }
+  uint64_t computed = 0;  // instructions [0, computed) of the compute stream are done
+  for (uint32_t i = 0; i < rank.backward.instructions.size(); ++i) {
+    const fbs::Instruction& instruction = rank.backward.instructions[i];
+    if (instruction.stream() != fbs::Stream::communication) continue;
+    for (uint32_t wait : rank.backward.WaitsOf(instruction)) {
+      bool compute = rank.backward.instructions[wait].stream() == fbs::Stream::compute;
+      if (compute) computed = std::max<uint64_t>(computed, uint64_t{wait} + 1);
+    }
+    if (packed[i] == kNone || packed[i] < computed) continue;
+    return Broken("P32", NameOf(rank.rank, i), ": sends gradients without waiting for backward ",
+                  "instruction ", packed[i], ", which packs them");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+// P11, P25 and P28 hold: of each pair of ranks, both sides start the same messages.
+absl::StatusOr<Meetings> MatchBackwardMessages(const PlanView& view) {
+  Meetings meetings(view.ranks.size());
+  const auto [sends, receives] = CollectSides(view, &meetings);
+  for (size_t i = 0; i < sends.size(); ++i) {
+    const Posted& send = sends[i];
+    const Posted& receive = receives[i];
+    if (send.tag != receive.tag) {
+      return Broken("P29", NameOf(send.by.rank, send.by.index), " and ",
+                    NameOf(receive.by.rank, receive.by.index), ": one tag expected, ", send.tag,
+                    " sent and ", receive.tag, " received");
+    }
+    meetings[send.by.rank][send.meeting].partner = receive.by;
+    meetings[receive.by.rank][receive.meeting].partner = send.by;
+  }
+  return meetings;
+}
+
+absl::Status CheckGradientFlow(const PlanView& view, const Traffic& traffic, const RankView& rank,
+                               const TurnedExchanges& turned) {
+  const Flow flow = {rank, turned, FindRelays(traffic, rank), FindArrivals(rank.backward),
+                     FindReaders(view, rank)};
+  for (uint32_t i = 0; i < turned.size(); ++i) {
+    if (turned[i].again != kNone) RETURN_IF_ERROR(CheckAgain(flow, i));
+    if (turned[i].pack != kNone) RETURN_IF_ERROR(CheckPack(flow, i));
+  }
+  for (const Relay& relay : flow.relays) RETURN_IF_ERROR(CheckRelay(flow, relay));
+  return CheckTransfers(flow);
+}
+
+}  // namespace flashcp

@@ -1,0 +1,158 @@
+// The rules of the backward pass, each broken; see toy_plan.h for what the indices are.
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "tests/runtime/plan/mutations.h"
+
+namespace flashcp {
+namespace {
+
+fbs::Instruction& Instruction(fbs::PlanT& plan, int rank, int index) {
+  return Backward(plan, rank).instructions[index];
+}
+
+// Makes an instruction wait for nothing.
+void DropWaits(fbs::Instruction* instruction) {
+  instruction->mutate_wait_end(instruction->wait_begin());
+}
+
+// Makes an instruction wait for another one instead of its first one.
+void WaitFor(fbs::PlanT& plan, int rank, int index, uint32_t wait) {
+  Backward(plan, rank).waits[Instruction(plan, rank, index).wait_begin()] = wait;
+}
+
+std::vector<Mutation> BufferMutations() {
+  return {
+      {"P26", "rows of delta", [](auto& p) { Rank(p, 0).buffers[12].mutate_rows(5); }},
+      {"P26", "no key sum",
+       [](auto& p) { Rank(p, 0).buffers[14].mutate_kind(fbs::BufferKind::value_sum); }},
+      {"P26", "rows of a remote sum", [](auto& p) { Rank(p, 0).buffers[16].mutate_rows(5); }},
+      {"P26", "no sum of remote keys",
+       [](auto& p) { Rank(p, 0).buffers[16].mutate_kind(fbs::BufferKind::remote_value_sum); }},
+      {"P26", "no outgoing",
+       [](auto& p) { Rank(p, 0).buffers[18].mutate_kind(fbs::BufferKind::incoming); }},
+      {"P26", "outgoing too small", [](auto& p) { Rank(p, 0).buffers[18].mutate_rows(1); }},
+      {"P26", "incoming too large",
+       [](auto& p) {
+         Rank(p, 0).buffers[19].mutate_rows(1000);
+         Rank(p, 0).backward_workspace_bytes += 1000 * 8 * 4;
+       }},
+  };
+}
+
+std::vector<Mutation> ProgramMutations() {
+  using Opcode = fbs::Opcode;
+  return {
+      {"P8", "backward range past the waits",
+       [](auto& p) { Instruction(p, 0, 7).mutate_wait_end(99); }},
+      {"P8", "backward wait for a later instruction", [](auto& p) { WaitFor(p, 0, 3, 5); }},
+      {"P27", "opcode of forward",
+       [](auto& p) { Instruction(p, 0, 2).mutate_opcode(Opcode::attend); }},
+      {"P27", "unknown opcode",
+       [](auto& p) { Instruction(p, 0, 2).mutate_opcode(static_cast<Opcode>(99)); }},
+      {"P27", "unknown stream",
+       [](auto& p) { Instruction(p, 0, 2).mutate_stream(static_cast<fbs::Stream>(2)); }},
+      {"P27", "packs on the communication stream",
+       [](auto& p) { Instruction(p, 0, 4).mutate_stream(fbs::Stream::communication); }},
+      {"P27", "no program", [](auto& p) { Backward(p, 0).instructions.clear(); }},
+      {"P27", "does not clear",
+       [](auto& p) { Instruction(p, 0, 0).mutate_opcode(Opcode::attend_backward); }},
+      {"P27", "clears twice", [](auto& p) { Instruction(p, 0, 2) = Instruction(p, 0, 0); }},
+      {"P27", "does not store last",
+       [](auto& p) { std::swap(Instruction(p, 0, 6), Instruction(p, 0, 7)); }},
+      {"P27", "clears a range", [](auto& p) { Instruction(p, 0, 0).mutate_end(1); }},
+      {"P28", "range past the tiles", [](auto& p) { Instruction(p, 0, 3).mutate_end(99); }},
+      {"P28", "range past the messages", [](auto& p) { Instruction(p, 0, 4).mutate_end(99); }},
+      {"P28", "tile run twice", [](auto& p) { Instruction(p, 0, 3).mutate_begin(3); }},
+      {"P28", "tile left out", [](auto& p) { Instruction(p, 0, 3).mutate_begin(5); }},
+      {"P28", "packs some messages of an exchange",
+       [](auto& p) { Instruction(p, 0, 4).mutate_end(1); }},
+      {"P28", "packs twice",
+       [](auto& p) { Instruction(p, 0, 6).mutate_opcode(Opcode::pack_gradients); }},
+      {"P28", "adds nothing", [](auto& p) { Instruction(p, 0, 6).mutate_end(0); }},
+      {"P28", "brings nothing again", [](auto& p) { Instruction(p, 0, 1).mutate_end(0); }},
+      {"P12", "ranks wait in a circle, backward",
+       [](auto& p) {
+         SplitExchangesInOrder(&p);
+         std::swap(Instruction(p, 1, 1), Instruction(p, 1, 2));
+       }},
+      {"P29", "gradients before K and V",
+       [](auto& p) {
+         Instruction(p, 0, 1).mutate_opcode(Opcode::exchange_gradients);
+         Instruction(p, 0, 5).mutate_opcode(Opcode::exchange);
+       }},
+  };
+}
+
+std::vector<Mutation> FlowMutations() {
+  return {
+      {"P30", "attends without a wait", [](auto& p) { DropWaits(&Instruction(p, 0, 3)); }},
+      {"P31", "packs before it attends",
+       [](auto& p) { std::swap(Instruction(p, 0, 3), Instruction(p, 0, 4)); }},
+      {"P32", "sends without a wait", [](auto& p) { DropWaits(&Instruction(p, 0, 5)); }},
+      {"P32", "sends before it has packed", [](auto& p) { WaitFor(p, 0, 5, 3); }},
+      {"P32", "adds without a wait", [](auto& p) { DropWaits(&Instruction(p, 0, 6)); }},
+      {"P32", "adds when K and V are there", [](auto& p) { WaitFor(p, 0, 6, 1); }},
+  };
+}
+
+// Of rank 2 of RelayedToyProblem.
+std::vector<Mutation> RelayMutations() {
+  return {
+      {"P25", "marks what it sends on as kept",
+       [](auto& p) {
+         fbs::ProgramT& program = Program(p, 2);
+         const fbs::Message& sent = program.messages[program.instructions[2].begin()];
+         program.parts[sent.part_begin()].mutate_kept(true);
+       }},
+      {"P30", "sends on without a wait", [](auto& p) { DropWaits(&Instruction(p, 2, 2)); }},
+      {"P30", "attends when the first exchange is done",
+       [](auto& p) {
+         Instruction(p, 2, 4).mutate_wait_end(Instruction(p, 2, 4).wait_begin() + 1);
+       }},
+      {"P31", "packs before it adds what comes back",
+       [](auto& p) { std::swap(Instruction(p, 2, 7), Instruction(p, 2, 8)); }},
+      {"P32", "adds what another exchange brings", [](auto& p) { WaitFor(p, 2, 10, 6); }},
+  };
+}
+
+// Of KeptToyProblem: rank 0 sends K and V of document 0, then of document 1, which rank 1 keeps.
+std::vector<Mutation> KeptMutations() {
+  return {
+      {"P25", "kept by the receiver only",
+       [](auto& p) { Program(p, 0).parts[2].mutate_kept(false); }},
+      {"P25", "kept by the sender only", [](auto& p) { Program(p, 0).parts[0].mutate_kept(true); }},
+      {"P25", "not kept in a kept buffer",
+       [](auto& p) {
+         for (int rank : {0, 1}) {
+           for (fbs::Part& part : Program(p, rank).parts) part.mutate_kept(false);
+         }
+       }},
+      {"P6", "past the saved memory", [](auto& p) { Rank(p, 1).saved_bytes -= 1; }},
+      {"P6", "overlap in the saved memory",
+       [](auto& p) { Rank(p, 1).buffers[12].mutate_offset(0); }},
+      {"P26", "no sum of kept keys",
+       [](auto& p) {
+         for (fbs::Buffer& buffer : Rank(p, 1).buffers) {
+           bool sum = buffer.kind() == fbs::BufferKind::remote_key_sum;
+           if (sum) buffer.mutate_kind(fbs::BufferKind::remote_value_sum);
+         }
+       }},
+      {"P28", "K and V that are not kept do not come again",
+       [](auto& p) { Instruction(p, 1, 1).mutate_end(0); }},
+  };
+}
+
+}  // namespace
+
+std::vector<Broken> BrokenBackward() {
+  return {{testing::SmallToyProblem(), BufferMutations()},
+          {testing::SmallToyProblem(), ProgramMutations()},
+          {testing::SmallToyProblem(), FlowMutations()},
+          {testing::RelayedToyProblem(), RelayMutations()},
+          {testing::KeptToyProblem(), KeptMutations()}};
+}
+
+}  // namespace flashcp

@@ -1,0 +1,43 @@
+// A device that does what the CPU does: tests derive from it and change one thing.
+
+#ifndef FLASHCP_TESTS_TESTING_FORWARDING_DEVICE_H_
+#define FLASHCP_TESTS_TESTING_FORWARDING_DEVICE_H_
+
+#include <memory>
+
+#include "runtime/device.h"
+
+namespace flashcp::testing {
+
+class ForwardingDevice : public Device {
+ public:
+  absl::StatusOr<DeviceMemory> Allocate(size_t bytes) override { return cpu_->Allocate(bytes); }
+  absl::StatusOr<AttentionKernels> FindKernels(const KernelSpec& spec) override {
+    return cpu_->FindKernels(spec);
+  }
+  absl::Status Attend(AttentionKernel kernel, const KernelSpec& spec,
+                      absl::Span<const AttentionTile> tiles) override {
+    return cpu_->Attend(kernel, spec, tiles);
+  }
+  absl::Status AttendBackward(BackwardKernel kernel, const KernelSpec& spec,
+                              absl::Span<const BackwardTile> tiles) override {
+    return cpu_->AttendBackward(kernel, spec, tiles);
+  }
+  absl::Status SumProducts(const KernelSpec& spec, const ProductRows& rows) override {
+    return cpu_->SumProducts(spec, rows);
+  }
+  absl::Status Clear(absl::Span<const FloatRange> ranges) override { return cpu_->Clear(ranges); }
+  absl::Status Round(ElementType element, absl::Span<const RowRun> runs) override {
+    return cpu_->Round(element, runs);
+  }
+  absl::Status Add(ElementType element, absl::Span<const RowRun> runs) override {
+    return cpu_->Add(element, runs);
+  }
+
+ private:
+  const std::unique_ptr<Device> cpu_ = CreateCpuDevice();
+};
+
+}  // namespace flashcp::testing
+
+#endif  // FLASHCP_TESTS_TESTING_FORWARDING_DEVICE_H_
