@@ -12,13 +12,12 @@ Transfer::Direction DirectionOf(const fbs::Message& message) {
 
 }  // namespace
 
-BoundForward::BoundForward(const Plan& plan, int rank, AttentionKernel kernel)
+BoundForward::BoundForward(const Plan& plan, int rank, AttentionKernels* kernels)
     : BoundProgram(Items(plan->ranks()->Get(rank)->forward()->instructions()),
                    Items(plan->ranks()->Get(rank)->forward()->waits())),
       plan_(plan),
       program_(*plan_->ranks()->Get(rank)->forward()),
-      kernel_(kernel),
-      spec_(KernelSpecOf(plan)),
+      kernels_(kernels),
       memory_(Items(plan_->ranks()->Get(rank)->buffers())),
       messages_(&memory_),
       tiles_(Items(program_.tiles()).size()) {
@@ -72,7 +71,7 @@ absl::Span<const Transfer> BoundForward::Transfers(const fbs::Instruction& instr
 }
 
 absl::Status BoundForward::Launch(const fbs::Instruction& instruction, Device* device) {
-  return device->Attend(kernel_, spec_,
+  return device->Attend(kernels_,
                         absl::MakeConstSpan(tiles_).subspan(
                             instruction.begin(), instruction.end() - instruction.begin()));
 }

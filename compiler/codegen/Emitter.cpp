@@ -137,7 +137,18 @@ Value Emitter::exp2(Value x) {
 Value Emitter::toBf16(Value floats) {
   auto type = cast<VectorType>(floats.getType())
                   .clone(builder.getBF16Type());
-  return arith::TruncFOp::create(builder, type, floats);
+  if (!kernel.emulated)
+    return arith::TruncFOp::create(builder, type, floats);
+  // Rounded to nearest even in integers; LLVM would call a function.
+  Value bits = vector::BitCastOp::create(builder, ints(), floats);
+  Value odd = arith::AndIOp::create(
+      builder, arith::ShRUIOp::create(builder, bits, splatInt(16)).getResult(),
+      splatInt(1));
+  bits = add(add(bits, odd), splatInt(0x7fff));
+  bits = arith::ShRUIOp::create(builder, bits, splatInt(16));
+  auto shorts = type.clone(builder.getI16Type());
+  return vector::BitCastOp::create(
+      builder, type, arith::TruncIOp::create(builder, shorts, bits).getResult());
 }
 
 Value Emitter::pairUp(Value a, Value b) {

@@ -77,6 +77,8 @@ struct GeneratedKernel {
 
 // All kernels in this library; those for any dim after those for one.
 absl::Span<const GeneratedKernel> GeneratedKernels();
+// The same in other instructions, in a library of its own, for tests.
+absl::Span<const GeneratedKernel> EmulatedKernels();
 
 }  // namespace flashcp
 

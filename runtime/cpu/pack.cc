@@ -54,6 +54,7 @@ void StoreFloats(__m256 x, Float16* to) {
 // Collects whether any element was infinite or NaN.
 class NonFinite {
  public:
+  NonFinite() : found_(_mm256_setzero_si256()) {}  // not implicit: it must use AVX, too
   void Add(__m256 x) {
     const __m256i exponent = _mm256_set1_epi32(0x7f800000);
     found_ = _mm256_or_si256(
@@ -67,7 +68,7 @@ class NonFinite {
   bool found() const { return !_mm256_testz_si256(found_, found_); }
 
  private:
-  __m256i found_ = _mm256_setzero_si256();
+  __m256i found_;
 };
 
 void Transpose(__m256 rows[kLanes]) {

@@ -34,6 +34,7 @@ struct RunOptions {
   int64_t seed;
   bool backward;
   absl::Duration timeout;  // of every wait for another rank
+  CpuDeviceOptions device;
 };
 
 absl::StatusOr<RunOptions> ParseOptions(const RunFlags& flags) {
@@ -46,6 +47,11 @@ absl::StatusOr<RunOptions> ParseOptions(const RunFlags& flags) {
   ASSIGN_OR_RETURN(int64_t seconds, IntegerFlag("--timeout", flags.timeout, 1, 1000000));
   options.timeout = absl::Seconds(seconds);
   options.backward = flags.backward;
+  ASSIGN_OR_RETURN(int kernels, NameFlag("--kernels", "kind of kernels", flags.kernels,
+                                                 {"generated", "reference"}));
+  options.device.reference_kernels = kernels == 1;
+  ASSIGN_OR_RETURN(int64_t threads, IntegerFlag("--threads", flags.threads, 1, 1024));
+  options.device.threads = static_cast<int>(threads);
   return options;
 }
 
@@ -100,7 +106,7 @@ BackwardTensors BackwardOf(RankTensors* local) {
 // All iterations of one rank.
 absl::Status RunRank(const Plan& plan, const RunOptions& options, const Console& console,
                      Transport* transport, RankTensors* local, Times* times) {
-  std::unique_ptr<Device> device = CreateCpuDevice();
+  std::unique_ptr<Device> device = CreateCpuDevice(options.device);
   ExecutorOptions executor_options;
   executor_options.timeout = options.timeout;
   executor_options.backward = options.backward;
