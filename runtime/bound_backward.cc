@@ -208,9 +208,8 @@ absl::Status BoundBackward::Launch(const fbs::Instruction& instruction, Device* 
       return device->Round(spec_.element, stored_runs_);
     default:
       return device->AttendBackward(
-          kernels_,
-          absl::MakeConstSpan(tiles_).subspan(instruction.begin(),
-                                              instruction.end() - instruction.begin()));
+          kernels_, absl::MakeConstSpan(tiles_).subspan(instruction.begin(),
+                                                        instruction.end() - instruction.begin()));
   }
 }
 

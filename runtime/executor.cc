@@ -165,7 +165,8 @@ absl::StatusOr<std::unique_ptr<Executor>> CreateExecutor(const Plan& plan, int r
   RETURN_IF_ERROR(CheckRanks(plan, rank, *transport));
   RETURN_IF_ERROR(AgreeOnPlan(plan, transport, options.timeout));
   RETURN_IF_ERROR(VerifyPlan(plan));
-  ASSIGN_OR_RETURN(std::shared_ptr<AttentionKernels> kernels, device->FindKernels(KernelSpecOf(plan)));
+  ASSIGN_OR_RETURN(std::shared_ptr<AttentionKernels> kernels,
+                   device->FindKernels(KernelSpecOf(plan)));
   const fbs::RankPlan& rank_plan = *plan->ranks()->Get(rank);
   const uint64_t backward_bytes = options.backward ? rank_plan.backward_workspace_bytes() : 0;
   ASSIGN_OR_RETURN(DeviceMemory workspace,

@@ -26,20 +26,21 @@ static cl::opt<std::string>
 static cl::opt<bool>
     emulated("emulated", cl::cat(category),
              cl::desc("Kernels that any x86-64-v3 runs, slowly, for tests"));
-static cl::opt<std::string>
-    function("function", cl::cat(category), cl::init("GeneratedKernels"),
-             cl::desc("What --emit table defines"));
+static cl::opt<std::string> function("function", cl::cat(category),
+                                     cl::init("GeneratedKernels"),
+                                     cl::desc("What --emit table defines"));
 static cl::opt<std::string> outputName("o", cl::cat(category), cl::init("-"),
                                        cl::desc("The file to write"));
-static cl::opt<Output> emission(
-    "emit", cl::cat(category), cl::init(Output::mlir),
-    cl::desc("What to write:"),
-    cl::values(clEnumValN(Output::mlir, "mlir", "the kernels as they are built"),
-               clEnumValN(Output::llvm, "llvm", "optimised LLVM IR"),
-               clEnumValN(Output::assembly, "asm", "assembly"),
-               clEnumValN(Output::object, "obj", "an ELF object"),
-               clEnumValN(Output::table, "table",
-                          "C++ source that lists the kernels")));
+static cl::opt<Output>
+    emission("emit", cl::cat(category), cl::init(Output::mlir),
+             cl::desc("What to write:"),
+             cl::values(clEnumValN(Output::mlir, "mlir",
+                                   "the kernels as they are built"),
+                        clEnumValN(Output::llvm, "llvm", "optimised LLVM IR"),
+                        clEnumValN(Output::assembly, "asm", "assembly"),
+                        clEnumValN(Output::object, "obj", "an ELF object"),
+                        clEnumValN(Output::table, "table",
+                                   "C++ source that lists the kernels")));
 
 static int fail(const llvm::Twine &message) {
   llvm::WithColor::error(llvm::errs(), "flashcp-kernelgen") << message << "\n";
@@ -73,9 +74,8 @@ static mlir::LogicalResult write(llvm::ArrayRef<KernelShape> shapes,
   mlir::MLIRContext context(mlir::MLIRContext::Threading::DISABLED);
   loadDialects(context);
   mlir::OwningOpRef<mlir::ModuleOp> module = buildKernels(context, shapes);
-  static constexpr Emission emissions[] = {Emission::mlir, Emission::llvm,
-                                           Emission::assembly,
-                                           Emission::object};
+  static constexpr Emission emissions[] = {
+      Emission::mlir, Emission::llvm, Emission::assembly, Emission::object};
   return emitKernels(*module, shapes.front(),
                      emissions[static_cast<int>(emission.getValue())], output);
 }

@@ -26,28 +26,28 @@ namespace {
 // those of the block. A chunk is as many dims as gradients are summed for side
 // by side, and "by row" words pair rows, where words are pairs.
 enum Argument {
-  Query,           // [panel][dim][row of the panel] words
-  OutputGradient,  // [panel][value dim][row of the panel] words
-  QueryRows,       // [dim / chunk][row][chunk] words, by row
-  GradientRows,    // [value dim / chunk][row][chunk] words, by row
-  RowConstants,    // [2][row]: LSE in units of log 2; delta
-  Visible,         // [2][row]: first key that a row sees, one after the last
-  Ranges,          // [panel][4]: begin, end, unmasked begin, unmasked end
-  Keys,            // [key / group][dim][group] words
-  ValueKeys,       // [key / group][value dim][group] words
-  KeysByDim,       // [dim / group][key][group] words, by key
-  QueryGradient,   // [panel][dim][row of the panel] f32
-  KeyGradient,     // [dim / chunk][key][chunk] f32
-  ValueGradient,   // [value dim / chunk][key][chunk] f32
-  Weights,         // [key][row] words, by row: P, scratch
-  Slopes,          // [key][row] words, by row: dS, scratch
-  PanelWeights,    // [key][row of the panel] f32, scratch for pairs
-  PanelSlopes,     // [key][row of the panel] words by key, scratch for pairs
-  Panels,          // how many panels of the block hold rows
-  KeyCount,        // a multiple of group and of gradient group
-  FirstKey,        // the first key of the block, as `Visible` counts
-  Scale,           // of scores, times log2(e)
-  Dim,             // used by the kernel for any dim
+  Query,          // [panel][dim][row of the panel] words
+  OutputGradient, // [panel][value dim][row of the panel] words
+  QueryRows,      // [dim / chunk][row][chunk] words, by row
+  GradientRows,   // [value dim / chunk][row][chunk] words, by row
+  RowConstants,   // [2][row]: LSE in units of log 2; delta
+  Visible,        // [2][row]: first key that a row sees, one after the last
+  Ranges,         // [panel][4]: begin, end, unmasked begin, unmasked end
+  Keys,           // [key / group][dim][group] words
+  ValueKeys,      // [key / group][value dim][group] words
+  KeysByDim,      // [dim / group][key][group] words, by key
+  QueryGradient,  // [panel][dim][row of the panel] f32
+  KeyGradient,    // [dim / chunk][key][chunk] f32
+  ValueGradient,  // [value dim / chunk][key][chunk] f32
+  Weights,        // [key][row] words, by row: P, scratch
+  Slopes,         // [key][row] words, by row: dS, scratch
+  PanelWeights,   // [key][row of the panel] f32, scratch for pairs
+  PanelSlopes,    // [key][row of the panel] words by key, scratch for pairs
+  Panels,         // how many panels of the block hold rows
+  KeyCount,       // a multiple of group and of gradient group
+  FirstKey,       // the first key of the block, as `Visible` counts
+  Scale,          // of scores, times log2(e)
+  Dim,            // used by the kernel for any dim
   ValueDim,
 };
 
@@ -121,8 +121,7 @@ private:
         {zero, depthWords}, target.group, target.rowVectors, zeros,
         [&](int i, Value k) {
           Value word = emit.mul(k, emit.index(target.group));
-          return emit.loadScalar(packed,
-                                 emit.add(emit.add(first, word), i));
+          return emit.loadScalar(packed, emit.add(emit.add(first, word), i));
         },
         [&](int j, Value k) {
           return emit.load(panels, {panel, k, column(j)}, emit.words());
@@ -133,15 +132,15 @@ private:
     Value scale = emit.broadcast(arguments[Scale], emit.floats());
     Value unmaskedBegin = range(panel, 2), unmaskedEnd = range(panel, 3);
     emit.loop(keys, target.group, [&](Value key) {
-      Values weights = buildDotProducts(arguments[Keys], arguments[Query],
-                                        panel, key, dim);
+      Values weights =
+          buildDotProducts(arguments[Keys], arguments[Query], panel, key, dim);
       for (auto [i, weight] : llvm::enumerate(weights)) {
         Value lse = constant(0, panel, i % target.rowVectors);
         weight = emit.exp2(emit.subf(emit.mulf(weight, scale), lse));
       }
-      Value unmasked = emit.both(
-          emit.atMost(unmaskedBegin, key),
-          emit.atMost(emit.add(key, target.group), unmaskedEnd));
+      Value unmasked =
+          emit.both(emit.atMost(unmaskedBegin, key),
+                    emit.atMost(emit.add(key, target.group), unmaskedEnd));
       weights = emit.ifElse(
           unmasked, weights.size(), [&] { return weights; },
           [&] { return buildMasked(panel, key, weights); });
@@ -169,14 +168,14 @@ private:
     Values masked;
     for (auto [i, weight] : llvm::enumerate(weights)) {
       Value row = rowOf(panel, i % target.rowVectors);
-      Value keys = arith::AddIOp::create(
-          emit.builder, emit.broadcast(first, emit.ints()),
-          emit.splatInt(i / target.rowVectors));
+      Value keys = arith::AddIOp::create(emit.builder,
+                                         emit.broadcast(first, emit.ints()),
+                                         emit.splatInt(i / target.rowVectors));
       Value begin = emit.load(arguments[Visible], {zero, row}, emit.ints());
       Value end =
           emit.load(arguments[Visible], {emit.index(1), row}, emit.ints());
-      masked.push_back(emit.select(emit.within(keys, begin, end), weight,
-                                   emit.splat(0)));
+      masked.push_back(
+          emit.select(emit.within(keys, begin, end), weight, emit.splat(0)));
     }
     return masked;
   }
@@ -190,11 +189,10 @@ private:
         int j = i % target.rowVectors;
         Value keyRow = emit.add(key, i / target.rowVectors);
         Value weight =
-            target.pairs
-                ? emit.load(arguments[PanelWeights], {keyRow, column(j)},
-                            emit.floats())
-                : emit.load(arguments[Weights], {keyRow, rowOf(panel, j)},
-                            emit.floats());
+            target.pairs ? emit.load(arguments[PanelWeights],
+                                     {keyRow, column(j)}, emit.floats())
+                         : emit.load(arguments[Weights],
+                                     {keyRow, rowOf(panel, j)}, emit.floats());
         slope = emit.mulf(weight, emit.subf(slope, constant(1, panel, j)));
       }
       storeTile(panel, key, slopes, arguments[Slopes]);
@@ -255,27 +253,27 @@ private:
     emit.loop({zero, chunks}, 1, [&](Value chunkIndex) {
       emit.loop({zero, arguments[KeyCount]}, target.gradientGroup,
                 [&](Value key) {
-        Values sums;
-        for (int i = 0; i < target.gradientGroup; ++i)
-          for (int j = 0; j < target.gradientVectors; ++j)
-            sums.push_back(emit.load(
-                gradient, {chunkIndex, emit.add(key, i), column(j)},
-                emit.floats()));
-        sums = emit.product(
-            {zero, rowWords}, target.gradientGroup, target.gradientVectors,
-            sums,
-            [&](int i, Value row) {
-              return emit.loadScalar(left, {emit.add(key, i), row});
-            },
-            [&](int j, Value row) {
-              return emit.load(rows, {chunkIndex, row, column(j)},
-                               emit.words());
-            });
-        for (int i = 0; i < target.gradientGroup; ++i)
-          for (int j = 0; j < target.gradientVectors; ++j)
-            emit.store(sums[i * target.gradientVectors + j], gradient,
-                       {chunkIndex, emit.add(key, i), column(j)});
-      });
+                  Values sums;
+                  for (int i = 0; i < target.gradientGroup; ++i)
+                    for (int j = 0; j < target.gradientVectors; ++j)
+                      sums.push_back(emit.load(
+                          gradient, {chunkIndex, emit.add(key, i), column(j)},
+                          emit.floats()));
+                  sums = emit.product(
+                      {zero, rowWords}, target.gradientGroup,
+                      target.gradientVectors, sums,
+                      [&](int i, Value row) {
+                        return emit.loadScalar(left, {emit.add(key, i), row});
+                      },
+                      [&](int j, Value row) {
+                        return emit.load(rows, {chunkIndex, row, column(j)},
+                                         emit.words());
+                      });
+                  for (int i = 0; i < target.gradientGroup; ++i)
+                    for (int j = 0; j < target.gradientVectors; ++j)
+                      emit.store(sums[i * target.gradientVectors + j], gradient,
+                                 {chunkIndex, emit.add(key, i), column(j)});
+                });
     });
   }
 
@@ -300,25 +298,29 @@ void buildBackward(ModuleOp module, const KernelShape &shape) {
   int64_t valueChunks = (shape.valueDim + chunk - 1) / chunk;
   Type f32 = emit.floatType(), word = emit.wordType();
   Type i32 = builder.getI32Type(), index = builder.getIndexType();
-  Type types[] = {
-      emit.memref(word, {panels, shape.dimWords(), rows}),
-      emit.memref(word, {panels, shape.valueDimWords(), rows}),
-      emit.memref(word, {chunks, kBlockRows / words, chunk}),
-      emit.memref(word, {valueChunks, kBlockRows / words, chunk}),
-      emit.memref(f32, {2, kBlockRows}),
-      emit.memref(i32, {2, kBlockRows}),
-      emit.memref(index, {panels, kRangesPerPanel}),
-      emit.memref(word, {keys * shape.dimWords()}),
-      emit.memref(word, {keys * shape.valueDimWords()}),
-      emit.memref(word, {keys / words * shape.dim}),
-      emit.memref(f32, {panels, shape.dim, rows}),
-      emit.memref(f32, {chunks, keys, chunk}),
-      emit.memref(f32, {valueChunks, keys, chunk}),
-      emit.memref(word, {keys, kBlockRows / words}),
-      emit.memref(word, {keys, kBlockRows / words}),
-      emit.memref(f32, {keys, rows}),
-      emit.memref(word, {keys / words, rows}),
-      index, index, i32, f32, index, index};
+  Type types[] = {emit.memref(word, {panels, shape.dimWords(), rows}),
+                  emit.memref(word, {panels, shape.valueDimWords(), rows}),
+                  emit.memref(word, {chunks, kBlockRows / words, chunk}),
+                  emit.memref(word, {valueChunks, kBlockRows / words, chunk}),
+                  emit.memref(f32, {2, kBlockRows}),
+                  emit.memref(i32, {2, kBlockRows}),
+                  emit.memref(index, {panels, kRangesPerPanel}),
+                  emit.memref(word, {keys * shape.dimWords()}),
+                  emit.memref(word, {keys * shape.valueDimWords()}),
+                  emit.memref(word, {keys / words * shape.dim}),
+                  emit.memref(f32, {panels, shape.dim, rows}),
+                  emit.memref(f32, {chunks, keys, chunk}),
+                  emit.memref(f32, {valueChunks, keys, chunk}),
+                  emit.memref(word, {keys, kBlockRows / words}),
+                  emit.memref(word, {keys, kBlockRows / words}),
+                  emit.memref(f32, {keys, rows}),
+                  emit.memref(word, {keys / words, rows}),
+                  index,
+                  index,
+                  i32,
+                  f32,
+                  index,
+                  index};
   addKernel(emit, backwardSymbol(shape), types, [&](Block *body) {
     BackwardKernel(emit, body->getArguments()).build();
   });

@@ -117,9 +117,9 @@ Value Emitter::maxf(Value a, Value b) {
 // an integer, and leaves n + 127, the exponent of 2^n, in the low bits of the
 // sum; below -127 that exponent is 0, the number 0. A NaN stays one in f.
 Value Emitter::exp2(Value x) {
-  static constexpr float coefficients[] = {
-      1.32647296e-3f, 9.67151485e-3f, 5.55073358e-2f,
-      2.40222424e-1f, 6.93147004e-1f, 1.0f};
+  static constexpr float coefficients[] = {1.32647296e-3f, 9.67151485e-3f,
+                                           5.55073358e-2f, 2.40222424e-1f,
+                                           6.93147004e-1f, 1.0f};
   Value shifter = splat(12582912.0f + 127.0f);
   Value clamped = maxf(splat(-127.0f), x);
   Value shifted = addf(clamped, shifter);
@@ -135,8 +135,7 @@ Value Emitter::exp2(Value x) {
 }
 
 Value Emitter::toBf16(Value floats) {
-  auto type = cast<VectorType>(floats.getType())
-                  .clone(builder.getBF16Type());
+  auto type = cast<VectorType>(floats.getType()).clone(builder.getBF16Type());
   if (!kernel.emulated)
     return arith::TruncFOp::create(builder, type, floats);
   // Rounded to nearest even in integers; LLVM would call a function.
@@ -148,7 +147,8 @@ Value Emitter::toBf16(Value floats) {
   bits = arith::ShRUIOp::create(builder, bits, splatInt(16));
   auto shorts = type.clone(builder.getI16Type());
   return vector::BitCastOp::create(
-      builder, type, arith::TruncIOp::create(builder, shorts, bits).getResult());
+      builder, type,
+      arith::TruncIOp::create(builder, shorts, bits).getResult());
 }
 
 Value Emitter::pairUp(Value a, Value b) {
@@ -198,9 +198,9 @@ Values Emitter::ifElse(Value condition, int count,
                        function_ref<Values()> whenTrue,
                        function_ref<Values()> whenFalse) {
   Values results;
-  auto branch = scf::IfOp::create(
-      builder, SmallVector<Type>(count, floats()), condition,
-      /*addThenBlock=*/true, /*addElseBlock=*/true);
+  auto branch =
+      scf::IfOp::create(builder, SmallVector<Type>(count, floats()), condition,
+                        /*addThenBlock=*/true, /*addElseBlock=*/true);
   OpBuilder::InsertionGuard guard(builder);
   builder.setInsertionPointToStart(branch.thenBlock());
   scf::YieldOp::create(builder, whenTrue());
@@ -219,11 +219,10 @@ Value Emitter::both(Value a, Value b) {
 
 // One bf16 of each word, as f32.
 Value Emitter::halfOfPairs(Value words, bool high) {
-  Value bits = high ? arith::AndIOp::create(builder, words,
-                                            splatInt(0xffff0000))
-                          .getResult()
-                    : arith::ShLIOp::create(builder, words, splatInt(16))
-                          .getResult();
+  Value bits =
+      high ? arith::AndIOp::create(builder, words, splatInt(0xffff0000))
+                 .getResult()
+           : arith::ShLIOp::create(builder, words, splatInt(16)).getResult();
   return vector::BitCastOp::create(builder, floats(), bits);
 }
 
@@ -231,8 +230,7 @@ Value Emitter::multiplyAdd(Value a, Value b, Value sum) {
   if (!target().pairs)
     return vector::FMAOp::create(builder, a, b, sum);
   if (!kernel.emulated) {
-    auto pairs =
-        VectorType::get({2 * target().lanes}, builder.getBF16Type());
+    auto pairs = VectorType::get({2 * target().lanes}, builder.getBF16Type());
     return x86vector::DotBF16Op::create(
         builder, sum, vector::BitCastOp::create(builder, pairs, a),
         vector::BitCastOp::create(builder, pairs, b));
@@ -244,8 +242,7 @@ Value Emitter::multiplyAdd(Value a, Value b, Value sum) {
 }
 
 Values Emitter::product(IndexRange range, int rows, int columns,
-                        ValueRange sums,
-                        function_ref<Value(int, Value)> left,
+                        ValueRange sums, function_ref<Value(int, Value)> left,
                         function_ref<Value(int, Value)> right) {
   return loop(range, 1, sums, [&](Value k, ValueRange carried) {
     Values vectors, results;
@@ -264,8 +261,8 @@ Values Emitter::product(IndexRange range, int rows, int columns,
 void addKernel(Emitter &emit, StringRef symbol, TypeRange arguments,
                function_ref<void(Block *)> build) {
   ImplicitLocOpBuilder &builder = emit.builder;
-  auto function = func::FuncOp::create(
-      builder, symbol, builder.getFunctionType(arguments, {}));
+  auto function = func::FuncOp::create(builder, symbol,
+                                       builder.getFunctionType(arguments, {}));
   for (auto [i, type] : llvm::enumerate(arguments))
     if (isa<MemRefType>(type))
       function.setArgAttr(i, LLVM::LLVMDialect::getNoAliasAttrName(),

@@ -30,10 +30,10 @@ public:
   // Types.
   mlir::MemRefType memref(mlir::Type element, llvm::ArrayRef<int64_t> sizes);
   mlir::Type floatType() { return builder.getF32Type(); }
-  mlir::Type wordType();              // what one broadcast multiplies by
-  mlir::VectorType floats();          // one vector of f32
-  mlir::VectorType words();           // one vector of words
-  mlir::VectorType ints();            // one vector of i32
+  mlir::Type wordType();     // what one broadcast multiplies by
+  mlir::VectorType floats(); // one vector of f32
+  mlir::VectorType words();  // one vector of words
+  mlir::VectorType ints();   // one vector of i32
 
   // Constants and scalars.
   mlir::Value index(int64_t value);
@@ -86,8 +86,7 @@ public:
 
   /// sums[i * columns + j] + the sum over k of left(i, k) * right(j, k): a word
   /// times a vector of words. The sums stay in registers.
-  Values product(IndexRange range, int rows, int columns,
-                 mlir::ValueRange sums,
+  Values product(IndexRange range, int rows, int columns, mlir::ValueRange sums,
                  llvm::function_ref<mlir::Value(int i, mlir::Value k)> left,
                  llvm::function_ref<mlir::Value(int j, mlir::Value k)> right);
 

@@ -29,10 +29,10 @@ namespace {
 // The arguments, in order. Packed keys are [run / group][dim][group] words,
 // packed values [value dim / group][run][group].
 enum Argument {
-  Query,   // [dim][row] words
-  PackedKeys, // see above
+  Query,        // [dim][row] words
+  PackedKeys,   // see above
   PackedValues, // see above
-  Output,  // [value dim][row]: O^T, not divided by the sums
+  Output,       // [value dim][row]: O^T, not divided by the sums
   State,   // [2][row]: maxima of the scaled scores, in units of log 2; sums
   Scores,  // [key block][row], scratch
   Weights, // [key block][row] words, scratch; not used without pairs
@@ -72,8 +72,8 @@ private:
   }
 
   void buildBlock(Value block) {
-    Value blockEnd = emit.minimum(emit.add(block, target.keyBlock),
-                                  arguments[End]);
+    Value blockEnd =
+        emit.minimum(emit.add(block, target.keyBlock), arguments[End]);
     Values oldMaxima;
     for (int j = 0; j < target.rowVectors; ++j)
       oldMaxima.push_back(row(0, j));
@@ -82,9 +82,9 @@ private:
     for (int j = 0; j < target.rowVectors; ++j) {
       emit.store(maxima[j], arguments[State], {zero, column(j)});
       // Where all scores are -inf, subtracting 0 leaves them so.
-      Value none = arith::CmpFOp::create(emit.builder,
-                                         arith::CmpFPredicate::OEQ, maxima[j],
-                                         emit.splat(-infinity));
+      Value none =
+          arith::CmpFOp::create(emit.builder, arith::CmpFPredicate::OEQ,
+                                maxima[j], emit.splat(-infinity));
       shifts.push_back(emit.select(none, emit.splat(0), maxima[j]));
       rescales.push_back(emit.exp2(emit.subf(oldMaxima[j], shifts[j])));
     }
@@ -96,31 +96,30 @@ private:
   // Stores the scores of the block; returns the maxima that include them.
   Values buildScores(Value block, Value blockEnd, ValueRange oldMaxima) {
     Value scale = emit.broadcast(arguments[Scale], emit.floats());
-    return emit.loop(
-        {block, blockEnd}, target.group, oldMaxima,
-        [&](Value key, ValueRange carried) {
-          Values sums = buildDotProducts(key);
-          for (Value &sum : sums)
-            sum = emit.mulf(sum, scale);
-          Value unmasked =
-              emit.both(emit.atMost(arguments[UnmaskedBegin], key),
-                        emit.atMost(emit.add(key, target.group),
-                                    arguments[UnmaskedEnd]));
-          Values scores = emit.ifElse(
-              unmasked, sums.size(), [&] { return sums; },
-              [&] { return buildMasked(key, sums); });
-          Values maxima(carried);
-          Value offset = emit.sub(key, block);
-          for (int i = 0; i < target.group; ++i) {
-            for (int j = 0; j < target.rowVectors; ++j) {
-              Value score = scores[i * target.rowVectors + j];
-              emit.store(score, arguments[Scores],
-                         {emit.add(offset, i), column(j)});
-              maxima[j] = emit.maxf(score, maxima[j]); // skips NaN
-            }
-          }
-          return maxima;
-        });
+    return emit.loop({block, blockEnd}, target.group, oldMaxima,
+                     [&](Value key, ValueRange carried) {
+                       Values sums = buildDotProducts(key);
+                       for (Value &sum : sums)
+                         sum = emit.mulf(sum, scale);
+                       Value unmasked =
+                           emit.both(emit.atMost(arguments[UnmaskedBegin], key),
+                                     emit.atMost(emit.add(key, target.group),
+                                                 arguments[UnmaskedEnd]));
+                       Values scores = emit.ifElse(
+                           unmasked, sums.size(), [&] { return sums; },
+                           [&] { return buildMasked(key, sums); });
+                       Values maxima(carried);
+                       Value offset = emit.sub(key, block);
+                       for (int i = 0; i < target.group; ++i) {
+                         for (int j = 0; j < target.rowVectors; ++j) {
+                           Value score = scores[i * target.rowVectors + j];
+                           emit.store(score, arguments[Scores],
+                                      {emit.add(offset, i), column(j)});
+                           maxima[j] = emit.maxf(score, maxima[j]); // skips NaN
+                         }
+                       }
+                       return maxima;
+                     });
   }
 
   // K Q^T of one group of keys.
@@ -144,9 +143,8 @@ private:
                                         arguments[FirstKey]);
     Values masked;
     for (int i = 0; i < target.group; ++i) {
-      Value keys = arith::AddIOp::create(emit.builder,
-                                         emit.broadcast(first, emit.ints()),
-                                         emit.splatInt(i));
+      Value keys = arith::AddIOp::create(
+          emit.builder, emit.broadcast(first, emit.ints()), emit.splatInt(i));
       for (int j = 0; j < target.rowVectors; ++j) {
         Value begin =
             emit.load(arguments[Visible], {zero, column(j)}, emit.ints());
@@ -163,15 +161,15 @@ private:
   // Turns scores into weights, and adds those to the sums.
   void buildWeights(Value count, ValueRange shifts, ValueRange rescales) {
     Values zeros(target.rowVectors, emit.splat(0));
-    Values sums = emit.loop(
-        {zero, count}, 2, zeros, [&](Value key, ValueRange carried) {
+    Values sums =
+        emit.loop({zero, count}, 2, zeros, [&](Value key, ValueRange carried) {
           Values sums(carried);
           for (int j = 0; j < target.rowVectors; ++j) {
             Value weights[2];
             for (int i = 0; i < 2; ++i) {
-              Value score = emit.load(arguments[Scores],
-                                      {emit.add(key, i), column(j)},
-                                      emit.floats());
+              Value score =
+                  emit.load(arguments[Scores], {emit.add(key, i), column(j)},
+                            emit.floats());
               weights[i] = emit.exp2(emit.subf(score, shifts[j]));
               if (!target.pairs)
                 emit.store(weights[i], arguments[Scores],
@@ -199,17 +197,17 @@ private:
       Values sums;
       for (int i = 0; i < target.group; ++i)
         for (int j = 0; j < target.rowVectors; ++j)
-          sums.push_back(emit.mulf(
-              emit.load(arguments[Output], {emit.add(dim, i), column(j)},
-                        emit.floats()),
-              rescales[j]));
+          sums.push_back(
+              emit.mulf(emit.load(arguments[Output],
+                                  {emit.add(dim, i), column(j)}, emit.floats()),
+                        rescales[j]));
       Value values = emit.mul(dim, emit.index(kRunKeys / words));
       Value weights = target.pairs ? arguments[Weights] : arguments[Scores];
       sums = emit.product(
           {zero, emit.div(count, words)}, target.group, target.rowVectors, sums,
           [&](int i, Value word) {
-            Value offset = emit.mul(emit.add(firstWord, word),
-                                    emit.index(target.group));
+            Value offset =
+                emit.mul(emit.add(firstWord, word), emit.index(target.group));
             return emit.loadScalar(arguments[PackedValues],
                                    emit.add(emit.add(values, offset), i));
           },
@@ -240,16 +238,22 @@ void buildForward(ModuleOp module, const KernelShape &shape) {
   int64_t words = target.elementsPerWord();
   Type f32 = emit.floatType(), word = emit.wordType();
   Type i32 = builder.getI32Type(), index = builder.getIndexType();
-  Type types[] = {
-      emit.memref(word, {shape.dimWords(), rows}),
-      emit.memref(word, {kRunKeys * shape.dimWords()}),
-      emit.memref(word, {kRunKeys / words * shape.valueDim}),
-      emit.memref(f32, {shape.valueDim, rows}),
-      emit.memref(f32, {2, rows}),
-      emit.memref(f32, {target.keyBlock, rows}),
-      emit.memref(word, {target.keyBlock / words, rows}),
-      emit.memref(i32, {2, rows}),
-      index, index, index, index, i32, f32, index, index};
+  Type types[] = {emit.memref(word, {shape.dimWords(), rows}),
+                  emit.memref(word, {kRunKeys * shape.dimWords()}),
+                  emit.memref(word, {kRunKeys / words * shape.valueDim}),
+                  emit.memref(f32, {shape.valueDim, rows}),
+                  emit.memref(f32, {2, rows}),
+                  emit.memref(f32, {target.keyBlock, rows}),
+                  emit.memref(word, {target.keyBlock / words, rows}),
+                  emit.memref(i32, {2, rows}),
+                  index,
+                  index,
+                  index,
+                  index,
+                  i32,
+                  f32,
+                  index,
+                  index};
   addKernel(emit, forwardSymbol(shape), types, [&](Block *body) {
     ForwardKernel(emit, body->getArguments()).build();
   });

@@ -4,17 +4,17 @@
 
 namespace flashcp::codegen {
 
-static void emitDescriptor(const KernelShape &shape, llvm::raw_ostream &output) {
+static void emitDescriptor(const KernelShape &shape,
+                           llvm::raw_ostream &output) {
   const KernelTarget &target = *shape.target;
   output << "    {\"" << shape.name() << "\", \"" << target.name << "\", "
          << (shape.emulated ? "true" : "false") << ", "
          << (target.pairs ? "true" : "false") << ", "
          << (shape.anyDim ? "true" : "false") << ", " << shape.dim << ", "
-         << shape.valueDim << ", " << target.panelRows() << ", "
-         << target.group << ", " << target.keyBlock << ", "
-         << target.gradientKeyBlock << ", " << target.gradientGroup << ", "
-         << target.chunk() << ", &" << forwardSymbol(shape) << ", &"
-         << backwardSymbol(shape) << "},\n";
+         << shape.valueDim << ", " << target.panelRows() << ", " << target.group
+         << ", " << target.keyBlock << ", " << target.gradientKeyBlock << ", "
+         << target.gradientGroup << ", " << target.chunk() << ", &"
+         << forwardSymbol(shape) << ", &" << backwardSymbol(shape) << "},\n";
 }
 
 void emitTable(llvm::ArrayRef<KernelShape> shapes, llvm::StringRef function,

@@ -25,8 +25,8 @@ buildKernels(mlir::MLIRContext &context, llvm::ArrayRef<KernelShape> shapes);
 
 /// Writes the module, which it may change, in the form that is asked for.
 /// Errors go to the module's diagnostics.
-mlir::LogicalResult emitKernels(mlir::ModuleOp module,
-                                const KernelShape &shape, Emission emission,
+mlir::LogicalResult emitKernels(mlir::ModuleOp module, const KernelShape &shape,
+                                Emission emission,
                                 llvm::raw_pwrite_stream &output);
 
 } // namespace flashcp::codegen

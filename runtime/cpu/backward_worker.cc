@@ -80,9 +80,9 @@ void BackwardWorker::Compute(const BackwardTile& tile, const QueryRange& queries
   for (int panel = 0; panel < num_panels(queries); ++panel) {
     const int block = panel / block_panels_;
     const int row = panel % block_panels_ * rows;
-    panel_keys_[panel] = FindVisible(tile, queries, panel * rows,
-                                     std::min(rows, queries.rows() - panel * rows), rows,
-                                     kBlockRows, visible_ + 2 * block * kBlockRows + row);
+    panel_keys_[panel] =
+        FindVisible(tile, queries, panel * rows, std::min(rows, queries.rows() - panel * rows),
+                    rows, kBlockRows, visible_ + 2 * block * kBlockRows + row);
     seen.begin = std::min(seen.begin, panel_keys_[panel].any.begin);
     seen.end = std::max(seen.end, panel_keys_[panel].any.end);
   }
@@ -105,8 +105,8 @@ void BackwardWorker::Compute(const BackwardTile& tile, const QueryRange& queries
 // Returns whether all numbers are finite.
 bool BackwardWorker::PackQueries(const BackwardTile& tile, const QueryRange& queries) {
   const int bytes = ElementBytes(spec_.element);
-  const Rows query = RowsOfQueries(static_cast<const char*>(tile.query), queries,
-                                   spec_.query_heads, spec_.dim * bytes);
+  const Rows query = RowsOfQueries(static_cast<const char*>(tile.query), queries, spec_.query_heads,
+                                   spec_.dim * bytes);
   const Rows gradient = RowsOfQueries(static_cast<const char*>(tile.output_gradient), queries,
                                       spec_.query_heads, spec_.value_dim * bytes);
   bool finite = LoadRowConstants(tile, queries);
@@ -176,8 +176,7 @@ void BackwardWorker::RunBlocks(const QueryRange& queries, KeyRange keys) {
     for (int panel = 0; panel < panels; ++panel) {
       const PanelKeys within = Within(panel_keys_[first + panel], keys, kernel_.group);
       any |= within.any.begin < within.any.end;
-      const int64_t ranges[] = {within.any.begin, within.any.end, within.all.begin,
-                                within.all.end};
+      const int64_t ranges[] = {within.any.begin, within.any.end, within.all.begin, within.all.end};
       std::copy_n(ranges, 4, ranges_ + 4 * panel);
     }
     if (!any) continue;

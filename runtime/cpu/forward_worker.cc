@@ -81,8 +81,7 @@ bool ForwardWorker::PackRun(const AttentionTile& tile, int key_value_head, KeyRa
   const int group = kernel_.group;
   PackGroups(format_, keys, spec_.dim, group,
              int64_t{spec_.dim} / kernel_.elements_per_word() * group, keys_);
-  return PackChunks(format_, values, spec_.value_dim, group,
-                    kRunKeys / kernel_.elements_per_word(),
+  return PackChunks(format_, values, spec_.value_dim, group, kRunKeys / kernel_.elements_per_word(),
                     static_cast<int>(RoundUp(values.count, group)), values_);
 }
 
@@ -130,23 +129,22 @@ void ForwardWorker::StorePanelOf(const AttentionTile& tile, const QueryRange& qu
   const int rows = kernel_.panel_rows;
   const float* maxima = State(panel);
   float* sums = State(panel) + rows;
-  const auto lse = RowsOfQueries(reinterpret_cast<char*>(tile.lse), queries, spec_.query_heads,
-                                 sizeof(float))
-                       .Slice(panel * rows, RowsIn(queries, panel));
+  const auto lse =
+      RowsOfQueries(reinterpret_cast<char*>(tile.lse), queries, spec_.query_heads, sizeof(float))
+          .Slice(panel * rows, RowsIn(queries, panel));
   for (int i = 0; i < lse.count; ++i) {
     const bool empty = sums[i] == 0;  // saw no key
     const float maximum = maxima[i] == -kInfinity ? 0 : maxima[i];
-    *reinterpret_cast<float*>(lse.Row(i)) =
-        empty ? -kInfinity : maximum * kLn2 + std::log(sums[i]);
+    *reinterpret_cast<float*>(lse.Row(i)) = empty ? -kInfinity : maximum * kLn2 + std::log(sums[i]);
     sums[i] = empty ? 0 : 1 / sums[i];
   }
   const ElementType element = tile.last ? spec_.element : ElementType::kF32;
-  char* output = tile.last ? static_cast<char*>(tile.output)
-                           : reinterpret_cast<char*>(tile.accumulator);
-  StorePanel(element, Output(panel), rows, sums, spec_.value_dim,
-             RowsOfQueries(output, queries, spec_.query_heads,
-                           spec_.value_dim * ElementBytes(element))
-                 .Slice(panel * rows, RowsIn(queries, panel)));
+  char* output =
+      tile.last ? static_cast<char*>(tile.output) : reinterpret_cast<char*>(tile.accumulator);
+  StorePanel(
+      element, Output(panel), rows, sums, spec_.value_dim,
+      RowsOfQueries(output, queries, spec_.query_heads, spec_.value_dim * ElementBytes(element))
+          .Slice(panel * rows, RowsIn(queries, panel)));
 }
 
 }  // namespace flashcp

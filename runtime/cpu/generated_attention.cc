@@ -74,9 +74,8 @@ class GeneratedAttention : public AttentionKernels {
       size_t end = begin + 1;
       while (end < tiles.size() && tiles[end].first) ++end;
       CutUnits(tiles.subspan(begin, end - begin));
-      std::sort(units_.begin(), units_.end(), [](const ForwardUnit& a, const ForwardUnit& b) {
-        return a.work > b.work;
-      });
+      std::sort(units_.begin(), units_.end(),
+                [](const ForwardUnit& a, const ForwardUnit& b) { return a.work > b.work; });
       std::atomic<size_t> next{0};
       pool_->Run([&](int worker) {
         for (size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < units_.size();) {
@@ -92,11 +91,11 @@ class GeneratedAttention : public AttentionKernels {
   void Backward(absl::Span<const BackwardTile> tiles) override {
     std::atomic<int> next{0};
     pool_->Run([&](int worker) {
-      for (int head; (head = next.fetch_add(1, std::memory_order_relaxed)) < spec_.key_value_heads;) {
+      for (int head;
+           (head = next.fetch_add(1, std::memory_order_relaxed)) < spec_.key_value_heads;) {
         for (const BackwardTile& tile : tiles) {
-          ForEachUnit(spec_, tile, head, [&](const QueryRange& queries) {
-            backward_[worker].Compute(tile, queries);
-          });
+          ForEachUnit(spec_, tile, head,
+                      [&](const QueryRange& queries) { backward_[worker].Compute(tile, queries); });
         }
       }
     });

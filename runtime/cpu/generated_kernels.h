@@ -36,24 +36,24 @@ using ForwardFunction = void(const void* query,       // [dim][row] words
                              int64_t dim, int64_t value_dim);
 
 // Panels of kBlockRows rows against gradient_key_block keys; the gradients grow, without `scale`.
-using BackwardFunction = void(
-    const void* query,            // [panel][dim][row] words
-    const void* output_gradient,  // [panel][value dim][row] words
-    const void* query_rows,       // [dim / chunk][row][chunk] words, by row
-    const void* gradient_rows,    // [value dim / chunk][row][chunk] words, by row
-    const float* row_constants,   // [2][row]: LSE in units of log 2 (+inf for none), delta
-    const int32_t* visible,       // [2][row]
-    const int64_t* ranges,        // [panel][4]: begin, end, unmasked begin, unmasked end
-    const void* keys,             // [key / group][dim][group] words
-    const void* values,           // [key / group][value dim][group] words
-    const void* keys_by_dim,      // [dim / group][key][group] words, by key
-    float* query_gradient,        // [panel][dim][row]
-    float* key_gradient,          // [dim / chunk][key][chunk]
-    float* value_gradient,        // [value dim / chunk][key][chunk]
-    void* weights, void* slopes, float* panel_weights, void* panel_slopes,  // scratch
-    int64_t panels,
-    int64_t key_count,  // a multiple of group and gradient_group
-    int32_t first_key, float scale, int64_t dim, int64_t value_dim);
+using BackwardFunction =
+    void(const void* query,            // [panel][dim][row] words
+         const void* output_gradient,  // [panel][value dim][row] words
+         const void* query_rows,       // [dim / chunk][row][chunk] words, by row
+         const void* gradient_rows,    // [value dim / chunk][row][chunk] words, by row
+         const float* row_constants,   // [2][row]: LSE in units of log 2 (+inf for none), delta
+         const int32_t* visible,       // [2][row]
+         const int64_t* ranges,        // [panel][4]: begin, end, unmasked begin, unmasked end
+         const void* keys,             // [key / group][dim][group] words
+         const void* values,           // [key / group][value dim][group] words
+         const void* keys_by_dim,      // [dim / group][key][group] words, by key
+         float* query_gradient,        // [panel][dim][row]
+         float* key_gradient,          // [dim / chunk][key][chunk]
+         float* value_gradient,        // [value dim / chunk][key][chunk]
+         void* weights, void* slopes, float* panel_weights, void* panel_slopes,  // scratch
+         int64_t panels,
+         int64_t key_count,  // a multiple of group and gradient_group
+         int32_t first_key, float scale, int64_t dim, int64_t value_dim);
 
 struct GeneratedKernel {
   const char* name;

@@ -17,9 +17,7 @@ namespace {
 constexpr int kLanes = 8;
 alignas(64) constexpr char kZeros[256 * sizeof(float)] = {};  // a row that is not there
 
-__m256i LoadBits(const void* from) {
-  return _mm256_loadu_si256(static_cast<const __m256i*>(from));
-}
+__m256i LoadBits(const void* from) { return _mm256_loadu_si256(static_cast<const __m256i*>(from)); }
 
 __m256i LoadHalf(const void* from) {
   return _mm256_cvtepu16_epi32(_mm_loadu_si128(static_cast<const __m128i*>(from)));
@@ -39,8 +37,7 @@ void StoreFloats(__m256 x, float* to) { _mm256_storeu_ps(to, x); }
 void StoreFloats(__m256 x, BFloat16* to) {
   const __m256i bits = _mm256_castps_si256(x);
   const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-  const __m256i rounded =
-      _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+  const __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
   const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
   const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
   const __m256i halves = _mm256_srli_epi32(_mm256_blendv_epi8(rounded, quiet, is_nan), 16);
@@ -62,8 +59,8 @@ class NonFinite {
   }
   void AddPairs(__m256i pairs) {
     const __m256i exponent = _mm256_set1_epi16(0x7f80);
-    found_ = _mm256_or_si256(found_,
-                             _mm256_cmpeq_epi16(_mm256_and_si256(pairs, exponent), exponent));
+    found_ =
+        _mm256_or_si256(found_, _mm256_cmpeq_epi16(_mm256_and_si256(pairs, exponent), exponent));
   }
   bool found() const { return !_mm256_testz_si256(found_, found_); }
 
@@ -115,10 +112,10 @@ struct PairReader {
   static constexpr int kElements = 2;
   static __m256 Load(const char* row, int word, int words, NonFinite* check) {
     const char* from = row + word * 4;
-    __m256i pairs = word + kLanes <= words
-                        ? LoadBits(from)
-                        : _mm256_zextsi128_si256(
-                              _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+    __m256i pairs =
+        word + kLanes <= words
+            ? LoadBits(from)
+            : _mm256_zextsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
     check->AddPairs(pairs);
     return _mm256_castsi256_ps(pairs);
   }
@@ -264,8 +261,7 @@ void AddPanel(const float* panel, int panel_rows, float factor, int dim, const M
       }
       Transpose(block);
       for (int i = 0; i < count; ++i) {
-        _mm256_storeu_ps(to[i] + d,
-                         _mm256_fmadd_ps(block[i], factors, _mm256_loadu_ps(to[i] + d)));
+        _mm256_storeu_ps(to[i] + d, _mm256_fmadd_ps(block[i], factors, _mm256_loadu_ps(to[i] + d)));
       }
     }
   }
@@ -278,8 +274,8 @@ void AddChunks(const float* chunks, int chunk, int64_t capacity, float factor, i
     float* to = reinterpret_cast<float*>(rows.Row(row));
     for (int d = 0; d < dim; d += kLanes) {
       const float* from = chunks + d / chunk * capacity * chunk + row * chunk + d % chunk;
-      _mm256_storeu_ps(
-          to + d, _mm256_fmadd_ps(_mm256_load_ps(from), factors, _mm256_loadu_ps(to + d)));
+      _mm256_storeu_ps(to + d,
+                       _mm256_fmadd_ps(_mm256_load_ps(from), factors, _mm256_loadu_ps(to + d)));
     }
   }
 }

@@ -38,10 +38,15 @@ struct QueryRange {
 
 // A matrix [tokens, heads, dim] of elements, from a pointer of the tile.
 template <typename Byte>
-RowsOf<Byte> RowsOfQueries(Byte* tensor, const QueryRange& queries, int query_heads, int row_bytes) {
+RowsOf<Byte> RowsOfQueries(Byte* tensor, const QueryRange& queries, int query_heads,
+                           int row_bytes) {
   const int64_t first = queries.row_begin * query_heads + queries.head_begin;
-  return {tensor + first * row_bytes, int64_t{query_heads} * row_bytes, row_bytes, queries.heads(),
-          0,                          queries.rows()};
+  return {tensor + first * row_bytes,
+          int64_t{query_heads} * row_bytes,
+          row_bytes,
+          queries.heads(),
+          0,
+          queries.rows()};
 }
 
 template <typename Byte>

@@ -26,16 +26,15 @@ void WorkerPool::Run(absl::FunctionRef<void(int)> work) {
   work(0);
   if (threads_.empty()) return;
   absl::MutexLock lock(&mutex_);
-  mutex_.Await(absl::Condition(+[](int* running) { return *running == 0; }, &running_));
+  mutex_.Await(absl::Condition(
+      +[](int* running) { return *running == 0; }, &running_));
 }
 
 void WorkerPool::Loop(int worker) {
   struct Wait {
     WorkerPool* pool;
     int64_t done;
-    bool Over() const ABSL_NO_THREAD_SAFETY_ANALYSIS {
-      return pool->stopped_ || pool->job_ > done;
-    }
+    bool Over() const ABSL_NO_THREAD_SAFETY_ANALYSIS { return pool->stopped_ || pool->job_ > done; }
   } wait = {this, 0};
   while (true) {
     const absl::FunctionRef<void(int)>* work;

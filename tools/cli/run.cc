@@ -48,7 +48,7 @@ absl::StatusOr<RunOptions> ParseOptions(const RunFlags& flags) {
   options.timeout = absl::Seconds(seconds);
   options.backward = flags.backward;
   ASSIGN_OR_RETURN(int kernels, NameFlag("--kernels", "kind of kernels", flags.kernels,
-                                                 {"generated", "reference"}));
+                                         {"generated", "reference"}));
   options.device.reference_kernels = kernels == 1;
   ASSIGN_OR_RETURN(int64_t threads, IntegerFlag("--threads", flags.threads, 1, 1024));
   options.device.threads = static_cast<int>(threads);

@@ -1,6 +1,8 @@
 // Every generated kernel, forward and backward, against the plain one on tiles of many shapes; what
 // this CPU lacks the instructions for runs emulated.
 
+#include "runtime/cpu/generated_attention.h"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -12,7 +14,6 @@
 
 #include "gtest/gtest.h"
 #include "runtime/check/random_tensor.h"
-#include "runtime/cpu/generated_attention.h"
 #include "runtime/cpu/generated_kernels.h"
 #include "runtime/cpu/worker_pool.h"
 #include "runtime/kernels.h"
@@ -33,8 +34,10 @@ std::vector<const GeneratedKernel*> KernelsToTest() {
   std::vector<const GeneratedKernel*> kernels;
   std::vector<std::string> missing;
   for (const GeneratedKernel& kernel : GeneratedKernels()) {
-    if (RunsHere(kernel)) kernels.push_back(&kernel);
-    else missing.push_back(kernel.target);
+    if (RunsHere(kernel))
+      kernels.push_back(&kernel);
+    else
+      missing.push_back(kernel.target);
   }
   for (const GeneratedKernel& kernel : EmulatedKernels()) {
     bool lacks = std::count(missing.begin(), missing.end(), kernel.target) > 0;
@@ -80,11 +83,11 @@ class TileCase {
     for (int piece : order) {
       const int64_t begin = cuts[piece];
       tiles.push_back({q.data(), k.data() + begin * token * spec_.dim,
-                       v.data() + begin * token * spec_.value_dim, output.data(),
-                       result.lse.data(), order.size() == 1 ? nullptr : accumulator.data(),
-                       shape_.query_position, shape_.key_position + begin, shape_.query_count,
-                       cuts[piece + 1] - begin, shape_.window, 0, spec_.query_heads, shape_.mask,
-                       tiles.empty(), tiles.size() + 1 == order.size()});
+                       v.data() + begin * token * spec_.value_dim, output.data(), result.lse.data(),
+                       order.size() == 1 ? nullptr : accumulator.data(), shape_.query_position,
+                       shape_.key_position + begin, shape_.query_count, cuts[piece + 1] - begin,
+                       shape_.window, 0, spec_.query_heads, shape_.mask, tiles.empty(),
+                       tiles.size() + 1 == order.size()});
     }
     if (kernels == nullptr) {
       ReferenceAttention(spec_, tiles.data(), static_cast<int64_t>(tiles.size()));
@@ -204,8 +207,8 @@ TEST_P(GeneratedKernelTest, TilesOfAllShapes) {
   uint64_t seed = 0;
   for (MaskType mask : {MaskType::kCausal, MaskType::kFull, MaskType::kWindow}) {
     const Shape shapes[] = {
-        {0, 1, 0, 1, mask, 1},     {7, 1, 7, 1, mask, 3},        {500, 1, 0, 501, mask, 130},
-        {0, 300, 0, 1, mask, 40},  {100, 70, 90, 65, mask, 20},  {0, 130, 0, 130, mask, 5},
+        {0, 1, 0, 1, mask, 1},      {7, 1, 7, 1, mask, 3},       {500, 1, 0, 501, mask, 130},
+        {0, 300, 0, 1, mask, 40},   {100, 70, 90, 65, mask, 20}, {0, 130, 0, 130, mask, 5},
         {10, 20, 15, 100, mask, 2}, {0, 10, 50, 10, mask, 4},    {33, 129, 20, 257, mask, 77},
     };
     for (const Shape& shape : shapes) {
