@@ -10,6 +10,8 @@ def no_dependency_test(name, targets, forbidden, why):
         name = name + "_query",
         expression = "filter(\"%s\", deps(%s))" % ("|".join(forbidden), " + ".join(targets)),
         scope = targets,
+        # Generators of the build are not linked in.
+        opts = ["--notool_deps"],
     )
     native.sh_test(
         name = name,

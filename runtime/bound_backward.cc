@@ -18,12 +18,12 @@ bool IsSum(Kind kind) { return Kind::query_sum <= kind && kind <= Kind::remote_v
 
 }  // namespace
 
-BoundBackward::BoundBackward(const Plan& plan, int rank, BackwardKernel kernel)
+BoundBackward::BoundBackward(const Plan& plan, int rank, AttentionKernels* kernels)
     : BoundProgram(Items(plan->ranks()->Get(rank)->backward()->instructions()),
                    Items(plan->ranks()->Get(rank)->backward()->waits())),
       plan_(plan),
       forward_(*plan_->ranks()->Get(rank)->forward()),
-      kernel_(kernel),
+      kernels_(kernels),
       spec_(KernelSpecOf(plan)),
       memory_(Items(plan_->ranks()->Get(rank)->buffers())),
       outgoing_(memory_.Find(Kind::outgoing)),
@@ -208,9 +208,8 @@ absl::Status BoundBackward::Launch(const fbs::Instruction& instruction, Device* 
       return device->Round(spec_.element, stored_runs_);
     default:
       return device->AttendBackward(
-          kernel_, spec_,
-          absl::MakeConstSpan(tiles_).subspan(instruction.begin(),
-                                              instruction.end() - instruction.begin()));
+          kernels_, absl::MakeConstSpan(tiles_).subspan(instruction.begin(),
+                                                        instruction.end() - instruction.begin()));
   }
 }
 

@@ -17,7 +17,7 @@ namespace flashcp {
 class BoundBackward : public BoundProgram {
  public:
   // `rank` of a plan that passed VerifyPlan.
-  BoundBackward(const Plan& plan, int rank, BackwardKernel kernel);
+  BoundBackward(const Plan& plan, int rank, AttentionKernels* kernels);
 
   // As BoundForward::Bind.
   void Bind(const MemoryBases& bases);
@@ -47,7 +47,7 @@ class BoundBackward : public BoundProgram {
 
   const Plan plan_;  // keeps the tables alive
   const fbs::Program& forward_;
-  const BackwardKernel kernel_;
+  AttentionKernels* const kernels_;
   const KernelSpec spec_;
   BoundMemory memory_;
   const uint32_t outgoing_, incoming_;

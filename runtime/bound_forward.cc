@@ -12,13 +12,12 @@ Transfer::Direction DirectionOf(const fbs::Message& message) {
 
 }  // namespace
 
-BoundForward::BoundForward(const Plan& plan, int rank, AttentionKernel kernel)
+BoundForward::BoundForward(const Plan& plan, int rank, AttentionKernels* kernels)
     : BoundProgram(Items(plan->ranks()->Get(rank)->forward()->instructions()),
                    Items(plan->ranks()->Get(rank)->forward()->waits())),
       plan_(plan),
       program_(*plan_->ranks()->Get(rank)->forward()),
-      kernel_(kernel),
-      spec_(KernelSpecOf(plan)),
+      kernels_(kernels),
       memory_(Items(plan_->ranks()->Get(rank)->buffers())),
       messages_(&memory_),
       tiles_(Items(program_.tiles()).size()) {
@@ -32,6 +31,14 @@ BoundForward::BoundForward(const Plan& plan, int rank, AttentionKernel kernel)
     }
   }
   messages_.Finish();
+  for (size_t i = 0; i < tiles_.size(); ++i) {
+    const fbs::Tile& tile = Items(program_.tiles())[i];
+    tiles_[i].query_count = tile.query_count();
+    tiles_[i].key_count = tile.key_count();
+    tiles_[i].head_begin = tile.head_begin();
+    tiles_[i].head_end = tile.head_end();
+  }
+  kernels_->Reserve(tiles_);
 }
 
 void BoundForward::Bind(const MemoryBases& bases) {
@@ -72,9 +79,9 @@ absl::Span<const Transfer> BoundForward::Transfers(const fbs::Instruction& instr
 }
 
 absl::Status BoundForward::Launch(const fbs::Instruction& instruction, Device* device) {
-  return device->Attend(kernel_, spec_,
-                        absl::MakeConstSpan(tiles_).subspan(
-                            instruction.begin(), instruction.end() - instruction.begin()));
+  return device->Attend(
+      kernels_, absl::MakeConstSpan(tiles_).subspan(instruction.begin(),
+                                                    instruction.end() - instruction.begin()));
 }
 
 }  // namespace flashcp

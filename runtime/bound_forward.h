@@ -15,7 +15,7 @@ namespace flashcp {
 class BoundForward : public BoundProgram {
  public:
   // `rank` of a plan that passed VerifyPlan.
-  BoundForward(const Plan& plan, int rank, AttentionKernel kernel);
+  BoundForward(const Plan& plan, int rank, AttentionKernels* kernels);
 
   // Points the tables at these memories. Allocates nothing; one pass over tiles and messages, none
   // where the memories are those of the last call.
@@ -29,8 +29,7 @@ class BoundForward : public BoundProgram {
 
   const Plan plan_;  // keeps the tables alive
   const fbs::Program& program_;
-  const AttentionKernel kernel_;
-  const KernelSpec spec_;
+  AttentionKernels* const kernels_;
   BoundMemory memory_;
   MessageTable messages_;
   std::vector<AttentionTile> tiles_;

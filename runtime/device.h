@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "runtime/kernels.h"
 
@@ -16,10 +17,16 @@ namespace flashcp {
 // Memory of a device; freed with the handle.
 using DeviceMemory = std::unique_ptr<char, void (*)(char*)>;
 
-// The kernels of one specification.
-struct AttentionKernels {
-  AttentionKernel forward;
-  BackwardKernel backward;
+// The kernels of one specification. Each call is one launch over a table of tiles.
+class AttentionKernels {
+ public:
+  virtual ~AttentionKernels() = default;
+  virtual absl::string_view name() const = 0;
+  // Makes room for launches over tables of these sizes, whatever the pointers are: they allocate
+  // nothing then.
+  virtual void Reserve(absl::Span<const AttentionTile> tiles) = 0;
+  virtual void Forward(absl::Span<const AttentionTile> tiles) = 0;
+  virtual void Backward(absl::Span<const BackwardTile> tiles) = 0;
 };
 
 // `count` numbers that lie side by side, of two types.
@@ -50,13 +57,13 @@ class Device {
   // At least `bytes` bytes, aligned to 64. ResourceExhausted where there is no such memory.
   virtual absl::StatusOr<DeviceMemory> Allocate(size_t bytes) = 0;
 
-  // The kernels for a specification. NotFound where the device has none.
-  virtual absl::StatusOr<AttentionKernels> FindKernels(const KernelSpec& spec) = 0;
+  // The kernels for a specification. NotFound where the device has none. They must not outlive the
+  // device.
+  virtual absl::StatusOr<std::shared_ptr<AttentionKernels>> FindKernels(const KernelSpec& spec) = 0;
 
   // One launch over a table; done when the call returns.
-  virtual absl::Status Attend(AttentionKernel kernel, const KernelSpec& spec,
-                              absl::Span<const AttentionTile> tiles) = 0;
-  virtual absl::Status AttendBackward(BackwardKernel kernel, const KernelSpec& spec,
+  virtual absl::Status Attend(AttentionKernels* kernels, absl::Span<const AttentionTile> tiles) = 0;
+  virtual absl::Status AttendBackward(AttentionKernels* kernels,
                                       absl::Span<const BackwardTile> tiles) = 0;
   virtual absl::Status SumProducts(const KernelSpec& spec, const ProductRows& rows) = 0;
   virtual absl::Status Clear(absl::Span<const FloatRange> ranges) = 0;
@@ -66,8 +73,15 @@ class Device {
   virtual absl::Status Add(ElementType element, absl::Span<const RowRun> runs) = 0;
 };
 
-// The host's CPU: the calling thread computes.
-std::unique_ptr<Device> CreateCpuDevice();
+struct CpuDeviceOptions {
+  // Threads that compute attention, with the calling one. Results do not depend on it.
+  int threads = 1;
+  // The plain kernels instead of the generated ones, which this CPU may have none of.
+  bool reference_kernels = false;
+};
+
+// The host's CPU: the calling thread computes, with others if it is told so.
+std::unique_ptr<Device> CreateCpuDevice(const CpuDeviceOptions& options = {});
 
 }  // namespace flashcp
 

@@ -1,10 +1,13 @@
-// The CPU as a device: aligned heap memory, and the plain kernel for every specification.
+// The CPU as a device: aligned heap memory, and the generated kernel for a specification, or the
+// plain one where none fits.
 
 #include <algorithm>
 #include <cstdlib>
 #include <new>
 
 #include "absl/strings/str_cat.h"
+#include "runtime/cpu/generated_attention.h"
+#include "runtime/cpu/worker_pool.h"
 #include "runtime/device.h"
 #include "runtime/numeric.h"
 
@@ -13,8 +16,27 @@ namespace {
 
 constexpr size_t kAlignment = 64;
 
+class ReferenceKernels : public AttentionKernels {
+ public:
+  explicit ReferenceKernels(const KernelSpec& spec) : spec_(spec) {}
+  absl::string_view name() const override { return "reference"; }
+  void Reserve(absl::Span<const AttentionTile>) override {}
+  void Forward(absl::Span<const AttentionTile> tiles) override {
+    ReferenceAttention(spec_, tiles.data(), static_cast<int64_t>(tiles.size()));
+  }
+  void Backward(absl::Span<const BackwardTile> tiles) override {
+    ReferenceAttentionBackward(spec_, tiles.data(), static_cast<int64_t>(tiles.size()));
+  }
+
+ private:
+  const KernelSpec spec_;
+};
+
 class CpuDevice : public Device {
  public:
+  explicit CpuDevice(const CpuDeviceOptions& options)
+      : reference_kernels_(options.reference_kernels), pool_(options.threads) {}
+
   absl::StatusOr<DeviceMemory> Allocate(size_t bytes) override {
     size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
     void* memory = rounded < bytes ? nullptr : std::aligned_alloc(kAlignment, rounded);
@@ -25,24 +47,25 @@ class CpuDevice : public Device {
     return DeviceMemory(static_cast<char*>(memory), [](char* pointer) { std::free(pointer); });
   }
 
-  absl::StatusOr<AttentionKernels> FindKernels(const KernelSpec& spec) override {
+  absl::StatusOr<std::shared_ptr<AttentionKernels>> FindKernels(const KernelSpec& spec) override {
     if (spec.dim < 8 || spec.dim > 256 || spec.dim % 8 != 0) {
       return absl::NotFoundError(
           absl::StrCat("the cpu device has no kernel for heads of dimension ", spec.dim,
                        ": expected 8 to 256 in steps of 8"));
     }
-    return AttentionKernels{&ReferenceAttention, &ReferenceAttentionBackward};
+    const GeneratedKernel* kernel = reference_kernels_ ? nullptr : FindGeneratedKernel(spec);
+    if (kernel == nullptr) return std::make_shared<ReferenceKernels>(spec);
+    return CreateGeneratedAttention(*kernel, spec, &pool_);
   }
 
-  absl::Status Attend(AttentionKernel kernel, const KernelSpec& spec,
-                      absl::Span<const AttentionTile> tiles) override {
-    kernel(spec, tiles.data(), static_cast<int64_t>(tiles.size()));
+  absl::Status Attend(AttentionKernels* kernels, absl::Span<const AttentionTile> tiles) override {
+    kernels->Forward(tiles);
     return absl::OkStatus();
   }
 
-  absl::Status AttendBackward(BackwardKernel kernel, const KernelSpec& spec,
+  absl::Status AttendBackward(AttentionKernels* kernels,
                               absl::Span<const BackwardTile> tiles) override {
-    kernel(spec, tiles.data(), static_cast<int64_t>(tiles.size()));
+    kernels->Backward(tiles);
     return absl::OkStatus();
   }
 
@@ -82,10 +105,16 @@ class CpuDevice : public Device {
     });
     return absl::OkStatus();
   }
+
+ private:
+  const bool reference_kernels_;
+  WorkerPool pool_;
 };
 
 }  // namespace
 
-std::unique_ptr<Device> CreateCpuDevice() { return std::make_unique<CpuDevice>(); }
+std::unique_ptr<Device> CreateCpuDevice(const CpuDeviceOptions& options) {
+  return std::make_unique<CpuDevice>(options);
+}
 
 }  // namespace flashcp

@@ -68,17 +68,18 @@ using Kind = fbs::BufferKind;
 class PlanExecutor : public Executor {
  public:
   PlanExecutor(const Plan& plan, Transport* transport, Device* device,
-               const AttentionKernels& kernels, DeviceMemory workspace,
+               std::shared_ptr<AttentionKernels> kernels, DeviceMemory workspace,
                const ExecutorOptions& options)
       : plan_(*plan->ranks()->Get(transport->rank())),
         transport_(transport),
         has_rows_(!Items(plan_.layout()).empty()),
         workspace_(std::move(workspace)),
-        forward_(plan, transport->rank(), kernels.forward),
+        kernels_(std::move(kernels)),
+        forward_(plan, transport->rank(), kernels_.get()),
         run_forward_("forward", &forward_, transport, device, options.timeout,
                      options.trace != nullptr ? &options.trace->forward : nullptr) {
     if (!options.backward) return;
-    backward_.emplace(plan, transport->rank(), kernels.backward);
+    backward_.emplace(plan, transport->rank(), kernels_.get());
     run_backward_.emplace("backward", &*backward_, transport, device, options.timeout,
                           options.trace != nullptr ? &options.trace->backward : nullptr);
   }
@@ -153,6 +154,7 @@ class PlanExecutor : public Executor {
   Transport* const transport_;
   const bool has_rows_;
   const DeviceMemory workspace_;
+  const std::shared_ptr<AttentionKernels> kernels_;
   BoundForward forward_;
   ProgramRunner run_forward_;
   absl::optional<BoundBackward> backward_;
@@ -165,7 +167,8 @@ absl::StatusOr<std::unique_ptr<Executor>> CreateExecutor(const Plan& plan, int r
   RETURN_IF_ERROR(CheckRanks(plan, rank, *transport));
   RETURN_IF_ERROR(AgreeOnPlan(plan, transport, options.timeout));
   RETURN_IF_ERROR(VerifyPlan(plan));
-  ASSIGN_OR_RETURN(AttentionKernels kernels, device->FindKernels(KernelSpecOf(plan)));
+  ASSIGN_OR_RETURN(std::shared_ptr<AttentionKernels> kernels,
+                   device->FindKernels(KernelSpecOf(plan)));
   const fbs::RankPlan& rank_plan = *plan->ranks()->Get(rank);
   const uint64_t backward_bytes = options.backward ? rank_plan.backward_workspace_bytes() : 0;
   ASSIGN_OR_RETURN(DeviceMemory workspace,

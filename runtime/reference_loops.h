@@ -1,5 +1,5 @@
-// What the two plain kernels, forward and backward, are made of: which keys a query sees, and the
-// product of two matrices.
+// What the two plain kernels, forward and backward, are made of: rows of floats, and the product of
+// two matrices.
 
 #ifndef FLASHCP_RUNTIME_REFERENCE_LOOPS_H_
 #define FLASHCP_RUNTIME_REFERENCE_LOOPS_H_
@@ -9,6 +9,7 @@
 
 #include "runtime/kernels.h"
 #include "runtime/numeric.h"
+#include "runtime/visible_keys.h"
 #include "runtime/widest_vectors.h"
 
 namespace flashcp {
@@ -18,22 +19,6 @@ inline constexpr int kQueryBlock = 64;
 inline constexpr int kKeyBlock = 64;
 inline constexpr int kRows = 4;    // rows that are multiplied side by side, in registers
 inline constexpr int kLanes = 32;  // columns of a product are padded to a multiple of this
-
-// Keys of a tile, as offsets from its first one.
-struct KeyRange {
-  int64_t begin;
-  int64_t end;
-};
-
-// The keys of the tile that its mask lets query row `row` see; both ends grow with the row.
-template <typename Tile>
-KeyRange VisibleKeys(const Tile& tile, int64_t row) {
-  int64_t query = tile.query_position + row - tile.key_position;
-  int64_t begin = tile.mask == MaskType::kWindow ? query - tile.window + 1 : 0;
-  int64_t end = tile.mask == MaskType::kFull ? tile.key_count : query + 1;
-  begin = std::clamp<int64_t>(begin, 0, tile.key_count);
-  return {begin, std::clamp(end, begin, tile.key_count)};
-}
 
 inline int Padded(int columns) { return (columns + kLanes - 1) / kLanes * kLanes; }
 

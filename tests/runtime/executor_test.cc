@@ -179,15 +179,15 @@ TEST(ExecutorTest, GradientsAreTheSameBitsInEveryRun) {
 class FailingDevice : public testing::ForwardingDevice {
  public:
   explicit FailingDevice(int launches) : launches_(launches) {}
-  absl::Status Attend(AttentionKernel kernel, const KernelSpec& spec,
+  absl::Status Attend(AttentionKernels* kernels,
                       absl::Span<const AttentionTile> tiles) override {
     if (launches_-- == 0) return absl::InternalError("the device is on fire");
-    return ForwardingDevice::Attend(kernel, spec, tiles);
+    return ForwardingDevice::Attend(kernels, tiles);
   }
-  absl::Status AttendBackward(BackwardKernel kernel, const KernelSpec& spec,
+  absl::Status AttendBackward(AttentionKernels* kernels,
                               absl::Span<const BackwardTile> tiles) override {
     if (launches_-- == 0) return absl::InternalError("the device is on fire");
-    return ForwardingDevice::AttendBackward(kernel, spec, tiles);
+    return ForwardingDevice::AttendBackward(kernels, tiles);
   }
 
  private:

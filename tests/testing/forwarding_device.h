@@ -12,16 +12,15 @@ namespace flashcp::testing {
 class ForwardingDevice : public Device {
  public:
   absl::StatusOr<DeviceMemory> Allocate(size_t bytes) override { return cpu_->Allocate(bytes); }
-  absl::StatusOr<AttentionKernels> FindKernels(const KernelSpec& spec) override {
+  absl::StatusOr<std::shared_ptr<AttentionKernels>> FindKernels(const KernelSpec& spec) override {
     return cpu_->FindKernels(spec);
   }
-  absl::Status Attend(AttentionKernel kernel, const KernelSpec& spec,
-                      absl::Span<const AttentionTile> tiles) override {
-    return cpu_->Attend(kernel, spec, tiles);
+  absl::Status Attend(AttentionKernels* kernels, absl::Span<const AttentionTile> tiles) override {
+    return cpu_->Attend(kernels, tiles);
   }
-  absl::Status AttendBackward(BackwardKernel kernel, const KernelSpec& spec,
+  absl::Status AttendBackward(AttentionKernels* kernels,
                               absl::Span<const BackwardTile> tiles) override {
-    return cpu_->AttendBackward(kernel, spec, tiles);
+    return cpu_->AttendBackward(kernels, tiles);
   }
   absl::Status SumProducts(const KernelSpec& spec, const ProductRows& rows) override {
     return cpu_->SumProducts(spec, rows);

@@ -144,6 +144,9 @@ class CommandLine {
             "ranks are threads, or processes of mpirun");
     AddText(command, "--timeout", &run_.timeout, "SECONDS", "of every wait for another rank");
     AddText(command, "--device", &run_.device, "cpu", "where ranks compute");
+    AddText(command, "--kernels", &run_.kernels, "generated|reference",
+            "generated for this CPU's instructions, or the plain ones");
+    AddText(command, "--threads", &run_.threads, "N", "of each rank that compute attention");
   }
 
   // The command of this command line, or the program itself.

@@ -59,6 +59,8 @@ struct RunFlags {
   std::string transport = "threads";
   std::string timeout = "60";
   std::string device = "cpu";
+  std::string kernels = "generated";
+  std::string threads = "1";
   bool backward = false;
   bool check = false;
   bool check_finite = false;

@@ -39,6 +39,7 @@ struct RunOptions {
   bool backward;
   bool trace;
   absl::Duration timeout;  // of every wait for another rank
+  CpuDeviceOptions device;
 };
 
 absl::StatusOr<RunOptions> ParseOptions(const RunFlags& flags) {
@@ -52,6 +53,11 @@ absl::StatusOr<RunOptions> ParseOptions(const RunFlags& flags) {
   options.timeout = absl::Seconds(seconds);
   options.backward = flags.backward;
   options.trace = !flags.trace.empty();
+  ASSIGN_OR_RETURN(int kernels, NameFlag("--kernels", "kind of kernels", flags.kernels,
+                                         {"generated", "reference"}));
+  options.device.reference_kernels = kernels == 1;
+  ASSIGN_OR_RETURN(int64_t threads, IntegerFlag("--threads", flags.threads, 1, 1024));
+  options.device.threads = static_cast<int>(threads);
   return options;
 }
 
@@ -114,7 +120,7 @@ absl::Status RunRank(const Plan& plan, const RunOptions& options, const Console&
                      Transport* transport, RankTensors* local, Measured* measured) {
   Times* times = &measured->times;
   RankTrace trace;
-  std::unique_ptr<Device> device = CreateCpuDevice();
+  std::unique_ptr<Device> device = CreateCpuDevice(options.device);
   ExecutorOptions executor_options;
   executor_options.timeout = options.timeout;
   executor_options.backward = options.backward;

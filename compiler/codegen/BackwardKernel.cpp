@@ -1,0 +1,329 @@
+// The backward kernel: a block of query panels against a block of keys, the
+// five products of FlashAttention-2.
+//
+// With S = K Q^T again, P = 2^(S * scale - lse), dP = V dO^T and
+// dS = P * (dP - delta), everything transposed as in the forward kernel:
+//   dV += P^T dO,  dK += dS^T Q,  dQ^T += K^T dS.
+// The scale of dQ and dK is the caller's to multiply. dV and dK sum over query
+// rows, in one ascending order over all panels of the block.
+
+#include "compiler/codegen/Emitter.h"
+#include "compiler/codegen/Kernels.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+
+using namespace mlir;
+
+namespace flashcp::codegen {
+
+std::string backwardSymbol(const KernelShape &shape) {
+  return "flashcp_backward_" + shape.name();
+}
+
+namespace {
+
+// The arguments, in order. Rows are those of the whole block of queries; keys
+// those of the block. A chunk is as many dims as gradients are summed for side
+// by side, and "by row" words pair rows, where words are pairs.
+enum Argument {
+  Query,          // [panel][dim][row of the panel] words
+  OutputGradient, // [panel][value dim][row of the panel] words
+  QueryRows,      // [dim / chunk][row][chunk] words, by row
+  GradientRows,   // [value dim / chunk][row][chunk] words, by row
+  RowConstants,   // [2][row]: LSE in units of log 2; delta
+  Visible,        // [2][row]: first key that a row sees, one after the last
+  Ranges,         // [panel][4]: begin, end, unmasked begin, unmasked end
+  Keys,           // [key / group][dim][group] words
+  ValueKeys,      // [key / group][value dim][group] words
+  KeysByDim,      // [dim / group][key][group] words, by key
+  QueryGradient,  // [panel][dim][row of the panel] f32
+  KeyGradient,    // [dim / chunk][key][chunk] f32
+  ValueGradient,  // [value dim / chunk][key][chunk] f32
+  Weights,        // [key][row] words, by row: P, scratch
+  Slopes,         // [key][row] words, by row: dS, scratch
+  PanelWeights,   // [key][row of the panel] f32, scratch for pairs
+  PanelSlopes,    // [key][row of the panel] words by key, scratch for pairs
+  Panels,         // how many panels of the block hold rows
+  KeyCount,       // a multiple of group and of gradient group
+  FirstKey,       // the first key of the block, as `Visible` counts
+  Scale,          // of scores, times log2(e)
+  Dim,            // used by the kernel for any dim
+  ValueDim,
+};
+
+class BackwardKernel {
+public:
+  BackwardKernel(Emitter &emit, Block::BlockArgListType arguments)
+      : emit(emit), target(emit.target()), arguments(arguments) {}
+
+  void build() {
+    const KernelShape &shape = emit.shape();
+    zero = emit.index(0);
+    words = target.elementsPerWord();
+    dim = shape.anyDim ? Value(arguments[Dim]) : emit.index(shape.dim);
+    valueDim =
+        shape.anyDim ? Value(arguments[ValueDim]) : emit.index(shape.valueDim);
+    emit.loop({zero, arguments[Panels]}, 1, [&](Value panel) {
+      IndexRange keys = {range(panel, 0), range(panel, 1)};
+      clear(panel, {zero, keys.begin});
+      clear(panel, {keys.end, arguments[KeyCount]});
+      buildWeights(panel, keys);
+      buildSlopes(panel, keys);
+      buildQueryGradient(panel, keys);
+    });
+    buildGradient(valueDim, arguments[Weights], arguments[GradientRows],
+                  arguments[ValueGradient]);
+    buildGradient(dim, arguments[Slopes], arguments[QueryRows],
+                  arguments[KeyGradient]);
+  }
+
+private:
+  Value column(int j) { return emit.index(j * target.lanes); }
+  // Row j vectors into the panel, among all rows of the block.
+  Value rowOf(Value panel, int j) {
+    return emit.add(emit.mul(panel, emit.index(target.panelRows())),
+                    j * target.lanes);
+  }
+  Value range(Value panel, int bound) {
+    return emit.loadScalar(arguments[Ranges], {panel, emit.index(bound)});
+  }
+  Value constant(int which, Value panel, int j) {
+    return emit.load(arguments[RowConstants],
+                     {emit.index(which), rowOf(panel, j)}, emit.floats());
+  }
+
+  // Stores f32 as words by row.
+  void storeByRow(Value vector, Value matrix, Value key, Value row) {
+    if (target.pairs)
+      emit.store(emit.pairNeighbours(vector), matrix,
+                 {key, emit.div(row, words)});
+    else
+      emit.store(vector, matrix, {key, row});
+  }
+
+  // Keys that no row of the panel sees have no weight.
+  void clear(Value panel, IndexRange keys) {
+    emit.loop(keys, 1, [&](Value key) {
+      for (int j = 0; j < target.rowVectors; ++j) {
+        storeByRow(emit.splat(0), arguments[Weights], key, rowOf(panel, j));
+        storeByRow(emit.splat(0), arguments[Slopes], key, rowOf(panel, j));
+      }
+    });
+  }
+
+  // Rows [key, key + group) of the packed matrix times the panel.
+  Values buildDotProducts(Value packed, Value panels, Value panel, Value key,
+                          Value depth) {
+    Value depthWords = emit.div(depth, words);
+    Value first = emit.mul(key, depthWords);
+    Values zeros(target.group * target.rowVectors, emit.splat(0));
+    return emit.product(
+        {zero, depthWords}, target.group, target.rowVectors, zeros,
+        [&](int i, Value k) {
+          Value word = emit.mul(k, emit.index(target.group));
+          return emit.loadScalar(packed, emit.add(emit.add(first, word), i));
+        },
+        [&](int j, Value k) {
+          return emit.load(panels, {panel, k, column(j)}, emit.words());
+        });
+  }
+
+  void buildWeights(Value panel, IndexRange keys) {
+    Value scale = emit.broadcast(arguments[Scale], emit.floats());
+    Value unmaskedBegin = range(panel, 2), unmaskedEnd = range(panel, 3);
+    emit.loop(keys, target.group, [&](Value key) {
+      Values weights =
+          buildDotProducts(arguments[Keys], arguments[Query], panel, key, dim);
+      for (auto [i, weight] : llvm::enumerate(weights)) {
+        Value lse = constant(0, panel, i % target.rowVectors);
+        weight = emit.exp2(emit.subf(emit.mulf(weight, scale), lse));
+      }
+      Value unmasked =
+          emit.both(emit.atMost(unmaskedBegin, key),
+                    emit.atMost(emit.add(key, target.group), unmaskedEnd));
+      weights = emit.ifElse(
+          unmasked, weights.size(), [&] { return weights; },
+          [&] { return buildMasked(panel, key, weights); });
+      storeTile(panel, key, weights, arguments[Weights]);
+    });
+  }
+
+  // A group of keys times a panel, to the matrix by row, and to the panel's
+  // own f32 where that one is rounded.
+  void storeTile(Value panel, Value key, ValueRange tile, Value matrix) {
+    for (int i = 0; i < target.group; ++i) {
+      for (int j = 0; j < target.rowVectors; ++j) {
+        Value vector = tile[i * target.rowVectors + j];
+        storeByRow(vector, matrix, emit.add(key, i), rowOf(panel, j));
+        if (target.pairs && matrix == arguments[Weights])
+          emit.store(vector, arguments[PanelWeights],
+                     {emit.add(key, i), column(j)});
+      }
+    }
+  }
+
+  Values buildMasked(Value panel, Value key, ValueRange weights) {
+    Value first = arith::AddIOp::create(emit.builder, emit.toInt32(key),
+                                        arguments[FirstKey]);
+    Values masked;
+    for (auto [i, weight] : llvm::enumerate(weights)) {
+      Value row = rowOf(panel, i % target.rowVectors);
+      Value keys = arith::AddIOp::create(emit.builder,
+                                         emit.broadcast(first, emit.ints()),
+                                         emit.splatInt(i / target.rowVectors));
+      Value begin = emit.load(arguments[Visible], {zero, row}, emit.ints());
+      Value end =
+          emit.load(arguments[Visible], {emit.index(1), row}, emit.ints());
+      masked.push_back(
+          emit.select(emit.within(keys, begin, end), weight, emit.splat(0)));
+    }
+    return masked;
+  }
+
+  void buildSlopes(Value panel, IndexRange keys) {
+    emit.loop(keys, target.group, [&](Value key) {
+      Values slopes =
+          buildDotProducts(arguments[ValueKeys], arguments[OutputGradient],
+                           panel, key, valueDim);
+      for (auto [i, slope] : llvm::enumerate(slopes)) {
+        int j = i % target.rowVectors;
+        Value keyRow = emit.add(key, i / target.rowVectors);
+        Value weight =
+            target.pairs ? emit.load(arguments[PanelWeights],
+                                     {keyRow, column(j)}, emit.floats())
+                         : emit.load(arguments[Weights],
+                                     {keyRow, rowOf(panel, j)}, emit.floats());
+        slope = emit.mulf(weight, emit.subf(slope, constant(1, panel, j)));
+      }
+      storeTile(panel, key, slopes, arguments[Slopes]);
+      if (target.pairs)
+        storePanelSlopes(key, slopes);
+    });
+  }
+
+  void storePanelSlopes(Value key, ValueRange slopes) {
+    Value word = emit.div(key, 2);
+    for (int i = 0; i < target.group; i += 2)
+      for (int j = 0; j < target.rowVectors; ++j)
+        emit.store(emit.pairUp(slopes[i * target.rowVectors + j],
+                               slopes[(i + 1) * target.rowVectors + j]),
+                   arguments[PanelSlopes], {emit.add(word, i / 2), column(j)});
+  }
+
+  // dQ^T of the panel.
+  void buildQueryGradient(Value panel, IndexRange keys) {
+    IndexRange keyWords = {emit.div(keys.begin, words),
+                           emit.div(keys.end, words)};
+    emit.loop({zero, dim}, target.group, [&](Value k) {
+      Values sums;
+      for (int i = 0; i < target.group; ++i)
+        for (int j = 0; j < target.rowVectors; ++j)
+          sums.push_back(emit.load(arguments[QueryGradient],
+                                   {panel, emit.add(k, i), column(j)},
+                                   emit.floats()));
+      Value first = emit.mul(k, emit.index(target.gradientKeyBlock / words));
+      sums = emit.product(
+          keyWords, target.group, target.rowVectors, sums,
+          [&](int i, Value key) {
+            Value offset = emit.mul(key, emit.index(target.group));
+            return emit.loadScalar(arguments[KeysByDim],
+                                   emit.add(emit.add(first, offset), i));
+          },
+          [&](int j, Value key) {
+            return target.pairs
+                       ? emit.load(arguments[PanelSlopes], {key, column(j)},
+                                   emit.words())
+                       : emit.load(arguments[Slopes], {key, rowOf(panel, j)},
+                                   emit.words());
+          });
+      for (int i = 0; i < target.group; ++i)
+        for (int j = 0; j < target.rowVectors; ++j)
+          emit.store(sums[i * target.rowVectors + j], arguments[QueryGradient],
+                     {panel, emit.add(k, i), column(j)});
+    });
+  }
+
+  // gradient += left * rows: [key][row] times [dim / chunk][row][chunk].
+  void buildGradient(Value depth, Value left, Value rows, Value gradient) {
+    int chunk = target.chunk();
+    Value chunks =
+        emit.div(emit.add(depth, chunk - 1), chunk); // the last may be partial
+    Value rowWords = emit.div(
+        emit.mul(arguments[Panels], emit.index(target.panelRows())), words);
+    emit.loop({zero, chunks}, 1, [&](Value chunkIndex) {
+      emit.loop({zero, arguments[KeyCount]}, target.gradientGroup,
+                [&](Value key) {
+                  Values sums;
+                  for (int i = 0; i < target.gradientGroup; ++i)
+                    for (int j = 0; j < target.gradientVectors; ++j)
+                      sums.push_back(emit.load(
+                          gradient, {chunkIndex, emit.add(key, i), column(j)},
+                          emit.floats()));
+                  sums = emit.product(
+                      {zero, rowWords}, target.gradientGroup,
+                      target.gradientVectors, sums,
+                      [&](int i, Value row) {
+                        return emit.loadScalar(left, {emit.add(key, i), row});
+                      },
+                      [&](int j, Value row) {
+                        return emit.load(rows, {chunkIndex, row, column(j)},
+                                         emit.words());
+                      });
+                  for (int i = 0; i < target.gradientGroup; ++i)
+                    for (int j = 0; j < target.gradientVectors; ++j)
+                      emit.store(sums[i * target.gradientVectors + j], gradient,
+                                 {chunkIndex, emit.add(key, i), column(j)});
+                });
+    });
+  }
+
+  Emitter &emit;
+  const KernelTarget &target;
+  Block::BlockArgListType arguments;
+  int words = 1;
+  Value zero, dim, valueDim;
+};
+
+} // namespace
+
+void buildBackward(ModuleOp module, const KernelShape &shape) {
+  ImplicitLocOpBuilder builder(module.getLoc(), module.getBodyRegion());
+  builder.setInsertionPointToEnd(module.getBody());
+  Emitter emit(builder, shape);
+  const KernelTarget &target = emit.target();
+  int64_t words = target.elementsPerWord(), rows = target.panelRows();
+  int64_t panels = kBlockRows / rows, keys = target.gradientKeyBlock;
+  int64_t chunk = target.chunk();
+  int64_t chunks = (shape.dim + chunk - 1) / chunk;
+  int64_t valueChunks = (shape.valueDim + chunk - 1) / chunk;
+  Type f32 = emit.floatType(), word = emit.wordType();
+  Type i32 = builder.getI32Type(), index = builder.getIndexType();
+  Type types[] = {emit.memref(word, {panels, shape.dimWords(), rows}),
+                  emit.memref(word, {panels, shape.valueDimWords(), rows}),
+                  emit.memref(word, {chunks, kBlockRows / words, chunk}),
+                  emit.memref(word, {valueChunks, kBlockRows / words, chunk}),
+                  emit.memref(f32, {2, kBlockRows}),
+                  emit.memref(i32, {2, kBlockRows}),
+                  emit.memref(index, {panels, kRangesPerPanel}),
+                  emit.memref(word, {keys * shape.dimWords()}),
+                  emit.memref(word, {keys * shape.valueDimWords()}),
+                  emit.memref(word, {keys / words * shape.dim}),
+                  emit.memref(f32, {panels, shape.dim, rows}),
+                  emit.memref(f32, {chunks, keys, chunk}),
+                  emit.memref(f32, {valueChunks, keys, chunk}),
+                  emit.memref(word, {keys, kBlockRows / words}),
+                  emit.memref(word, {keys, kBlockRows / words}),
+                  emit.memref(f32, {keys, rows}),
+                  emit.memref(word, {keys / words, rows}),
+                  index,
+                  index,
+                  i32,
+                  f32,
+                  index,
+                  index};
+  addKernel(emit, backwardSymbol(shape), types, [&](Block *body) {
+    BackwardKernel(emit, body->getArguments()).build();
+  });
+}
+
+} // namespace flashcp::codegen

@@ -1,0 +1,277 @@
+#include "compiler/codegen/Emitter.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/Dialect/X86Vector/X86VectorDialect.h"
+
+using namespace mlir;
+
+namespace flashcp::codegen {
+
+Emitter::Emitter(ImplicitLocOpBuilder &builder, const KernelShape &shape)
+    : builder(builder), kernel(shape) {}
+
+MemRefType Emitter::memref(Type element, ArrayRef<int64_t> sizes) {
+  return MemRefType::get(sizes, element);
+}
+
+Type Emitter::wordType() {
+  return target().pairs ? Type(builder.getI32Type()) : floatType();
+}
+
+VectorType Emitter::floats() {
+  return VectorType::get({target().lanes}, builder.getF32Type());
+}
+
+VectorType Emitter::words() {
+  return VectorType::get({target().lanes}, wordType());
+}
+
+VectorType Emitter::ints() {
+  return VectorType::get({target().lanes}, builder.getI32Type());
+}
+
+Value Emitter::index(int64_t value) {
+  return arith::ConstantIndexOp::create(builder, value);
+}
+
+Value Emitter::splat(float value) {
+  return arith::ConstantOp::create(builder,
+                                   DenseElementsAttr::get(floats(), value));
+}
+
+Value Emitter::splatInt(int32_t value) {
+  return arith::ConstantOp::create(builder,
+                                   DenseElementsAttr::get(ints(), value));
+}
+
+Value Emitter::add(Value a, Value b) {
+  return arith::AddIOp::create(builder, a, b);
+}
+
+Value Emitter::add(Value a, int64_t b) { return b ? add(a, index(b)) : a; }
+
+Value Emitter::sub(Value a, Value b) {
+  return arith::SubIOp::create(builder, a, b);
+}
+
+Value Emitter::mul(Value a, Value b) {
+  return arith::MulIOp::create(builder, a, b);
+}
+
+Value Emitter::div(Value a, int64_t b) {
+  return b == 1 ? a : arith::DivUIOp::create(builder, a, index(b)).getResult();
+}
+
+Value Emitter::minimum(Value a, Value b) {
+  return arith::MinSIOp::create(builder, a, b);
+}
+
+Value Emitter::toInt32(Value index) {
+  return arith::IndexCastOp::create(builder, builder.getI32Type(), index);
+}
+
+Value Emitter::broadcast(Value scalar, VectorType type) {
+  return vector::BroadcastOp::create(builder, type, scalar);
+}
+
+Value Emitter::load(Value memref, ValueRange indices, VectorType type) {
+  auto load = vector::LoadOp::create(builder, type, memref, indices);
+  load.setAlignment(type.getNumElements() * 4);
+  return load;
+}
+
+Value Emitter::loadScalar(Value memref, ValueRange indices) {
+  return memref::LoadOp::create(builder, memref, indices);
+}
+
+void Emitter::store(Value vector, Value memref, ValueRange indices) {
+  auto store = vector::StoreOp::create(builder, vector, memref, indices);
+  store.setAlignment(cast<VectorType>(vector.getType()).getNumElements() * 4);
+}
+
+Value Emitter::addf(Value a, Value b) {
+  return arith::AddFOp::create(builder, a, b);
+}
+
+Value Emitter::subf(Value a, Value b) {
+  return arith::SubFOp::create(builder, a, b);
+}
+
+Value Emitter::mulf(Value a, Value b) {
+  return arith::MulFOp::create(builder, a, b);
+}
+
+// Compare and select, not maximumf: this is what vmaxps does.
+Value Emitter::maxf(Value a, Value b) {
+  Value greater =
+      arith::CmpFOp::create(builder, arith::CmpFPredicate::OGT, a, b);
+  return select(greater, a, b);
+}
+
+// 2^x = 2^n 2^f with n = round(x) and |f| <= 1/2. Adding 1.5 * 2^23 rounds to
+// an integer, and leaves n + 127, the exponent of 2^n, in the low bits of the
+// sum; below -127 that exponent is 0, the number 0. A NaN stays one in f.
+Value Emitter::exp2(Value x) {
+  static constexpr float coefficients[] = {1.32647296e-3f, 9.67151485e-3f,
+                                           5.55073358e-2f, 2.40222424e-1f,
+                                           6.93147004e-1f, 1.0f};
+  Value shifter = splat(12582912.0f + 127.0f);
+  Value clamped = maxf(splat(-127.0f), x);
+  Value shifted = addf(clamped, shifter);
+  Value fraction = subf(clamped, subf(shifted, shifter));
+  Value sum = splat(coefficients[0]);
+  for (float coefficient : ArrayRef(coefficients).drop_front())
+    sum = vector::FMAOp::create(builder, sum, fraction, splat(coefficient));
+  Value bits = vector::BitCastOp::create(builder, ints(), shifted);
+  Value power = vector::BitCastOp::create(
+      builder, floats(),
+      arith::ShLIOp::create(builder, bits, splatInt(23)).getResult());
+  return mulf(sum, power);
+}
+
+Value Emitter::toBf16(Value floats) {
+  auto type = cast<VectorType>(floats.getType()).clone(builder.getBF16Type());
+  if (!kernel.emulated)
+    return arith::TruncFOp::create(builder, type, floats);
+  // Rounded to nearest even in integers; LLVM would call a function.
+  Value bits = vector::BitCastOp::create(builder, ints(), floats);
+  Value odd = arith::AndIOp::create(
+      builder, arith::ShRUIOp::create(builder, bits, splatInt(16)).getResult(),
+      splatInt(1));
+  bits = add(add(bits, odd), splatInt(0x7fff));
+  bits = arith::ShRUIOp::create(builder, bits, splatInt(16));
+  auto shorts = type.clone(builder.getI16Type());
+  return vector::BitCastOp::create(
+      builder, type,
+      arith::TruncIOp::create(builder, shorts, bits).getResult());
+}
+
+Value Emitter::pairUp(Value a, Value b) {
+  Value pairs = vector::InterleaveOp::create(builder, toBf16(a), toBf16(b));
+  return vector::BitCastOp::create(builder, words(), pairs);
+}
+
+Value Emitter::pairNeighbours(Value a) {
+  auto type = VectorType::get({target().lanes / 2}, builder.getI32Type());
+  return vector::BitCastOp::create(builder, type, toBf16(a));
+}
+
+Value Emitter::within(Value key, Value begin, Value end) {
+  Value after =
+      arith::CmpIOp::create(builder, arith::CmpIPredicate::sge, key, begin);
+  Value before =
+      arith::CmpIOp::create(builder, arith::CmpIPredicate::slt, key, end);
+  return both(after, before);
+}
+
+Value Emitter::select(Value mask, Value a, Value b) {
+  return arith::SelectOp::create(builder, mask, a, b);
+}
+
+Values Emitter::loop(IndexRange range, int64_t step, ValueRange init,
+                     function_ref<Values(Value, ValueRange)> body) {
+  auto loop = scf::ForOp::create(
+      builder, range.begin, range.end, index(step), init,
+      [&](OpBuilder &, Location, Value i, ValueRange carried) {
+        OpBuilder::InsertionGuard guard(builder);
+        builder.setInsertionPointToEnd(i.getParentBlock());
+        Values results = body(i, carried);
+        scf::YieldOp::create(builder, results);
+      });
+  return Values(loop.getResults());
+}
+
+void Emitter::loop(IndexRange range, int64_t step,
+                   function_ref<void(Value)> body) {
+  loop(range, step, ValueRange(), [&](Value i, ValueRange) {
+    body(i);
+    return Values();
+  });
+}
+
+Values Emitter::ifElse(Value condition, int count,
+                       function_ref<Values()> whenTrue,
+                       function_ref<Values()> whenFalse) {
+  Values results;
+  auto branch =
+      scf::IfOp::create(builder, SmallVector<Type>(count, floats()), condition,
+                        /*addThenBlock=*/true, /*addElseBlock=*/true);
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(branch.thenBlock());
+  scf::YieldOp::create(builder, whenTrue());
+  builder.setInsertionPointToStart(branch.elseBlock());
+  scf::YieldOp::create(builder, whenFalse());
+  return Values(branch.getResults());
+}
+
+Value Emitter::atMost(Value a, Value b) {
+  return arith::CmpIOp::create(builder, arith::CmpIPredicate::sle, a, b);
+}
+
+Value Emitter::both(Value a, Value b) {
+  return arith::AndIOp::create(builder, a, b);
+}
+
+// One bf16 of each word, as f32.
+Value Emitter::halfOfPairs(Value words, bool high) {
+  Value bits =
+      high ? arith::AndIOp::create(builder, words, splatInt(0xffff0000))
+                 .getResult()
+           : arith::ShLIOp::create(builder, words, splatInt(16)).getResult();
+  return vector::BitCastOp::create(builder, floats(), bits);
+}
+
+Value Emitter::multiplyAdd(Value a, Value b, Value sum) {
+  if (!target().pairs)
+    return vector::FMAOp::create(builder, a, b, sum);
+  if (!kernel.emulated) {
+    auto pairs = VectorType::get({2 * target().lanes}, builder.getBF16Type());
+    return x86vector::DotBF16Op::create(
+        builder, sum, vector::BitCastOp::create(builder, pairs, a),
+        vector::BitCastOp::create(builder, pairs, b));
+  }
+  for (bool high : {true, false})
+    sum = vector::FMAOp::create(builder, halfOfPairs(a, high),
+                                halfOfPairs(b, high), sum);
+  return sum;
+}
+
+Values Emitter::product(IndexRange range, int rows, int columns,
+                        ValueRange sums, function_ref<Value(int, Value)> left,
+                        function_ref<Value(int, Value)> right) {
+  return loop(range, 1, sums, [&](Value k, ValueRange carried) {
+    Values vectors, results;
+    for (int j = 0; j < columns; ++j)
+      vectors.push_back(right(j, k));
+    for (int i = 0; i < rows; ++i) {
+      Value scalar = broadcast(left(i, k), words());
+      for (int j = 0; j < columns; ++j)
+        results.push_back(
+            multiplyAdd(scalar, vectors[j], carried[i * columns + j]));
+    }
+    return results;
+  });
+}
+
+void addKernel(Emitter &emit, StringRef symbol, TypeRange arguments,
+               function_ref<void(Block *)> build) {
+  ImplicitLocOpBuilder &builder = emit.builder;
+  auto function = func::FuncOp::create(builder, symbol,
+                                       builder.getFunctionType(arguments, {}));
+  for (auto [i, type] : llvm::enumerate(arguments))
+    if (isa<MemRefType>(type))
+      function.setArgAttr(i, LLVM::LLVMDialect::getNoAliasAttrName(),
+                          builder.getUnitAttr());
+  OpBuilder::InsertionGuard guard(builder);
+  Block *body = function.addEntryBlock();
+  builder.setInsertionPointToStart(body);
+  build(body);
+  func::ReturnOp::create(builder);
+}
+
+} // namespace flashcp::codegen

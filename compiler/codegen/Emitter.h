@@ -1,0 +1,110 @@
+// What kernels are written with: OpBuilder with one location, values of one
+// vector width, and the loops, conversions and products that every kernel uses.
+
+#ifndef FLASHCP_COMPILER_CODEGEN_EMITTER_H
+#define FLASHCP_COMPILER_CODEGEN_EMITTER_H
+
+#include "compiler/codegen/KernelShape.h"
+
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "llvm/ADT/STLFunctionalExtras.h"
+
+namespace flashcp::codegen {
+
+/// Half-open range of index values.
+struct IndexRange {
+  mlir::Value begin, end;
+};
+
+using Values = llvm::SmallVector<mlir::Value>;
+
+class Emitter {
+public:
+  Emitter(mlir::ImplicitLocOpBuilder &builder, const KernelShape &shape);
+
+  const KernelShape &shape() const { return kernel; }
+  const KernelTarget &target() const { return *kernel.target; }
+
+  // Types.
+  mlir::MemRefType memref(mlir::Type element, llvm::ArrayRef<int64_t> sizes);
+  mlir::Type floatType() { return builder.getF32Type(); }
+  mlir::Type wordType();     // what one broadcast multiplies by
+  mlir::VectorType floats(); // one vector of f32
+  mlir::VectorType words();  // one vector of words
+  mlir::VectorType ints();   // one vector of i32
+
+  // Constants and scalars.
+  mlir::Value index(int64_t value);
+  mlir::Value splat(float value);
+  mlir::Value splatInt(int32_t value);
+  mlir::Value add(mlir::Value a, mlir::Value b);
+  mlir::Value add(mlir::Value a, int64_t b);
+  mlir::Value sub(mlir::Value a, mlir::Value b);
+  mlir::Value mul(mlir::Value a, mlir::Value b);
+  mlir::Value div(mlir::Value a, int64_t b);
+  mlir::Value minimum(mlir::Value a, mlir::Value b);
+  mlir::Value toInt32(mlir::Value index);
+  mlir::Value broadcast(mlir::Value scalar, mlir::VectorType type);
+
+  // Memory; vectors are aligned to their size.
+  mlir::Value load(mlir::Value memref, mlir::ValueRange indices,
+                   mlir::VectorType type);
+  mlir::Value loadScalar(mlir::Value memref, mlir::ValueRange indices);
+  void store(mlir::Value vector, mlir::Value memref, mlir::ValueRange indices);
+
+  // Arithmetic on vectors of f32.
+  mlir::Value addf(mlir::Value a, mlir::Value b);
+  mlir::Value subf(mlir::Value a, mlir::Value b);
+  mlir::Value mulf(mlir::Value a, mlir::Value b);
+  /// The larger one; b where one of them is NaN.
+  mlir::Value maxf(mlir::Value a, mlir::Value b);
+  /// 2^x for x <= 128, with a relative error of at most 2^-22; 0 below -126.5;
+  /// NaN for NaN. See docs/kernels.md.
+  mlir::Value exp2(mlir::Value x);
+  /// Pairs (a[i], b[i]) of f32, rounded to words of two bf16.
+  mlir::Value pairUp(mlir::Value a, mlir::Value b);
+  /// f32 rounded to bf16, neighbours paired: half a vector of words.
+  mlir::Value pairNeighbours(mlir::Value a);
+  /// Lanes where begin <= key < end.
+  mlir::Value within(mlir::Value key, mlir::Value begin, mlir::Value end);
+  mlir::Value select(mlir::Value mask, mlir::Value a, mlir::Value b);
+
+  /// for (i = begin; i < end; i += step), carrying `init`.
+  Values loop(IndexRange range, int64_t step, mlir::ValueRange init,
+              llvm::function_ref<Values(mlir::Value i, mlir::ValueRange)> body);
+  void loop(IndexRange range, int64_t step,
+            llvm::function_ref<void(mlir::Value i)> body);
+  /// `condition ? whenTrue() : whenFalse()`, of `count` vectors of f32.
+  Values ifElse(mlir::Value condition, int count,
+                llvm::function_ref<Values()> whenTrue,
+                llvm::function_ref<Values()> whenFalse);
+  /// a <= b for index values, and both conditions.
+  mlir::Value atMost(mlir::Value a, mlir::Value b);
+  mlir::Value both(mlir::Value a, mlir::Value b);
+
+  /// sums[i * columns + j] + the sum over k of left(i, k) * right(j, k): a word
+  /// times a vector of words. The sums stay in registers.
+  Values product(IndexRange range, int rows, int columns, mlir::ValueRange sums,
+                 llvm::function_ref<mlir::Value(int i, mlir::Value k)> left,
+                 llvm::function_ref<mlir::Value(int j, mlir::Value k)> right);
+
+  mlir::ImplicitLocOpBuilder &builder;
+
+private:
+  mlir::Value multiplyAdd(mlir::Value a, mlir::Value b, mlir::Value sum);
+  mlir::Value halfOfPairs(mlir::Value words, bool high);
+  mlir::Value toBf16(mlir::Value floats);
+
+  const KernelShape kernel;
+};
+
+/// Adds a function of the module that the builder is at the end of; memory
+/// arguments do not overlap. `build` fills its body.
+void addKernel(Emitter &emit, llvm::StringRef symbol, mlir::TypeRange arguments,
+               llvm::function_ref<void(mlir::Block *)> build);
+
+} // namespace flashcp::codegen
+
+#endif // FLASHCP_COMPILER_CODEGEN_EMITTER_H

@@ -1,0 +1,217 @@
+#include "runtime/cpu/backward_worker.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+namespace flashcp {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr int kBlocks = kUnitRows / kBlockRows;
+
+// The plain kernel on part of a tile: for numbers that are not finite, which must not reach pairs
+// that the mask hides, not even times 0.
+void ComputePlain(const KernelSpec& spec, BackwardTile tile, const QueryRange& queries,
+                  KeyRange keys) {
+  const int64_t rows = queries.row_begin * spec.query_heads;
+  const int64_t key_rows = keys.begin * spec.key_value_heads;
+  const int bytes = ElementBytes(spec.element);
+  tile.query = static_cast<const char*>(tile.query) + rows * spec.dim * bytes;
+  tile.output_gradient =
+      static_cast<const char*>(tile.output_gradient) + rows * spec.value_dim * bytes;
+  tile.key = static_cast<const char*>(tile.key) + key_rows * spec.dim * bytes;
+  tile.value = static_cast<const char*>(tile.value) + key_rows * spec.value_dim * bytes;
+  tile.lse += rows;
+  tile.delta += rows;
+  tile.query_gradient += rows * spec.dim;
+  tile.key_gradient += key_rows * spec.dim;
+  tile.value_gradient += key_rows * spec.value_dim;
+  tile.query_position += queries.row_begin;
+  tile.query_count = queries.row_end - queries.row_begin;
+  tile.key_position += keys.begin;
+  tile.key_count = keys.end - keys.begin;
+  tile.head_begin = queries.head_begin;
+  tile.head_end = queries.head_end;
+  ReferenceAttentionBackward(spec, &tile, 1);
+}
+
+int64_t ChunkedSize(int dim, int chunk, int64_t rows) { return RoundUp(dim, chunk) * rows; }
+
+}  // namespace
+
+BackwardWorker::BackwardWorker(const GeneratedKernel& kernel, const KernelSpec& spec,
+                               Scratch* scratch)
+    : kernel_(kernel),
+      spec_(spec),
+      format_{spec.element, kernel.pairs},
+      block_panels_(kBlockRows / kernel.panel_rows),
+      query_stride_(int64_t{kernel.dim} / kernel.elements_per_word() * kernel.panel_rows),
+      gradient_stride_(int64_t{kernel.value_dim} / kernel.elements_per_word() * kernel.panel_rows),
+      query_rows_stride_(
+          ChunkedSize(kernel.dim, kernel.chunk, kBlockRows / kernel.elements_per_word())),
+      gradient_rows_stride_(
+          ChunkedSize(kernel.value_dim, kernel.chunk, kBlockRows / kernel.elements_per_word())),
+      query_(scratch->Take<uint32_t>(kBlocks * block_panels_ * query_stride_)),
+      output_gradient_(scratch->Take<uint32_t>(kBlocks * block_panels_ * gradient_stride_)),
+      query_rows_(scratch->Take<uint32_t>(kBlocks * query_rows_stride_)),
+      gradient_rows_(scratch->Take<uint32_t>(kBlocks * gradient_rows_stride_)),
+      row_constants_(scratch->Take<float>(2 * kUnitRows)),
+      visible_(scratch->Take<int32_t>(2 * kUnitRows)),
+      panel_keys_(scratch->Take<PanelKeys>(kBlocks * block_panels_)),
+      query_gradient_(scratch->Take<float>(int64_t{kUnitRows} * kernel.dim)),
+      keys_(scratch->Take<uint32_t>(int64_t{kernel.gradient_key_block} * kernel.dim)),
+      values_(scratch->Take<uint32_t>(int64_t{kernel.gradient_key_block} * kernel.value_dim)),
+      keys_by_dim_(scratch->Take<uint32_t>(int64_t{kernel.gradient_key_block} * kernel.dim)),
+      key_gradient_size_(ChunkedSize(kernel.dim, kernel.chunk, kernel.gradient_key_block)),
+      value_gradient_size_(ChunkedSize(kernel.value_dim, kernel.chunk, kernel.gradient_key_block)),
+      key_gradient_(scratch->Take<float>(key_gradient_size_)),
+      value_gradient_(scratch->Take<float>(value_gradient_size_)),
+      ranges_(scratch->Take<int64_t>(4 * block_panels_)),
+      weights_(scratch->Take<uint32_t>(kernel.gradient_key_block * kBlockRows)),
+      slopes_(scratch->Take<uint32_t>(kernel.gradient_key_block * kBlockRows)),
+      panel_weights_(scratch->Take<float>(kernel.gradient_key_block * kernel.panel_rows)),
+      panel_slopes_(scratch->Take<uint32_t>(kernel.gradient_key_block * kernel.panel_rows)) {}
+
+void BackwardWorker::Compute(const BackwardTile& tile, const QueryRange& queries) {
+  KeyRange seen = {std::numeric_limits<int64_t>::max(), 0};
+  const int rows = kernel_.panel_rows;
+  for (int panel = 0; panel < num_panels(queries); ++panel) {
+    const int block = panel / block_panels_;
+    const int row = panel % block_panels_ * rows;
+    panel_keys_[panel] =
+        FindVisible(tile, queries, panel * rows, std::min(rows, queries.rows() - panel * rows),
+                    rows, kBlockRows, visible_ + 2 * block * kBlockRows + row);
+    seen.begin = std::min(seen.begin, panel_keys_[panel].any.begin);
+    seen.end = std::max(seen.end, panel_keys_[panel].any.end);
+  }
+  if (seen.begin >= seen.end) return;
+  if (!PackQueries(tile, queries)) return ComputePlain(spec_, tile, queries, {0, tile.key_count});
+  std::fill_n(query_gradient_, num_panels(queries) * int64_t{kernel_.dim} * rows, 0.0f);
+  const int key_value_head = queries.head_begin / (spec_.query_heads / spec_.key_value_heads);
+  for (int64_t begin = seen.begin; begin < seen.end; begin += kernel_.gradient_key_block) {
+    const KeyRange keys = {begin, std::min(begin + kernel_.gradient_key_block, seen.end)};
+    if (!PackKeys(tile, key_value_head, keys)) {
+      ComputePlain(spec_, tile, queries, keys);
+      continue;
+    }
+    RunBlocks(queries, keys);
+    AddKeyGradients(tile, key_value_head, keys);
+  }
+  AddQueryGradients(tile, queries);
+}
+
+// Returns whether all numbers are finite.
+bool BackwardWorker::PackQueries(const BackwardTile& tile, const QueryRange& queries) {
+  const int bytes = ElementBytes(spec_.element);
+  const Rows query = RowsOfQueries(static_cast<const char*>(tile.query), queries, spec_.query_heads,
+                                   spec_.dim * bytes);
+  const Rows gradient = RowsOfQueries(static_cast<const char*>(tile.output_gradient), queries,
+                                      spec_.query_heads, spec_.value_dim * bytes);
+  bool finite = LoadRowConstants(tile, queries);
+  finite &= PackGroups(format_, query, spec_.dim, kernel_.panel_rows, query_stride_, query_);
+  finite &= PackGroups(format_, gradient, spec_.value_dim, kernel_.panel_rows, gradient_stride_,
+                       output_gradient_);
+  for (int row = 0; row < query.count; row += kBlockRows) {
+    const int count = std::min(kBlockRows, query.count - row);
+    const int padded = static_cast<int>(RoundUp(count, kernel_.panel_rows));
+    const int64_t capacity = kBlockRows / kernel_.elements_per_word();
+    const int block = row / kBlockRows;
+    PackChunks(format_, query.Slice(row, count), spec_.dim, kernel_.chunk, capacity, padded,
+               query_rows_ + block * query_rows_stride_);
+    PackChunks(format_, gradient.Slice(row, count), spec_.value_dim, kernel_.chunk, capacity,
+               padded, gradient_rows_ + block * gradient_rows_stride_);
+  }
+  return finite;
+}
+
+// Rows that add nothing, since they are none or saw no key, get the LSE +inf: all weights are 0.
+bool BackwardWorker::LoadRowConstants(const BackwardTile& tile, const QueryRange& queries) {
+  const auto lse = RowsOfQueries(reinterpret_cast<const char*>(tile.lse), queries,
+                                 spec_.query_heads, sizeof(float));
+  const auto delta = RowsOfQueries(reinterpret_cast<const char*>(tile.delta), queries,
+                                   spec_.query_heads, sizeof(float));
+  bool finite = true;
+  for (int row = 0; row < num_panels(queries) * kernel_.panel_rows; ++row) {
+    float* constants = row_constants_ + row / kBlockRows * 2 * kBlockRows + row % kBlockRows;
+    constants[0] = kInfinity;
+    constants[kBlockRows] = 0;
+    if (row >= queries.rows()) continue;
+    const float row_lse = *reinterpret_cast<const float*>(lse.Row(row));
+    if (row_lse == -kInfinity) continue;
+    constants[0] = row_lse * kLog2E;
+    constants[kBlockRows] = *reinterpret_cast<const float*>(delta.Row(row));
+    finite &= std::isfinite(row_lse) && std::isfinite(constants[kBlockRows]);
+  }
+  return finite;
+}
+
+// Returns whether all numbers are finite.
+bool BackwardWorker::PackKeys(const BackwardTile& tile, int key_value_head, KeyRange keys) {
+  const int bytes = ElementBytes(spec_.element);
+  const int group = kernel_.group;
+  const int words = kernel_.elements_per_word();
+  const Rows key = RowsOfKeys(static_cast<const char*>(tile.key), keys, key_value_head,
+                              spec_.key_value_heads, spec_.dim * bytes);
+  const Rows value = RowsOfKeys(static_cast<const char*>(tile.value), keys, key_value_head,
+                                spec_.key_value_heads, spec_.value_dim * bytes);
+  bool finite =
+      PackGroups(format_, key, spec_.dim, group, int64_t{spec_.dim} / words * group, keys_);
+  finite &= PackGroups(format_, value, spec_.value_dim, group,
+                       int64_t{spec_.value_dim} / words * group, values_);
+  PackChunks(format_, key, spec_.dim, group, kernel_.gradient_key_block / words,
+             static_cast<int>(RoundUp(key.count, group)), keys_by_dim_);
+  std::fill_n(key_gradient_, key_gradient_size_, 0.0f);
+  std::fill_n(value_gradient_, value_gradient_size_, 0.0f);
+  return finite;
+}
+
+// All blocks of queries against the block of keys.
+void BackwardWorker::RunBlocks(const QueryRange& queries, KeyRange keys) {
+  const int64_t step = std::lcm(kernel_.group, kernel_.gradient_group);
+  for (int first = 0; first < num_panels(queries); first += block_panels_) {
+    const int panels = std::min(block_panels_, num_panels(queries) - first);
+    bool any = false;
+    for (int panel = 0; panel < panels; ++panel) {
+      const PanelKeys within = Within(panel_keys_[first + panel], keys, kernel_.group);
+      any |= within.any.begin < within.any.end;
+      const int64_t ranges[] = {within.any.begin, within.any.end, within.all.begin, within.all.end};
+      std::copy_n(ranges, 4, ranges_ + 4 * panel);
+    }
+    if (!any) continue;
+    const int block = first / block_panels_;
+    kernel_.backward(
+        query_ + first * query_stride_, output_gradient_ + first * gradient_stride_,
+        query_rows_ + block * query_rows_stride_, gradient_rows_ + block * gradient_rows_stride_,
+        row_constants_ + 2 * block * kBlockRows, visible_ + 2 * block * kBlockRows, ranges_, keys_,
+        values_, keys_by_dim_, query_gradient_ + int64_t{first} * kernel_.dim * kernel_.panel_rows,
+        key_gradient_, value_gradient_, weights_, slopes_, panel_weights_, panel_slopes_, panels,
+        RoundUp(keys.end - keys.begin, step), static_cast<int32_t>(keys.begin),
+        spec_.scale * kLog2E, spec_.dim, spec_.value_dim);
+  }
+}
+
+void BackwardWorker::AddKeyGradients(const BackwardTile& tile, int key_value_head, KeyRange keys) {
+  const int capacity = kernel_.gradient_key_block;
+  AddChunks(key_gradient_, kernel_.chunk, capacity, spec_.scale, spec_.dim,
+            RowsOfKeys(reinterpret_cast<char*>(tile.key_gradient), keys, key_value_head,
+                       spec_.key_value_heads, spec_.dim * static_cast<int>(sizeof(float))));
+  AddChunks(value_gradient_, kernel_.chunk, capacity, 1, spec_.value_dim,
+            RowsOfKeys(reinterpret_cast<char*>(tile.value_gradient), keys, key_value_head,
+                       spec_.key_value_heads, spec_.value_dim * static_cast<int>(sizeof(float))));
+}
+
+void BackwardWorker::AddQueryGradients(const BackwardTile& tile, const QueryRange& queries) {
+  const int rows = kernel_.panel_rows;
+  const MutableRows gradient =
+      RowsOfQueries(reinterpret_cast<char*>(tile.query_gradient), queries, spec_.query_heads,
+                    spec_.dim * static_cast<int>(sizeof(float)));
+  for (int panel = 0; panel < num_panels(queries); ++panel) {
+    const int first = panel * rows;
+    AddPanel(query_gradient_ + int64_t{panel} * kernel_.dim * rows, rows, spec_.scale, spec_.dim,
+             gradient.Slice(first, std::min(rows, gradient.count - first)));
+  }
+}
+
+}  // namespace flashcp

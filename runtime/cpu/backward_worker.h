@@ -1,0 +1,69 @@
+// One worker of the backward pass: packs what the five products take, and runs the generated
+// kernel.
+
+#ifndef FLASHCP_RUNTIME_CPU_BACKWARD_WORKER_H_
+#define FLASHCP_RUNTIME_CPU_BACKWARD_WORKER_H_
+
+#include <cstdint>
+
+#include "runtime/cpu/generated_kernels.h"
+#include "runtime/cpu/panels.h"
+#include "runtime/cpu/scratch.h"
+#include "runtime/kernels.h"
+
+namespace flashcp {
+
+class BackwardWorker {
+ public:
+  // Takes its memory from `scratch`, which is zeroed.
+  BackwardWorker(const GeneratedKernel& kernel, const KernelSpec& spec, Scratch* scratch);
+
+  // At most kUnitRows query rows of a tile, against all keys that they see. The heads share their
+  // keys and values.
+  void Compute(const BackwardTile& tile, const QueryRange& queries);
+
+ private:
+  bool PackQueries(const BackwardTile& tile, const QueryRange& queries);
+  bool LoadRowConstants(const BackwardTile& tile, const QueryRange& queries);
+  bool PackKeys(const BackwardTile& tile, int key_value_head, KeyRange keys);
+  void RunBlocks(const QueryRange& queries, KeyRange keys);
+  void AddKeyGradients(const BackwardTile& tile, int key_value_head, KeyRange keys);
+  void AddQueryGradients(const BackwardTile& tile, const QueryRange& queries);
+  int num_panels(const QueryRange& queries) const {
+    return static_cast<int>(RoundUp(queries.rows(), kernel_.panel_rows) / kernel_.panel_rows);
+  }
+
+  const GeneratedKernel& kernel_;
+  const KernelSpec spec_;
+  const WordFormat format_;
+  const int block_panels_;
+  // Words of a panel, and of the chunks of a block.
+  const int64_t query_stride_, gradient_stride_, query_rows_stride_, gradient_rows_stride_;
+
+  // Of all query rows, in the kernel's layouts.
+  uint32_t* const query_;
+  uint32_t* const output_gradient_;
+  uint32_t* const query_rows_;
+  uint32_t* const gradient_rows_;
+  float* const row_constants_;  // [block][2][kBlockRows]
+  int32_t* const visible_;      // [block][2][kBlockRows]
+  PanelKeys* const panel_keys_;
+  float* const query_gradient_;
+  // Of a block of keys.
+  uint32_t* const keys_;
+  uint32_t* const values_;
+  uint32_t* const keys_by_dim_;
+  const int64_t key_gradient_size_, value_gradient_size_;
+  float* const key_gradient_;
+  float* const value_gradient_;
+  // Of a block of queries and one of keys.
+  int64_t* const ranges_;
+  uint32_t* const weights_;
+  uint32_t* const slopes_;
+  float* const panel_weights_;
+  uint32_t* const panel_slopes_;
+};
+
+}  // namespace flashcp
+
+#endif  // FLASHCP_RUNTIME_CPU_BACKWARD_WORKER_H_

@@ -1,0 +1,31 @@
+// Launches of generated kernels: cuts a table of tiles into units of work and spreads those over
+// workers, by work. No result depends on how many workers there are.
+
+#ifndef FLASHCP_RUNTIME_CPU_GENERATED_ATTENTION_H_
+#define FLASHCP_RUNTIME_CPU_GENERATED_ATTENTION_H_
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "runtime/cpu/generated_kernels.h"
+#include "runtime/cpu/worker_pool.h"
+#include "runtime/device.h"
+#include "runtime/kernels.h"
+
+namespace flashcp {
+
+// Whether this CPU runs the kernel, and the kernel computes the specification.
+bool RunsHere(const GeneratedKernel& kernel);
+bool Fits(const GeneratedKernel& kernel, const KernelSpec& spec);
+
+// The kernel for the specification with the widest instructions that this CPU has; null where there
+// is none.
+const GeneratedKernel* FindGeneratedKernel(const KernelSpec& spec);
+
+// Launches of `kernel`, which fits. The pool is borrowed. ResourceExhausted without memory.
+absl::StatusOr<std::unique_ptr<AttentionKernels>> CreateGeneratedAttention(
+    const GeneratedKernel& kernel, const KernelSpec& spec, WorkerPool* pool);
+
+}  // namespace flashcp
+
+#endif  // FLASHCP_RUNTIME_CPU_GENERATED_ATTENTION_H_

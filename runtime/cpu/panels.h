@@ -1,0 +1,104 @@
+// Query rows of a tile in panels: how many there are and which keys each of them sees.
+
+#ifndef FLASHCP_RUNTIME_CPU_PANELS_H_
+#define FLASHCP_RUNTIME_CPU_PANELS_H_
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+
+#include "runtime/cpu/generated_kernels.h"
+#include "runtime/cpu/pack.h"
+#include "runtime/kernels.h"
+#include "runtime/numeric.h"
+#include "runtime/visible_keys.h"
+
+namespace flashcp {
+
+inline constexpr float kLog2E = 1.44269504088896340736f;
+inline constexpr float kLn2 = 0.693147180559945309417f;
+
+// Query rows that a worker packs at once: a whole number of panels and of blocks, a little more
+// than 1024, so that 256 tokens of 4 heads fit.
+inline constexpr int kUnitRows = 11 * kBlockRows;
+
+inline int64_t RoundUp(int64_t x, int64_t step) { return (x + step - 1) / step * step; }
+
+// Queries [row_begin, row_end) of heads [head_begin, head_end), which share their keys. Rows are
+// numbered by token, then head: neighbours are a group's heads, which see the same keys.
+struct QueryRange {
+  int64_t row_begin;
+  int64_t row_end;
+  int head_begin;
+  int head_end;
+
+  int heads() const { return head_end - head_begin; }
+  int rows() const { return static_cast<int>((row_end - row_begin) * heads()); }
+};
+
+// A matrix [tokens, heads, dim] of elements, from a pointer of the tile.
+template <typename Byte>
+RowsOf<Byte> RowsOfQueries(Byte* tensor, const QueryRange& queries, int query_heads,
+                           int row_bytes) {
+  const int64_t first = queries.row_begin * query_heads + queries.head_begin;
+  return {tensor + first * row_bytes,
+          int64_t{query_heads} * row_bytes,
+          row_bytes,
+          queries.heads(),
+          0,
+          queries.rows()};
+}
+
+template <typename Byte>
+RowsOf<Byte> RowsOfKeys(Byte* tensor, KeyRange keys, int key_value_head, int key_value_heads,
+                        int row_bytes) {
+  const int64_t first = keys.begin * key_value_heads + key_value_head;
+  return {tensor + first * row_bytes,
+          int64_t{key_value_heads} * row_bytes,
+          row_bytes,
+          1,
+          0,
+          static_cast<int>(keys.end - keys.begin)};
+}
+
+// What the rows of a panel see: some of them `any`, all of them `all`.
+struct PanelKeys {
+  KeyRange any;
+  KeyRange all;
+};
+
+// Fills visible, [2][stride], for `count` rows from `first` on; further rows, up to `padded`, see
+// nothing.
+template <typename Tile>
+PanelKeys FindVisible(const Tile& tile, const QueryRange& queries, int first, int count, int padded,
+                      int stride, int32_t* visible) {
+  constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
+  PanelKeys keys = {{kMax, 0}, {0, kMax}};
+  for (int i = 0; i < padded; ++i) {
+    KeyRange range = {0, 0};
+    if (i < count) {
+      range = VisibleKeys(tile, queries.row_begin + (first + i) / queries.heads());
+      if (range.begin < range.end) {
+        keys.any = {std::min(keys.any.begin, range.begin), std::max(keys.any.end, range.end)};
+      }
+      keys.all = {std::max(keys.all.begin, range.begin), std::min(keys.all.end, range.end)};
+    }
+    visible[i] = static_cast<int32_t>(range.begin);
+    visible[stride + i] = static_cast<int32_t>(range.end);
+  }
+  return keys;
+}
+
+// Keys of a run that starts at `first`, and the part of it that a panel has to do with: `any`
+// rounded out to groups, and `all`.
+inline PanelKeys Within(const PanelKeys& keys, KeyRange run, int group) {
+  const int64_t begin = std::max(keys.any.begin, run.begin) - run.begin;
+  const int64_t end = std::min(keys.any.end, run.end) - run.begin;
+  if (begin >= end) return {{0, 0}, {0, 0}};
+  return {{begin / group * group, RoundUp(end, group)},
+          {keys.all.begin - run.begin, std::min(keys.all.end, run.end) - run.begin}};
+}
+
+}  // namespace flashcp
+
+#endif  // FLASHCP_RUNTIME_CPU_PANELS_H_

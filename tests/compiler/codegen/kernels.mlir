@@ -1,0 +1,20 @@
+// The sums of every product, two of the forward kernel and five of the backward one, are carried by
+// an innermost loop, in registers: no loop touches the stack.
+
+// RUN: flashcp-kernelgen --target avx2 --dim 128 | FileCheck %s --check-prefix=MLIR
+// RUN: flashcp-kernelgen --target avx2 --dim 128 --emit asm | /usr/bin/python3 %S/inner_loops.py | FileCheck %s --check-prefix=AVX2
+// RUN: flashcp-kernelgen --target avx512 --dim 128 --emit asm | /usr/bin/python3 %S/inner_loops.py | FileCheck %s --check-prefix=AVX512
+// RUN: flashcp-kernelgen --target avx512-bf16 --dim 128 --emit asm | /usr/bin/python3 %S/inner_loops.py | FileCheck %s --check-prefix=BF16
+// RUN: not flashcp-kernelgen --target avx3 2>&1 | FileCheck %s --check-prefix=UNKNOWN
+
+// MLIR-LABEL: func.func @flashcp_forward_avx2_128_128
+// MLIR: scf.for {{.*}} iter_args({{.*}}) -> (vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>)
+// MLIR-COUNT-12: vector.fma
+// MLIR: scf.yield
+// MLIR-LABEL: func.func @flashcp_backward_avx2_128_128
+
+// AVX2: vfmadd231ps ymm x 12: 7 loops, 0 uses of the stack
+// AVX512: vfmadd231ps zmm x 16: 7 loops, 0 uses of the stack
+// BF16: vdpbf16ps zmm x 16: 7 loops, 0 uses of the stack
+
+// UNKNOWN: no kernel for --target avx3 --dim all; targets are avx2, avx512 and avx512-bf16
