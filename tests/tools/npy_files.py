@@ -46,6 +46,12 @@ def make():
             save("%s/%s.npy" % (folder, name), shapes[name], values)
         save("in16/%s.npy" % name, shapes[name], values, "e", "<f2")
     save("shape/k.npy", shapes["q"], q)
+    for folder, name, bad in (("nan", "k", math.nan), ("inf", "v", -math.inf)):
+        for other, values in zip("qkv", (q, k, v)):
+            save("%s/%s.npy" % (folder, other), shapes[other], values)
+        values = (k if name == "k" else v)[:]
+        values[(50 * KV + 1) * DIM + 3] = bad
+        save("%s/%s.npy" % (folder, name), shapes[name], values)
     save("f64/v.npy", shapes["v"], v, "d", "<f8")
     with open("cut/q.npy", "r+b") as file:
         file.truncate(os.path.getsize("cut/q.npy") - 1)

@@ -136,6 +136,8 @@ class CommandLine {
             "timeline of the last iteration, for ui.perfetto.dev");
     command->add_flag("--backward", run_.backward, "gradients too, from do.npy or random ones");
     command->add_flag("--check", run_.check, "compare with a float64 reference");
+    command->add_flag("--check-finite", run_.check_finite,
+                      "refuse inputs with a NaN or an infinity, and name the first");
     AddText(command, "--iterations", &run_.iterations, "K", "forward passes, each timed");
     AddText(command, "--seed", &run_.seed, "N", "of the random tensors");
     AddText(command, "--transport", &run_.transport, "threads|mpi",

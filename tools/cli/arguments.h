@@ -61,6 +61,7 @@ struct RunFlags {
   std::string device = "cpu";
   bool backward = false;
   bool check = false;
+  bool check_finite = false;
 };
 
 // --help and --version: print this and be done.

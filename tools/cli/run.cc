@@ -22,6 +22,7 @@
 #include "support/files.h"
 #include "support/status_macros.h"
 #include "tools/cli/commands.h"
+#include "tools/cli/finite.h"
 #include "tools/cli/flags.h"
 #include "tools/cli/plan_file.h"
 #include "tools/cli/ranks.h"
@@ -209,6 +210,7 @@ absl::StatusOr<Inputs> ReadInputs(const RunFlags& flags, const RunOptions& optio
   } else {
     ASSIGN_OR_RETURN(inputs.batch, ReadTensors(inputs.plan, flags.inputs, options.backward));
   }
+  if (flags.check_finite) RETURN_IF_ERROR(CheckFinite(inputs.plan, inputs.batch));
   if (!flags.outputs.empty()) {
     ASSIGN_OR_RETURN(TensorWriter created, TensorWriter::Create(flags.outputs, options.backward));
     inputs.writer.emplace(std::move(created));

@@ -1,0 +1,78 @@
+#include "tools/cli/finite.h"
+
+#include <cmath>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_format.h"
+#include "runtime/kernel_spec.h"
+#include "runtime/layout.h"
+#include "runtime/numeric.h"
+
+namespace flashcp::cli {
+namespace {
+
+struct Place {
+  int document;
+  int64_t position;
+};
+
+Place PlaceOf(const Plan& plan, int64_t token) {
+  Place place{0, token};
+  for (const fbs::Document& document : Items(plan->documents())) {
+    if (place.position < document.length()) break;
+    place.position -= document.length();
+    ++place.document;
+  }
+  return place;
+}
+
+int OwnerOf(const Plan& plan, const Place& place) {
+  for (int rank = 0; rank < plan.num_ranks(); ++rank) {
+    for (const fbs::TokenRange& range : Items(plan->ranks()->Get(rank)->layout())) {
+      if (static_cast<int>(range.document()) == place.document && range.begin() <= place.position &&
+          place.position < range.end()) {
+        return rank;
+      }
+    }
+  }
+  return -1;  // no verified plan: every token has an owner
+}
+
+absl::Status CheckTensor(const Plan& plan, const char* name, const std::string& elements,
+                         int64_t heads) {
+  const ElementType type = KernelSpecOf(plan).element;
+  const int64_t dim = plan->heads()->dim();
+  const int64_t row = heads * dim;
+  const int64_t tokens = elements.empty() ? 0 : TotalTokens(plan);
+  std::vector<float> floats(row);
+  for (int64_t token = 0; token < tokens; ++token) {
+    ElementsToFloats(type, elements.data() + token * row * ElementBytes(type), row, floats.data());
+    for (int64_t i = 0; i < row; ++i) {
+      if (std::isfinite(floats[i])) continue;
+      const Place place = PlaceOf(plan, token);
+      const std::string found = std::isnan(floats[i]) ? "nan" : floats[i] > 0 ? "inf" : "-inf";
+      return absl::DataLossError(absl::StrFormat(
+          "%s of document %d, position %d (token %d), head %d, element %d is %s: a finite number "
+          "expected; rank %d owns the token",
+          name, place.document, place.position, token, i / dim, i % dim, found,
+          OwnerOf(plan, place)));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CheckFinite(const Plan& plan, const BatchTensors& tensors) {
+  const int64_t query_heads = plan->heads()->query();
+  const int64_t key_heads = plan->heads()->key_value();
+  absl::Status status = CheckTensor(plan, "q", tensors.query, query_heads);
+  if (status.ok()) status = CheckTensor(plan, "k", tensors.key, key_heads);
+  if (status.ok()) status = CheckTensor(plan, "v", tensors.value, key_heads);
+  if (status.ok()) status = CheckTensor(plan, "do", tensors.output_gradient, query_heads);
+  return status;
+}
+
+}  // namespace flashcp::cli
