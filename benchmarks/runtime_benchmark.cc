@@ -1,0 +1,245 @@
+// Measures what the runtime adds to kernels and links: the executor's time, bytes on the wire,
+// memory, and how much of the transfers hides behind compute.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "benchmarks/distributions.h"
+#include "benchmarks/link_model.h"
+#include "benchmarks/runtime_run.h"
+#include "compiler/compile.h"
+#include "compiler/solver/cluster.h"
+#include "compiler/solver/strategies.h"
+#include "runtime/plan/statistics.h"
+#include "support/status_macros.h"
+
+namespace flashcp::benchmarks {
+namespace {
+
+absl::StatusOr<Plan> CompileCase(int64_t tokens, int documents, int ranks,
+                                 const solver::HeadShape& heads, const std::string& strategy,
+                                 const solver::Cluster& cluster) {
+  CompileRequest request;
+  request.strategy = strategy;
+  request.problem.ranks = ranks;
+  request.problem.heads = heads;
+  request.problem.cluster = cluster;
+  ASSIGN_OR_RETURN(Distribution lengths, MakeDistribution(absl::StrCat("documents:", documents)));
+  for (int64_t length : lengths.Sequence(tokens, ranks, /*index=*/1)) {
+    request.problem.documents.push_back({length, {}});
+  }
+  Compiler compiler;
+  return compiler.Compile(request);
+}
+
+solver::Cluster H100() { return solver::ClusterPreset("h100x8").value(); }
+
+void PrintOverhead(const char* transport, const Plan& plan, const std::vector<RankMeasure>& ranks) {
+  for (bool backward : {false, true}) {
+    double cpu_us = 0;
+    uint64_t instructions = 0, most = 0;
+    for (const RankMeasure& rank : ranks) {
+      const PassMeasure& pass = backward ? rank.backward : rank.forward;
+      cpu_us += pass.cpu_us;
+      instructions += pass.instructions;
+      most = std::max(most, pass.instructions);
+    }
+    const double each = cpu_us / instructions;
+    const double step_us =
+        backward ? plan->modelled()->backward_us() : plan->modelled()->forward_us();
+    std::printf(
+        "overhead %-8s %-16s %3d instructions  %6.2f us each  %5.2f%% of %.0f us modelled\n",
+        backward ? "backward" : "forward", transport, static_cast<int>(most), each,
+        100 * each * most / step_us, step_us);
+  }
+}
+
+absl::Status Overhead() {
+  ASSIGN_OR_RETURN(Plan plan, CompileCase(1 << 17, 100, 8, {}, "auto", H100()));
+  RunConfig config;
+  config.empty_kernels = true;
+  config.steps = 200;
+  config.messages = Messages::kNone;
+  ASSIGN_OR_RETURN(std::vector<RankMeasure> ranks, MeasureRun(plan, config));
+  PrintOverhead("no messages", plan, ranks);
+  // Messages of a few bytes: the cost of matching and waiting without that of copying.
+  ASSIGN_OR_RETURN(Plan small, CompileCase(1 << 17, 100, 8, {1, 1, 8}, "auto", H100()));
+  config.messages = Messages::kAll;
+  ASSIGN_OR_RETURN(ranks, MeasureRun(small, config));
+  PrintOverhead("threads, 1 head", plan, ranks);
+  config.steps = 5;
+  ASSIGN_OR_RETURN(ranks, MeasureRun(plan, config));
+  PrintOverhead("threads, memcpy", plan, ranks);
+  return absl::OkStatus();
+}
+
+// Rows that queries of a rank see and that it does not own, counted token by token.
+uint64_t NeededRows(const Plan& plan, int rank) {
+  absl::Span<const fbs::Document> documents = Items(plan->documents());
+  uint64_t needed = 0;
+  for (uint32_t d = 0; d < documents.size(); ++d) {
+    std::vector<char> seen(documents[d].length()), owned(documents[d].length());
+    for (const fbs::TokenRange& range : Items(plan->ranks()->Get(rank)->layout())) {
+      if (range.document() != d) continue;
+      for (uint32_t query = range.begin(); query < range.end(); ++query) owned[query] = true;
+      // Causal: the last query of the range sees what all others of it see.
+      std::fill_n(seen.begin(), range.end(), true);
+    }
+    for (size_t i = 0; i < seen.size(); ++i) needed += seen[i] && !owned[i];
+  }
+  return needed;
+}
+
+absl::Status Bytes() {
+  const solver::HeadShape heads = {4, 2, 8};
+  for (const std::string& strategy : solver::StrategyNames()) {
+    ASSIGN_OR_RETURN(Plan plan, CompileCase(1 << 17, 100, 8, heads, strategy, H100()));
+    RunConfig config;
+    config.empty_kernels = true;
+    ASSIGN_OR_RETURN(std::vector<RankMeasure> ranks, MeasureRun(plan, config));
+    const PlanStatistics statistics = ComputeStatistics(plan);
+    uint64_t wire = 0, planned = 0, needed = 0, wire_back = 0, planned_back = 0;
+    for (int rank = 0; rank < plan.num_ranks(); ++rank) {
+      wire += ranks[rank].forward.receive_bytes;
+      wire_back += ranks[rank].backward.receive_bytes;
+      planned += statistics.ranks[rank].receive_bytes_forward;
+      planned_back += statistics.ranks[rank].receive_bytes_backward;
+      needed += NeededRows(plan, rank) * 2 * heads.key_value * heads.dim * 2;
+    }
+    // Backward K/V rows move again, and as many gradients come home.
+    const bool equal =
+        wire == planned && wire == needed && wire_back == planned_back && wire_back == 2 * needed;
+    std::printf("bytes %-14s wire %lu plan %lu needed %lu, backward wire %lu plan %lu: %s\n",
+                strategy.c_str(), wire, planned, needed, wire_back, planned_back,
+                equal ? "equal" : "DIFFERENT");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Memory() {
+  ASSIGN_OR_RETURN(Plan plan, CompileCase(1 << 17, 100, 8, {}, "auto", H100()));
+  RunConfig config;
+  config.empty_kernels = true;
+  ASSIGN_OR_RETURN(std::vector<RankMeasure> ranks, MeasureRun(plan, config));
+  const PlanStatistics statistics = ComputeStatistics(plan);
+  double worst = 0;
+  uint64_t most = 0;
+  for (int rank = 0; rank < plan.num_ranks(); ++rank) {
+    const uint64_t found = ranks[rank].tensor_bytes + ranks[rank].allocated_bytes;
+    const double predicted = statistics.ranks[rank].peak_bytes;
+    most = std::max(most, found);
+    worst = std::max(worst, std::abs(found / predicted - 1));
+  }
+  std::printf("memory of the fullest rank %.1f MB, largest difference from the plan %.3f%%\n",
+              most / 1e6, 100 * worst);
+  return absl::OkStatus();
+}
+
+double BusyUs(const std::vector<TraceSpan>& spans,
+              absl::Span<const fbs::Instruction> instructions) {
+  double busy = 0;
+  for (size_t i = 0; i < spans.size(); ++i) {
+    if (instructions[i].stream() != fbs::Stream::compute) continue;
+    busy += (spans[i].end_ns - spans[i].begin_ns) / 1e3;
+  }
+  return busy;
+}
+
+// Compute and transfers of the rank where the larger of them is largest.
+struct Bound {
+  double compute_us = 0, transfer_us = 0;
+  double us() const { return std::max(compute_us, transfer_us); }
+};
+
+Bound BoundOf(const Plan& plan, const std::vector<RankMeasure>& ranks, bool backward,
+              const solver::LinkClass& link) {
+  Bound bound;
+  for (int r = 0; r < plan.num_ranks(); ++r) {
+    const PassMeasure& pass = backward ? ranks[r].backward : ranks[r].forward;
+    const fbs::RankPlan& rank_plan = *plan->ranks()->Get(r);
+    Bound rank;
+    rank.compute_us = BusyUs(pass.spans, backward ? Items(rank_plan.backward()->instructions())
+                                                  : Items(rank_plan.forward()->instructions()));
+    rank.transfer_us = std::max(pass.send_bytes, pass.receive_bytes) / link.bytes_per_us;
+    if (rank.us() > bound.us()) bound = rank;
+  }
+  return bound;
+}
+
+// Kernel times as this machine has them, and a link on which transfers take `ratio` of compute.
+absl::Status Overlap(const solver::HeadShape& heads, double ratio, const solver::Cluster& measured,
+                     double compute_us, double bytes) {
+  solver::Cluster cluster = measured;
+  cluster.intra_node = {bytes / (ratio * compute_us), /*latency_us=*/20};
+  ASSIGN_OR_RETURN(Plan plan, CompileCase(2048, 2, 2, heads, "zigzag", cluster));
+  RunConfig config;
+  config.steps = 3;
+  LinkModel link(2, cluster.intra_node), off_link(2, cluster.intra_node);
+  config.model = &link;
+  ASSIGN_OR_RETURN(std::vector<RankMeasure> on, MeasureRun(plan, config));
+  config.model = &off_link;
+  config.messages = Messages::kAwaited;
+  ASSIGN_OR_RETURN(std::vector<RankMeasure> off, MeasureRun(plan, config));
+  for (bool backward : {false, true}) {
+    const Bound bound = BoundOf(plan, on, backward, cluster.intra_node);
+    auto step = [&](const RankMeasure& rank) {
+      return (backward ? rank.backward : rank.forward).wall_us;
+    };
+    std::printf(
+        "overlap %-8s transfers/compute %4.2f (asked %4.2f): compute %7.1f ms, transfers %7.1f ms, "
+        "step %7.1f ms = %.3f of the larger; overlap off %7.1f ms\n",
+        backward ? "backward" : "forward", bound.transfer_us / bound.compute_us, ratio,
+        bound.compute_us / 1e3, bound.transfer_us / 1e3, step(on[0]) / 1e3,
+        step(on[0]) / bound.us(), step(off[0]) / 1e3);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Overlaps() {
+  const solver::HeadShape heads = {16, 8, 64};
+  solver::Cluster cluster = solver::ClusterPreset("cpu").value();
+  ASSIGN_OR_RETURN(Plan plan, CompileCase(2048, 2, 2, heads, "zigzag", cluster));
+  RunConfig config;
+  config.steps = 2;
+  ASSIGN_OR_RETURN(std::vector<RankMeasure> ranks, MeasureRun(plan, config));
+  const Bound forward = BoundOf(plan, ranks, false, {1e12, 0});
+  const Bound backward = BoundOf(plan, ranks, true, {1e12, 0});
+  // The preset's kernel table, scaled to what was measured: one factor for each pass.
+  for (double& us : cluster.tiles.forward_us) {
+    us *= forward.compute_us / plan->modelled()->forward_us();
+  }
+  for (double& us : cluster.tiles.backward_us) {
+    us *= backward.compute_us / plan->modelled()->backward_us();
+  }
+  double bytes = 0;
+  for (const RankMeasure& rank : ranks) {
+    bytes = std::max<double>(bytes, rank.forward.receive_bytes + rank.backward.receive_bytes);
+  }
+  for (double ratio : {0.5, 0.8, 1.0, 2.0}) {
+    RETURN_IF_ERROR(
+        Overlap(heads, ratio, cluster, forward.compute_us + backward.compute_us, bytes));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RunAll() {
+  RETURN_IF_ERROR(Overhead());
+  RETURN_IF_ERROR(Bytes());
+  RETURN_IF_ERROR(Memory());
+  return Overlaps();
+}
+
+}  // namespace
+}  // namespace flashcp::benchmarks
+
+int main() {
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);
+  absl::Status status = flashcp::benchmarks::RunAll();
+  if (!status.ok()) std::fprintf(stderr, "runtime_benchmark: %s\n", status.ToString().c_str());
+  return status.ok() ? 0 : 1;
+}
