@@ -25,16 +25,15 @@ class MeasuredDevice : public Device {
     allocated_bytes += bytes;
     return cpu_->Allocate(bytes);
   }
-  absl::StatusOr<AttentionKernels> FindKernels(const KernelSpec& spec) override {
+  absl::StatusOr<std::shared_ptr<AttentionKernels>> FindKernels(const KernelSpec& spec) override {
     return cpu_->FindKernels(spec);
   }
-  absl::Status Attend(AttentionKernel kernel, const KernelSpec& spec,
-                      absl::Span<const AttentionTile> tiles) override {
-    return empty_ ? absl::OkStatus() : cpu_->Attend(kernel, spec, tiles);
+  absl::Status Attend(AttentionKernels* kernels, absl::Span<const AttentionTile> tiles) override {
+    return empty_ ? absl::OkStatus() : cpu_->Attend(kernels, tiles);
   }
-  absl::Status AttendBackward(BackwardKernel kernel, const KernelSpec& spec,
+  absl::Status AttendBackward(AttentionKernels* kernels,
                               absl::Span<const BackwardTile> tiles) override {
-    return empty_ ? absl::OkStatus() : cpu_->AttendBackward(kernel, spec, tiles);
+    return empty_ ? absl::OkStatus() : cpu_->AttendBackward(kernels, tiles);
   }
   absl::Status SumProducts(const KernelSpec& spec, const ProductRows& rows) override {
     return empty_ ? absl::OkStatus() : cpu_->SumProducts(spec, rows);

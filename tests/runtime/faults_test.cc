@@ -46,15 +46,14 @@ class FaultyDevice : public testing::ForwardingDevice {
  public:
   FaultyDevice(Kind kind, int strike) : kind_(kind), strike_(strike) {}
 
-  absl::Status Attend(AttentionKernel kernel, const KernelSpec& spec,
-                      absl::Span<const AttentionTile> tiles) override {
+  absl::Status Attend(AttentionKernels* kernels, absl::Span<const AttentionTile> tiles) override {
     RETURN_IF_ERROR(Strike());
-    return ForwardingDevice::Attend(kernel, spec, tiles);
+    return ForwardingDevice::Attend(kernels, tiles);
   }
-  absl::Status AttendBackward(BackwardKernel kernel, const KernelSpec& spec,
+  absl::Status AttendBackward(AttentionKernels* kernels,
                               absl::Span<const BackwardTile> tiles) override {
     RETURN_IF_ERROR(Strike());
-    return ForwardingDevice::AttendBackward(kernel, spec, tiles);
+    return ForwardingDevice::AttendBackward(kernels, tiles);
   }
   bool struck() const { return struck_; }
 
