@@ -47,12 +47,16 @@ absl::Status AgreeOnPlan(const Plan& plan, Transport* transport, absl::Duration 
   return absl::OkStatus();
 }
 
-using NamedTensor = std::pair<const char*, const void*>;
+using Kind = fbs::BufferKind;
 
-absl::Status CheckTensors(int rank, bool has_rows, absl::Span<const NamedTensor> tensors) {
-  for (const auto& [name, data] : tensors) {
+// The caller's tensors of one pass.
+using Tensors = absl::Span<const std::pair<Kind, const void*>>;
+
+absl::Status CheckTensors(int rank, bool has_rows, Tensors tensors) {
+  for (const auto& [kind, data] : tensors) {
     if (data != nullptr || !has_rows) continue;
-    return absl::InvalidArgumentError(absl::StrCat("rank ", rank, ": tensor ", name, " is null"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("rank ", rank, ": tensor ", fbs::EnumNameBufferKind(kind), " is null"));
   }
   return absl::OkStatus();
 }
@@ -62,8 +66,6 @@ absl::Status CheckSaved(int rank, uint64_t bytes, const void* saved) {
   return absl::InvalidArgumentError(
       absl::StrCat("rank ", rank, ": ", bytes, " bytes of saved memory expected, null found"));
 }
-
-using Kind = fbs::BufferKind;
 
 class PlanExecutor : public Executor {
  public:
@@ -93,21 +95,12 @@ class PlanExecutor : public Executor {
 
  private:
   absl::Status RunForward(const ForwardTensors& tensors) {
-    RETURN_IF_ERROR(CheckTensors(transport_->rank(), has_rows_,
-                                 {{"query", tensors.query},
-                                  {"key", tensors.key},
-                                  {"value", tensors.value},
-                                  {"output", tensors.output},
-                                  {"lse", tensors.lse}}));
-    RETURN_IF_ERROR(CheckSaved(transport_->rank(), plan_.saved_bytes(), tensors.saved));
-    MemoryBases bases;
-    bases.Set(Kind::query, tensors.query);
-    bases.Set(Kind::key, tensors.key);
-    bases.Set(Kind::value, tensors.value);
-    bases.Set(Kind::output, tensors.output);
-    bases.Set(Kind::lse, tensors.lse);
-    bases.saved = static_cast<char*>(tensors.saved);
-    bases.workspace = workspace_.get();
+    ASSIGN_OR_RETURN(MemoryBases bases, BasesOf({{Kind::query, tensors.query},
+                                                 {Kind::key, tensors.key},
+                                                 {Kind::value, tensors.value},
+                                                 {Kind::output, tensors.output},
+                                                 {Kind::lse, tensors.lse}},
+                                                tensors.saved));
     forward_.Bind(bases);
     return run_forward_.Run();
   }
@@ -118,31 +111,29 @@ class PlanExecutor : public Executor {
           absl::StrCat("rank ", transport_->rank(),
                        ": the executor was made without backward (ExecutorOptions::backward)"));
     }
-    RETURN_IF_ERROR(CheckTensors(transport_->rank(), has_rows_,
-                                 {{"query", tensors.query},
-                                  {"key", tensors.key},
-                                  {"value", tensors.value},
-                                  {"output", tensors.output},
-                                  {"lse", tensors.lse},
-                                  {"output_gradient", tensors.output_gradient},
-                                  {"query_gradient", tensors.query_gradient},
-                                  {"key_gradient", tensors.key_gradient},
-                                  {"value_gradient", tensors.value_gradient}}));
-    RETURN_IF_ERROR(CheckSaved(transport_->rank(), plan_.saved_bytes(), tensors.saved));
-    MemoryBases bases;
-    bases.Set(Kind::query, tensors.query);
-    bases.Set(Kind::key, tensors.key);
-    bases.Set(Kind::value, tensors.value);
-    bases.Set(Kind::output, tensors.output);
-    bases.Set(Kind::lse, tensors.lse);
-    bases.Set(Kind::output_gradient, tensors.output_gradient);
-    bases.Set(Kind::query_gradient, tensors.query_gradient);
-    bases.Set(Kind::key_gradient, tensors.key_gradient);
-    bases.Set(Kind::value_gradient, tensors.value_gradient);
-    bases.saved = static_cast<char*>(const_cast<void*>(tensors.saved));
-    bases.workspace = workspace_.get();
+    ASSIGN_OR_RETURN(MemoryBases bases, BasesOf({{Kind::query, tensors.query},
+                                                 {Kind::key, tensors.key},
+                                                 {Kind::value, tensors.value},
+                                                 {Kind::output, tensors.output},
+                                                 {Kind::lse, tensors.lse},
+                                                 {Kind::output_gradient, tensors.output_gradient},
+                                                 {Kind::query_gradient, tensors.query_gradient},
+                                                 {Kind::key_gradient, tensors.key_gradient},
+                                                 {Kind::value_gradient, tensors.value_gradient}},
+                                                tensors.saved));
     backward_->Bind(bases);
     return run_backward_->Run();
+  }
+
+  // Where the buffers of a pass lie, if the caller has given all of them.
+  absl::StatusOr<MemoryBases> BasesOf(Tensors tensors, const void* saved) const {
+    RETURN_IF_ERROR(CheckTensors(transport_->rank(), has_rows_, tensors));
+    RETURN_IF_ERROR(CheckSaved(transport_->rank(), plan_.saved_bytes(), saved));
+    MemoryBases bases;
+    for (const auto& [kind, data] : tensors) bases.Set(kind, data);
+    bases.saved = static_cast<char*>(const_cast<void*>(saved));
+    bases.workspace = workspace_.get();
+    return bases;
   }
 
   absl::Status EndAllUnlessOk(const absl::Status& status) {
