@@ -220,7 +220,7 @@ absl::Status Overlaps() {
   for (const RankMeasure& rank : ranks) {
     bytes = std::max<double>(bytes, rank.forward.receive_bytes + rank.backward.receive_bytes);
   }
-  for (double ratio : {0.5, 0.8, 1.0, 2.0}) {
+  for (double ratio : {0.5, 0.8, 1.0, 1.2, 1.4, 2.0}) {
     RETURN_IF_ERROR(
         Overlap(heads, ratio, cluster, forward.compute_us + backward.compute_us, bytes));
   }

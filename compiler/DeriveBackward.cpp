@@ -2,10 +2,12 @@
 // pass computes and exchanges.
 //
 // K/V rows travel again from the start on, gradients travel back as soon as
-// they are complete. Local tiles are done half before the remote ones, while
-// the first rows arrive, and half after them, while the last gradients leave.
+// they are complete. Some of the local tiles are done before the remote ones,
+// while the first rows arrive, and the others after them, while the last
+// gradients leave.
 
 #include "compiler/BatchProblem.h"
+#include "compiler/LocalSplit.h"
 #include "compiler/Passes.h"
 #include "compiler/RemoteStages.h"
 
@@ -17,22 +19,6 @@ namespace flashcp {
 #include "compiler/Passes.h.inc"
 
 namespace {
-
-/// Pairs of queries and keys of a tile, whatever its mask.
-double areaOf(ArrayRef<int64_t> tile) {
-  return double(tile[2] - tile[1]) * (tile[4] - tile[3]);
-}
-
-/// How many of the tiles make half of the work.
-int64_t halfOf(ArrayRef<int64_t> tiles) {
-  double total = 0, area = 0;
-  for (size_t i = 0; i < tiles.size(); i += cp::kStageTileSize)
-    total += areaOf(tiles.slice(i, cp::kStageTileSize));
-  size_t i = 0;
-  for (; i < tiles.size() && 2 * area < total; i += cp::kStageTileSize)
-    area += areaOf(tiles.slice(i, cp::kStageTileSize));
-  return i / cp::kStageTileSize;
-}
 
 /// Builds the backward pass of one program.
 class BackwardBuilder {
@@ -47,7 +33,8 @@ public:
     body = OpBuilder::atBlockEnd(&backward.getBody().emplaceBlock());
   }
 
-  void build() {
+  /// `first` local tiles come before the remote stages.
+  void build(int64_t first) {
     bool relayed = !stages.empty() && bool(stages.front().forward);
     int64_t numStages = stages.size();
     for (int64_t stage = 1; resends && stage <= numStages; ++stage) {
@@ -56,9 +43,6 @@ public:
         cp::ResendOp::create(body, loc, stage, /*relayed=*/true);
     }
     int64_t numLocal = numTiles(0);
-    int64_t first = resends && numStages > 0 ? halfOf(computes[0].getTiles())
-                    : numStages > 0          ? 0
-                                             : numLocal;
     differentiate(0, 0, first);
     for (int64_t stage = 1; stage <= numStages; ++stage) {
       differentiate(stage, 0, numTiles(stage));
@@ -107,10 +91,12 @@ struct DeriveBackwardPass : impl::DeriveBackwardBase<DeriveBackwardPass> {
 
   void runOnOperation() override {
     cp::BatchOp batch = getOperation();
-    bool resends = llvm::any_of(
-        documentsOf(batch), [](cp::DocumentOp op) { return !op.getKept(); });
+    FailureOr<LocalSplit> split = LocalSplit::create(batch);
+    if (failed(split))
+      return signalPassFailure();
+    bool resends = !keptDocuments(batch).all();
     for (auto program : batch.getBody().getOps<cp::ProgramOp>())
-      BackwardBuilder(program, resends).build();
+      BackwardBuilder(program, resends).build(split->tilesBefore(program));
   }
 };
 

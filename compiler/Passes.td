@@ -166,7 +166,7 @@ def DeriveBackward : Pass<"cp-derive-backward", "::flashcp::cp::BatchOp"> {
   let description = [{
     Exchanges run again and then, with gradients, the other way round; tiles are
     differentiated, remote ones while K/V and gradients of other stages travel,
-    local ones half before and half after them.
+    local ones before and after them, as many as the cost model says.
 
     After:
     ```mlir

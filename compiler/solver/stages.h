@@ -1,7 +1,7 @@
-// How a batch's remote K/V arrive in stages: more stages let compute start sooner, fewer cost fewer
-// messages. Stages of rows pass over the partial results of all queries once each; stages of K/V
-// heads bring all rows of some heads, so that each result is merged once, but a row is no longer
-// one piece of memory and is packed.
+// How a batch's remote K/V arrive in stages, and how long that takes: more stages let compute start
+// sooner, fewer cost fewer messages. Stages of rows pass over the partial results of all queries
+// once each; stages of K/V heads bring all rows of some heads, so that each result is merged once,
+// but a row is no longer one piece of memory and is packed.
 
 #ifndef FLASHCP_COMPILER_SOLVER_STAGES_H_
 #define FLASHCP_COMPILER_SOLVER_STAGES_H_
@@ -39,6 +39,18 @@ double PipelineUs(const StageLoad& load, const Pipelining& pipelining);
 // Stages of rows, 1 to kMaxStages, or of equally many of the key/value heads, 2 to kMaxStages, for
 // which the slowest rank is done first; of equals the fewest. O(ranks * kMaxStages^2).
 Pipelining ChooseStages(const std::vector<StageLoad>& ranks, int key_value_heads);
+
+// Modelled backward times of one stage of a rank, microseconds.
+struct BackwardStage {
+  double resend_us = 0;  // its rows travel again; 0 where they were kept
+  double tiles_us = 0;
+  double return_us = 0;  // their gradients travel back
+};
+
+// When a rank is done that computes `before_us` of local tiles, then the stages, then `after_us` of
+// local tiles. Exchanges go one after another, those of rows first: tiles of a stage wait for its
+// rows, its gradients for its tiles.
+double BackwardUs(const std::vector<BackwardStage>& stages, double before_us, double after_us);
 
 }  // namespace flashcp::solver
 

@@ -1,41 +1,72 @@
 // The backward pass mirrors the forward pass: rows travel again at once, gradients as soon as they
-// are complete; local tiles are done half before and half after the remote ones.
-// RUN: flashcp-opt %s --pass-pipeline='builtin.module(cp.batch(cp-derive-backward))' | FileCheck %s
+// are complete; local tiles are done some before and some after the remote ones.
+// RUN: flashcp-opt %s --split-input-file --pass-pipeline='builtin.module(cp.batch(cp-derive-backward))' -verify-diagnostics | FileCheck %s
 
+// Transfers take longer than all tiles, in any order: half of the local work is done first.
 // CHECK-LABEL: cp.batch @stages
-cp.batch @stages ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed>
+cp.batch @stages ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed>
     cluster<"h100x8"> {
   %d0 = cp.document length(100) mask(causal)
-  cp.program rank(0) layout {0 : [60, 100)} {
-    cp.compute stage(0) {0 : q[60, 70) kv[60, 70) heads[0, 4), 0 : q[70, 80) kv[60, 80) heads[0, 4),
-                         0 : q[80, 100) kv[60, 100) heads[0, 4)}
+  cp.shard %d0 {[0, 50) on 1, [50, 100) on 0}
+  cp.program rank(0) layout {0 : [50, 100)} {
+    cp.compute stage(0) {0 : q[50, 80) kv[50, 80) heads[0, 4), 0 : q[80, 90) kv[50, 90) heads[0, 4),
+                         0 : q[90, 100) kv[50, 100) heads[0, 4)}
     cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 7)}
-    cp.compute stage(1) {0 : q[60, 100) kv[0, 7) heads[0, 4)}
-    cp.exchange stage(2) kv heads[0, 2) receive {0 : [7, 60)}
-    cp.compute stage(2) {0 : q[60, 100) kv[7, 60) heads[0, 4)}
+    cp.compute stage(1) {0 : q[50, 100) kv[0, 7) heads[0, 4)}
+    cp.exchange stage(2) kv heads[0, 2) receive {0 : [7, 50)}
+    cp.compute stage(2) {0 : q[50, 100) kv[7, 50) heads[0, 4)}
     // CHECK:      cp.backward {
     // CHECK-NEXT:   cp.resend stage(1)
     // CHECK-NEXT:   cp.resend stage(2)
-    // CHECK-NEXT:   cp.differentiate stage(0) tiles[0, 3)
+    // CHECK-NEXT:   cp.differentiate stage(0) tiles[0, 2)
     // CHECK-NEXT:   cp.differentiate stage(1) tiles[0, 1)
     // CHECK-NEXT:   cp.return stage(1)
     // CHECK-NEXT:   cp.differentiate stage(2) tiles[0, 1)
     // CHECK-NEXT:   cp.return stage(2)
+    // CHECK-NEXT:   cp.differentiate stage(0) tiles[2, 3)
     // CHECK-NEXT:   cp.collect stage(1)
     // CHECK-NEXT:   cp.collect stage(2)
     // CHECK-NEXT: }
   }
 }
 
+// -----
+
+// The one local tile (1.5 ms) covers the last gradients' way (1.3 ms) rather than the first rows' way
+// (0.3 ms).
+// CHECK-LABEL: cp.batch @slow_return
+cp.batch @slow_return ranks(2) heads<q = 1, kv = 1, dim = 128> dtype(bf16) exchange<needed>
+    cluster<"slow", {ranks_per_node = 8 : i64, intra_node = array<f64: 200.0, 0.0>,
+                     inter_node = array<f64: 200.0, 0.0>, block = array<i64: 128, 128>,
+                     columns = array<i64: 128, 256>, forward_us = array<f64: 100.0, 200.0>,
+                     backward_us = array<f64: 100.0, 200.0>}> {
+  %d0 = cp.document length(1280) mask(causal)
+  cp.shard %d0 {[0, 640) on 1, [640, 1280) on 0}
+  cp.program rank(0) layout {0 : [640, 1280)} {
+    cp.compute stage(0) {0 : q[640, 1280) kv[640, 1280) heads[0, 1)}
+    cp.exchange stage(1) kv heads[0, 1) receive {0 : [0, 128)}
+    cp.compute stage(1) {0 : q[640, 1280) kv[0, 128) heads[0, 1)}
+    cp.exchange stage(2) kv heads[0, 1) receive {0 : [128, 640)}
+    cp.compute stage(2) {0 : q[640, 1280) kv[128, 640) heads[0, 1)}
+    // CHECK:        cp.resend stage(2)
+    // CHECK-NEXT:   cp.differentiate stage(1) tiles[0, 1)
+    // CHECK:        cp.return stage(2)
+    // CHECK-NEXT:   cp.differentiate stage(0) tiles[0, 1)
+  }
+}
+
+// -----
+
 // Rows of kept documents are there: remote tiles come first.
 // CHECK-LABEL: cp.batch @kept
-cp.batch @kept ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed>
+cp.batch @kept ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed>
     cluster<"h100x8"> {
   %d0 = cp.document length(100) mask(causal) kept
-  cp.program rank(0) layout {0 : [60, 100)} {
-    cp.compute stage(0) {0 : q[60, 100) kv[60, 100) heads[0, 4)}
-    cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 60)}
-    cp.compute stage(1) {0 : q[60, 100) kv[0, 60) heads[0, 4)}
+  cp.shard %d0 {[0, 50) on 1, [50, 100) on 0}
+  cp.program rank(0) layout {0 : [50, 100)} {
+    cp.compute stage(0) {0 : q[50, 100) kv[50, 100) heads[0, 4)}
+    cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 50)}
+    cp.compute stage(1) {0 : q[50, 100) kv[0, 50) heads[0, 4)}
     // CHECK:      cp.backward {
     // CHECK-NEXT:   cp.differentiate stage(1) tiles[0, 1)
     // CHECK-NEXT:   cp.return stage(1)
@@ -45,11 +76,29 @@ cp.batch @kept ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed
   }
 }
 
-// What a relay forwarded comes back to it first; it adds that to what it returns, a stage later.
-// CHECK-LABEL: cp.batch @relayed
-cp.batch @relayed ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed>
+// -----
+
+// Nothing is remote: one launch.
+// CHECK-LABEL: cp.batch @local
+cp.batch @local ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed>
     cluster<"h100x8"> {
   %d0 = cp.document length(100) mask(causal)
+  cp.shard %d0 {[0, 100) on 0}
+  cp.program rank(0) layout {0 : [0, 100)} {
+    cp.compute stage(0) {0 : q[0, 50) kv[0, 50) heads[0, 4), 0 : q[50, 100) kv[0, 100) heads[0, 4)}
+    // CHECK:      cp.backward {
+    // CHECK-NEXT:   cp.differentiate stage(0) tiles[0, 2)
+    // CHECK-NEXT: }
+  }
+}
+
+// -----
+
+// What a relay forwarded comes back to it first; it adds that to what it returns, a stage later.
+// CHECK-LABEL: cp.batch @relayed
+cp.batch @relayed ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed>
+    cluster<"h100x8"> {
+  %d0 = cp.document length(0) mask(causal)
   cp.program rank(0) layout {} {
     cp.compute stage(0) {}
     cp.exchange stage(1) kv heads[0, 2) receive {}
@@ -73,4 +122,13 @@ cp.batch @relayed ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<nee
     // CHECK-NEXT:   cp.collect stage(2)
     // CHECK-NEXT: }
   }
+}
+
+// -----
+
+// The order follows the model of a placement.
+// expected-error @+1 {{C23: placement of document 0}}
+cp.batch @unplaced ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed>
+    cluster<"h100x8"> {
+  %d0 = cp.document length(100) mask(causal)
 }
