@@ -21,17 +21,27 @@
 namespace flashcp::benchmarks {
 namespace {
 
-absl::StatusOr<Plan> CompileCase(int64_t tokens, int documents, int ranks,
-                                 const solver::HeadShape& heads, const std::string& strategy,
-                                 const solver::Cluster& cluster) {
+struct PlanCase {
+  int64_t tokens = 1 << 17;
+  int documents = 100;
+  int ranks = 8;
+  solver::HeadShape heads;
+  std::string strategy = "auto";
+  solver::Mask mask;
+  int64_t memory_budget_bytes = 0;
+};
+
+absl::StatusOr<Plan> CompileCase(const PlanCase& plan_case, const solver::Cluster& cluster) {
   CompileRequest request;
-  request.strategy = strategy;
-  request.problem.ranks = ranks;
-  request.problem.heads = heads;
+  request.strategy = plan_case.strategy;
+  request.memory_budget_bytes = plan_case.memory_budget_bytes;
+  request.problem.ranks = plan_case.ranks;
+  request.problem.heads = plan_case.heads;
   request.problem.cluster = cluster;
-  ASSIGN_OR_RETURN(Distribution lengths, MakeDistribution(absl::StrCat("documents:", documents)));
-  for (int64_t length : lengths.Sequence(tokens, ranks, /*index=*/1)) {
-    request.problem.documents.push_back({length, {}});
+  ASSIGN_OR_RETURN(Distribution lengths,
+                   MakeDistribution(absl::StrCat("documents:", plan_case.documents)));
+  for (int64_t length : lengths.Sequence(plan_case.tokens, plan_case.ranks, /*index=*/1)) {
+    request.problem.documents.push_back({length, plan_case.mask});
   }
   Compiler compiler;
   return compiler.Compile(request);
@@ -39,36 +49,44 @@ absl::StatusOr<Plan> CompileCase(int64_t tokens, int documents, int ranks,
 
 solver::Cluster H100() { return solver::ClusterPreset("h100x8").value(); }
 
+// CPU time of the ranks' threads: forward, backward and both, the step.
 void PrintOverhead(const char* transport, const Plan& plan, const std::vector<RankMeasure>& ranks) {
+  double step_us = 0, cpu_us = 0;
+  uint64_t instructions = 0, step_most = 0;
+  auto print = [&](const char* pass, double us, uint64_t count, uint64_t most, double modelled) {
+    std::printf(
+        "overhead %-8s %-16s %3lu instructions %8.2f us each, %6.2f%% of %.0f us modelled\n", pass,
+        transport, most, us / count, 100 * us / count * most / modelled, modelled);
+  };
   for (bool backward : {false, true}) {
-    double cpu_us = 0;
-    uint64_t instructions = 0, most = 0;
+    double pass_us = 0;
+    uint64_t count = 0, most = 0;
     for (const RankMeasure& rank : ranks) {
       const PassMeasure& pass = backward ? rank.backward : rank.forward;
-      cpu_us += pass.cpu_us;
-      instructions += pass.instructions;
+      pass_us += pass.cpu_us;
+      count += pass.instructions;
       most = std::max(most, pass.instructions);
     }
-    const double each = cpu_us / instructions;
-    const double step_us =
+    const double model_us =
         backward ? plan->modelled()->backward_us() : plan->modelled()->forward_us();
-    std::printf(
-        "overhead %-8s %-16s %3d instructions  %6.2f us each  %5.2f%% of %.0f us modelled\n",
-        backward ? "backward" : "forward", transport, static_cast<int>(most), each,
-        100 * each * most / step_us, step_us);
+    print(backward ? "backward" : "forward", pass_us, count, most, model_us);
+    step_us += model_us, cpu_us += pass_us, instructions += count, step_most += most;
   }
+  print("step", cpu_us, instructions, step_most, step_us);
 }
 
 absl::Status Overhead() {
-  ASSIGN_OR_RETURN(Plan plan, CompileCase(1 << 17, 100, 8, {}, "auto", H100()));
+  ASSIGN_OR_RETURN(Plan plan, CompileCase({}, H100()));
   RunConfig config;
   config.empty_kernels = true;
-  config.steps = 200;
+  config.steps = 2000;
   config.messages = Messages::kNone;
   ASSIGN_OR_RETURN(std::vector<RankMeasure> ranks, MeasureRun(plan, config));
   PrintOverhead("no messages", plan, ranks);
   // Messages of a few bytes: the cost of matching and waiting without that of copying.
-  ASSIGN_OR_RETURN(Plan small, CompileCase(1 << 17, 100, 8, {1, 1, 8}, "auto", H100()));
+  PlanCase one_head;
+  one_head.heads = {1, 1, 8};
+  ASSIGN_OR_RETURN(Plan small, CompileCase(one_head, H100()));
   config.messages = Messages::kAll;
   ASSIGN_OR_RETURN(ranks, MeasureRun(small, config));
   PrintOverhead("threads, 1 head", plan, ranks);
@@ -83,46 +101,88 @@ uint64_t NeededRows(const Plan& plan, int rank) {
   absl::Span<const fbs::Document> documents = Items(plan->documents());
   uint64_t needed = 0;
   for (uint32_t d = 0; d < documents.size(); ++d) {
-    std::vector<char> seen(documents[d].length()), owned(documents[d].length());
+    const fbs::Document& document = documents[d];
+    std::vector<char> seen(document.length()), owned(document.length());
     for (const fbs::TokenRange& range : Items(plan->ranks()->Get(rank)->layout())) {
       if (range.document() != d) continue;
-      for (uint32_t query = range.begin(); query < range.end(); ++query) owned[query] = true;
-      // Causal: the last query of the range sees what all others of it see.
-      std::fill_n(seen.begin(), range.end(), true);
+      for (uint32_t query = range.begin(); query < range.end(); ++query) {
+        owned[query] = true;
+        const bool windowed = document.mask() == fbs::MaskKind::window;
+        const uint32_t keys = windowed ? std::min(query + 1, document.window()) : 1;
+        for (uint32_t i = 0; i < keys; ++i) seen[query - i] = true;
+      }
+      // What the last query of the range sees: other queries see no more.
+      if (document.mask() == fbs::MaskKind::causal) std::fill_n(seen.begin(), range.end(), true);
+      if (document.mask() == fbs::MaskKind::full) seen.assign(document.length(), true);
     }
     for (size_t i = 0; i < seen.size(); ++i) needed += seen[i] && !owned[i];
   }
   return needed;
 }
 
-absl::Status Bytes() {
-  const solver::HeadShape heads = {4, 2, 8};
-  for (const std::string& strategy : solver::StrategyNames()) {
-    ASSIGN_OR_RETURN(Plan plan, CompileCase(1 << 17, 100, 8, heads, strategy, H100()));
-    RunConfig config;
-    config.empty_kernels = true;
-    ASSIGN_OR_RETURN(std::vector<RankMeasure> ranks, MeasureRun(plan, config));
-    const PlanStatistics statistics = ComputeStatistics(plan);
-    uint64_t wire = 0, planned = 0, needed = 0, wire_back = 0, planned_back = 0;
-    for (int rank = 0; rank < plan.num_ranks(); ++rank) {
-      wire += ranks[rank].forward.receive_bytes;
-      wire_back += ranks[rank].backward.receive_bytes;
-      planned += statistics.ranks[rank].receive_bytes_forward;
-      planned_back += statistics.ranks[rank].receive_bytes_backward;
-      needed += NeededRows(plan, rank) * 2 * heads.key_value * heads.dim * 2;
-    }
-    // Backward K/V rows move again, and as many gradients come home.
-    const bool equal =
-        wire == planned && wire == needed && wire_back == planned_back && wire_back == 2 * needed;
-    std::printf("bytes %-14s wire %lu plan %lu needed %lu, backward wire %lu plan %lu: %s\n",
-                strategy.c_str(), wire, planned, needed, wire_back, planned_back,
-                equal ? "equal" : "DIFFERENT");
+// Rows that forward leaves to backward, by the plan's buffers.
+uint64_t KeptRows(const Plan& plan, int rank) {
+  uint64_t kept = 0;
+  for (const fbs::Buffer& buffer : Items(plan->ranks()->Get(rank)->buffers())) {
+    if (buffer.kind() == fbs::BufferKind::kept_key) kept += buffer.rows();
   }
+  return kept;
+}
+
+// Counts bytes in the transport; the plan's and the needed ones are to be the same.
+absl::Status PlanBytes(const char* name, const PlanCase& plan_case) {
+  ASSIGN_OR_RETURN(Plan plan, CompileCase(plan_case, H100()));
+  RunConfig config;
+  config.empty_kernels = true;
+  ASSIGN_OR_RETURN(std::vector<RankMeasure> ranks, MeasureRun(plan, config));
+  const PlanStatistics statistics = ComputeStatistics(plan);
+  uint64_t wire = 0, planned = 0, needed = 0, wire_back = 0, planned_back = 0, needed_back = 0;
+  const uint64_t row_bytes = 2 * plan_case.heads.key_value * plan_case.heads.dim * 2;
+  for (int rank = 0; rank < plan.num_ranks(); ++rank) {
+    wire += ranks[rank].forward.receive_bytes;
+    wire_back += ranks[rank].backward.receive_bytes;
+    planned += statistics.ranks[rank].receive_bytes_forward;
+    planned_back += statistics.ranks[rank].receive_bytes_backward;
+    const uint64_t rows = NeededRows(plan, rank);
+    needed += rows * row_bytes;
+    // K/V rows that were not kept move again, and gradients of all come home.
+    needed_back += (2 * rows - KeptRows(plan, rank)) * row_bytes;
+  }
+  const bool equal =
+      wire == planned && wire == needed && wire_back == planned_back && wire_back == needed_back;
+  std::printf("bytes %-8s %-14s wire %9lu plan %9lu needed %9lu, backward %9lu %9lu %9lu: %s\n",
+              name, plan_case.strategy.c_str(), wire, planned, needed, wire_back, planned_back,
+              needed_back, equal ? "equal" : "DIFFERENT");
   return absl::OkStatus();
 }
 
+absl::Status Bytes() {
+  PlanCase plan_case;
+  plan_case.heads = {4, 2, 8};
+  struct NamedMask {
+    const char* name;
+    solver::Mask mask;
+  };
+  const NamedMask masks[] = {{"causal", {}},
+                             {"full", {solver::MaskKind::kFull}},
+                             {"window", {solver::MaskKind::kWindow, 1000}}};
+  for (const NamedMask& named : masks) {
+    plan_case.mask = named.mask;
+    for (const std::string& strategy : solver::StrategyNames()) {
+      plan_case.strategy = strategy;
+      RETURN_IF_ERROR(PlanBytes(named.name, plan_case));
+    }
+  }
+  plan_case.mask = {};
+  plan_case.strategy = "per-doc";
+  // Room for half of what a rank receives.
+  ASSIGN_OR_RETURN(Plan plan, CompileCase(plan_case, H100()));
+  plan_case.memory_budget_bytes = ComputeStatistics(plan).ranks[0].receive_bytes_forward / 2;
+  return PlanBytes("kept", plan_case);
+}
+
 absl::Status Memory() {
-  ASSIGN_OR_RETURN(Plan plan, CompileCase(1 << 17, 100, 8, {}, "auto", H100()));
+  ASSIGN_OR_RETURN(Plan plan, CompileCase({}, H100()));
   RunConfig config;
   config.empty_kernels = true;
   ASSIGN_OR_RETURN(std::vector<RankMeasure> ranks, MeasureRun(plan, config));
@@ -176,7 +236,7 @@ absl::Status Overlap(const solver::HeadShape& heads, double ratio, const solver:
                      double compute_us, double bytes) {
   solver::Cluster cluster = measured;
   cluster.intra_node = {bytes / (ratio * compute_us), /*latency_us=*/20};
-  ASSIGN_OR_RETURN(Plan plan, CompileCase(2048, 2, 2, heads, "zigzag", cluster));
+  ASSIGN_OR_RETURN(Plan plan, CompileCase({2048, 2, 2, heads, "zigzag"}, cluster));
   RunConfig config;
   config.steps = 3;
   LinkModel link(2, cluster.intra_node), off_link(2, cluster.intra_node);
@@ -203,7 +263,7 @@ absl::Status Overlap(const solver::HeadShape& heads, double ratio, const solver:
 absl::Status Overlaps() {
   const solver::HeadShape heads = {16, 8, 64};
   solver::Cluster cluster = solver::ClusterPreset("cpu").value();
-  ASSIGN_OR_RETURN(Plan plan, CompileCase(2048, 2, 2, heads, "zigzag", cluster));
+  ASSIGN_OR_RETURN(Plan plan, CompileCase({2048, 2, 2, heads, "zigzag"}, cluster));
   RunConfig config;
   config.steps = 2;
   ASSIGN_OR_RETURN(std::vector<RankMeasure> ranks, MeasureRun(plan, config));
