@@ -15,6 +15,7 @@
 #include "runtime/kernel_spec.h"
 #include "runtime/plan/verify.h"
 #include "runtime/run_program.h"
+#include "support/catch_exceptions.h"
 #include "support/status_macros.h"
 
 namespace flashcp {
@@ -174,7 +175,8 @@ absl::StatusOr<std::unique_ptr<Executor>> Executor::Create(const Plan& plan, int
                                                            Transport* transport, Device* device,
                                                            const ExecutorOptions& options) {
   absl::StatusOr<std::unique_ptr<Executor>> executor =
-      CreateExecutor(plan, rank, transport, device, options);
+      CatchExceptions(absl::StrCat("creating the executor of rank ", rank),
+                      [&] { return CreateExecutor(plan, rank, transport, device, options); });
   if (!executor.ok()) transport->Abort(executor.status());
   return executor;
 }

@@ -1,25 +1,17 @@
 #include "runtime/run_program.h"
 
 #include <algorithm>
-#include <exception>
 
 #include "absl/strings/str_cat.h"
+#include "support/catch_exceptions.h"
 #include "support/status_macros.h"
 
 namespace flashcp {
-
 namespace {
 
-// A device that throws has failed like one that returns an error: the others must learn of it.
-absl::Status LaunchOn(Device* device, const fbs::Instruction& instruction, BoundProgram* program) {
-  try {
-    return program->Launch(instruction, device);
-  } catch (const std::exception& exception) {
-    return absl::InternalError(absl::StrCat("the device threw an exception: ", exception.what()));
-  } catch (...) {
-    return absl::InternalError("the device threw an exception of an unknown type");
-  }
-}
+// One that throws has failed like one that returns an error: the other ranks must learn of it.
+constexpr char kDevice[] = "the device";
+constexpr char kTransport[] = "the transport";
 
 }  // namespace
 
@@ -67,8 +59,8 @@ absl::Status ProgramRunner::StartReadyExchanges() {
 // Starts the next exchange of the stream; what it waits for is done.
 absl::Status ProgramRunner::StartExchange(uint32_t index) {
   TraceBegin(index);
-  absl::StatusOr<Transport::Group> group =
-      transport_.Start(program_.Transfers(instructions_[index]));
+  absl::StatusOr<Transport::Group> group = CatchExceptions(
+      kTransport, [&] { return transport_.Start(program_.Transfers(instructions_[index])); });
   if (!group.ok()) return At(index, group.status());
   groups_[index] = *group;
   ++num_started_;
@@ -83,7 +75,9 @@ absl::Status ProgramRunner::Finish(uint32_t index) {
     for (uint32_t wait : program_.Waits(instructions_[next])) RETURN_IF_ERROR(Finish(wait));
     RETURN_IF_ERROR(StartReadyExchanges());
   }
-  RETURN_IF_ERROR(At(index, transport_.Wait(groups_[index], timeout_)));
+  RETURN_IF_ERROR(At(index, CatchExceptions(kTransport, [&] {
+                       return transport_.Wait(groups_[index], timeout_);
+                     })));
   TraceEnd(index, transport_.CompletedNs());
   done_[index] = true;
   return StartReadyExchanges();
@@ -93,7 +87,8 @@ absl::Status ProgramRunner::Launch(uint32_t index) {
   const fbs::Instruction& instruction = instructions_[index];
   for (uint32_t wait : program_.Waits(instruction)) RETURN_IF_ERROR(Finish(wait));
   TraceBegin(index);
-  RETURN_IF_ERROR(At(index, LaunchOn(&device_, instruction, &program_)));
+  RETURN_IF_ERROR(
+      At(index, CatchExceptions(kDevice, [&] { return program_.Launch(instruction, &device_); })));
   TraceEnd(index);
   done_[index] = true;
   return absl::OkStatus();

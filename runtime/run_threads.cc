@@ -1,11 +1,11 @@
 #include "runtime/run_threads.h"
 
-#include <exception>
 #include <memory>
 #include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "support/catch_exceptions.h"
 
 namespace flashcp {
 namespace {
@@ -13,16 +13,9 @@ namespace {
 using RankFunction = std::function<absl::Status(Transport*)>;
 
 // What is caught here has freed the memory of the rank already, so nothing may be under way: passes
-// turn what a device throws into an error themselves.
+// turn what a device or a transport throws into an error themselves.
 absl::Status RunRank(const RankFunction& run, Transport* transport) {
-  try {
-    return run(transport);
-  } catch (const std::exception& thrown) {
-    return absl::InternalError(absl::StrCat("rank ", transport->rank(), " threw ", thrown.what()));
-  } catch (...) {
-    return absl::InternalError(
-        absl::StrCat("rank ", transport->rank(), " threw what is no std::exception"));
-  }
+  return CatchExceptions(absl::StrCat("rank ", transport->rank()), [&] { return run(transport); });
 }
 
 }  // namespace

@@ -37,8 +37,8 @@ using testing::TestBatch;
 using testing::ToyProblem;
 
 // What the rank that is hit does.
-enum class Kind { kLate, kDrop, kTruncate, kVanish, kDeviceError, kDeviceThrows };
-constexpr int kKinds = 6;
+enum class Kind { kLate, kDrop, kTruncate, kVanish, kDeviceError, kDeviceThrows, kThrow };
+constexpr int kKinds = 7;
 constexpr int kRuns = 1000;
 
 // The CPU, but launch number `strike` fails.
@@ -113,6 +113,8 @@ Fault TransportFault(Kind kind) {
       return Fault::kTruncate;
     case Kind::kVanish:
       return Fault::kVanish;
+    case Kind::kThrow:
+      return Fault::kThrow;
     default:
       return Fault::kNone;
   }
@@ -168,7 +170,11 @@ void ExpectNamesThePlace(const Scenario& scenario, int rank, const absl::Status&
     EXPECT_THAT(message, ::testing::HasSubstr("the device is on fire"));
   }
   const std::string own = absl::StrCat("rank ", rank, ", ");
-  const bool alone = rank == scenario.victim && (device || scenario.kind == Kind::kVanish);
+  const bool wire = scenario.kind == Kind::kThrow;
+  if (wire) {
+    EXPECT_THAT(message, ::testing::HasSubstr("the transport threw the wire is cut"));
+  }
+  const bool alone = rank == scenario.victim && (device || wire || scenario.kind == Kind::kVanish);
   if (!alone) {
     EXPECT_THAT(message.substr(own.size()), ::testing::ContainsRegex("rank [0-9]+"));
   }

@@ -1,6 +1,7 @@
 #include "tests/testing/faulty_transport.h"
 
 #include <algorithm>
+#include <stdexcept>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -34,6 +35,10 @@ void FaultyTransport::Strike(Changed* changed) {
     struck_ = true;
     inner_.reset();
     return;
+  }
+  if (fault_ == Fault::kThrow) {
+    struck_ = true;
+    throw std::runtime_error("the wire is cut");
   }
   if (transfers.empty()) return;
   const size_t chosen = random_() % transfers.size();

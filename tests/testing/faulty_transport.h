@@ -1,4 +1,5 @@
-// A transport that does what another one does, but is late, reorders, loses, cuts or vanishes.
+// A transport that does what another one does, but is late, reorders, loses, cuts, vanishes or
+// throws.
 
 #ifndef FLASHCP_TESTS_TESTING_FAULTY_TRANSPORT_H_
 #define FLASHCP_TESTS_TESTING_FAULTY_TRANSPORT_H_
@@ -14,7 +15,7 @@
 
 namespace flashcp::testing {
 
-enum class Fault { kNone, kDrop, kTruncate, kVanish };
+enum class Fault { kNone, kDrop, kTruncate, kVanish, kThrow };
 
 class FaultyTransport : public Transport {
  public:

@@ -1,0 +1,30 @@
+// Exceptions of code that is not ours (devices, transports, callers' functions) become errors: our
+// own code throws none, but may hold what others wait for.
+
+#ifndef FLASHCP_SUPPORT_CATCH_EXCEPTIONS_H_
+#define FLASHCP_SUPPORT_CATCH_EXCEPTIONS_H_
+
+#include <exception>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+
+namespace flashcp {
+
+// What `function`, which returns a Status or a StatusOr, returns, or kInternal with what `who`
+// threw.
+template <typename Function>
+auto CatchExceptions(absl::string_view who, const Function& function) -> decltype(function()) {
+  try {
+    return function();
+  } catch (const std::exception& thrown) {
+    return absl::InternalError(absl::StrCat(who, " threw ", thrown.what()));
+  } catch (...) {
+    return absl::InternalError(absl::StrCat(who, " threw what is no std::exception"));
+  }
+}
+
+}  // namespace flashcp
+
+#endif  // FLASHCP_SUPPORT_CATCH_EXCEPTIONS_H_
