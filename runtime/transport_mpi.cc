@@ -16,6 +16,7 @@
 #include "runtime/transport_mpi.h"
 
 #include <algorithm>
+#include <chrono>
 #include <functional>
 #include <limits>
 #include <string>
@@ -36,7 +37,6 @@ using Direction = Transfer::Direction;
 
 constexpr int kNoticeTag = 0;  // on the control communicator
 constexpr int kGatherTag = 1;
-constexpr int kNothingTag = 2;  // of no message
 
 // How long a rank waits for the notices of the others where the group has ended, and where it
 // leaves. The first is less than the second that mpirun gives a process to end.
@@ -50,7 +50,20 @@ struct RequestGroup {
   std::vector<char> receives;         // by transfer: outlives the caller's table
   size_t num_open = 0;
   bool active = false;
+  int64_t completed_ns = 0;  // steady clock, as far as it is known before Wait; else 0
 };
+
+int64_t SteadyNs() {
+  return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Any call moves what is open; this one has no other effect.
+bool IsComplete(const RequestGroup& group) {
+  return std::all_of(group.requests.begin(), group.requests.end(), [](MPI_Request request) {
+    int done = 0;
+    return MPI_Request_get_status(request, &done, MPI_STATUS_IGNORE) == MPI_SUCCESS && done;
+  });
+}
 
 // While it lives, the call is for this rank.
 class InCall {
@@ -85,6 +98,7 @@ class MpiTransport : public Transport {
   int size() const override { return size_; }
   absl::StatusOr<Group> Start(absl::Span<const Transfer> transfers) override;
   absl::Status Wait(Group handle, absl::Duration timeout) override;
+  int64_t CompletedNs() const override { return completed_ns_; }
   absl::StatusOr<std::vector<uint64_t>> AllGather(uint64_t value, absl::Duration timeout) override;
   void Abort(const absl::Status& reason) override;
 
@@ -99,6 +113,7 @@ class MpiTransport : public Transport {
                      const std::function<int()>& whom, const std::function<std::string()>& what);
   absl::Status Hear();
   void StartProgress();
+  bool MoveOpen();
   void NoteOpen();
   absl::Status End(const absl::Status& reason);
   void Settle();
@@ -115,6 +130,7 @@ class MpiTransport : public Transport {
   std::vector<MPI_Status> statuses_;    // of MPI_Testsome
   std::vector<uint64_t> gathered_;      // by rank
   std::vector<MPI_Request> gathering_;  // receives by rank, then sends by rank
+  int64_t completed_ns_ = 0;            // of the group that Wait has last returned
   absl::Status end_;                    // why the group ended; OK: it has not
   MpiProgress progress_;                // the last to be made, the first to end
 };
@@ -143,18 +159,23 @@ absl::Status MpiTransport::Join(MPI_Comm parent) {
   return absl::OkStatus();
 }
 
-// Any call moves what is open; this one has no other effect.
 void MpiTransport::StartProgress() {
   int provided = MPI_THREAD_SINGLE;
   MPI_Query_thread(&provided);
   if (provided < MPI_THREAD_SERIALIZED) return;
-  progress_.Start([this] {
-    const bool stopped = options_.stop != nullptr && *options_.stop;
-    if (!end_.ok() || stopped) return false;
-    int found = 0;
-    return MPI_Iprobe(MPI_ANY_SOURCE, kNothingTag, control_, &found, MPI_STATUS_IGNORE) ==
-           MPI_SUCCESS;
-  });
+  progress_.Start([this] { return MoveOpen(); });
+}
+
+// Moves open messages while the rank computes, and notes when a group is complete; false once it
+// must no more.
+bool MpiTransport::MoveOpen() {
+  const bool stopped = options_.stop != nullptr && *options_.stop;
+  if (!end_.ok() || stopped) return false;
+  for (RequestGroup& group : groups_) {
+    const bool open = group.active && group.completed_ns == 0;
+    if (open && IsComplete(group)) group.completed_ns = SteadyNs();
+  }
+  return true;
 }
 
 // Tells the thread whether there is something to move.
@@ -205,6 +226,7 @@ absl::StatusOr<Transport::Group> MpiTransport::Start(absl::Span<const Transfer> 
   }
   group.num_open = transfers.size();
   group.active = true;
+  group.completed_ns = 0;
   // Receives first: what arrives finds its place.
   for (Direction direction : {Direction::kReceive, Direction::kSend}) {
     for (size_t i = 0; i < transfers.size(); ++i) {
@@ -252,6 +274,7 @@ absl::Status MpiTransport::Wait(Group handle, absl::Duration timeout) {
   auto whom = [&] { return FirstOpen(group).peer; };
   auto what = [&] { return absl::StrCat(": ", Describe(FirstOpen(group))); };
   RETURN_IF_ERROR(Await(timeout, poll, whom, what));
+  completed_ns_ = group.completed_ns != 0 ? group.completed_ns : SteadyNs();
   group.active = false;
   NoteOpen();
   return absl::OkStatus();

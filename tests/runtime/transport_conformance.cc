@@ -1,11 +1,13 @@
 #include "tests/runtime/transport_conformance.h"
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "support/status_macros.h"
@@ -15,6 +17,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using Clock = std::chrono::steady_clock;
 using Direction = Transfer::Direction;
 
 constexpr absl::Duration kLong = absl::Seconds(60);        // never reached by a test that passes
@@ -71,6 +74,24 @@ TEST_P(TransportConformanceTest, TwoSidesMayCutThePayloadDifferently) {
     Message message(Direction::kReceive, 0, 7, std::string(12, '?'), {0, 1, 9, 11});
     RETURN_IF_ERROR(StartAndWait(transport, {message.transfer()}));
     EXPECT_EQ(message.data(), "hello, ranks");
+    return absl::OkStatus();
+  });
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+TEST_P(TransportConformanceTest, KnowsWhenAGroupWasComplete) {
+  auto now = [] { return std::chrono::nanoseconds(Clock::now().time_since_epoch()).count(); };
+  absl::Status status = GetParam()(2, [&](Transport* transport) -> absl::Status {
+    const auto direction = transport->rank() == 0 ? Direction::kSend : Direction::kReceive;
+    for (int step = 0; step < 3; ++step) {
+      Message message(direction, 1 - transport->rank(), 7, std::string(1 << 20, '?'));
+      const int64_t before = now();
+      ASSIGN_OR_RETURN(Transport::Group group, transport->Start({message.transfer()}));
+      if (step == 1) absl::SleepFor(absl::Milliseconds(20));
+      RETURN_IF_ERROR(transport->Wait(group, kLong));
+      EXPECT_GE(transport->CompletedNs(), before);
+      EXPECT_LE(transport->CompletedNs(), now());
+    }
     return absl::OkStatus();
   });
   EXPECT_TRUE(status.ok()) << status;
