@@ -1,6 +1,5 @@
 #include "runtime/cpu/generated_attention.h"
 
-#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
@@ -10,116 +9,66 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "runtime/cpu/backward_worker.h"
+#include "runtime/cpu/forward_units.h"
 #include "runtime/cpu/forward_worker.h"
-#include "runtime/cpu/panels.h"
+#include "runtime/cpu/gradient_order.h"
 #include "runtime/cpu/scratch.h"
 
 namespace flashcp {
 namespace {
 
-// What one worker computes without another's help.
-struct ForwardUnit {
-  const AttentionTile* tile;
-  QueryRange queries;
-  double work;  // about the pairs
-};
-
-// Calls use(queries) for the parts of a tile that share keys and fit a worker's memory, in order.
-template <typename Tile, typename Use>
-void ForEachUnit(const KernelSpec& spec, const Tile& tile, int key_value_head, const Use& use) {
-  const int group = spec.query_heads / spec.key_value_heads;
-  const int head_end = std::min(tile.head_end, (key_value_head + 1) * group);
-  for (int head = std::max(tile.head_begin, key_value_head * group); head < head_end;) {
-    const int heads = std::min(head_end - head, kUnitRows);
-    const int64_t rows = kUnitRows / heads;
-    for (int64_t row = 0; row < tile.query_count; row += rows) {
-      use(QueryRange{row, std::min(row + rows, tile.query_count), head, head + heads});
-    }
-    head += heads;
-  }
-}
-
-double WorkOf(const AttentionTile& tile, const QueryRange& queries) {
-  double keys = 1;
-  for (int64_t row : {queries.row_begin, queries.row_end - 1}) {
-    const KeyRange visible = VisibleKeys(tile, row);
-    keys += static_cast<double>(visible.end - visible.begin);
-  }
-  return keys * queries.rows();
-}
-
 class GeneratedAttention : public AttentionKernels {
  public:
   GeneratedAttention(const GeneratedKernel& kernel, const KernelSpec& spec, WorkerPool* pool,
                      size_t worker_bytes, DeviceMemory memory)
-      : kernel_(kernel), spec_(spec), pool_(pool), memory_(std::move(memory)) {
+      : kernel_(kernel),
+        pool_(pool),
+        memory_(std::move(memory)),
+        units_(spec),
+        order_(spec, pool->size()) {
     for (int worker = 0; worker < pool->size(); ++worker) {
       Scratch scratch(memory_.get() + worker * worker_bytes);
       forward_.emplace_back(kernel_, spec, &scratch);
-      backward_.emplace_back(kernel_, spec, &scratch);
+      backward_.emplace_back(kernel_, spec, worker, &scratch);
     }
   }
 
   absl::string_view name() const override { return kernel_.name; }
 
-  void Reserve(absl::Span<const AttentionTile> tiles) override {
-    CutUnits(tiles);  // the vector keeps its memory
-  }
+  void Reserve(absl::Span<const AttentionTile> tiles) override { units_.Reserve(tiles); }
 
   // A unit is computed by one worker, so its result does not depend on which, or on how many there
-  // are. The largest units go first, each to the worker that is free first.
+  // are. The largest go first, each to the worker that is free first.
   void Forward(absl::Span<const AttentionTile> tiles) override {
-    // A tile may merge into rows of an earlier one of the table: those wait for each other.
-    for (size_t begin = 0; begin < tiles.size();) {
-      size_t end = begin + 1;
-      while (end < tiles.size() && tiles[end].first) ++end;
-      CutUnits(tiles.subspan(begin, end - begin));
-      std::sort(units_.begin(), units_.end(),
-                [](const ForwardUnit& a, const ForwardUnit& b) { return a.work > b.work; });
-      std::atomic<size_t> next{0};
-      pool_->Run([&](int worker) {
-        for (size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < units_.size();) {
-          forward_[worker].Compute(*units_[i].tile, units_[i].queries);
-        }
-      });
-      begin = end;
-    }
+    const absl::Span<const ForwardUnit> units = units_.Cut(tiles);
+    std::atomic<size_t> next{0};
+    pool_->Run([&](int worker) {
+      for (size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < units.size();) {
+        units_.ForEachPart(units[i], [&](const AttentionTile& tile, const QueryRange& queries) {
+          forward_[worker].Compute(tile, queries);
+        });
+      }
+    });
   }
 
-  // Heads of keys and values have their gradients to themselves: each is one worker's, which goes
-  // through the table in order.
+  // Parts go to the worker that is free first, in the order in which they add to the gradients.
   void Backward(absl::Span<const BackwardTile> tiles) override {
-    std::atomic<int> next{0};
+    order_.Start(tiles);
     pool_->Run([&](int worker) {
-      for (int head;
-           (head = next.fetch_add(1, std::memory_order_relaxed)) < spec_.key_value_heads;) {
-        for (const BackwardTile& tile : tiles) {
-          ForEachUnit(spec_, tile, head,
-                      [&](const QueryRange& queries) { backward_[worker].Compute(tile, queries); });
-        }
+      for (BackwardPart part; order_.Take(worker, &part);) {
+        backward_[worker].Compute(part, &order_);
       }
     });
   }
 
  private:
-  void CutUnits(absl::Span<const AttentionTile> tiles) {
-    units_.clear();
-    for (const AttentionTile& tile : tiles) {
-      for (int head = 0; head < spec_.key_value_heads; ++head) {
-        ForEachUnit(spec_, tile, head, [&](const QueryRange& queries) {
-          units_.push_back({&tile, queries, WorkOf(tile, queries)});
-        });
-      }
-    }
-  }
-
   const GeneratedKernel& kernel_;
-  const KernelSpec spec_;
   WorkerPool* const pool_;
   const DeviceMemory memory_;
   std::vector<ForwardWorker> forward_;
   std::vector<BackwardWorker> backward_;
-  std::vector<ForwardUnit> units_;
+  ForwardUnits units_;
+  GradientOrder order_;
 };
 
 }  // namespace
@@ -155,7 +104,7 @@ absl::StatusOr<std::unique_ptr<AttentionKernels>> CreateGeneratedAttention(
     const GeneratedKernel& kernel, const KernelSpec& spec, WorkerPool* pool) {
   Scratch measure(nullptr);
   ForwardWorker(kernel, spec, &measure);
-  BackwardWorker(kernel, spec, &measure);
+  BackwardWorker(kernel, spec, 0, &measure);
   const size_t bytes = measure.bytes() * pool->size();
   void* memory = std::aligned_alloc(64, bytes);
   if (memory == nullptr) {
