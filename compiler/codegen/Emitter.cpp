@@ -213,6 +213,10 @@ Value Emitter::atMost(Value a, Value b) {
   return arith::CmpIOp::create(builder, arith::CmpIPredicate::sle, a, b);
 }
 
+Value Emitter::lessThan(Value a, Value b) {
+  return arith::CmpIOp::create(builder, arith::CmpIPredicate::slt, a, b);
+}
+
 Value Emitter::both(Value a, Value b) {
   return arith::AndIOp::create(builder, a, b);
 }

@@ -80,8 +80,9 @@ public:
   Values ifElse(mlir::Value condition, int count,
                 llvm::function_ref<Values()> whenTrue,
                 llvm::function_ref<Values()> whenFalse);
-  /// a <= b for index values, and both conditions.
+  /// a <= b and a < b for index values, and both conditions.
   mlir::Value atMost(mlir::Value a, mlir::Value b);
+  mlir::Value lessThan(mlir::Value a, mlir::Value b);
   mlir::Value both(mlir::Value a, mlir::Value b);
 
   /// sums[i * columns + j] + the sum over k of left(i, k) * right(j, k): a word
