@@ -136,7 +136,10 @@ private:
           buildDotProducts(arguments[Keys], arguments[Query], panel, key, dim);
       for (auto [i, weight] : llvm::enumerate(weights)) {
         Value lse = constant(0, panel, i % target.rowVectors);
-        weight = emit.exp2(emit.subf(emit.mulf(weight, scale), lse));
+        // No score is above the LSE of its row; where scores are so large that
+        // rounding says otherwise, the weight is still at most 1.
+        Value exponent = emit.subf(emit.mulf(weight, scale), lse);
+        weight = emit.exp2(emit.minf(emit.splat(0), exponent));
       }
       Value unmasked =
           emit.both(emit.atMost(unmaskedBegin, key),
