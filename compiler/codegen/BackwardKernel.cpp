@@ -136,7 +136,10 @@ private:
           buildDotProducts(arguments[Keys], arguments[Query], panel, key, dim);
       for (auto [i, weight] : llvm::enumerate(weights)) {
         Value lse = constant(0, panel, i % target.rowVectors);
-        weight = emit.exp2(emit.subf(emit.mulf(weight, scale), lse));
+        // No score is above the LSE of its row; where scores are so large that
+        // rounding says otherwise, the weight is still at most 1.
+        Value exponent = emit.subf(emit.mulf(weight, scale), lse);
+        weight = emit.exp2(emit.minf(emit.splat(0), exponent));
       }
       Value unmasked =
           emit.both(emit.atMost(unmaskedBegin, key),
@@ -243,37 +246,53 @@ private:
     });
   }
 
+  // Words of the rows from the first panel that sees any of the keys [key, key
+  // + gradient group) to the last that does. Others have no weight.
+  IndexRange wordsOfRowsThatSee(Value key) {
+    Value keyEnd = emit.add(key, target.gradientGroup);
+    Value none = arguments[Panels];
+    Value first = none, end = zero;
+    for (int i = 0; i < kBlockRows / target.panelRows(); ++i) {
+      Value panel = emit.index(i);
+      Value sees = emit.both(emit.lessThan(range(panel, 0), keyEnd),
+                             emit.lessThan(key, range(panel, 1)));
+      sees = emit.both(sees, emit.lessThan(panel, none));
+      first = emit.minimum(first, emit.select(sees, panel, none));
+      end = emit.select(sees, emit.index(i + 1), end);
+    }
+    Value rowWords = emit.index(target.panelRows() / words);
+    return {emit.mul(first, rowWords), emit.mul(end, rowWords)};
+  }
+
   // gradient += left * rows: [key][row] times [dim / chunk][row][chunk].
   void buildGradient(Value depth, Value left, Value rows, Value gradient) {
     int chunk = target.chunk();
     Value chunks =
         emit.div(emit.add(depth, chunk - 1), chunk); // the last may be partial
-    Value rowWords = emit.div(
-        emit.mul(arguments[Panels], emit.index(target.panelRows())), words);
     emit.loop({zero, chunks}, 1, [&](Value chunkIndex) {
-      emit.loop({zero, arguments[KeyCount]}, target.gradientGroup,
-                [&](Value key) {
-                  Values sums;
-                  for (int i = 0; i < target.gradientGroup; ++i)
-                    for (int j = 0; j < target.gradientVectors; ++j)
-                      sums.push_back(emit.load(
-                          gradient, {chunkIndex, emit.add(key, i), column(j)},
-                          emit.floats()));
-                  sums = emit.product(
-                      {zero, rowWords}, target.gradientGroup,
-                      target.gradientVectors, sums,
-                      [&](int i, Value row) {
-                        return emit.loadScalar(left, {emit.add(key, i), row});
-                      },
-                      [&](int j, Value row) {
-                        return emit.load(rows, {chunkIndex, row, column(j)},
-                                         emit.words());
-                      });
-                  for (int i = 0; i < target.gradientGroup; ++i)
-                    for (int j = 0; j < target.gradientVectors; ++j)
-                      emit.store(sums[i * target.gradientVectors + j], gradient,
-                                 {chunkIndex, emit.add(key, i), column(j)});
+      emit.loop(
+          {zero, arguments[KeyCount]}, target.gradientGroup, [&](Value key) {
+            IndexRange rowWords = wordsOfRowsThatSee(key);
+            Values sums;
+            for (int i = 0; i < target.gradientGroup; ++i)
+              for (int j = 0; j < target.gradientVectors; ++j)
+                sums.push_back(emit.load(
+                    gradient, {chunkIndex, emit.add(key, i), column(j)},
+                    emit.floats()));
+            sums = emit.product(
+                rowWords, target.gradientGroup, target.gradientVectors, sums,
+                [&](int i, Value row) {
+                  return emit.loadScalar(left, {emit.add(key, i), row});
+                },
+                [&](int j, Value row) {
+                  return emit.load(rows, {chunkIndex, row, column(j)},
+                                   emit.words());
                 });
+            for (int i = 0; i < target.gradientGroup; ++i)
+              for (int j = 0; j < target.gradientVectors; ++j)
+                emit.store(sums[i * target.gradientVectors + j], gradient,
+                           {chunkIndex, emit.add(key, i), column(j)});
+          });
     });
   }
 

@@ -113,6 +113,11 @@ Value Emitter::maxf(Value a, Value b) {
   return select(greater, a, b);
 }
 
+Value Emitter::minf(Value a, Value b) {
+  Value less = arith::CmpFOp::create(builder, arith::CmpFPredicate::OLT, a, b);
+  return select(less, a, b);
+}
+
 // 2^x = 2^n 2^f with n = round(x) and |f| <= 1/2. Adding 1.5 * 2^23 rounds to
 // an integer, and leaves n + 127, the exponent of 2^n, in the low bits of the
 // sum; below -127 that exponent is 0, the number 0. A NaN stays one in f.
@@ -211,6 +216,10 @@ Values Emitter::ifElse(Value condition, int count,
 
 Value Emitter::atMost(Value a, Value b) {
   return arith::CmpIOp::create(builder, arith::CmpIPredicate::sle, a, b);
+}
+
+Value Emitter::lessThan(Value a, Value b) {
+  return arith::CmpIOp::create(builder, arith::CmpIPredicate::slt, a, b);
 }
 
 Value Emitter::both(Value a, Value b) {

@@ -60,7 +60,9 @@ public:
   mlir::Value mulf(mlir::Value a, mlir::Value b);
   /// The larger one; b where one of them is NaN.
   mlir::Value maxf(mlir::Value a, mlir::Value b);
-  /// 2^x for x <= 128, with a relative error of at most 2^-22; 0 below -126.5;
+  /// The smaller one; b where one of them is NaN.
+  mlir::Value minf(mlir::Value a, mlir::Value b);
+  /// 2^x for x <= 0, with a relative error of at most 2^-22; 0 from -126.5 down;
   /// NaN for NaN. See docs/kernels.md.
   mlir::Value exp2(mlir::Value x);
   /// Pairs (a[i], b[i]) of f32, rounded to words of two bf16.
@@ -80,8 +82,9 @@ public:
   Values ifElse(mlir::Value condition, int count,
                 llvm::function_ref<Values()> whenTrue,
                 llvm::function_ref<Values()> whenFalse);
-  /// a <= b for index values, and both conditions.
+  /// a <= b and a < b for index values, and both conditions.
   mlir::Value atMost(mlir::Value a, mlir::Value b);
+  mlir::Value lessThan(mlir::Value a, mlir::Value b);
   mlir::Value both(mlir::Value a, mlir::Value b);
 
   /// sums[i * columns + j] + the sum over k of left(i, k) * right(j, k): a word

@@ -87,8 +87,8 @@ void BackwardWorker::Compute(const BackwardPart& part, GradientOrder* order) {
     return ComputePlain(spec_, tile, queries, all);
   }
   order->Narrow(worker_, seen);
-  std::fill_n(query_gradient_, num_panels(queries) * int64_t{kernel_.dim} * kernel_.panel_rows,
-              0.0f);
+  const int rows = kernel_.panel_rows;
+  std::fill_n(query_gradient_, Panels(queries, rows).count * int64_t{kernel_.dim} * rows, 0.0f);
   const int key_value_head = queries.head_begin / (spec_.query_heads / spec_.key_value_heads);
   for (int64_t begin = seen.begin; begin < seen.end; begin += kernel_.gradient_key_block) {
     const KeyRange keys = {begin, std::min(begin + kernel_.gradient_key_block, seen.end)};
@@ -111,12 +111,10 @@ void BackwardWorker::Compute(const BackwardPart& part, GradientOrder* order) {
 KeyRange BackwardWorker::FindPanelKeys(const BackwardTile& tile, const QueryRange& queries) {
   KeyRange seen = {std::numeric_limits<int64_t>::max(), 0};
   const int rows = kernel_.panel_rows;
-  for (int panel = 0; panel < num_panels(queries); ++panel) {
-    const int block = panel / block_panels_;
-    const int row = panel % block_panels_ * rows;
+  const Panels panels(queries, rows);
+  for (int panel = 0; panel < panels.count; ++panel) {
     panel_keys_[panel] =
-        FindVisible(tile, queries, panel * rows, std::min(rows, queries.rows() - panel * rows),
-                    rows, kBlockRows, visible_ + 2 * block * kBlockRows + row);
+        FindVisible(tile, queries, panel, rows, kBlockRows, OfPanel(visible_, panel));
     seen.begin = std::min(seen.begin, panel_keys_[panel].any.begin);
     seen.end = std::max(seen.end, panel_keys_[panel].any.end);
   }
@@ -130,40 +128,49 @@ bool BackwardWorker::PackQueries(const BackwardTile& tile, const QueryRange& que
                                    spec_.dim * bytes);
   const Rows gradient = RowsOfQueries(static_cast<const char*>(tile.output_gradient), queries,
                                       spec_.query_heads, spec_.value_dim * bytes);
-  bool finite = LoadRowConstants(tile, queries);
-  finite &= PackGroups(format_, query, spec_.dim, kernel_.panel_rows, query_stride_, query_);
-  finite &= PackGroups(format_, gradient, spec_.value_dim, kernel_.panel_rows, gradient_stride_,
-                       output_gradient_);
-  for (int row = 0; row < query.count; row += kBlockRows) {
-    const int count = std::min(kBlockRows, query.count - row);
-    const int padded = static_cast<int>(RoundUp(count, kernel_.panel_rows));
-    const int64_t capacity = kBlockRows / kernel_.elements_per_word();
-    const int block = row / kBlockRows;
-    PackChunks(format_, query.Slice(row, count), spec_.dim, kernel_.chunk, capacity, padded,
-               query_rows_ + block * query_rows_stride_);
-    PackChunks(format_, gradient.Slice(row, count), spec_.value_dim, kernel_.chunk, capacity,
-               padded, gradient_rows_ + block * gradient_rows_stride_);
+  const Panels panels(queries, kernel_.panel_rows);
+  bool finite = true;
+  for (int panel = 0; panel < panels.count; ++panel) {
+    finite &= LoadRowConstants(tile, queries, panel);
+    finite &= PackPanel(panels.RowsOfPanel(query, panel), panel, spec_.dim, query_stride_, query_,
+                        query_rows_stride_, query_rows_);
+    finite &= PackPanel(panels.RowsOfPanel(gradient, panel), panel, spec_.value_dim,
+                        gradient_stride_, output_gradient_, gradient_rows_stride_, gradient_rows_);
   }
   return finite;
 }
 
+// Both layouts of a panel. Returns whether all numbers are finite.
+bool BackwardWorker::PackPanel(const Rows& rows, int panel, int dim, int64_t stride,
+                               uint32_t* panels, int64_t rows_stride, uint32_t* by_row) const {
+  const int words = kernel_.elements_per_word();
+  const int first = panel % block_panels_ * kernel_.panel_rows / words;  // in its block
+  PackChunks(format_, rows, dim, kernel_.chunk, kBlockRows / words, kernel_.panel_rows,
+             by_row + panel / block_panels_ * rows_stride + first * kernel_.chunk);
+  return PackGroups(format_, rows, dim, kernel_.panel_rows, stride, panels + panel * stride);
+}
+
 // Rows that add nothing, since they are none or saw no key, get the LSE +inf: all weights are 0.
-bool BackwardWorker::LoadRowConstants(const BackwardTile& tile, const QueryRange& queries) {
-  const auto lse = RowsOfQueries(reinterpret_cast<const char*>(tile.lse), queries,
-                                 spec_.query_heads, sizeof(float));
-  const auto delta = RowsOfQueries(reinterpret_cast<const char*>(tile.delta), queries,
-                                   spec_.query_heads, sizeof(float));
+bool BackwardWorker::LoadRowConstants(const BackwardTile& tile, const QueryRange& queries,
+                                      int panel) {
+  const int panel_rows = kernel_.panel_rows;
+  const Panels panels(queries, panel_rows);
+  const auto lse = panels.RowsOfPanel(RowsOfQueries(reinterpret_cast<const char*>(tile.lse),
+                                                    queries, spec_.query_heads, sizeof(float)),
+                                      panel);
+  const auto delta = panels.RowsOfPanel(RowsOfQueries(reinterpret_cast<const char*>(tile.delta),
+                                                      queries, spec_.query_heads, sizeof(float)),
+                                        panel);
+  float* constants = OfPanel(row_constants_, panel);
+  std::fill_n(constants, panel_rows, kInfinity);
+  std::fill_n(constants + kBlockRows, panel_rows, 0.0f);
   bool finite = true;
-  for (int row = 0; row < num_panels(queries) * kernel_.panel_rows; ++row) {
-    float* constants = row_constants_ + row / kBlockRows * 2 * kBlockRows + row % kBlockRows;
-    constants[0] = kInfinity;
-    constants[kBlockRows] = 0;
-    if (row >= queries.rows()) continue;
+  for (int row = 0; row < lse.count; ++row) {
     const float row_lse = *reinterpret_cast<const float*>(lse.Row(row));
     if (row_lse == -kInfinity) continue;
-    constants[0] = row_lse * kLog2E;
-    constants[kBlockRows] = *reinterpret_cast<const float*>(delta.Row(row));
-    finite &= std::isfinite(row_lse) && std::isfinite(constants[kBlockRows]);
+    constants[row] = row_lse * kLog2E;
+    constants[kBlockRows + row] = *reinterpret_cast<const float*>(delta.Row(row));
+    finite &= std::isfinite(row_lse) && std::isfinite(constants[kBlockRows + row]);
   }
   return finite;
 }
@@ -190,9 +197,10 @@ bool BackwardWorker::PackKeys(const BackwardTile& tile, int key_value_head, KeyR
 
 // All blocks of queries against the block of keys.
 void BackwardWorker::RunBlocks(const QueryRange& queries, KeyRange keys) {
+  const int num_panels = Panels(queries, kernel_.panel_rows).count;
   const int64_t step = std::lcm(kernel_.group, kernel_.gradient_group);
-  for (int first = 0; first < num_panels(queries); first += block_panels_) {
-    const int panels = std::min(block_panels_, num_panels(queries) - first);
+  for (int first = 0; first < num_panels; first += block_panels_) {
+    const int panels = std::min(block_panels_, num_panels - first);
     bool any = false;
     for (int panel = 0; panel < panels; ++panel) {
       const PanelKeys within = Within(panel_keys_[first + panel], keys, kernel_.group);
@@ -228,10 +236,10 @@ void BackwardWorker::AddQueryGradients(const BackwardTile& tile, const QueryRang
   const MutableRows gradient =
       RowsOfQueries(reinterpret_cast<char*>(tile.query_gradient), queries, spec_.query_heads,
                     spec_.dim * static_cast<int>(sizeof(float)));
-  for (int panel = 0; panel < num_panels(queries); ++panel) {
-    const int first = panel * rows;
+  const Panels panels(queries, rows);
+  for (int panel = 0; panel < panels.count; ++panel) {
     AddPanel(query_gradient_ + int64_t{panel} * kernel_.dim * rows, rows, spec_.scale, spec_.dim,
-             gradient.Slice(first, std::min(rows, gradient.count - first)));
+             panels.RowsOfPanel(gradient, panel));
   }
 }
 

@@ -27,13 +27,18 @@ class BackwardWorker {
  private:
   KeyRange FindPanelKeys(const BackwardTile& tile, const QueryRange& queries);
   bool PackQueries(const BackwardTile& tile, const QueryRange& queries);
-  bool LoadRowConstants(const BackwardTile& tile, const QueryRange& queries);
+  bool PackPanel(const Rows& rows, int panel, int dim, int64_t stride, uint32_t* panels,
+                 int64_t rows_stride, uint32_t* by_row) const;
+  bool LoadRowConstants(const BackwardTile& tile, const QueryRange& queries, int panel);
   bool PackKeys(const BackwardTile& tile, int key_value_head, KeyRange keys);
   void RunBlocks(const QueryRange& queries, KeyRange keys);
   void AddKeyGradients(const BackwardTile& tile, int key_value_head, KeyRange keys);
   void AddQueryGradients(const BackwardTile& tile, const QueryRange& queries);
-  int num_panels(const QueryRange& queries) const {
-    return static_cast<int>(RoundUp(queries.rows(), kernel_.panel_rows) / kernel_.panel_rows);
+  // Of [block][2][kBlockRows] numbers, those of the panel's first row.
+  template <typename T>
+  T* OfPanel(T* rows, int panel) const {
+    return rows + 2 * (panel / block_panels_) * kBlockRows +
+           panel % block_panels_ * kernel_.panel_rows;
   }
 
   const int worker_;

@@ -43,32 +43,37 @@ ForwardWorker::ForwardWorker(const GeneratedKernel& kernel, const KernelSpec& sp
       scores_(scratch->Take<float>(kernel.key_block * kernel.panel_rows)),
       weights_(scratch->Take<uint32_t>(kernel.key_block * kernel.panel_rows)) {}
 
-int ForwardWorker::RowsIn(const QueryRange& queries, int panel) const {
-  return std::min(kernel_.panel_rows, queries.rows() - panel * kernel_.panel_rows);
-}
-
 void ForwardWorker::Compute(const AttentionTile& tile, const QueryRange& queries) {
-  const int rows = kernel_.panel_rows;
-  const int num_panels = static_cast<int>(RoundUp(queries.rows(), rows) / rows);
-  PackGroups(format_,
-             RowsOfQueries(static_cast<const char*>(tile.query), queries, spec_.query_heads,
-                           spec_.dim * ElementBytes(spec_.element)),
-             spec_.dim, rows, query_stride_, query_);
-  KeyRange keys = {std::numeric_limits<int64_t>::max(), 0};
-  for (int panel = 0; panel < num_panels; ++panel) {
-    panel_keys_[panel] = FindVisible(tile, queries, panel * rows, RowsIn(queries, panel), rows,
-                                     rows, visible_ + panel * 2 * rows);
-    keys.begin = std::min(keys.begin, panel_keys_[panel].any.begin);
-    keys.end = std::max(keys.end, panel_keys_[panel].any.end);
-    LoadState(tile, queries, panel);
-  }
+  const Panels panels(queries, kernel_.panel_rows);
+  const KeyRange keys = FindKeys(tile, queries);
+  // Where there is one run of keys, panels come and go one by one, through the caches: they share
+  // the memory of the first.
+  slots_ = keys.end - keys.begin > kRunKeys ? panels.count : 1;
   const int key_value_head = queries.head_begin / (spec_.query_heads / spec_.key_value_heads);
-  for (int64_t begin = keys.begin; begin < keys.end; begin += kRunKeys) {
+  int64_t begin = keys.begin;
+  do {
     const KeyRange run = {begin, std::min(begin + kRunKeys, keys.end)};
     if (!PackRun(tile, key_value_head, run)) return ComputePlain(spec_, tile, queries);
-    AttendRun(run, num_panels);
+    for (int panel = 0; panel < panels.count; ++panel) {
+      if (run.begin == keys.begin) LoadPanel(tile, queries, panel);
+      Attend(run, panel);
+      if (run.end == keys.end) StorePanelOf(tile, queries, panel);
+    }
+    begin = run.end;
+  } while (begin < keys.end);
+}
+
+// What the panels see, and all of them together.
+KeyRange ForwardWorker::FindKeys(const AttentionTile& tile, const QueryRange& queries) {
+  const int rows = kernel_.panel_rows;
+  KeyRange keys = {std::numeric_limits<int64_t>::max(), 0};
+  const Panels panels(queries, rows);
+  for (int panel = 0; panel < panels.count; ++panel) {
+    panel_keys_[panel] = FindVisible(tile, queries, panel, rows, rows, visible_ + panel * 2 * rows);
+    keys.begin = std::min(keys.begin, panel_keys_[panel].any.begin);
+    keys.end = std::max(keys.end, panel_keys_[panel].any.end);
   }
-  for (int panel = 0; panel < num_panels; ++panel) StorePanelOf(tile, queries, panel);
+  return keys.begin < keys.end ? keys : KeyRange{0, 0};
 }
 
 // Returns whether all values are finite.
@@ -87,8 +92,13 @@ bool ForwardWorker::PackRun(const AttentionTile& tile, int key_value_head, KeyRa
 
 // A panel starts from nothing, or from the partial result of earlier tiles: one that has the
 // maximum LSE and the sum 1.
-void ForwardWorker::LoadState(const AttentionTile& tile, const QueryRange& queries, int panel) {
+void ForwardWorker::LoadPanel(const AttentionTile& tile, const QueryRange& queries, int panel) {
   const int rows = kernel_.panel_rows;
+  const Panels panels(queries, rows);
+  const auto query = RowsOfQueries(static_cast<const char*>(tile.query), queries, spec_.query_heads,
+                                   spec_.dim * ElementBytes(spec_.element));
+  PackGroups(format_, panels.RowsOfPanel(query, panel), spec_.dim, rows, query_stride_,
+             Query(panel));
   float* maxima = State(panel);
   float* sums = maxima + rows;
   std::fill_n(maxima, rows, -kInfinity);
@@ -97,15 +107,14 @@ void ForwardWorker::LoadState(const AttentionTile& tile, const QueryRange& queri
     std::fill_n(Output(panel), int64_t{spec_.value_dim} * rows, 0.0f);
     return;
   }
-  const int row_bytes = spec_.value_dim * static_cast<int>(sizeof(float));
-  PackGroups({ElementType::kF32, false},
-             RowsOfQueries(reinterpret_cast<const char*>(tile.accumulator), queries,
-                           spec_.query_heads, row_bytes)
-                 .Slice(panel * rows, RowsIn(queries, panel)),
-             spec_.value_dim, rows, 0, Output(panel));
-  const auto lse = RowsOfQueries(reinterpret_cast<const char*>(tile.lse), queries,
-                                 spec_.query_heads, sizeof(float))
-                       .Slice(panel * rows, RowsIn(queries, panel));
+  const auto accumulator =
+      RowsOfQueries(reinterpret_cast<const char*>(tile.accumulator), queries, spec_.query_heads,
+                    spec_.value_dim * static_cast<int>(sizeof(float)));
+  PackGroups({ElementType::kF32, false}, panels.RowsOfPanel(accumulator, panel), spec_.value_dim,
+             rows, 0, Output(panel));
+  const auto lse = panels.RowsOfPanel(RowsOfQueries(reinterpret_cast<const char*>(tile.lse),
+                                                    queries, spec_.query_heads, sizeof(float)),
+                                      panel);
   for (int i = 0; i < lse.count; ++i) {
     const float value = *reinterpret_cast<const float*>(lse.Row(i));
     if (value == -kInfinity) continue;
@@ -114,24 +123,23 @@ void ForwardWorker::LoadState(const AttentionTile& tile, const QueryRange& queri
   }
 }
 
-void ForwardWorker::AttendRun(KeyRange run, int num_panels) {
-  for (int panel = 0; panel < num_panels; ++panel) {
-    const PanelKeys keys = Within(panel_keys_[panel], run, kernel_.group);
-    if (keys.any.begin == keys.any.end) continue;
-    kernel_.forward(query_ + panel * query_stride_, keys_, values_, Output(panel), State(panel),
-                    scores_, weights_, visible_ + panel * 2 * kernel_.panel_rows, keys.any.begin,
-                    keys.any.end, keys.all.begin, keys.all.end, static_cast<int32_t>(run.begin),
-                    spec_.scale * kLog2E, spec_.dim, spec_.value_dim);
-  }
+void ForwardWorker::Attend(KeyRange run, int panel) {
+  const PanelKeys keys = Within(panel_keys_[panel], run, kernel_.group);
+  if (keys.any.begin == keys.any.end) return;
+  kernel_.forward(Query(panel), keys_, values_, Output(panel), State(panel), scores_, weights_,
+                  visible_ + panel * 2 * kernel_.panel_rows, keys.any.begin, keys.any.end,
+                  keys.all.begin, keys.all.end, static_cast<int32_t>(run.begin),
+                  spec_.scale * kLog2E, spec_.dim, spec_.value_dim);
 }
 
 void ForwardWorker::StorePanelOf(const AttentionTile& tile, const QueryRange& queries, int panel) {
   const int rows = kernel_.panel_rows;
+  const Panels panels(queries, rows);
   const float* maxima = State(panel);
   float* sums = State(panel) + rows;
-  const auto lse =
-      RowsOfQueries(reinterpret_cast<char*>(tile.lse), queries, spec_.query_heads, sizeof(float))
-          .Slice(panel * rows, RowsIn(queries, panel));
+  const auto lse = panels.RowsOfPanel(
+      RowsOfQueries(reinterpret_cast<char*>(tile.lse), queries, spec_.query_heads, sizeof(float)),
+      panel);
   for (int i = 0; i < lse.count; ++i) {
     const bool empty = sums[i] == 0;  // saw no key
     const float maximum = maxima[i] == -kInfinity ? 0 : maxima[i];
@@ -139,12 +147,12 @@ void ForwardWorker::StorePanelOf(const AttentionTile& tile, const QueryRange& qu
     sums[i] = empty ? 0 : 1 / sums[i];
   }
   const ElementType element = tile.last ? spec_.element : ElementType::kF32;
-  char* output =
+  char* to =
       tile.last ? static_cast<char*>(tile.output) : reinterpret_cast<char*>(tile.accumulator);
-  StorePanel(
-      element, Output(panel), rows, sums, spec_.value_dim,
-      RowsOfQueries(output, queries, spec_.query_heads, spec_.value_dim * ElementBytes(element))
-          .Slice(panel * rows, RowsIn(queries, panel)));
+  const auto output =
+      RowsOfQueries(to, queries, spec_.query_heads, spec_.value_dim * ElementBytes(element));
+  StorePanel(element, Output(panel), rows, sums, spec_.value_dim,
+             panels.RowsOfPanel(output, panel));
 }
 
 }  // namespace flashcp

@@ -23,13 +23,14 @@ class ForwardWorker {
 
  private:
   bool PackRun(const AttentionTile& tile, int key_value_head, KeyRange run);
-  void LoadState(const AttentionTile& tile, const QueryRange& queries, int panel);
-  void AttendRun(KeyRange run, int num_panels);
+  KeyRange FindKeys(const AttentionTile& tile, const QueryRange& queries);
+  void LoadPanel(const AttentionTile& tile, const QueryRange& queries, int panel);
+  void Attend(KeyRange run, int panel);
   void StorePanelOf(const AttentionTile& tile, const QueryRange& queries, int panel);
-  int RowsIn(const QueryRange& queries, int panel) const;
-  float* State(int panel) const { return state_ + panel * 2 * kernel_.panel_rows; }
+  uint32_t* Query(int panel) const { return query_ + panel % slots_ * query_stride_; }
+  float* State(int panel) const { return state_ + panel % slots_ * 2 * kernel_.panel_rows; }
   float* Output(int panel) const {
-    return output_ + int64_t{panel} * kernel_.value_dim * kernel_.panel_rows;
+    return output_ + int64_t{panel % slots_} * kernel_.value_dim * kernel_.panel_rows;
   }
 
   const GeneratedKernel& kernel_;
@@ -38,6 +39,7 @@ class ForwardWorker {
   const int64_t query_stride_;  // words of a panel
 
   // Of all panels, in the kernel's layouts.
+  int slots_ = 1;  // panels whose queries and outputs are held at once
   uint32_t* const query_;
   float* const output_;
   float* const state_;

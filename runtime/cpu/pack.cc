@@ -15,21 +15,29 @@ namespace flashcp {
 namespace {
 
 constexpr int kLanes = 8;
+constexpr int kLineBytes = 64;
 alignas(64) constexpr char kZeros[256 * sizeof(float)] = {};  // a row that is not there
 
-__m256i LoadBits(const void* from) { return _mm256_loadu_si256(static_cast<const __m256i*>(from)); }
-
-__m256i LoadHalf(const void* from) {
-  return _mm256_cvtepu16_epi32(_mm_loadu_si128(static_cast<const __m128i*>(from)));
-}
-
 // Eight elements as floats.
-__m256 LoadFloats(float, const char* from) { return _mm256_castsi256_ps(LoadBits(from)); }
-__m256 LoadFloats(BFloat16, const char* from) {
-  return _mm256_castsi256_ps(_mm256_slli_epi32(LoadHalf(from), 16));
+__m256 Widen(float, const void* from) { return _mm256_loadu_ps(static_cast<const float*>(from)); }
+__m256 Widen(BFloat16, __m128i bits) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
 }
-__m256 LoadFloats(Float16, const char* from) {
-  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+__m256 Widen(Float16, __m128i bits) { return _mm256_cvtph_ps(bits); }
+template <typename Half>
+__m256 Widen(Half type, const void* from) {
+  return Widen(type, _mm_loadu_si128(static_cast<const __m128i*>(from)));
+}
+
+// Four elements from each of two places.
+__m256 WidenTwo(float, const void* low, const void* high) {
+  return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(static_cast<const float*>(low))),
+                              _mm_loadu_ps(static_cast<const float*>(high)), 1);
+}
+template <typename Half>
+__m256 WidenTwo(Half type, const void* low, const void* high) {
+  return Widen(type, _mm_unpacklo_epi64(_mm_loadl_epi64(static_cast<const __m128i*>(low)),
+                                        _mm_loadl_epi64(static_cast<const __m128i*>(high))));
 }
 
 // Eight floats as elements, as FromFloat in numeric.h rounds them.
@@ -48,42 +56,34 @@ void StoreFloats(__m256 x, Float16* to) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
 }
 
-// Collects whether any element was infinite or NaN.
+// Collects whether any element was infinite or NaN: 0 times it is NaN.
 class NonFinite {
  public:
-  NonFinite() : found_(_mm256_setzero_si256()) {}  // not implicit: it must use AVX, too
-  void Add(__m256 x) {
-    const __m256i exponent = _mm256_set1_epi32(0x7f800000);
-    found_ = _mm256_or_si256(
-        found_, _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_castps_si256(x), exponent), exponent));
-  }
-  void AddPairs(__m256i pairs) {
+  NonFinite() : sum_(_mm256_setzero_ps()), found_(_mm256_setzero_si256()) {}
+  void Add(__m256 x) { sum_ = _mm256_fmadd_ps(x, _mm256_setzero_ps(), sum_); }
+  void AddPairs(__m256 pairs) {
     const __m256i exponent = _mm256_set1_epi16(0x7f80);
-    found_ =
-        _mm256_or_si256(found_, _mm256_cmpeq_epi16(_mm256_and_si256(pairs, exponent), exponent));
+    const __m256i bits = _mm256_and_si256(_mm256_castps_si256(pairs), exponent);
+    found_ = _mm256_or_si256(found_, _mm256_cmpeq_epi16(bits, exponent));
   }
-  bool found() const { return !_mm256_testz_si256(found_, found_); }
+  bool found() const {
+    return !_mm256_testz_si256(found_, found_) ||
+           _mm256_movemask_ps(_mm256_cmp_ps(sum_, sum_, _CMP_UNORD_Q)) != 0;
+  }
 
  private:
+  __m256 sum_;
   __m256i found_;
 };
 
-void Transpose(__m256 rows[kLanes]) {
-  __m256 pairs[kLanes], quads[kLanes];
-  for (int i = 0; i < kLanes; i += 2) {
-    pairs[i] = _mm256_unpacklo_ps(rows[i], rows[i + 1]);
-    pairs[i + 1] = _mm256_unpackhi_ps(rows[i], rows[i + 1]);
-  }
-  for (int i = 0; i < kLanes; i += 4) {
-    quads[i] = _mm256_shuffle_ps(pairs[i], pairs[i + 2], 0x44);
-    quads[i + 1] = _mm256_shuffle_ps(pairs[i], pairs[i + 2], 0xee);
-    quads[i + 2] = _mm256_shuffle_ps(pairs[i + 1], pairs[i + 3], 0x44);
-    quads[i + 3] = _mm256_shuffle_ps(pairs[i + 1], pairs[i + 3], 0xee);
-  }
-  for (int i = 0; i < 4; ++i) {
-    rows[i] = _mm256_permute2f128_ps(quads[i], quads[i + 4], 0x20);
-    rows[i + 4] = _mm256_permute2f128_ps(quads[i], quads[i + 4], 0x31);
-  }
+// Transposes the 4 x 4 words in either half of four vectors.
+__attribute__((always_inline)) inline void TransposeHalves(__m256 (&x)[4]) {
+  const __m256 a = _mm256_unpacklo_ps(x[0], x[1]), b = _mm256_unpackhi_ps(x[0], x[1]);
+  const __m256 c = _mm256_unpacklo_ps(x[2], x[3]), d = _mm256_unpackhi_ps(x[2], x[3]);
+  x[0] = _mm256_shuffle_ps(a, c, 0x44);
+  x[1] = _mm256_shuffle_ps(a, c, 0xee);
+  x[2] = _mm256_shuffle_ps(b, d, 0x44);
+  x[3] = _mm256_shuffle_ps(b, d, 0xee);
 }
 
 // Stores eight words, of one row or dim, where the second four of them go elsewhere if groups, or
@@ -97,103 +97,140 @@ void StoreSplit(__m256 words, bool split, float* first, float* second) {
   }
 }
 
-// Reads words of rows: eight f32 from eight elements, or eight pairs from sixteen.
+template <int kCount>
+void FindRows(const Rows& rows, int first, const char* (&pointers)[kCount]) {
+  for (int i = 0; i < kCount; ++i) {
+    pointers[i] = first + i < rows.count ? rows.Row(first + i) : kZeros;
+  }
+}
+
+// Rows are read a few at once, which hardware does not see coming: asks for a line of each of the
+// next ones. `offset` goes in steps of at most half a line.
+template <int kCount>
+void PrefetchRows(const char* const (&pointers)[kCount], int offset) {
+  if (offset % kLineBytes != 0) return;
+  for (const char* pointer : pointers) __builtin_prefetch(pointer + offset);
+}
+
+// Words from single elements.
 template <typename Element>
 struct PlainReader {
-  static constexpr int kElements = 1;  // of a word
-  static __m256 Load(const char* row, int word, int, NonFinite* check) {
-    __m256 x = LoadFloats(Element{}, row + word * sizeof(Element));
+  static constexpr int kElements = 1;
+  static constexpr int kWordBytes = sizeof(Element);
+  // Four words of either of two rows.
+  static __m256 LoadTwo(const char* low, const char* high, NonFinite* check) {
+    const __m256 x = WidenTwo(Element{}, low, high);
+    check->Add(x);
+    return x;
+  }
+  // Words of eight dims from kElements rows.
+  static __m256 LoadDims(const char* const* rows, int dim, NonFinite* check) {
+    const __m256 x = Widen(Element{}, rows[0] + dim * sizeof(Element));
     check->Add(x);
     return x;
   }
 };
 
+// Words from pairs of bf16, as they are.
 struct PairReader {
   static constexpr int kElements = 2;
-  static __m256 Load(const char* row, int word, int words, NonFinite* check) {
-    const char* from = row + word * 4;
-    __m256i pairs =
-        word + kLanes <= words
-            ? LoadBits(from)
-            : _mm256_zextsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
-    check->AddPairs(pairs);
+  static constexpr int kWordBytes = 4;
+  static __m256 LoadTwo(const char* low, const char* high, NonFinite* check) {
+    const __m256 x = WidenTwo(float{}, low, high);
+    check->AddPairs(x);
+    return x;
+  }
+  static __m256 LoadDims(const char* const* rows, int dim, NonFinite* check) {
+    const __m128i low = _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[0] + 2 * dim));
+    const __m128i high = _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[1] + 2 * dim));
+    const __m256i pairs = _mm256_or_si256(_mm256_cvtepu16_epi32(low),
+                                          _mm256_slli_epi32(_mm256_cvtepu16_epi32(high), 16));
+    check->AddPairs(_mm256_castsi256_ps(pairs));
     return _mm256_castsi256_ps(pairs);
   }
 };
 
+// Eight rows by four words at a time.
 template <typename Reader>
 bool PackGroupsWith(const Rows& rows, int dim, int group, int64_t group_stride, float* packed) {
   NonFinite check;
   const int words = dim / Reader::kElements;
   const int step = std::max(group, kLanes);
+  const bool split = group == 4;
   for (int row = 0; row < (rows.count + step - 1) / step * step; row += kLanes) {
-    const char* from[kLanes];
-    for (int i = 0; i < kLanes; ++i) from[i] = row + i < rows.count ? rows.Row(row + i) : kZeros;
+    const char *from[kLanes], *next[kLanes];
+    FindRows(rows, row, from);
+    FindRows(rows, row + kLanes, next);
     float* to = packed + row / group * group_stride + row % group;
-    for (int word = 0; word < words; word += kLanes) {
-      __m256 block[kLanes];
-      for (int i = 0; i < kLanes; ++i) block[i] = Reader::Load(from[i], word, words, &check);
-      Transpose(block);
-      for (int i = 0; i < std::min(kLanes, words - word); ++i) {
-        float* first = to + (word + i) * group;
-        StoreSplit(block[i], group == 4, first, first + group_stride);
+    for (int word = 0; word < words; word += 4, to += 4 * group) {
+      const int offset = word * Reader::kWordBytes;
+      PrefetchRows(next, offset);
+      __m256 block[4];
+      for (int i = 0; i < 4; ++i) {
+        block[i] = Reader::LoadTwo(from[i] + offset, from[i + 4] + offset, &check);
+      }
+      TransposeHalves(block);
+      for (int i = 0; i < 4; ++i) {
+        StoreSplit(block[i], split, to + i * group, to + i * group + group_stride);
       }
     }
   }
   return !check.found();
 }
 
-template <typename Element>
-bool PackPlainChunks(const Rows& rows, int dim, int chunk, int64_t capacity, int padded_count,
-                     float* packed) {
-  NonFinite check;
-  for (int row = 0; row < padded_count; ++row) {
-    const char* from = row < rows.count ? rows.Row(row) : kZeros;
-    for (int d = 0; d < dim; d += kLanes) {
-      __m256 x = LoadFloats(Element{}, from + d * sizeof(Element));
-      check.Add(x);
-      float* to = packed + d / chunk * capacity * chunk + row * chunk + d % chunk;
-      StoreSplit(x, chunk == 4, to, to + capacity * chunk);
-    }
-  }
-  return !check.found();
-}
-
-bool PackPairChunks(const Rows& rows, int dim, int chunk, int64_t capacity, int padded_count,
+// Four words of each dim at a time: where chunks are of 4 dims, they fill a line.
+template <typename Reader>
+bool PackChunksWith(const Rows& rows, int dim, int chunk, int64_t capacity, int padded_count,
                     float* packed) {
   NonFinite check;
-  for (int row = 0; row < padded_count; row += 2) {
-    const char* low = row < rows.count ? rows.Row(row) : kZeros;
-    const char* high = row + 1 < rows.count ? rows.Row(row + 1) : kZeros;
+  constexpr int kRows = 4 * Reader::kElements;
+  const bool split = chunk == 4;
+  for (int row = 0; row < padded_count; row += kRows) {
+    const char *from[kRows], *next[kRows];
+    FindRows(rows, row, from);
+    FindRows(rows, row + kRows, next);
+    float* to = packed + row / Reader::kElements * chunk;
     for (int d = 0; d < dim; d += kLanes) {
-      __m256i pairs =
-          _mm256_or_si256(LoadHalf(low + 2 * d), _mm256_slli_epi32(LoadHalf(high + 2 * d), 16));
-      check.AddPairs(pairs);
-      float* to = packed + d / chunk * capacity * chunk + row / 2 * chunk + d % chunk;
-      StoreSplit(_mm256_castsi256_ps(pairs), chunk == 4, to, to + capacity * chunk);
+      PrefetchRows(next, d * Reader::kWordBytes / Reader::kElements);
+      for (int i = 0; i < 4; ++i) {
+        const __m256 x = Reader::LoadDims(from + i * Reader::kElements, d, &check);
+        float* first = to + i * chunk + (split ? 0 : d % chunk);
+        StoreSplit(x, split, first, first + capacity * chunk);
+      }
+      if (split || (d + kLanes) % chunk == 0) to += std::max(kLanes / chunk, 1) * capacity * chunk;
     }
   }
   return !check.found();
 }
 
-// Calls store(row, d, eight floats) for all of a panel, dims in steps of 8.
+// Calls use(row, pointer to the row, d, dims [d, d + 8) of it) for all of a panel.
+template <typename Use>
+__attribute__((always_inline)) inline void ForDimsOfRows(const float* panel, int panel_rows,
+                                                         int dim, const MutableRows& rows,
+                                                         const Use& use) {
+  for (int row = 0; row < rows.count; row += 4) {
+    const int count = std::min(4, rows.count - row);
+    char* to[4];
+    for (int i = 0; i < count; ++i) to[i] = rows.Row(row + i);
+    for (int d = 0; d < dim; d += kLanes) {
+      __m256 block[4];
+      for (int i = 0; i < 4; ++i) {
+        const float* from = panel + (d + i) * panel_rows + row;
+        block[i] = WidenTwo(float{}, from, from + 4 * panel_rows);
+      }
+      TransposeHalves(block);
+      for (int i = 0; i < count; ++i) use(row + i, to[i], d, block[i]);
+    }
+  }
+}
+
 template <typename Element>
 void StorePanelAs(const float* panel, int panel_rows, const float* factors, int dim,
                   const MutableRows& rows) {
-  for (int row = 0; row < rows.count; row += kLanes) {
-    const __m256 factor = _mm256_loadu_ps(factors + row);
-    char* to[kLanes];
-    const int count = std::min(kLanes, rows.count - row);
-    for (int i = 0; i < count; ++i) to[i] = rows.Row(row + i);
-    for (int d = 0; d < dim; d += kLanes) {
-      __m256 block[kLanes];
-      for (int i = 0; i < kLanes; ++i) {
-        block[i] = _mm256_mul_ps(_mm256_load_ps(panel + (d + i) * panel_rows + row), factor);
-      }
-      Transpose(block);
-      for (int i = 0; i < count; ++i) StoreFloats(block[i], reinterpret_cast<Element*>(to[i]) + d);
-    }
-  }
+  ForDimsOfRows(panel, panel_rows, dim, rows, [&](int row, char* to, int d, __m256 x) {
+    StoreFloats(_mm256_mul_ps(x, _mm256_broadcast_ss(factors + row)),
+                reinterpret_cast<Element*>(to) + d);
+  });
 }
 
 }  // namespace
@@ -220,17 +257,20 @@ bool PackGroups(WordFormat format, const Rows& rows, int dim, int group, int64_t
 bool PackChunks(WordFormat format, const Rows& rows, int dim, int chunk, int64_t capacity,
                 int padded_count, void* words) {
   float* packed = static_cast<float*>(words);
-  if (format.pairs) return PackPairChunks(rows, dim, chunk, capacity, padded_count, packed);
+  if (format.pairs)
+    return PackChunksWith<PairReader>(rows, dim, chunk, capacity, padded_count, packed);
   bool finite = true;
   switch (format.element) {
     case ElementType::kF32:
-      finite = PackPlainChunks<float>(rows, dim, chunk, capacity, padded_count, packed);
+      finite = PackChunksWith<PlainReader<float>>(rows, dim, chunk, capacity, padded_count, packed);
       break;
     case ElementType::kBF16:
-      finite = PackPlainChunks<BFloat16>(rows, dim, chunk, capacity, padded_count, packed);
+      finite =
+          PackChunksWith<PlainReader<BFloat16>>(rows, dim, chunk, capacity, padded_count, packed);
       break;
     case ElementType::kF16:
-      finite = PackPlainChunks<Float16>(rows, dim, chunk, capacity, padded_count, packed);
+      finite =
+          PackChunksWith<PlainReader<Float16>>(rows, dim, chunk, capacity, padded_count, packed);
       break;
   }
   return finite;
@@ -250,21 +290,10 @@ void StorePanel(ElementType element, const float* panel, int panel_rows, const f
 
 void AddPanel(const float* panel, int panel_rows, float factor, int dim, const MutableRows& rows) {
   const __m256 factors = _mm256_set1_ps(factor);
-  for (int row = 0; row < rows.count; row += kLanes) {
-    float* to[kLanes];
-    const int count = std::min(kLanes, rows.count - row);
-    for (int i = 0; i < count; ++i) to[i] = reinterpret_cast<float*>(rows.Row(row + i));
-    for (int d = 0; d < dim; d += kLanes) {
-      __m256 block[kLanes];
-      for (int i = 0; i < kLanes; ++i) {
-        block[i] = _mm256_load_ps(panel + (d + i) * panel_rows + row);
-      }
-      Transpose(block);
-      for (int i = 0; i < count; ++i) {
-        _mm256_storeu_ps(to[i] + d, _mm256_fmadd_ps(block[i], factors, _mm256_loadu_ps(to[i] + d)));
-      }
-    }
-  }
+  ForDimsOfRows(panel, panel_rows, dim, rows, [&](int, char* to, int d, __m256 x) {
+    float* sums = reinterpret_cast<float*>(to) + d;
+    _mm256_storeu_ps(sums, _mm256_fmadd_ps(x, factors, _mm256_loadu_ps(sums)));
+  });
 }
 
 void AddChunks(const float* chunks, int chunk, int64_t capacity, float factor, int dim,

@@ -36,6 +36,26 @@ struct QueryRange {
   int rows() const { return static_cast<int>((row_end - row_begin) * heads()); }
 };
 
+// How rows are shared out to panels. Where they do not fill all, it is the first that is short:
+// under a causal mask its rows see the fewest keys.
+struct Panels {
+  Panels(const QueryRange& queries, int panel_rows)
+      : rows(queries.rows()),
+        panel_rows(panel_rows),
+        count(static_cast<int>(RoundUp(rows, panel_rows) / panel_rows)) {}
+
+  int FirstRow(int panel) const { return std::max(0, rows - (count - panel) * panel_rows); }
+  int RowsIn(int panel) const { return FirstRow(panel + 1) - FirstRow(panel); }
+  template <typename Byte>
+  RowsOf<Byte> RowsOfPanel(const RowsOf<Byte>& all, int panel) const {
+    return all.Slice(FirstRow(panel), RowsIn(panel));
+  }
+
+  const int rows;
+  const int panel_rows;
+  const int count;
+};
+
 // A matrix [tokens, heads, dim] of elements, from a pointer of the tile.
 template <typename Byte>
 RowsOf<Byte> RowsOfQueries(Byte* tensor, const QueryRange& queries, int query_heads,
@@ -67,17 +87,18 @@ struct PanelKeys {
   KeyRange all;
 };
 
-// Fills visible, [2][stride], for `count` rows from `first` on; further rows, up to `padded`, see
+// Fills visible, [2][stride], for the rows of a panel; further ones, up to a full panel, see
 // nothing.
 template <typename Tile>
-PanelKeys FindVisible(const Tile& tile, const QueryRange& queries, int first, int count, int padded,
+PanelKeys FindVisible(const Tile& tile, const QueryRange& queries, int panel, int panel_rows,
                       int stride, int32_t* visible) {
   constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
+  const Panels panels(queries, panel_rows);
   PanelKeys keys = {{kMax, 0}, {0, kMax}};
-  for (int i = 0; i < padded; ++i) {
+  for (int i = 0; i < panel_rows; ++i) {
     KeyRange range = {0, 0};
-    if (i < count) {
-      range = VisibleKeys(tile, queries.row_begin + (first + i) / queries.heads());
+    if (i < panels.RowsIn(panel)) {
+      range = VisibleKeys(tile, queries.row_begin + (panels.FirstRow(panel) + i) / queries.heads());
       if (range.begin < range.end) {
         keys.any = {std::min(keys.any.begin, range.begin), std::max(keys.any.end, range.end)};
       }

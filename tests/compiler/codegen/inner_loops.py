@@ -23,7 +23,10 @@ def innermost_loops(lines):
 
 loops = collections.Counter()
 on_stack = collections.Counter()
-for body in innermost_loops(sys.stdin.read().split("\n")):
+assembly = sys.stdin.read()
+# A register like any other, unless functions keep their frame in it.
+stack = r"\(%rsp|\(%rbp" if "%rsp, %rbp" in assembly else r"\(%rsp"
+for body in innermost_loops(assembly.split("\n")):
     multiplies = [x for x in body if re.match(r"\s+(vfmadd231ps|vdpbf16ps)\s", x)]
     # The polynomial of exp2 uses other forms of vfmadd, and loops over it are not products.
     if len(multiplies) < 12 or any("vmulps" in x for x in body):
@@ -31,6 +34,6 @@ for body in innermost_loops(sys.stdin.read().split("\n")):
     width = "zmm" if "zmm" in multiplies[0] else "ymm"
     key = f"{multiplies[0].split()[0]} {width} x {len(multiplies)}"
     loops[key] += 1
-    on_stack[key] += sum("(%rsp" in x or "(%rbp" in x for x in body)
+    on_stack[key] += sum(bool(re.search(stack, x)) for x in body)
 for key in sorted(loops):
     print(f"{key}: {loops[key]} loops, {on_stack[key]} uses of the stack")
