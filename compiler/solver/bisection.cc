@@ -22,7 +22,8 @@ namespace {
 // With so few ranks no row goes to many: local search evens out what they send.
 constexpr int kFewRanks = 8;
 
-// With more, splits must be even, and rows so long that single blocks of them are not.
+// With more, uneven work stays uneven however halves are split in turn, and transfers hide.
+constexpr int kManyRanks = 32;
 constexpr double kUnevenWeight = 5;
 
 using Pieces = std::vector<Piece>;
@@ -101,7 +102,7 @@ class Bisection {
           2.0 * problem_.KeyValueBytesPerToken() / problem_.cluster.inter_node.bytes_per_us;
     }
     goal.lambda = start_.lambda;
-    if (problem_.ranks > kFewRanks) goal.uneven_weight = kUnevenWeight;
+    if (problem_.ranks > kManyRanks) goal.uneven_weight = kUnevenWeight;
     goal.rank_tokens = std::max(1.0, static_cast<double>(total_) / problem_.ranks);
     goal.rank_us = std::max(1e-9, work_us_ / problem_.ranks);
     return goal;
