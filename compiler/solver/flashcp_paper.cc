@@ -161,10 +161,11 @@ double AllShardedStepUs(const Problem& problem, const DocumentTable& table) {
 // that one takes as long as it.
 double LeastMixStepUs(const Problem& problem, const DocumentTable& table) {
   LeastSharded sharded(problem);
+  const int64_t cap = problem.TokenCap();
   double least_us = std::numeric_limits<double>::infinity();
   for (int d : table.longest_first) {
     const Document& document = problem.documents[d];
-    if (document.length <= problem.TokenCap()) {
+    if (document.length <= cap) {
       const ComputeTime whole = SegmentTime(problem, document, 0, document.length);
       least_us =
           std::min(least_us, std::max(sharded.StepUs(), whole.forward_us + whole.backward_us));
