@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -13,15 +14,26 @@
 #include "runtime/cpu/forward_worker.h"
 #include "runtime/cpu/panels.h"
 #include "runtime/cpu/scratch.h"
+#include "runtime/cpu/tile_order.h"
 
 namespace flashcp {
 namespace {
 
-// What one worker computes without another's help.
+// What one worker computes without another's help. `work` is about the pairs.
 struct ForwardUnit {
   const AttentionTile* tile;
   QueryRange queries;
-  double work;  // about the pairs
+  int wave;
+  double work;
+};
+
+// One head of keys and values of tiles that no others share gradients with: [begin, end) of the
+// order of tiles.
+struct BackwardUnit {
+  int head;
+  size_t begin;
+  size_t end;
+  double work;
 };
 
 // Calls use(queries) for the parts of a tile that share keys and fit a worker's memory, in order.
@@ -39,7 +51,8 @@ void ForEachUnit(const KernelSpec& spec, const Tile& tile, int key_value_head, c
   }
 }
 
-double WorkOf(const AttentionTile& tile, const QueryRange& queries) {
+template <typename Tile>
+double WorkOf(const Tile& tile, const QueryRange& queries) {
   double keys = 1;
   for (int64_t row : {queries.row_begin, queries.row_end - 1}) {
     const KeyRange visible = VisibleKeys(tile, row);
@@ -67,18 +80,16 @@ class GeneratedAttention : public AttentionKernels {
   }
 
   // A unit is computed by one worker, so its result does not depend on which, or on how many there
-  // are. The largest units go first, each to the worker that is free first.
+  // are. The largest units go first, each to the worker that is free first. A tile that merges into
+  // rows of an earlier one of the table waits for it, in a later wave.
   void Forward(absl::Span<const AttentionTile> tiles) override {
-    // A tile may merge into rows of an earlier one of the table: those wait for each other.
-    for (size_t begin = 0; begin < tiles.size();) {
+    CutUnits(tiles);
+    for (size_t begin = 0; begin < units_.size();) {
       size_t end = begin + 1;
-      while (end < tiles.size() && tiles[end].first) ++end;
-      CutUnits(tiles.subspan(begin, end - begin));
-      std::sort(units_.begin(), units_.end(),
-                [](const ForwardUnit& a, const ForwardUnit& b) { return a.work > b.work; });
-      std::atomic<size_t> next{0};
+      while (end < units_.size() && units_[end].wave == units_[begin].wave) ++end;
+      std::atomic<size_t> next{begin};
       pool_->Run([&](int worker) {
-        for (size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < units_.size();) {
+        for (size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < end;) {
           forward_[worker].Compute(*units_[i].tile, units_[i].queries);
         }
       });
@@ -86,15 +97,17 @@ class GeneratedAttention : public AttentionKernels {
     }
   }
 
-  // Heads of keys and values have their gradients to themselves: each is one worker's, which goes
-  // through the table in order.
+  // A unit has its gradients to itself: one worker goes through its tiles in the order of the
+  // table.
   void Backward(absl::Span<const BackwardTile> tiles) override {
-    std::atomic<int> next{0};
+    CutBackwardUnits(tiles);
+    std::atomic<size_t> next{0};
     pool_->Run([&](int worker) {
-      for (int head;
-           (head = next.fetch_add(1, std::memory_order_relaxed)) < spec_.key_value_heads;) {
-        for (const BackwardTile& tile : tiles) {
-          ForEachUnit(spec_, tile, head,
+      for (size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < backward_units_.size();) {
+        const BackwardUnit& unit = backward_units_[i];
+        for (size_t j = unit.begin; j < unit.end; ++j) {
+          const BackwardTile& tile = tiles[tile_order_[j]];
+          ForEachUnit(spec_, tile, unit.head,
                       [&](const QueryRange& queries) { backward_[worker].Compute(tile, queries); });
         }
       }
@@ -102,15 +115,49 @@ class GeneratedAttention : public AttentionKernels {
   }
 
  private:
+  // By wave, then the largest first.
   void CutUnits(absl::Span<const AttentionTile> tiles) {
+    const absl::Span<const int> waves = order_.Waves(spec_, tiles);
     units_.clear();
-    for (const AttentionTile& tile : tiles) {
+    for (size_t i = 0; i < tiles.size(); ++i) {
       for (int head = 0; head < spec_.key_value_heads; ++head) {
-        ForEachUnit(spec_, tile, head, [&](const QueryRange& queries) {
-          units_.push_back({&tile, queries, WorkOf(tile, queries)});
+        ForEachUnit(spec_, tiles[i], head, [&](const QueryRange& queries) {
+          units_.push_back({&tiles[i], queries, waves[i], WorkOf(tiles[i], queries)});
         });
       }
     }
+    std::sort(units_.begin(), units_.end(), [](const ForwardUnit& a, const ForwardUnit& b) {
+      return a.wave == b.wave ? a.work > b.work : a.wave < b.wave;
+    });
+  }
+
+  // Tiles component by component, in the order of the table; units, the largest first.
+  void CutBackwardUnits(absl::Span<const BackwardTile> tiles) {
+    const absl::Span<const int> components = order_.Components(spec_, tiles);
+    tile_order_.resize(tiles.size());
+    std::iota(tile_order_.begin(), tile_order_.end(), 0);
+    std::sort(tile_order_.begin(), tile_order_.end(), [&](int a, int b) {
+      return components[a] == components[b] ? a < b : components[a] < components[b];
+    });
+    backward_units_.clear();
+    for (size_t begin = 0; begin < tiles.size();) {
+      size_t end = begin + 1;
+      while (end < tiles.size() && components[tile_order_[end]] == components[tile_order_[begin]]) {
+        ++end;
+      }
+      for (int head = 0; head < spec_.key_value_heads; ++head) {
+        double work = 0;
+        for (size_t j = begin; j < end; ++j) {
+          const BackwardTile& tile = tiles[tile_order_[j]];
+          ForEachUnit(spec_, tile, head,
+                      [&](const QueryRange& queries) { work += WorkOf(tile, queries); });
+        }
+        if (work > 0) backward_units_.push_back({head, begin, end, work});
+      }
+      begin = end;
+    }
+    std::sort(backward_units_.begin(), backward_units_.end(),
+              [](const BackwardUnit& a, const BackwardUnit& b) { return a.work > b.work; });
   }
 
   const GeneratedKernel& kernel_;
@@ -119,7 +166,10 @@ class GeneratedAttention : public AttentionKernels {
   const DeviceMemory memory_;
   std::vector<ForwardWorker> forward_;
   std::vector<BackwardWorker> backward_;
+  TileOrder order_;
   std::vector<ForwardUnit> units_;
+  std::vector<int> tile_order_;
+  std::vector<BackwardUnit> backward_units_;
 };
 
 }  // namespace
