@@ -54,10 +54,10 @@ void emitInstructions(cp::ProgramOp program, ArrayRef<uint32_t> messageEnds,
 
 /// All tables of one rank.
 RankTables emitRank(cp::BatchOp batch, cp::ProgramOp program,
-                    MessageEmitter &messages) {
+                    const llvm::BitVector &kept, MessageEmitter &messages) {
   RankTables tables;
   tables.slices.reserve(messages.maxSlices(program.getRank()));
-  std::vector<StageRows> stages = emitProgram(batch, program, tables);
+  std::vector<StageRows> stages = emitProgram(batch, program, kept, tables);
   emitInstructions(program, messages.emit(program, stages, tables), tables);
   emitBackward(program, tables);
   return tables;
@@ -134,9 +134,11 @@ FailureOr<Plan> emitPlan(cp::BatchOp batch, const PlanRequest &request) {
            << " bytes, more than the 2 GiB of a plan file: use fewer ranks or "
               "a strategy that cuts documents less";
   flatbuffers::FlatBufferBuilder builder(bytes);
+  const llvm::BitVector kept = keptDocuments(batch);
   std::vector<flatbuffers::Offset<fbs::RankPlan>> ranks;
   for (auto program : batch.getBody().getOps<cp::ProgramOp>())
-    ranks.push_back(writeRank(builder, emitRank(batch, program, messages)));
+    ranks.push_back(
+        writeRank(builder, emitRank(batch, program, kept, messages)));
 
   std::vector<fbs::Document> documents;
   for (const solver::Document &document : problem->documents)

@@ -55,9 +55,10 @@ fbs::BufferKind kindOf(cp::GradientKind kind) {
 /// Translates one program, except for its messages.
 class ProgramEmitter {
 public:
-  ProgramEmitter(cp::BatchOp batch, cp::ProgramOp program, RankTables &tables)
+  ProgramEmitter(cp::BatchOp batch, cp::ProgramOp program,
+                 const llvm::BitVector &kept, RankTables &tables)
       : program(program), tables(tables), heads(batch.getHeads()),
-        dtype(planDType(batch.getDtype())), kept(keptDocuments(batch)),
+        dtype(planDType(batch.getDtype())), kept(kept),
         home(program.getLayout()) {}
 
   std::vector<StageRows> emit() {
@@ -192,7 +193,7 @@ private:
   RankTables &tables;
   cp::HeadsAttr heads;
   fbs::DType dtype;
-  llvm::BitVector kept; // documents
+  const llvm::BitVector &kept; // documents
   RowIndex home;
   RowIndex accumulator{{}};
   uint16_t accumulatorBuffer = 0;
@@ -209,8 +210,9 @@ fbs::DType planDType(Type type) {
 }
 
 std::vector<StageRows> emitProgram(cp::BatchOp batch, cp::ProgramOp program,
+                                   const llvm::BitVector &kept,
                                    RankTables &tables) {
-  return ProgramEmitter(batch, program, tables).emit();
+  return ProgramEmitter(batch, program, kept, tables).emit();
 }
 
 } // namespace flashcp

@@ -31,8 +31,9 @@ struct StageRows {
 fbs::DType planDType(mlir::Type type);
 
 /// Adds layout, buffers and tiles of a program to `tables`; returns the rows
-/// that each stage reads, stage 0 first.
+/// that each stage reads, stage 0 first. `kept` are the documents that are.
 std::vector<StageRows> emitProgram(cp::BatchOp batch, cp::ProgramOp program,
+                                   const llvm::BitVector &kept,
                                    RankTables &tables);
 
 } // namespace flashcp

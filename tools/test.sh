@@ -1,6 +1,6 @@
 #!/bin/bash
-# The whole test suite, from a fresh machine, and parts of it under sanitizers: races in the transport
-# of threads, bad memory on files from outside. Arguments go to `bazel test`.
+# The whole test suite, from a fresh machine, and parts of it under sanitizers: races in the executor
+# and between its threads, bad memory on files from outside. Arguments go to `bazel test`.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 tools/install_dependencies.sh || exit 1
@@ -17,7 +17,8 @@ run() {
   [ "$status" != 0 ] || status=$result
 }
 run //...
-run --config=tsan //tests/runtime:transport_threads_test
+run --config=tsan //tests/runtime:transport_threads_test //tests/runtime:executor_test \
+  //tests/runtime/cpu:gradient_order_test //tests/runtime/cpu:spread_test
 run --config=asan //tests/fuzz/... //tests/runtime/plan/...
 
 passed=$(grep -cE '^//\S+ .*PASSED' "$log")

@@ -22,9 +22,7 @@ namespace flashcp::solver {
 namespace {
 
 constexpr double kCloseEnough = 1.002;
-
-// Known strategies that cut every document over all ranks are left out above so many segments.
-constexpr int64_t kMostShardedSegments = 2'000'000;
+constexpr double kRounded = 1 + 1e-9;
 
 constexpr int kMostStarts = 10;
 constexpr int kBisectionsShare = 4;  // one part in so many of the budget
@@ -58,7 +56,8 @@ class AutoSearch {
       : problem_(problem),
         model_(problem),
         budget_(budget_ms),
-        target_us_(LowerBoundUs(problem) * kCloseEnough) {}
+        bound_us_(LowerBoundUs(problem)),
+        target_us_(bound_us_ * kCloseEnough) {}
 
   Placement Run() {
     AddKnown();
@@ -99,9 +98,6 @@ class AutoSearch {
   }
 
   bool FewRanks() const { return problem_.ranks <= kManyRanks; }
-  bool MayShard() const {
-    return static_cast<int64_t>(problem_.documents.size()) * problem_.ranks <= kMostShardedSegments;
-  }
 
   // With many ranks, re-splits of pairs cannot undo the many segments of these strategies: they
   // are no starting points, and those that shard are left for last.
@@ -113,15 +109,16 @@ class AutoSearch {
         Consider(place(problem_));
       }
     }
-    if (FewRanks() && MayShard()) {
+    if (FewRanks()) {
       AddToPool(PlacePerDoc(problem_));
       AddToPool(PlaceFlashcpPaper(problem_));
     }
   }
 
-  // flashcp-paper is never longer than per-doc.
+  // flashcp-paper is never longer than per-doc, and nothing is shorter than the bound but for what
+  // rounding adds to it.
   void ConsiderSharded() {
-    if (FewRanks() || !MayShard()) return;
+    if (FewRanks() || best_us_ <= bound_us_ * kRounded) return;
     if (auto paper = PlaceFlashcpPaperBelow(problem_, best_us_)) best_ = *std::move(paper);
   }
 
@@ -172,6 +169,7 @@ class AutoSearch {
   const Problem& problem_;
   const PieceModel model_;
   Budget budget_;
+  const double bound_us_;
   const double target_us_;
   std::vector<Candidate> pool_;
   bool first_ = true;

@@ -22,6 +22,10 @@ namespace {
 // With so few ranks no row goes to many: local search evens out what they send.
 constexpr int kFewRanks = 8;
 
+// With more, uneven work stays uneven however halves are split in turn, and transfers hide.
+constexpr int kManyRanks = 32;
+constexpr double kUnevenWeight = 5;
+
 using Pieces = std::vector<Piece>;
 
 class Bisection {
@@ -98,6 +102,7 @@ class Bisection {
           2.0 * problem_.KeyValueBytesPerToken() / problem_.cluster.inter_node.bytes_per_us;
     }
     goal.lambda = start_.lambda;
+    if (problem_.ranks > kManyRanks) goal.uneven_weight = kUnevenWeight;
     goal.rank_tokens = std::max(1.0, static_cast<double>(total_) / problem_.ranks);
     goal.rank_us = std::max(1e-9, work_us_ / problem_.ranks);
     return goal;
@@ -109,6 +114,7 @@ class Bisection {
     if (start_.noise > 0) splitter.SortHeaviest(start_.noise, random_);
     AddOneCuts(splitter);
     AddTwoCuts(splitter);
+    if (problem_.ranks > kFewRanks) AddHeavyCuts(splitter);
     budget_.Spend(splitter.steps());
     const std::vector<Split>& splits = splitter.splits();
     if (splits.empty()) return CutInOrder(splitter, goal.tokens_left);
@@ -146,6 +152,16 @@ class Bisection {
         int sides = splitter.AddGreedySides(piece, light, start_.token_weight);
         if (sides >= 0) splitter.AddTwoCuts(sides, piece, light);
       }
+    }
+  }
+
+  // Of the heaviest piece, with one of two light ones.
+  void AddHeavyCuts(Splitter& splitter) const {
+    const std::vector<int>& heaviest = splitter.heaviest();
+    const int64_t size = splitter.size();
+    if (size == 0) return;
+    for (int64_t light : {size / 2, size * 5 / 6}) {
+      splitter.AddHeavyCuts(heaviest[0], heaviest[light], start_.token_weight);
     }
   }
 

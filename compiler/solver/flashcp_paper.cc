@@ -110,41 +110,81 @@ double LeastShardedRows(const Problem& problem, const Document& document) {
   return 0;
 }
 
+// What a step takes at least where some documents are sharded over all ranks.
+class LeastSharded {
+ public:
+  explicit LeastSharded(const Problem& problem) : problem_(problem) {
+    for (const Document& document : problem.documents) {
+      const ComputeTime time = LeastTime(problem, document);
+      forward_us_ += time.forward_us / problem.ranks;
+      backward_us_ += time.backward_us / problem.ranks;
+    }
+    // Both classes of links at once; backward moves as many rows again the other way.
+    const Cluster& cluster = problem.cluster;
+    if (problem.exchange == Exchange::kNeeded) {
+      row_us_ = problem.KeyValueBytesPerToken() /
+                (cluster.intra_node.bytes_per_us + cluster.inter_node.bytes_per_us);
+    }
+  }
+
+  void Shard(const Document& document) {
+    rows_us_ += LeastShardedRows(problem_, document) * row_us_;
+    if (document.length < 2 * problem_.ranks) return;
+    // A row block of each chunk sees one block of keys at least; the middle two may be one.
+    const ComputeTime block = SegmentTime(problem_, document, 0, 1);
+    const ComputeTime least = LeastTime(problem_, document);
+    const double chunks = 2.0 * problem_.ranks - 1;
+    forward_us_ += std::max(0.0, chunks * block.forward_us - least.forward_us) / problem_.ranks;
+    backward_us_ += std::max(0.0, chunks * block.backward_us - least.backward_us) / problem_.ranks;
+  }
+
+  double StepUs() const {
+    return std::max(forward_us_, rows_us_) + std::max(backward_us_, 2 * rows_us_);
+  }
+
+ private:
+  const Problem& problem_;
+  double row_us_ = 0;  // a row that a rank receives
+  double rows_us_ = 0;
+  double forward_us_ = 0;
+  double backward_us_ = 0;
+};
+
+double AllShardedStepUs(const Problem& problem, const DocumentTable& table) {
+  LeastSharded sharded(problem);
+  for (int d : table.longest_first) sharded.Shard(problem.documents[d]);
+  return sharded.StepUs();
+}
+
+// Every mix shards all documents that are longer than its longest whole one, if it has one: a first
+// document that fits nowhere whole is sharded, for which there is room on all ranks. The rank with
+// that one takes as long as it.
+double LeastMixStepUs(const Problem& problem, const DocumentTable& table) {
+  LeastSharded sharded(problem);
+  const int64_t cap = problem.TokenCap();
+  double least_us = std::numeric_limits<double>::infinity();
+  for (int d : table.longest_first) {
+    const Document& document = problem.documents[d];
+    if (document.length <= cap) {
+      const ComputeTime whole = SegmentTime(problem, document, 0, document.length);
+      least_us =
+          std::min(least_us, std::max(sharded.StepUs(), whole.forward_us + whole.backward_us));
+    }
+    sharded.Shard(document);
+  }
+  return std::min(least_us, sharded.StepUs());
+}
+
 }  // namespace
 
-double LeastShardedStepUs(const Problem& problem, bool all) {
-  const int64_t cap = problem.TokenCap();
-  ComputeTime compute;
-  double rows = 0;
-  for (const Document& document : problem.documents) {
-    if (document.length == 0) continue;
-    ComputeTime time = LeastTime(problem, document);
-    if (all || document.length > cap) {
-      // A row block of each chunk sees one block of keys at least; the middle two may be one.
-      if (document.length >= 2 * problem.ranks) {
-        ComputeTime chunk = SegmentTime(problem, document, 0, 1);
-        const double chunks = 2.0 * problem.ranks - 1;
-        time.forward_us = std::max(time.forward_us, chunks * chunk.forward_us);
-        time.backward_us = std::max(time.backward_us, chunks * chunk.backward_us);
-      }
-      rows += LeastShardedRows(problem, document);
-    }
-    compute.forward_us += time.forward_us / problem.ranks;
-    compute.backward_us += time.backward_us / problem.ranks;
-  }
-  if (problem.exchange != Exchange::kNeeded) rows = 0;
-  // Both classes of links at once; backward moves as many rows again the other way.
-  const Cluster& cluster = problem.cluster;
-  double row_us = problem.KeyValueBytesPerToken() /
-                  (cluster.intra_node.bytes_per_us + cluster.inter_node.bytes_per_us);
-  return std::max(compute.forward_us, rows * row_us) +
-         std::max(compute.backward_us, 2 * rows * row_us);
+double LeastPaperStepUs(const Problem& problem) {
+  return LeastMixStepUs(problem, DocumentTable(problem));
 }
 
 std::optional<Placement> PlaceFlashcpPaperBelow(const Problem& problem, double below_us) {
   std::optional<Placement> best;
-  // Every mix shards the documents that are too long for a rank.
-  if (LeastShardedStepUs(problem, /*all=*/false) * (1 - kRounding) >= below_us) return best;
+  const DocumentTable table(problem);
+  if (LeastMixStepUs(problem, table) * (1 - kRounding) >= below_us) return best;
   // Most mixes compute too long already; the exchange is dear to evaluate.
   auto consider = [&](Placement placement) {
     if (ComputeStepUs(problem, placement) >= below_us) return;
@@ -153,10 +193,7 @@ std::optional<Placement> PlaceFlashcpPaperBelow(const Problem& problem, double b
     below_us = step_us;
     best = std::move(placement);
   };
-  DocumentTable table(problem);
-  if (LeastShardedStepUs(problem, /*all=*/true) * (1 - kRounding) < below_us) {
-    consider(PlacePerDoc(problem));
-  }
+  if (AllShardedStepUs(problem, table) * (1 - kRounding) < below_us) consider(PlacePerDoc(problem));
   int evaluations = 0;
   int64_t segments = 0;
   for (const Candidate& candidate : RankCandidates(problem, table)) {

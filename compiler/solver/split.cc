@@ -16,14 +16,8 @@ constexpr int kShortestEnd = 64;
 // Sending hides behind compute; so much of a rank's work is left for it where splits are compared.
 constexpr double kHiddenShare = 0.25;
 
-// Pieces to choose one from that fills up tokens.
-constexpr int kMostFillers = 12;
-
-// Many tokens with little work each, where `mean_us` is that of all pieces: it may be the only
-// piece that can even the tokens.
-double Lightness(const Piece& piece, double mean_us) {
-  return piece.tokens / (piece.work_us / piece.tokens + mean_us);
-}
+// Work is even where no side has more than this above the mean.
+constexpr double kEven = 1.003;
 
 bool IsCut(const Split& split, int piece) {
   return std::any_of(split.cuts.begin(), split.cuts.end(),
@@ -52,101 +46,6 @@ Splitter::Splitter(const PieceModel& model, std::vector<Piece> pieces, const Spl
   Random none(0);
   SortHeaviest(0, none);
   FindFillers();
-}
-
-void Splitter::SortHeaviest(double noise, Random& random) {
-  std::vector<double> key(size());
-  for (int i = 0; i < size(); ++i) {
-    key[i] = pieces_[i].work_us * (noise > 0 ? 1 + noise * random.Signed() : 1);
-  }
-  std::sort(heaviest_.begin(), heaviest_.end(),
-            [&](int a, int b) { return key[a] != key[b] ? key[a] > key[b] : a < b; });
-  steps_ += size();
-}
-
-// The pieces whose last tokens cost least, for tokens that other cuts leave over.
-void Splitter::FindFillers() {
-  const int block_rows = model_.problem().cluster.tiles.block_rows;
-  auto mean_us = [&](int i) { return pieces_[i].work_us / pieces_[i].tokens; };
-  for (int i = 0; i < size(); ++i) {
-    if (pieces_[i].tokens > block_rows) fillers_.push_back(i);
-  }
-  const size_t count = std::min<size_t>(fillers_.size(), kMostFillers);
-  std::partial_sort(fillers_.begin(), fillers_.begin() + count, fillers_.end(), [&](int a, int b) {
-    return mean_us(a) != mean_us(b) ? mean_us(a) < mean_us(b) : a < b;
-  });
-  fillers_.resize(count);
-}
-
-std::vector<int> Splitter::Lightest(int count) const {
-  std::vector<int> order(size());
-  std::iota(order.begin(), order.end(), 0);
-  count = std::min(count, size());
-  const double mean_us = work_us_ / std::max<int64_t>(tokens_, 1);
-  std::partial_sort(order.begin(), order.begin() + count, order.end(), [&](int a, int b) {
-    double left = Lightness(pieces_[a], mean_us);
-    double right = Lightness(pieces_[b], mean_us);
-    return left != right ? left > right : a < b;
-  });
-  order.resize(count);
-  return order;
-}
-
-int Splitter::AddSides(std::vector<Side> sides) {
-  Assignment assignment{std::move(sides), 0, 0, 0};
-  for (int i = 0; i < size(); ++i) {
-    if (assignment.side[i] == kLeft) {
-      assignment.tokens_left += pieces_[i].tokens;
-      assignment.left_us += pieces_[i].work_us;
-    } else {
-      assignment.right_us += pieces_[i].work_us;
-    }
-  }
-  sides_.push_back(std::move(assignment));
-  steps_ += size();
-  return static_cast<int>(sides_.size()) - 1;
-}
-
-int Splitter::AddMirrored(int sides) {
-  std::vector<Side> mirrored = sides_[sides].side;
-  for (Side& side : mirrored) side = Opposite(side);
-  return AddSides(std::move(mirrored));
-}
-
-int Splitter::AddGreedySides(int first, int second, double token_weight) {
-  // What each side still lacks, as a share of what it should have.
-  const int64_t room[2] = {goal_.tokens_left, tokens_ - goal_.tokens_left};
-  int64_t free[2] = {room[kLeft], room[kRight]};
-  double us[2] = {left_share_us_, work_us_ - left_share_us_};
-  const double per_us[2] = {1 / std::max(us[kLeft], 1e-300), 1 / std::max(us[kRight], 1e-300)};
-  const double per_token[2] = {1.0 / std::max<int64_t>(room[kLeft], 1),
-                               1.0 / std::max<int64_t>(room[kRight], 1)};
-  std::vector<Side> sides(size(), kLeft);
-  steps_ += size();
-  for (int i : heaviest_) {
-    if (i == first || i == second) continue;
-    const Piece& piece = pieces_[i];
-    bool fits_left = piece.tokens <= free[kLeft];
-    bool fits_right = piece.tokens <= free[kRight];
-    if (!fits_left && !fits_right) return -1;
-    Side side = fits_left ? kLeft : kRight;
-    if (fits_left && fits_right) {
-      double work = us[kLeft] * per_us[kLeft] - us[kRight] * per_us[kRight];
-      double tokens = free[kLeft] * per_token[kLeft] - free[kRight] * per_token[kRight];
-      double work_if_left = work - piece.work_us * per_us[kLeft];
-      double work_if_right = work + piece.work_us * per_us[kRight];
-      double tokens_if_left = tokens - piece.tokens * per_token[kLeft];
-      double tokens_if_right = tokens + piece.tokens * per_token[kRight];
-      double left = work_if_left * work_if_left + token_weight * tokens_if_left * tokens_if_left;
-      double right =
-          work_if_right * work_if_right + token_weight * tokens_if_right * tokens_if_right;
-      side = left <= right ? kLeft : kRight;
-    }
-    sides[i] = side;
-    free[side] -= piece.tokens;
-    us[side] -= piece.work_us;
-  }
-  return AddSides(std::move(sides));
 }
 
 // Whether a side has too much work even without the pieces to cut.
@@ -320,6 +219,59 @@ void Splitter::AddTwoCuts(int sides, int heavy, int light) {
   }
 }
 
+// About in the middle of its work: head against tail, and outer part against as many tokens.
+std::vector<Cut> Splitter::HeavyCuts(int heavy) const {
+  const Piece& piece = pieces_[heavy];
+  const double left_share = left_share_us_ / work_us_;
+  const double all_us = model_.Prefix(piece, piece.tokens);
+  std::vector<Cut> cuts;
+  for (Side outer : {kLeft, kRight}) {
+    const double share = outer == kLeft ? left_share : 1 - left_share;
+    Cut head;
+    head.piece = heavy;
+    head.outer = outer;
+    head.first = model_.Align(piece, FindRoot(0, piece.tokens, [&](int64_t first) {
+                                return model_.Prefix(piece, first) - share * all_us;
+                              }));
+    cuts.push_back(head);
+    Cut ends = head;
+    SolveOneCut(piece, static_cast<int64_t>(piece.tokens * share), share * all_us, ends);
+    ends.first = model_.Align(piece, ends.first);
+    ends.last = piece.tokens - model_.Align(piece, piece.tokens - ends.last);
+    if (ends.last > 0 && ends.first + ends.last <= piece.tokens) cuts.push_back(ends);
+  }
+  return cuts;
+}
+
+void Splitter::AddHeavyCuts(int heavy, int light, double token_weight) {
+  if (heavy == light) return;
+  for (const Cut& cut : HeavyCuts(heavy)) {
+    Piece outer, middle;
+    if (!model_.Cut(pieces_[heavy], cut.first, cut.last, outer, middle)) continue;
+    const int sides = AddGreedySides(heavy, light, token_weight, &cut);
+    if (sides >= 0) AddFilled(sides, cut, light);
+  }
+}
+
+// The split in which the light piece makes up for the tokens that the others leave open.
+void Splitter::AddFilled(int sides, const Cut& heavy, int light) {
+  Load load = LoadOf(sides);
+  load.Remove(pieces_[heavy.piece], sides_[sides].side[heavy.piece]);
+  load.Remove(pieces_[light], sides_[sides].side[light]);
+  if (TooLong(load)) return;
+  const int64_t tokens = pieces_[light].tokens;
+  const int64_t left = goal_.tokens_left - load.tokens_left - Parts(heavy)[kLeft].tokens;
+  if (left < 0 || left > tokens) return;
+  for (Side outer : {kLeft, kRight}) {
+    Cuts cuts;
+    cuts[0] = heavy;
+    cuts[1].piece = light;
+    cuts[1].outer = outer;
+    cuts[1].first = outer == kLeft ? left : tokens - left;
+    AddSplit(sides, -1, load, cuts);
+  }
+}
+
 std::array<Piece, 2> Splitter::Parts(const Cut& cut) const {
   std::array<Piece, 2> parts;
   model_.Cut(pieces_[cut.piece], cut.first, cut.last, parts[cut.outer], parts[Opposite(cut.outer)]);
@@ -369,8 +321,10 @@ void Splitter::AddSplit(int sides, int flipped, const Load& load, const Cuts& cu
   Split split;
   split.slower_us = std::max(left_us / goal_.left_ranks, right_us / goal_.right_ranks);
   if (split.slower_us > goal_.most_us) return;
+  const double even_us = kEven * work_us_ / (goal_.left_ranks + goal_.right_ranks);
+  const double uneven_us = std::max(0.0, split.slower_us - even_us);
   split.score =
-      split.slower_us + sent_us +
+      split.slower_us + (goal_.uneven_weight - 1) * uneven_us + sent_us +
       goal_.lambda * (std::max(left_rows_us, right_rows_us) + (left_rows_us + right_rows_us) / 4);
   split.sides = sides;
   split.flipped = flipped;

@@ -36,6 +36,9 @@ struct SplitGoal {
   // A piece with more tokens or work than one rank's share goes to several ranks.
   double rank_tokens = 1;
   double rank_us = 1;
+  // How much more work that is uneven counts than transfers do: between halves of many ranks it
+  // stays, however they are split in turn.
+  double uneven_weight = 1;
   // Splits that leave more work than this on a rank are dropped.
   double most_us = std::numeric_limits<double>::infinity();
 };
@@ -77,14 +80,18 @@ class Splitter {
   // flips do not matter.
   int AddSides(std::vector<Side> sides);
   // Assigns all pieces but one or two (second may be -1), heaviest first, each to the side that
-  // leaves work and (by token_weight) tokens more even. -1 where one fits on neither side.
-  int AddGreedySides(int first, int second, double token_weight);
+  // leaves work and (by token_weight) tokens more even, as shares of what is still to come. -1
+  // where one fits on neither side. A cut that is fixed goes before all of them.
+  int AddGreedySides(int first, int second, double token_weight, const Cut* fixed = nullptr);
   int AddMirrored(int sides);
 
   // Adds the splits that cut `piece`, with the others as assigned but for `flipped` (or -1).
   void AddOneCut(int sides, int flipped, int piece);
   // Adds the splits that cut both pieces, each once.
   void AddTwoCuts(int sides, int heavy, int light);
+  // Adds splits that cut the heavy piece first, at blocks, so that the others even out what blocks
+  // of long rows leave uneven; the light one fills up the tokens.
+  void AddHeavyCuts(int heavy, int light, double token_weight);
 
   std::vector<Split>& splits() { return splits_; }
   // Where a piece goes that the split does not cut.
@@ -115,6 +122,8 @@ class Splitter {
   };
 
   Load LoadOf(int sides) const;
+  std::vector<Cut> HeavyCuts(int heavy) const;
+  void AddFilled(int sides, const Cut& heavy, int light);
   bool TooLong(const Load& load) const;
   void FindFillers();
   void AddAligned(int sides, int flipped, const Load& load, Cuts cuts);

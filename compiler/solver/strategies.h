@@ -37,16 +37,14 @@ Placement PlaceFlashcpPaper(const Problem& problem);
 // The same where its modelled step is below `below_us`, else nothing: much faster then.
 std::optional<Placement> PlaceFlashcpPaperBelow(const Problem& problem, double below_us);
 
-// No placement that shards a document longer than a rank's token cap, or `all` of them, has a
-// shorter modelled step: per-doc shards all, flashcp-paper at least the former. O(D).
-double LeastShardedStepUs(const Problem& problem, bool all);
+// Neither flashcp-paper nor per-doc has a shorter modelled step. O(D log D).
+double LeastPaperStepUs(const Problem& problem);
 
 // How long the search of `auto` goes on, in milliseconds of one core; see budget.h.
 inline constexpr double kDefaultBudgetMs = 20;
 
 // Any document over any number of ranks, chunk bounds free: recursive bisection and local search,
-// with the strategies above as seeds, so that none of them has a shorter modelled step. (Where
-// documents x ranks exceed 2 million, per-doc and flashcp-paper are not among the seeds.)
+// with the strategies above as seeds, so that none of them has a shorter modelled step.
 Placement PlaceAuto(const Problem& problem, double budget_ms = kDefaultBudgetMs);
 
 // contiguous, zigzag, per-doc, whole-doc, flashcp-paper, auto: in the order that tables show.

@@ -41,9 +41,10 @@ int64_t ChunkedSize(int dim, int chunk, int64_t rows) { return RoundUp(dim, chun
 
 }  // namespace
 
-BackwardWorker::BackwardWorker(const GeneratedKernel& kernel, const KernelSpec& spec,
+BackwardWorker::BackwardWorker(const GeneratedKernel& kernel, const KernelSpec& spec, int worker,
                                Scratch* scratch)
-    : kernel_(kernel),
+    : worker_(worker),
+      kernel_(kernel),
       spec_(spec),
       format_{spec.element, kernel.pairs},
       block_panels_(kBlockRows / kernel.panel_rows),
@@ -74,7 +75,40 @@ BackwardWorker::BackwardWorker(const GeneratedKernel& kernel, const KernelSpec& 
       panel_weights_(scratch->Take<float>(kernel.gradient_key_block * kernel.panel_rows)),
       panel_slopes_(scratch->Take<uint32_t>(kernel.gradient_key_block * kernel.panel_rows)) {}
 
-void BackwardWorker::Compute(const BackwardTile& tile, const QueryRange& queries) {
+void BackwardWorker::Compute(const BackwardPart& part, GradientOrder* order) {
+  const BackwardTile& tile = *part.tile;
+  const QueryRange& queries = part.queries;
+  const KeyRange seen = FindPanelKeys(tile, queries);
+  if (seen.begin >= seen.end) return;
+  if (!PackQueries(tile, queries)) {
+    const KeyRange all = {0, tile.key_count};
+    order->AwaitKeys(worker_, all);
+    order->AwaitQueries(worker_);
+    return ComputePlain(spec_, tile, queries, all);
+  }
+  order->Narrow(worker_, seen);
+  const int rows = kernel_.panel_rows;
+  std::fill_n(query_gradient_, Panels(queries, rows).count * int64_t{kernel_.dim} * rows, 0.0f);
+  const int key_value_head = queries.head_begin / (spec_.query_heads / spec_.key_value_heads);
+  for (int64_t begin = seen.begin; begin < seen.end; begin += kernel_.gradient_key_block) {
+    const KeyRange keys = {begin, std::min(begin + kernel_.gradient_key_block, seen.end)};
+    const bool finite = PackKeys(tile, key_value_head, keys);
+    if (finite) RunBlocks(queries, keys);
+    order->AwaitKeys(worker_, keys);
+    if (finite) {
+      AddKeyGradients(tile, key_value_head, keys);
+    } else {
+      order->AwaitQueries(worker_);
+      ComputePlain(spec_, tile, queries, keys);
+    }
+    order->ReleaseKeys(worker_, keys.end);
+  }
+  order->AwaitQueries(worker_);
+  AddQueryGradients(tile, queries);
+}
+
+// The keys that any of the queries see; fills what the panels see.
+KeyRange BackwardWorker::FindPanelKeys(const BackwardTile& tile, const QueryRange& queries) {
   KeyRange seen = {std::numeric_limits<int64_t>::max(), 0};
   const int rows = kernel_.panel_rows;
   const Panels panels(queries, rows);
@@ -84,20 +118,7 @@ void BackwardWorker::Compute(const BackwardTile& tile, const QueryRange& queries
     seen.begin = std::min(seen.begin, panel_keys_[panel].any.begin);
     seen.end = std::max(seen.end, panel_keys_[panel].any.end);
   }
-  if (seen.begin >= seen.end) return;
-  if (!PackQueries(tile, queries)) return ComputePlain(spec_, tile, queries, {0, tile.key_count});
-  std::fill_n(query_gradient_, panels.count * int64_t{kernel_.dim} * rows, 0.0f);
-  const int key_value_head = queries.head_begin / (spec_.query_heads / spec_.key_value_heads);
-  for (int64_t begin = seen.begin; begin < seen.end; begin += kernel_.gradient_key_block) {
-    const KeyRange keys = {begin, std::min(begin + kernel_.gradient_key_block, seen.end)};
-    if (!PackKeys(tile, key_value_head, keys)) {
-      ComputePlain(spec_, tile, queries, keys);
-      continue;
-    }
-    RunBlocks(queries, keys);
-    AddKeyGradients(tile, key_value_head, keys);
-  }
-  AddQueryGradients(tile, queries);
+  return seen;
 }
 
 // Returns whether all numbers are finite.

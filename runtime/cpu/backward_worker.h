@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "runtime/cpu/generated_kernels.h"
+#include "runtime/cpu/gradient_order.h"
 #include "runtime/cpu/panels.h"
 #include "runtime/cpu/scratch.h"
 #include "runtime/kernels.h"
@@ -15,14 +16,16 @@ namespace flashcp {
 
 class BackwardWorker {
  public:
-  // Takes its memory from `scratch`, which is zeroed.
-  BackwardWorker(const GeneratedKernel& kernel, const KernelSpec& spec, Scratch* scratch);
+  // `worker`: its number. Takes its memory from `scratch`, which is zeroed.
+  BackwardWorker(const GeneratedKernel& kernel, const KernelSpec& spec, int worker,
+                 Scratch* scratch);
 
-  // At most kUnitRows query rows of a tile, against all keys that they see. The heads share their
-  // keys and values.
-  void Compute(const BackwardTile& tile, const QueryRange& queries);
+  // At most kUnitRows query rows of a tile, against all keys that they see. Adds to the gradients
+  // when it is its turn.
+  void Compute(const BackwardPart& part, GradientOrder* order);
 
  private:
+  KeyRange FindPanelKeys(const BackwardTile& tile, const QueryRange& queries);
   bool PackQueries(const BackwardTile& tile, const QueryRange& queries);
   bool PackPanel(const Rows& rows, int panel, int dim, int64_t stride, uint32_t* panels,
                  int64_t rows_stride, uint32_t* by_row) const;
@@ -38,6 +41,7 @@ class BackwardWorker {
            panel % block_panels_ * kernel_.panel_rows;
   }
 
+  const int worker_;
   const GeneratedKernel& kernel_;
   const KernelSpec spec_;
   const WordFormat format_;

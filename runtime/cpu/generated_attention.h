@@ -1,5 +1,5 @@
-// Launches of generated kernels: cuts a table of tiles into units of work and spreads those over
-// workers, by work. No result depends on how many workers there are.
+// Launches of generated kernels: which worker computes which part of a table of tiles. No result
+// depends on how many workers there are.
 
 #ifndef FLASHCP_RUNTIME_CPU_GENERATED_ATTENTION_H_
 #define FLASHCP_RUNTIME_CPU_GENERATED_ATTENTION_H_

@@ -2,6 +2,8 @@
 
 namespace flashcp {
 
+using Lock = std::unique_lock<std::mutex>;
+
 WorkerPool::WorkerPool(int size) {
   for (int worker = 1; worker < size; ++worker) {
     threads_.emplace_back([this, worker] { Loop(worker); });
@@ -10,44 +12,36 @@ WorkerPool::WorkerPool(int size) {
 
 WorkerPool::~WorkerPool() {
   {
-    absl::MutexLock lock(&mutex_);
+    Lock lock(mutex_);
     stopped_ = true;
   }
+  started_.notify_all();
   for (std::thread& thread : threads_) thread.join();
 }
 
 void WorkerPool::Run(absl::FunctionRef<void(int)> work) {
   if (!threads_.empty()) {
-    absl::MutexLock lock(&mutex_);
+    Lock lock(mutex_);
     work_ = &work;
     running_ = static_cast<int>(threads_.size());
     ++job_;
   }
+  started_.notify_all();
   work(0);
-  if (threads_.empty()) return;
-  absl::MutexLock lock(&mutex_);
-  mutex_.Await(absl::Condition(
-      +[](int* running) { return *running == 0; }, &running_));
+  Lock lock(mutex_);
+  finished_.wait(lock, [this] { return running_ == 0; });
 }
 
 void WorkerPool::Loop(int worker) {
-  struct Wait {
-    WorkerPool* pool;
-    int64_t done;
-    bool Over() const ABSL_NO_THREAD_SAFETY_ANALYSIS { return pool->stopped_ || pool->job_ > done; }
-  } wait = {this, 0};
-  while (true) {
-    const absl::FunctionRef<void(int)>* work;
-    {
-      absl::MutexLock lock(&mutex_);
-      mutex_.Await(absl::Condition(&wait, &Wait::Over));
-      if (stopped_) return;
-      wait.done = job_;
-      work = work_;
-    }
-    (*work)(worker);
-    absl::MutexLock lock(&mutex_);
-    --running_;
+  Lock lock(mutex_);
+  for (int64_t done = 0; true; done = job_) {
+    started_.wait(lock, [&] { return stopped_ || job_ > done; });
+    if (stopped_) return;
+    const absl::FunctionRef<void(int)>& work = *work_;
+    lock.unlock();
+    work(worker);
+    lock.lock();
+    if (--running_ == 0) finished_.notify_one();
   }
 }
 

@@ -13,6 +13,7 @@
 #include "runtime/kernels.h"
 #include "runtime/numeric.h"
 #include "tests/testing/reference_attention.h"
+#include "tests/testing/tile_shape.h"
 
 namespace flashcp {
 namespace {
@@ -20,6 +21,7 @@ namespace {
 using testing::RelativeError;
 using testing::TestBatch;
 using testing::TestGradients;
+using testing::TileShape;
 using testing::ToElements;
 
 KernelSpec Spec(ElementType element, int query_heads, int key_value_heads, int dim, int value_dim) {
@@ -27,20 +29,11 @@ KernelSpec Spec(ElementType element, int query_heads, int key_value_heads, int d
           dim,     value_dim,   1 / std::sqrt(static_cast<float>(dim))};
 }
 
-// Where queries and keys of a tile lie in their document.
-struct Shape {
-  int64_t query_position;
-  int64_t query_count;
-  int64_t key_position;
-  int64_t key_count;
-  MaskType mask;
-  int64_t window;
-};
-
 // One tile with any LSE and delta, which need not come from a forward pass.
 class TileCase {
  public:
-  TileCase(const KernelSpec& spec, const Shape& shape, uint64_t seed) : spec_(spec), shape_(shape) {
+  TileCase(const KernelSpec& spec, const TileShape& shape, uint64_t seed)
+      : spec_(spec), shape_(shape) {
     auto random = [&](int tensor, int64_t rows, int dim, ElementType element) {
       return RandomTensor(10 * seed + tensor, rows * dim, element);
     };
@@ -93,7 +86,7 @@ class TileCase {
     sums.value.resize(value.size());
     for (int64_t i = 0; i < shape_.query_count; ++i) {
       for (int64_t j = 0; j < shape_.key_count; ++j) {
-        for (int head = 0; Sees(i, j) && head < spec_.query_heads; ++head) {
+        for (int head = 0; shape_.Sees(i, j) && head < spec_.query_heads; ++head) {
           AddPair(i * spec_.query_heads + head,
                   j * spec_.key_value_heads + head / (spec_.query_heads / spec_.key_value_heads),
                   &sums);
@@ -106,12 +99,6 @@ class TileCase {
   std::vector<float> query, key, value, output_gradient, lse, delta;
 
  private:
-  bool Sees(int64_t i, int64_t j) const {
-    int64_t distance = shape_.query_position + i - shape_.key_position - j;
-    if (shape_.mask == MaskType::kFull) return true;
-    return distance >= 0 && (shape_.mask == MaskType::kCausal || distance < shape_.window);
-  }
-
   void AddPair(int64_t i, int64_t j, DenseGradients* sums) const {
     const float* q = &query[i * spec_.dim];
     const float* k = &key[j * spec_.dim];
@@ -132,7 +119,7 @@ class TileCase {
   }
 
   const KernelSpec spec_;
-  const Shape shape_;
+  const TileShape shape_;
 };
 
 void ExpectSame(const TileCase& tile) {
@@ -154,7 +141,7 @@ TEST_P(ReferenceBackwardTest, TilesOfAllShapes) {
     for (int64_t query_position : {0, 40, 200}) {
       for (int64_t key_position : {0, 33}) {
         SCOPED_TRACE(seed);
-        const Shape shape = {query_position, queries, key_position, keys, mask, 70};
+        const TileShape shape = {query_position, queries, key_position, keys, mask, 70};
         ExpectSame(TileCase(Spec(element, 2, 1, 40, 40), shape, ++seed));
       }
     }
@@ -163,7 +150,7 @@ TEST_P(ReferenceBackwardTest, TilesOfAllShapes) {
 
 TEST_P(ReferenceBackwardTest, HeadsShareKeysAndValuesMayBeNarrower) {
   auto [element, mask] = GetParam();
-  const Shape shape = {20, 70, 0, 90, mask, 33};
+  const TileShape shape = {20, 70, 0, 90, mask, 33};
   ExpectSame(TileCase(Spec(element, 6, 2, 24, 24), shape, 100));
   ExpectSame(TileCase(Spec(element, 3, 3, 192, 128), shape, 101));
   ExpectSame(TileCase(Spec(element, 2, 1, 256, 256), shape, 102));

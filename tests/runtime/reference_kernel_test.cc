@@ -13,11 +13,13 @@
 #include "runtime/kernels.h"
 #include "runtime/numeric.h"
 #include "tests/testing/reference_attention.h"
+#include "tests/testing/tile_shape.h"
 
 namespace flashcp {
 namespace {
 
 using testing::MaxError;
+using testing::TileShape;
 using testing::ToElements;
 using testing::ToFloats;
 
@@ -27,20 +29,11 @@ KernelSpec Spec(ElementType element, int query_heads, int key_value_heads, int d
   return {element, query_heads, key_value_heads, dim, dim, 1 / std::sqrt(static_cast<float>(dim))};
 }
 
-// Where queries and keys of a tile lie in their document.
-struct Shape {
-  int64_t query_position;
-  int64_t query_count;
-  int64_t key_position;
-  int64_t key_count;
-  MaskType mask;
-  int64_t window;
-};
-
 // Tensors of one tile, and a run of the kernel over its keys in pieces.
 class TileCase {
  public:
-  TileCase(const KernelSpec& spec, const Shape& shape, uint64_t seed) : spec_(spec), shape_(shape) {
+  TileCase(const KernelSpec& spec, const TileShape& shape, uint64_t seed)
+      : spec_(spec), shape_(shape) {
     int64_t keys = shape.key_count * spec.key_value_heads * spec.dim;
     query = RandomTensor(seed, shape.query_count * spec.query_heads * spec.dim, spec.element);
     key = RandomTensor(seed + 1000, keys, spec.element);
@@ -88,18 +81,12 @@ class TileCase {
   std::vector<float> value;
 
  private:
-  bool Sees(int64_t i, int64_t j) const {
-    int64_t distance = shape_.query_position + i - shape_.key_position - j;
-    if (shape_.mask == MaskType::kFull) return true;
-    return distance >= 0 && (shape_.mask == MaskType::kCausal || distance < shape_.window);
-  }
-
   void AppendRow(int64_t i, int head, DenseResult* result) const {
     int key_value_head = head / (spec_.query_heads / spec_.key_value_heads);
     std::vector<double> output(spec_.dim, 0.0);
     double sum = 0;
     for (int64_t j = 0; j < shape_.key_count; ++j) {
-      if (!Sees(i, j)) continue;
+      if (!shape_.Sees(i, j)) continue;
       const float* q = &query[(i * spec_.query_heads + head) * spec_.dim];
       int64_t row = (j * spec_.key_value_heads + key_value_head) * spec_.dim;
       double score = 0;
@@ -113,7 +100,7 @@ class TileCase {
   }
 
   const KernelSpec spec_;
-  const Shape shape_;
+  const TileShape shape_;
 };
 
 // Half a unit in the last place of outputs below 2 in size, and what f32 accumulation adds.
@@ -148,14 +135,14 @@ class ReferenceKernelTest
 
 TEST_P(ReferenceKernelTest, TilesOfAllShapes) {
   // Positions put the diagonal and the edges of the window inside, before and behind the tile.
-  const Shape shapes[] = {
+  const TileShape shapes[] = {
       {0, 1, 0, 1, mask(), 1},     {7, 1, 7, 1, mask(), 3},        {500, 1, 0, 501, mask(), 130},
       {0, 300, 0, 1, mask(), 40},  {100, 70, 90, 65, mask(), 20},  {64, 64, 0, 64, mask(), 64},
       {0, 130, 0, 130, mask(), 5}, {10, 20, 15, 100, mask(), 2},   {0, 10, 50, 10, mask(), 4},
       {90, 9, 0, 40, mask(), 30},  {33, 129, 20, 257, mask(), 77},
   };
   uint64_t seed = 1;
-  for (const Shape& shape : shapes) {
+  for (const TileShape& shape : shapes) {
     SCOPED_TRACE(seed);
     TileCase tile(spec(16), shape, seed++);
     ExpectExact(tile, tile.Run(), element());
@@ -164,7 +151,7 @@ TEST_P(ReferenceKernelTest, TilesOfAllShapes) {
 
 TEST_P(ReferenceKernelTest, AnySplitOfTheKeysInAnyOrderMergesToTheSame) {
   std::mt19937 random(7);
-  const Shape shape = {40, 50, 0, 90, mask(), 21};
+  const TileShape shape = {40, 50, 0, 90, mask(), 21};
   for (uint64_t seed = 1; seed <= 20; ++seed) {
     SCOPED_TRACE(seed);
     std::vector<int64_t> cuts = {0, shape.key_count};

@@ -85,8 +85,9 @@ TEST_P(TransportConformanceTest, KnowsWhenAGroupWasComplete) {
     const auto direction = transport->rank() == 0 ? Direction::kSend : Direction::kReceive;
     for (int step = 0; step < 3; ++step) {
       Message message(direction, 1 - transport->rank(), 7, std::string(1 << 20, '?'));
+      const std::vector<Transfer> transfers = {message.transfer()};
       const int64_t before = now();
-      ASSIGN_OR_RETURN(Transport::Group group, transport->Start({message.transfer()}));
+      ASSIGN_OR_RETURN(Transport::Group group, transport->Start(transfers));
       if (step == 1) absl::SleepFor(absl::Milliseconds(20));
       RETURN_IF_ERROR(transport->Wait(group, kLong));
       EXPECT_GE(transport->CompletedNs(), before);

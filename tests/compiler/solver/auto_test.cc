@@ -128,6 +128,22 @@ TEST(AutoTest, DependsOnTheProblemAlone) {
   }
 }
 
+// Where all mixes of flashcp-paper take long to decide: they are only where they may be shorter.
+TEST(AutoTest, IsNeverWorseWithManyRanksAndDocuments) {
+  std::mt19937_64 random(1);
+  std::lognormal_distribution<double> lengths(6, 1.3);
+  for (int ranks : {64, 256}) {
+    Problem problem = CausalProblem({}, ranks);
+    problem.cluster = ClusterPreset("h100x64").value();
+    while (problem.documents.size() < 9000) {
+      problem.documents.push_back({static_cast<int64_t>(lengths(random)), {}});
+    }
+    const double auto_us = Evaluate(problem, PlaceAuto(problem, kShortMs)).StepUs();
+    EXPECT_LE(auto_us, Evaluate(problem, PlaceFlashcpPaper(problem)).StepUs() * (1 + 1e-9));
+    EXPECT_LE(auto_us, Evaluate(problem, PlacePerDoc(problem)).StepUs() * (1 + 1e-9));
+  }
+}
+
 TEST(AutoTest, IsNeverWorseThanKnownStrategies) {
   for (double budget_ms : {0.0, 0.1, 3.0}) {
     for (uint64_t seed = 0; seed < 100; ++seed) {

@@ -9,7 +9,6 @@
 #include <memory>
 #include <random>
 #include <string>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -115,17 +114,31 @@ class TileCase {
         delta[row] += forward.output[i] * gradient[i];
       }
     }
-    auto ones = [](size_t count) { return std::vector<float>(count, 1); };
-    testing::TestGradients sums = {ones(query.size()), ones(key.size()), ones(value.size())};
-    std::vector<BackwardTile> tiles;
-    tiles.push_back({q.data(), k.data(), v.data(), g.data(), forward.lse.data(), delta.data(),
-                     sums.query.data(), sums.key.data(), sums.value.data(), shape_.query_position,
-                     shape_.key_position, shape_.query_count, shape_.key_count, shape_.window, 0,
-                     spec_.query_heads, shape_.mask});
+    testing::TestGradients sums;
+    sums.query.assign(query.size(), 1);
+    sums.key.assign(key.size(), 1);
+    sums.value.assign(value.size(), 1);
+    const BackwardTile tile = {q.data(),
+                               k.data(),
+                               v.data(),
+                               g.data(),
+                               forward.lse.data(),
+                               delta.data(),
+                               sums.query.data(),
+                               sums.key.data(),
+                               sums.value.data(),
+                               shape_.query_position,
+                               shape_.key_position,
+                               shape_.query_count,
+                               shape_.key_count,
+                               shape_.window,
+                               0,
+                               spec_.query_heads,
+                               shape_.mask};
     if (kernels == nullptr) {
-      ReferenceAttentionBackward(spec_, tiles.data(), 1);
+      ReferenceAttentionBackward(spec_, &tile, 1);
     } else {
-      kernels->Backward(tiles);
+      kernels->Backward({&tile, 1});
     }
     return sums;
   }
@@ -252,7 +265,8 @@ TEST_P(GeneratedKernelTest, ScoresOfAnySizeGiveNoNan) {
   const KernelSpec spec = Spec(Elements()[0], 2, 1);
   auto kernels = Kernels(spec);
   for (MaskType mask : {MaskType::kCausal, MaskType::kFull, MaskType::kWindow}) {
-    TileCase tile(spec, {0, 120, 0, 120, mask, 50}, 6);
+    const Shape shape = {0, 120, 0, 120, mask, 50};
+    TileCase tile(spec, shape, 6);
     std::fill(tile.query.begin(), tile.query.end(), 0.0f);
     std::fill(tile.key.begin(), tile.key.end(), 0.0f);
     for (int row = 0; row < 240; ++row)
@@ -321,68 +335,6 @@ TEST_P(GeneratedKernelTest, ResultsDoNotDependOnThreads) {
     }
     first = result;
     first_gradients = gradients;
-  }
-}
-
-// Documents whose keys come in two tiles, all first ones before all that merge.
-TEST_P(GeneratedKernelTest, TablesOfDocumentsDoNotDependOnThreads) {
-  const KernelSpec spec = Spec(Elements()[0], 2, 1);
-  constexpr int64_t kDocuments = 4, kTokens = 70, kHalf = 35;
-  const TileCase all(spec, {0, kDocuments * kTokens, 0, kDocuments * kTokens, MaskType::kFull, 0},
-                     4);
-  const std::vector<char> q = ToElements(spec.element, all.query);
-  const std::vector<char> k = ToElements(spec.element, all.key);
-  const std::vector<char> v = ToElements(spec.element, all.value);
-  const std::vector<char> g = ToElements(spec.element, all.gradient);
-  struct Results {
-    std::vector<char> output;
-    std::vector<float> accumulator, lse, delta, query, key, value;
-  };
-  auto run = [&](AttentionKernels* kernels) {
-    Results r = {std::vector<char>(g.size()),
-                 std::vector<float>(all.gradient.size()),
-                 std::vector<float>(kDocuments * kTokens * 2),
-                 std::vector<float>(kDocuments * kTokens * 2, 0.1f),
-                 std::vector<float>(all.query.size()),
-                 std::vector<float>(all.key.size()),
-                 std::vector<float>(all.value.size())};
-    const int bytes = ElementBytes(spec.element);
-    std::vector<AttentionTile> forward;
-    std::vector<BackwardTile> backward;
-    for (int64_t begin : {int64_t{0}, kHalf}) {
-      for (int64_t document = 0; document < kDocuments; ++document) {
-        const int64_t row = document * kTokens * 2, key_row = document * kTokens + begin;
-        const int64_t query = row * spec.dim, key = key_row * spec.dim;
-        const int64_t output = row * spec.value_dim, value = key_row * spec.value_dim;
-        forward.push_back({&q[query * bytes], &k[key * bytes], &v[value * bytes],
-                           &r.output[output * bytes], &r.lse[row], &r.accumulator[output], 0, begin,
-                           kTokens, kHalf, 0, 0, 2, MaskType::kCausal, begin == 0, begin > 0});
-        backward.push_back({&q[query * bytes], &k[key * bytes], &v[value * bytes],
-                            &g[output * bytes], &r.lse[row], &r.delta[row], &r.query[query],
-                            &r.key[key], &r.value[value], 0, begin, kTokens, kHalf, 0, 0, 2,
-                            MaskType::kCausal});
-      }
-    }
-    if (kernels == nullptr) {
-      ReferenceAttention(spec, forward.data(), static_cast<int64_t>(forward.size()));
-      ReferenceAttentionBackward(spec, backward.data(), static_cast<int64_t>(backward.size()));
-    } else {
-      kernels->Forward(forward);
-      kernels->Backward(backward);
-    }
-    return r;
-  };
-  const Results plain = run(nullptr);
-  std::vector<Results> results;
-  for (int threads : {1, 2, 5}) {
-    WorkerPool pool(threads);
-    results.push_back(run(CreateGeneratedAttention(*GetParam(), spec, &pool).value().get()));
-    const Results& now = results.back();
-    ExpectSame({ToFloats(spec.element, plain.output), plain.lse},
-               {ToFloats(spec.element, now.output), now.lse}, spec.element);
-    ExpectSame({plain.query, plain.key, plain.value}, {now.query, now.key, now.value}, *GetParam());
-    EXPECT_EQ(std::tie(now.output, now.query, now.key, now.value),
-              std::tie(results[0].output, results[0].query, results[0].key, results[0].value));
   }
 }
 

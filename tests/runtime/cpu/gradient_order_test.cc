@@ -1,0 +1,174 @@
+// Workers that compute parts of a backward pass at once add to each row in the order of the table.
+
+#include "runtime/cpu/gradient_order.h"
+
+#include <algorithm>
+#include <thread>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "runtime/cpu/worker_pool.h"
+
+namespace flashcp {
+namespace {
+
+constexpr int kDim = 8;
+constexpr int64_t kBlock = 100;  // keys that parts add at once
+
+// Gradients of which no element is touched, only which part adds to which row is noted. The notes
+// are not locked: ThreadSanitizer finds parts that add at once.
+class Sums {
+ public:
+  Sums(const KernelSpec& spec, int64_t rows)
+      : spec_(spec),
+        query_(rows * spec.query_heads * kDim),
+        key_(rows * spec.key_value_heads * kDim),
+        value_(rows * spec.key_value_heads * kDim),
+        query_notes_(rows * spec.key_value_heads),
+        key_notes_(rows * spec.key_value_heads) {}
+
+  BackwardTile Tile(int64_t query, int64_t query_count, int64_t key, int64_t key_count) {
+    BackwardTile tile = {};
+    tile.query_gradient = &query_[query * spec_.query_heads * kDim];
+    tile.key_gradient = &key_[key * spec_.key_value_heads * kDim];
+    tile.value_gradient = &value_[key * spec_.key_value_heads * kDim];
+    tile.query_count = query_count;
+    tile.key_count = key_count;
+    tile.head_end = spec_.query_heads;
+    return tile;
+  }
+
+  void AddToKeys(const BackwardPart& part, int head, KeyRange keys) {
+    const int64_t first =
+        (part.tile->key_gradient - key_.data()) / (spec_.key_value_heads * kDim) + keys.begin;
+    for (int64_t row = first; row < first + keys.end - keys.begin; ++row) {
+      key_notes_[row * spec_.key_value_heads + head].push_back(Position(part));
+    }
+  }
+  void AddToQueries(const BackwardPart& part, int head) {
+    const int64_t first = (part.tile->query_gradient - query_.data()) / (spec_.query_heads * kDim);
+    for (int64_t row = part.queries.row_begin; row < part.queries.row_end; ++row) {
+      query_notes_[(first + row) * spec_.key_value_heads + head].push_back(Position(part));
+    }
+  }
+  void ExpectInOrder() const {
+    for (const auto* all : {&query_notes_, &key_notes_}) {
+      for (const std::vector<Place>& notes : *all) {
+        EXPECT_TRUE(std::is_sorted(notes.begin(), notes.end()));
+      }
+    }
+  }
+
+ private:
+  // By address: tiles lie in the table in order.
+  using Place = std::pair<const BackwardTile*, int64_t>;
+  Place Position(const BackwardPart& part) const { return {part.tile, part.queries.row_begin}; }
+
+  const KernelSpec spec_;
+  std::vector<float> query_, key_, value_;
+  std::vector<std::vector<Place>> query_notes_, key_notes_;  // [row][key_value_heads]
+};
+
+void RunPart(const KernelSpec& spec, int worker, const BackwardPart& part, GradientOrder* order,
+             Sums* sums) {
+  const int head = part.queries.head_begin / (spec.query_heads / spec.key_value_heads);
+  for (int64_t begin = 0; begin < part.tile->key_count; begin += kBlock) {
+    const KeyRange keys = {begin, std::min(begin + kBlock, part.tile->key_count)};
+    std::this_thread::yield();
+    order->AwaitKeys(worker, keys);
+    sums->AddToKeys(part, head, keys);
+    order->ReleaseKeys(worker, keys.end);
+  }
+  order->AwaitQueries(worker);
+  sums->AddToQueries(part, head);
+}
+
+TEST(GradientOrderTest, RowsAreAddedToInTheOrderOfTheTable) {
+  const KernelSpec spec = {ElementType::kF32, 4, 2, kDim, kDim, 1.0f};
+  for (int workers : {1, 2, 5}) {
+    WorkerPool pool(workers);
+    GradientOrder order(spec, workers);
+    for (int run = 0; run < 10; ++run) {
+      Sums sums(spec, 2000);
+      const std::vector<BackwardTile> tiles = {
+          sums.Tile(0, 1500, 0, 1500),   sums.Tile(1500, 500, 1500, 500),
+          sums.Tile(500, 700, 100, 900), sums.Tile(0, 0, 0, 10),
+          sums.Tile(0, 2000, 1700, 300), sums.Tile(1999, 1, 0, 2000)};
+      order.Start(tiles);
+      pool.Run([&](int worker) {
+        for (BackwardPart part; order.Take(worker, &part);) {
+          RunPart(spec, worker, part, &order, &sums);
+        }
+      });
+      sums.ExpectInOrder();
+    }
+  }
+}
+
+TEST(GradientOrderTest, PartsOfATableCoverItInOrder) {
+  const KernelSpec spec = {ElementType::kF32, 4, 2, kDim, kDim, 1.0f};
+  GradientOrder order(spec, 1);
+  Sums sums(spec, 2000);
+  std::vector<BackwardTile> tiles = {sums.Tile(0, 1000, 0, 5), sums.Tile(1000, 1, 0, 5)};
+  tiles[1].head_begin = 1;
+  tiles[1].head_end = 3;
+  order.Start(tiles);
+  struct Expected {
+    int tile;
+    QueryRange queries;
+  };
+  for (const Expected& expected : std::vector<Expected>{{0, {0, 528, 0, 2}},
+                                                        {0, {528, 1000, 0, 2}},
+                                                        {0, {0, 528, 2, 4}},
+                                                        {0, {528, 1000, 2, 4}},
+                                                        {1, {0, 1, 1, 2}},
+                                                        {1, {0, 1, 2, 3}}}) {
+    BackwardPart part;
+    ASSERT_TRUE(order.Take(0, &part));
+    EXPECT_EQ(part.tile, &tiles[expected.tile]);
+    EXPECT_EQ(part.queries.row_begin, expected.queries.row_begin);
+    EXPECT_EQ(part.queries.row_end, expected.queries.row_end);
+    EXPECT_EQ(part.queries.head_begin, expected.queries.head_begin);
+    EXPECT_EQ(part.queries.head_end, expected.queries.head_end);
+  }
+  BackwardPart part;
+  EXPECT_FALSE(order.Take(0, &part));
+}
+
+// Where one of these waited, the test would not end.
+TEST(GradientOrderTest, PartsWithoutCommonRowsDoNotWait) {
+  const KernelSpec spec = {ElementType::kF32, 2, 2, kDim, kDim, 1.0f};
+  GradientOrder order(spec, 4);
+  Sums sums(spec, 100);
+  const std::vector<BackwardTile> tiles = {sums.Tile(0, 50, 0, 50), sums.Tile(50, 50, 50, 50)};
+  order.Start(tiles);
+  BackwardPart parts[4];
+  for (int worker = 0; worker < 4; ++worker) ASSERT_TRUE(order.Take(worker, &parts[worker]));
+  for (int worker = 3; worker >= 0; --worker) {  // other documents, other heads
+    order.AwaitKeys(worker, {0, 50});
+    order.AwaitQueries(worker);
+  }
+}
+
+TEST(GradientOrderTest, NarrowAndReleaseLetLaterPartsGoOn) {
+  const KernelSpec spec = {ElementType::kF32, 1, 1, kDim, kDim, 1.0f};
+  GradientOrder order(spec, 2);
+  Sums sums(spec, 2 * kUnitRows);
+  const std::vector<BackwardTile> tiles = {sums.Tile(0, 2 * kUnitRows, 0, 300)};
+  order.Start(tiles);
+  BackwardPart first, second;
+  ASSERT_TRUE(order.Take(0, &first));
+  ASSERT_TRUE(order.Take(1, &second));
+  order.Narrow(0, {100, 200});
+  order.AwaitKeys(1, {0, 100});
+  order.AwaitKeys(1, {200, 300});
+  order.ReleaseKeys(0, 150);
+  order.AwaitKeys(1, {100, 150});
+  order.AwaitQueries(1);  // other rows
+  BackwardPart none;
+  EXPECT_FALSE(order.Take(0, &none));
+  order.AwaitKeys(1, {0, 300});
+}
+
+}  // namespace
+}  // namespace flashcp

@@ -1,0 +1,24 @@
+#!/bin/bash
+# size_test.sh LIBRARY KERNEL_OBJECT...: the stripped runtime without its kernels stays under 1.5 MB,
+# the kernels under 4 MB.
+set -eu
+library=$1; shift
+
+# Bytes of a file without symbols that nothing needs.
+stripped() {
+  strip --strip-unneeded -o "$TEST_TMPDIR/stripped" "$1"
+  stat -c %s "$TEST_TMPDIR/stripped"
+}
+
+kernels=0
+for object in "$@"; do kernels=$((kernels + $(stripped "$object"))); done
+whole=$(stripped "$library")
+# What the library holds of the kernels is their sections, without the headers of objects.
+loaded=$(size -A "$@" | awk '/^\.(text|rodata|eh_frame)/ {sum += $2} END {print sum}')
+runtime=$((whole - loaded))
+
+echo "runtime library: $whole bytes, without kernels $runtime (1500000 allowed)"
+echo "kernel objects: $kernels bytes (4000000 allowed)"
+# Every function of the kernels' table must be in the library, or this would measure nothing.
+nm -D --defined-only "$library" | grep -q flashcp_forward_avx512_bf16_256_256
+[ "$runtime" -gt 100000 ] && [ "$runtime" -lt 1500000 ] && [ "$kernels" -lt 4000000 ]
