@@ -117,18 +117,22 @@ pkg_config_repository = repository_rule(
     local = True,
 )
 
-def _header_only_impl(ctx):
+def _header_impl(ctx):
     if not ctx.path("/usr/include/" + ctx.attr.header).exists:
         fail("no /usr/include/%s (Debian's %s): %s" % (ctx.attr.header, ctx.attr.package, _INSTALL))
 
     # /usr/include is always searched and never checked, so there is nothing to link in.
-    ctx.file("BUILD.bazel", _HEADER + "cc_library(name = %r)\n" % ctx.name)
+    ctx.file("BUILD.bazel", _HEADER + "cc_library(name = %r, linkopts = %r)\n" % (
+        ctx.name,
+        ctx.attr.linkopts,
+    ))
 
-header_only_repository = repository_rule(
-    implementation = _header_only_impl,
-    doc = "A library of headers below /usr/include.",
+header_repository = repository_rule(
+    implementation = _header_impl,
+    doc = "A library of headers below /usr/include that pkg-config does not know, and how to link it.",
     attrs = {
         "header": attr.string(mandatory = True),
+        "linkopts": attr.string_list(),
         "package": attr.string(mandatory = True),
     },
     local = True,
