@@ -138,7 +138,9 @@ TEST_P(LargeScoresTest, NoScoreMakesANan) {
     Scale(&inputs.query, factor);
     Scale(&inputs.key, factor);
     const Results found = inputs.Run(GetParam());
-    ExpectSameOutputs(inputs, inputs.Run(nullptr), found);
+    const Results plain = inputs.Run(nullptr);
+    ExpectSameOutputs(inputs, plain, found);
+    ExpectFiniteGradients(plain);
     ExpectFiniteGradients(found);
     // No weight is above 1.
     const int dim = inputs.spec.value_dim;
