@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "compiler/input/json.h"
+#include "nlohmann/json.hpp"
 #include "support/files.h"
 #include "support/status_macros.h"
 
@@ -94,6 +95,25 @@ absl::StatusOr<solver::Cluster> ParseCluster(absl::string_view name, absl::strin
   absl::Status status = cluster.Check();
   if (!status.ok()) return absl::InvalidArgumentError(absl::StrCat(name, ": ", status.message()));
   return cluster;
+}
+
+std::string ClusterJson(const solver::Cluster& cluster) {
+  auto link = [](const solver::LinkClass& link) {
+    return nlohmann::ordered_json{{"bytes_per_us", link.bytes_per_us},
+                                  {"latency_us", link.latency_us}};
+  };
+  const solver::TileTable& tiles = cluster.tiles;
+  const nlohmann::ordered_json json = {{"name", cluster.name},
+                                       {"ranks_per_node", cluster.ranks_per_node},
+                                       {"intra_node", link(cluster.intra_node)},
+                                       {"inter_node", link(cluster.inter_node)},
+                                       {"tiles",
+                                        {{"block_rows", tiles.block_rows},
+                                         {"block_columns", tiles.block_columns},
+                                         {"columns", tiles.columns},
+                                         {"forward_us", tiles.forward_us},
+                                         {"backward_us", tiles.backward_us}}}};
+  return absl::StrCat(json.dump(2), "\n");
 }
 
 absl::StatusOr<solver::Cluster> FindCluster(const std::string& preset_or_path) {

@@ -15,6 +15,9 @@ namespace flashcp {
 // missing or ill-typed keys, and values that make no cluster.
 absl::StatusOr<solver::Cluster> ParseCluster(absl::string_view name, absl::string_view text);
 
+// The text that ParseCluster makes the same cluster of.
+std::string ClusterJson(const solver::Cluster& cluster);
+
 // A preset by name, or, where `preset_or_path` holds a '/' or ends in ".json", ParseCluster of
 // that file. NotFound where there is no such preset (naming the nearest) or file.
 absl::StatusOr<solver::Cluster> FindCluster(const std::string& preset_or_path);

@@ -40,6 +40,7 @@ class CommandLine {
     AddVerify();
     AddCompare();
     AddRun();
+    AddCalibrate();
   }
 
   absl::StatusOr<Arguments> Parse(int argc, const char* const* argv) {
@@ -149,6 +150,21 @@ class CommandLine {
     AddText(command, "--threads", &run_.threads, "N", "of each rank that compute attention");
   }
 
+  void AddCalibrate() {
+    CLI::App* command =
+        AddCommand("calibrate", "measure this host and write a cluster for compile --cluster");
+    AddText(command, "--device", &calibrate_.device, "cpu", "what to measure");
+    AddText(command, "--ranks", &calibrate_.ranks, "N",
+            "ranks at work at the same time (without it: one for each core, over --threads)");
+    AddText(command, "--threads", &calibrate_.threads, "N", "of each rank");
+    AddText(command, "--heads", &calibrate_.heads, "Q:KV", "of the plans that will run");
+    AddText(command, "--head-dim", &calibrate_.head_dim, "D", "of the plans that will run");
+    AddText(command, "--dtype", &calibrate_.dtype, "f32|bf16|f16", "of the plans that will run");
+    AddText(command, "--tokens", &calibrate_.tokens, "T",
+            "of each rank, and of the longest document that is measured");
+    AddText(command, "-o,--output", &calibrate_.output, "FILE", "- is standard output");
+  }
+
   // The command of this command line, or the program itself.
   const CLI::App& Chosen() const {
     std::vector<const CLI::App*> commands =
@@ -200,7 +216,8 @@ class CommandLine {
     if (name == "inspect") return Arguments{inspect_, quiet_};
     if (name == "verify") return Arguments{verify_, quiet_};
     if (name == "compare") return Arguments{compare_, quiet_};
-    return Arguments{run_, quiet_};
+    if (name == "run") return Arguments{run_, quiet_};
+    return Arguments{calibrate_, quiet_};
   }
 
   CLI::App app_;
@@ -210,6 +227,7 @@ class CommandLine {
   VerifyFlags verify_;
   CompareFlags compare_;
   RunFlags run_;
+  CalibrateFlags calibrate_;
 };
 
 }  // namespace

@@ -66,13 +66,26 @@ struct RunFlags {
   bool check_finite = false;
 };
 
+struct CalibrateFlags {
+  std::string device = "cpu";
+  std::string ranks;  // empty: as many as the host has cores for
+  std::string threads = "1";
+  std::string heads = "32:8";
+  std::string head_dim = "128";
+  std::string dtype = "bf16";
+  std::string tokens = "2048";
+  std::string output = "-";
+};
+
 // --help and --version: print this and be done.
 struct ShowText {
   std::string text;
 };
 
 struct Arguments {
-  std::variant<ShowText, CompileFlags, InspectFlags, VerifyFlags, CompareFlags, RunFlags> command;
+  std::variant<ShowText, CompileFlags, InspectFlags, VerifyFlags, CompareFlags, RunFlags,
+               CalibrateFlags>
+      command;
   bool quiet = false;  // no notes on standard error, errors only
 };
 

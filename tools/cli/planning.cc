@@ -19,28 +19,6 @@
 namespace flashcp::cli {
 namespace {
 
-absl::StatusOr<solver::HeadShape> ParseHeads(const PlanningFlags& flags) {
-  std::vector<absl::string_view> parts = absl::StrSplit(flags.heads, ':');
-  if (parts.size() != 2) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--heads: expected Q:KV, query heads and key/value heads, found ", Quoted(flags.heads)));
-  }
-  solver::HeadShape heads;
-  ASSIGN_OR_RETURN(heads.query, IntegerFlag("--heads", parts[0], 1, solver::kMaxHeads));
-  ASSIGN_OR_RETURN(heads.key_value, IntegerFlag("--heads", parts[1], 1, solver::kMaxHeads));
-  if (heads.query % heads.key_value != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--heads: query heads must be a multiple of key/value heads, found ",
-                     heads.query, " query heads and ", heads.key_value, " key/value heads"));
-  }
-  ASSIGN_OR_RETURN(heads.dim, IntegerFlag("--head-dim", flags.head_dim, 8, 256));
-  if (heads.dim % 8 != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--head-dim: expected a multiple of 8, found ", heads.dim));
-  }
-  return heads;
-}
-
 absl::StatusOr<double> ParseSlack(const std::string& text) {
   double slack;
   if (absl::SimpleAtod(text, &slack) && std::isfinite(slack) && slack >= 0 && slack <= 100) {
@@ -56,9 +34,8 @@ constexpr int kMaxBudgetMs = 3'600'000;
 absl::StatusOr<solver::Problem> ParseProblem(const PlanningFlags& flags) {
   solver::Problem problem;
   ASSIGN_OR_RETURN(problem.ranks, IntegerFlag("--ranks", flags.ranks, 1, solver::kMaxRanks));
-  ASSIGN_OR_RETURN(problem.heads, ParseHeads(flags));
-  ASSIGN_OR_RETURN(int dtype, NameFlag("--dtype", "dtype", flags.dtype, {"f32", "bf16", "f16"}));
-  problem.dtype = static_cast<solver::DType>(dtype);
+  ASSIGN_OR_RETURN(problem.heads, ParseHeads(flags.heads, flags.head_dim));
+  ASSIGN_OR_RETURN(problem.dtype, ParseDType(flags.dtype));
   ASSIGN_OR_RETURN(int exchange,
                    NameFlag("--exchange", "exchange", flags.exchange, {"needed", "all-gather"}));
   problem.exchange = static_cast<solver::Exchange>(exchange);
@@ -94,6 +71,33 @@ solver::Cluster ClusterOf(const fbs::Cluster& cluster) {
 }
 
 }  // namespace
+
+absl::StatusOr<solver::HeadShape> ParseHeads(const std::string& text, const std::string& head_dim) {
+  std::vector<absl::string_view> parts = absl::StrSplit(text, ':');
+  if (parts.size() != 2) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--heads: expected Q:KV, query heads and key/value heads, found ", Quoted(text)));
+  }
+  solver::HeadShape heads;
+  ASSIGN_OR_RETURN(heads.query, IntegerFlag("--heads", parts[0], 1, solver::kMaxHeads));
+  ASSIGN_OR_RETURN(heads.key_value, IntegerFlag("--heads", parts[1], 1, solver::kMaxHeads));
+  if (heads.query % heads.key_value != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--heads: query heads must be a multiple of key/value heads, found ",
+                     heads.query, " query heads and ", heads.key_value, " key/value heads"));
+  }
+  ASSIGN_OR_RETURN(heads.dim, IntegerFlag("--head-dim", head_dim, 8, 256));
+  if (heads.dim % 8 != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--head-dim: expected a multiple of 8, found ", heads.dim));
+  }
+  return heads;
+}
+
+absl::StatusOr<solver::DType> ParseDType(const std::string& text) {
+  ASSIGN_OR_RETURN(int dtype, NameFlag("--dtype", "dtype", text, {"f32", "bf16", "f16"}));
+  return static_cast<solver::DType>(dtype);
+}
 
 absl::StatusOr<std::vector<solver::Problem>> MakeProblems(const PlanningFlags& flags) {
   ASSIGN_OR_RETURN(solver::Problem problem, ParseProblem(flags));

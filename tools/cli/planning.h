@@ -19,6 +19,12 @@ namespace flashcp::cli {
 // InvalidArgument or NotFound, naming file and line or flag.
 absl::StatusOr<std::vector<solver::Problem>> MakeProblems(const PlanningFlags& flags);
 
+// What --heads Q:KV and --head-dim say.
+absl::StatusOr<solver::HeadShape> ParseHeads(const std::string& heads, const std::string& head_dim);
+
+// What --dtype says.
+absl::StatusOr<solver::DType> ParseDType(const std::string& text);
+
 // What --time-budget says.
 absl::StatusOr<double> ParseTimeBudget(const std::string& text);
 

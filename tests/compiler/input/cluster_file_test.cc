@@ -90,5 +90,14 @@ TEST(ClusterFileTest, TakesPathsForFiles) {
   }
 }
 
+TEST(ClusterJsonTest, IsReadAsTheSameCluster) {
+  for (const std::string& name : solver::ClusterPresetNames()) {
+    const solver::Cluster cluster = solver::ClusterPreset(name).value();
+    absl::StatusOr<solver::Cluster> read = ParseCluster("c.json", ClusterJson(cluster));
+    ASSERT_TRUE(read.ok()) << read.status();
+    EXPECT_EQ(*read, cluster);
+  }
+}
+
 }  // namespace
 }  // namespace flashcp
