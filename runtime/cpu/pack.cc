@@ -15,7 +15,6 @@ namespace flashcp {
 namespace {
 
 constexpr int kLanes = 8;
-constexpr int kLineBytes = 64;
 alignas(64) constexpr char kZeros[256 * sizeof(float)] = {};  // a row that is not there
 
 // Eight elements as floats.
@@ -104,14 +103,6 @@ void FindRows(const Rows& rows, int first, const char* (&pointers)[kCount]) {
   }
 }
 
-// Rows are read a few at once, which hardware does not see coming: asks for a line of each of the
-// next ones. `offset` goes in steps of at most half a line.
-template <int kCount>
-void PrefetchRows(const char* const (&pointers)[kCount], int offset) {
-  if (offset % kLineBytes != 0) return;
-  for (const char* pointer : pointers) __builtin_prefetch(pointer + offset);
-}
-
 // Words from single elements.
 template <typename Element>
 struct PlainReader {
@@ -158,13 +149,11 @@ bool PackGroupsWith(const Rows& rows, int dim, int group, int64_t group_stride, 
   const int step = std::max(group, kLanes);
   const bool split = group == 4;
   for (int row = 0; row < (rows.count + step - 1) / step * step; row += kLanes) {
-    const char *from[kLanes], *next[kLanes];
+    const char* from[kLanes];
     FindRows(rows, row, from);
-    FindRows(rows, row + kLanes, next);
     float* to = packed + row / group * group_stride + row % group;
     for (int word = 0; word < words; word += 4, to += 4 * group) {
       const int offset = word * Reader::kWordBytes;
-      PrefetchRows(next, offset);
       __m256 block[4];
       for (int i = 0; i < 4; ++i) {
         block[i] = Reader::LoadTwo(from[i] + offset, from[i + 4] + offset, &check);
@@ -186,12 +175,10 @@ bool PackChunksWith(const Rows& rows, int dim, int chunk, int64_t capacity, int 
   constexpr int kRows = 4 * Reader::kElements;
   const bool split = chunk == 4;
   for (int row = 0; row < padded_count; row += kRows) {
-    const char *from[kRows], *next[kRows];
+    const char* from[kRows];
     FindRows(rows, row, from);
-    FindRows(rows, row + kRows, next);
     float* to = packed + row / Reader::kElements * chunk;
     for (int d = 0; d < dim; d += kLanes) {
-      PrefetchRows(next, d * Reader::kWordBytes / Reader::kElements);
       for (int i = 0; i < 4; ++i) {
         const __m256 x = Reader::LoadDims(from + i * Reader::kElements, d, &check);
         float* first = to + i * chunk + (split ? 0 : d % chunk);
