@@ -1,10 +1,11 @@
 // Decides the placement of the strategy `auto`: the search, never worse than any known strategy.
 //
-// Idea: bisections from several starting points (weights of transfers against work, and some noise)
-// and the known strategies form a pool. The best few of the pool are improved by local search. The
-// search minimises the planning objective of ledger.h; in the end the placement with the shortest
-// modelled step of all is taken, so that no known strategy is shorter. It stops where the step is
-// within kCloseEnough of the lower bound, or when the budget is spent: see docs/planner.md.
+// Idea: bisections from several starting points (weights of transfers against work, heavy documents
+// spread over nodes before or not, and some noise) and the known strategies form a pool. The best
+// few of the pool are improved by local search. The search minimises the objective of objective.h;
+// in the end the placement with the shortest modelled step of all is taken, so that no known
+// strategy is shorter. It stops where the step is within kCloseEnough of the lower bound, or when
+// the budget is spent: see docs/planner.md.
 
 #include <algorithm>
 #include <utility>
@@ -13,8 +14,9 @@
 #include "compiler/solver/bisection.h"
 #include "compiler/solver/budget.h"
 #include "compiler/solver/cost_model.h"
-#include "compiler/solver/ledger.h"
 #include "compiler/solver/local_search.h"
+#include "compiler/solver/node_spread.h"
+#include "compiler/solver/objective.h"
 #include "compiler/solver/piece.h"
 #include "compiler/solver/strategies.h"
 
@@ -44,7 +46,7 @@ constexpr double kOtherLambda = 1;  // of every second descent of up to kVariedR
 constexpr int kVariedRanks = 8;
 
 struct Candidate {
-  double score_us;  // the lower, the better a start; once it descended, the planning objective
+  double score_us;  // the lower, the better a start; once it descended, the objective
   Placement placement;
 };
 
@@ -55,6 +57,7 @@ class AutoSearch {
   AutoSearch(const Problem& problem, double budget_ms)
       : problem_(problem),
         model_(problem),
+        objective_(problem),
         budget_(budget_ms),
         bound_us_(LowerBoundUs(problem)),
         target_us_(bound_us_ * kCloseEnough) {}
@@ -84,7 +87,7 @@ class AutoSearch {
 
   void AddToPool(Placement placement) {
     const PlacementCost cost = Consider(placement);
-    pool_.push_back({FewRanks() ? PlanningStepUs(cost) : ExcessUs(cost), std::move(placement)});
+    pool_.push_back({FewRanks() ? objective_.StepUs(cost) : ExcessUs(cost), std::move(placement)});
   }
 
   // What ranks take beyond the bound, on the mean: of many ranks, a few slow ones are soon mended,
@@ -124,15 +127,24 @@ class AutoSearch {
 
   void AddBisections() {
     Budget share = budget_.Share(kBisectionsShare);
+    const NodeSpread spread = SpreadOverNodes(model_, share);
+    const NodeSpread nothing = SpreadNothing(problem_);
     for (int i = 0; i < kMostStarts; ++i) {
       if (i > 0 && (share.Empty() || best_us_ <= target_us_)) break;
       BisectionStart start;
       start.lambda = FewRanks() ? kLambdas[i] : kManyRanksLambdas[i];
       start.noise = i < kQuietStarts ? 0 : 0.3;
       start.token_weight = i % 3 == 2 || (i == 0 && !FewRanks()) ? 0.3 : 1;
-      AddToPool(Bisect(model_, start, i + 1, share));
+      AddToPool(Bisect(model_, start, IsSpread(i) ? spread : nothing, i + 1, share));
     }
     budget_.Return(share);
+  }
+
+  // Every third start differs from the others. Where each rank is a node, what a spread keeps whole
+  // has more rows for others than what bisection cuts.
+  bool IsSpread(int start) const {
+    const bool third = start % 3 == 2;
+    return problem_.cluster.ranks_per_node == 1 ? third : !third;
   }
 
   // The starts share a part of what is left, and the one that came lowest gets the rest: which one
@@ -163,11 +175,12 @@ class AutoSearch {
     options.target_us = target_us_;
     options.seed = seed;
     candidate.placement = LocalSearch(model_, std::move(candidate.placement), options, share);
-    candidate.score_us = PlanningStepUs(Consider(candidate.placement));
+    candidate.score_us = objective_.StepUs(Consider(candidate.placement));
   }
 
   const Problem& problem_;
   const PieceModel model_;
+  const Objective objective_;
   Budget budget_;
   const double bound_us_;
   const double target_us_;

@@ -30,22 +30,31 @@ using Pieces = std::vector<Piece>;
 
 class Bisection {
  public:
-  Bisection(const PieceModel& model, const BisectionStart& start, uint64_t seed, Budget& budget)
+  Bisection(const PieceModel& model, const BisectionStart& start, const NodeSpread& spread,
+            uint64_t seed, Budget& budget)
       : model_(model),
         problem_(model.problem()),
         start_(start),
+        spread_(spread),
         random_(seed),
         budget_(budget),
         total_(problem_.TotalTokens()),
         cap_(problem_.TokenCap()),
-        owned_(problem_.ranks) {}
+        owned_(spread.owned),
+        held_(problem_.ranks + 1) {
+    for (int rank = 0; rank < problem_.ranks; ++rank) {
+      held_[rank + 1] = held_[rank];
+      for (const Piece& piece : owned_[rank]) held_[rank + 1].Add(piece);
+    }
+    work_us_ = held_.back().work_us;
+  }
 
   Placement Run() {
     Pieces pieces;
     for (size_t d = 0; d < problem_.documents.size(); ++d) {
       Piece piece;
       piece.document = static_cast<int>(d);
-      if (problem_.documents[d].length == 0) continue;
+      if (spread_.spread[d] || problem_.documents[d].length == 0) continue;
       piece.Append(0, problem_.documents[d].length);
       model_.Weigh(piece);
       work_us_ += piece.work_us;
@@ -56,10 +65,27 @@ class Bisection {
   }
 
  private:
+  // Tokens and work that ranks own before anything is split.
+  struct Held {
+    int64_t tokens = 0;
+    double work_us = 0;
+
+    void Add(const Piece& piece) {
+      tokens += piece.tokens;
+      work_us += piece.work_us;
+    }
+  };
+
+  Held HeldBy(int first, int ranks) const {
+    const Held& before = held_[first];
+    const Held& all = held_[first + ranks];
+    return {all.tokens - before.tokens, all.work_us - before.work_us};
+  }
+
   // Ranks [first, first + ranks) share the pieces.
   void Halve(Pieces pieces, int first, int ranks) {
     if (ranks == 1) {
-      owned_[first] = std::move(pieces);
+      owned_[first].insert(owned_[first].end(), pieces.begin(), pieces.end());
       return;
     }
     const int left_ranks = LeftRanks(ranks);
@@ -81,17 +107,23 @@ class Bisection {
     SplitGoal goal;
     goal.left_ranks = left_ranks;
     goal.right_ranks = ranks - left_ranks;
+    const Held left = HeldBy(first, left_ranks);
+    const Held right = HeldBy(first + left_ranks, ranks - left_ranks);
+    goal.held_left_us = left.work_us;
+    goal.held_right_us = right.work_us;
     int64_t tokens = 0;
     for (const Piece& piece : pieces) tokens += piece.tokens;
     if (problem_.slack_percent == 0) {
       // Rank r owns as many tokens as in a contiguous placement: floor(T/N) or ceil(T/N).
       const int ends = first + left_ranks;
-      goal.tokens_left = total_ * ends / problem_.ranks - total_ * first / problem_.ranks;
+      goal.tokens_left =
+          total_ * ends / problem_.ranks - total_ * first / problem_.ranks - left.tokens;
       goal.least_left = goal.most_left = goal.tokens_left;
     } else {
-      goal.tokens_left = tokens * left_ranks / ranks;
-      goal.least_left = std::max<int64_t>(0, tokens - cap_ * goal.right_ranks);
-      goal.most_left = std::min(tokens, cap_ * left_ranks);
+      goal.least_left = std::max<int64_t>(0, tokens + right.tokens - cap_ * goal.right_ranks);
+      goal.most_left = std::min(tokens, cap_ * left_ranks - left.tokens);
+      const int64_t even = (tokens + left.tokens + right.tokens) * left_ranks / ranks;
+      goal.tokens_left = std::clamp(even - left.tokens, goal.least_left, goal.most_left);
     }
     // K/V come forward and again backward, where dK/dV return.
     bool needed = problem_.exchange == Exchange::kNeeded;
@@ -199,19 +231,21 @@ class Bisection {
   const PieceModel& model_;
   const Problem& problem_;
   const BisectionStart start_;
+  const NodeSpread& spread_;
   Random random_;
   Budget& budget_;
   const int64_t total_;
   const int64_t cap_;
   double work_us_ = 0;  // of all documents
   std::vector<Pieces> owned_;
+  std::vector<Held> held_;  // by all ranks below each
 };
 
 }  // namespace
 
-Placement Bisect(const PieceModel& model, const BisectionStart& start, uint64_t seed,
-                 Budget& budget) {
-  return Bisection(model, start, seed, budget).Run();
+Placement Bisect(const PieceModel& model, const BisectionStart& start, const NodeSpread& spread,
+                 uint64_t seed, Budget& budget) {
+  return Bisection(model, start, spread, seed, budget).Run();
 }
 
 }  // namespace flashcp::solver

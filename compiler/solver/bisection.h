@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "compiler/solver/budget.h"
+#include "compiler/solver/node_spread.h"
 #include "compiler/solver/piece.h"
 
 namespace flashcp::solver {
@@ -16,10 +17,10 @@ struct BisectionStart {
   double noise = 0;         // random change of the order of pieces, as a share of their work
 };
 
-// A placement that passes Verify(). O(D log N) time for about 20 candidate splits at each level,
-// plus sorting.
-Placement Bisect(const PieceModel& model, const BisectionStart& start, uint64_t seed,
-                 Budget& budget);
+// A placement that passes Verify(), of the documents that are not spread among what the spread
+// leaves of each rank. O(D log N) time for about 20 candidate splits at each level, plus sorting.
+Placement Bisect(const PieceModel& model, const BisectionStart& start, const NodeSpread& spread,
+                 uint64_t seed, Budget& budget);
 
 }  // namespace flashcp::solver
 

@@ -19,23 +19,10 @@ constexpr size_t kPair = 2;
 
 }  // namespace
 
-double PlanningUs(double compute_us, double transfer_us) {
-  return std::max(compute_us, transfer_us) + kExposedShare * std::min(compute_us, transfer_us);
-}
-
-double PlanningStepUs(const PlacementCost& cost) {
-  double slowest = 0;
-  for (const RankCost& rank : cost.ranks) {
-    slowest =
-        std::max(slowest, PlanningUs(rank.compute_forward_us, rank.transfer_forward_us) +
-                              PlanningUs(rank.compute_backward_us, rank.transfer_backward_us));
-  }
-  return slowest;
-}
-
 Ledger::Ledger(const Problem& problem)
     : problem_(problem),
       timer_(problem),
+      objective_(problem),
       transfers_(problem),
       ranks_(problem.ranks),
       node_(problem.ranks),
@@ -90,8 +77,8 @@ void Ledger::Rollback() {
 void Ledger::ChangeCompute(const Document& document, const Segment& segment, int sign) {
   ComputeTime time = timer_.Time(document, segment.begin, segment.end);
   Rank& rank = ranks_[segment.rank];
-  rank.forward_us += sign * time.forward_us;
-  rank.backward_us += sign * time.backward_us;
+  rank.compute.forward_us += sign * time.forward_us;
+  rank.compute.backward_us += sign * time.backward_us;
   rank.tokens += sign * (segment.end - segment.begin);
   bool known = std::find(changed_.begin(), changed_.end(), segment.rank) != changed_.end();
   if (!known && changed_.size() <= kPair) changed_.push_back(segment.rank);
@@ -211,9 +198,7 @@ TransferTime Ledger::Transfers(const Rank& rank) const {
 }
 
 double Ledger::RankUs(int rank) const {
-  TransferTime transfer = Transfers(ranks_[rank]);
-  return PlanningUs(ranks_[rank].forward_us, transfer.forward_us) +
-         PlanningUs(ranks_[rank].backward_us, transfer.backward_us);
+  return objective_.RankUs(ranks_[rank].compute, Transfers(ranks_[rank]));
 }
 
 double Ledger::StepUs() const {
@@ -221,8 +206,8 @@ double Ledger::StepUs() const {
   double backward_us = 0;
   for (const Rank& rank : ranks_) {
     TransferTime transfer = Transfers(rank);
-    forward_us = std::max({forward_us, rank.forward_us, transfer.forward_us});
-    backward_us = std::max({backward_us, rank.backward_us, transfer.backward_us});
+    forward_us = std::max({forward_us, rank.compute.forward_us, transfer.forward_us});
+    backward_us = std::max({backward_us, rank.compute.backward_us, transfer.backward_us});
   }
   return forward_us + backward_us;
 }

@@ -9,19 +9,11 @@
 #include <vector>
 
 #include "compiler/solver/cost_model.h"
+#include "compiler/solver/objective.h"
 #include "compiler/solver/problem.h"
 #include "compiler/solver/traffic.h"
 
 namespace flashcp::solver {
-
-// Share of the shorter of compute and transfers that a step still pays for: overlap is never
-// perfect, and a placement that moves less is the better one of two with equal steps.
-inline constexpr double kExposedShare = 0.0005;
-
-// What the search minimises for a rank whose compute and transfers take so long.
-double PlanningUs(double compute_us, double transfer_us);
-// The same of a whole placement: the slowest rank, forward and backward.
-double PlanningStepUs(const PlacementCost& cost);
 
 class Ledger {
  public:
@@ -40,11 +32,11 @@ class Ledger {
   void Rollback();
 
   int64_t tokens(int rank) const { return ranks_[rank].tokens; }
-  // What the rank adds to the objective of the search: forward + backward.
+  // The objective of the search, for one rank.
   double RankUs(int rank) const;
   // The modelled step, as Evaluate() has it.
   double StepUs() const;
-  // The largest RankUs().
+  // The objective of the search: the largest RankUs().
   double PlanningStepUs() const;
 
   int64_t steps() const { return steps_; }  // segments and needing ranks looked at so far
@@ -53,8 +45,7 @@ class Ledger {
   // Rows in units of 1/kRowUnits, so that an even share of a row is added and taken back exactly.
   static constexpr int64_t kRowUnits = 1 << 16;
   struct Rank {
-    double forward_us = 0;
-    double backward_us = 0;
+    ComputeTime compute;
     int64_t tokens = 0;
     int64_t received[2] = {0, 0};  // inside the node, between nodes
     int64_t sent[2] = {0, 0};
@@ -81,6 +72,7 @@ class Ledger {
 
   const Problem& problem_;
   const SegmentTimer timer_;
+  const Objective objective_;
   const TransferModel transfers_;
   std::vector<Rank> ranks_;
   std::vector<int> node_;      // of each rank

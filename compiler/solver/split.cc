@@ -41,7 +41,9 @@ Splitter::Splitter(const PieceModel& model, std::vector<Piece> pieces, const Spl
     tokens_ += piece.tokens;
     work_us_ += piece.work_us;
   }
-  left_share_us_ = work_us_ * goal_.left_ranks / (goal_.left_ranks + goal_.right_ranks);
+  even_us_ = (work_us_ + goal_.held_left_us + goal_.held_right_us) /
+             (goal_.left_ranks + goal_.right_ranks);
+  left_share_us_ = std::clamp(even_us_ * goal_.left_ranks - goal_.held_left_us, 0.0, work_us_);
   std::iota(heaviest_.begin(), heaviest_.end(), 0);
   Random none(0);
   SortHeaviest(0, none);
@@ -50,8 +52,8 @@ Splitter::Splitter(const PieceModel& model, std::vector<Piece> pieces, const Spl
 
 // Whether a side has too much work even without the pieces to cut.
 bool Splitter::TooLong(const Load& load) const {
-  return load.left_us > goal_.most_us * goal_.left_ranks ||
-         load.right_us > goal_.most_us * goal_.right_ranks;
+  return goal_.held_left_us + load.left_us > goal_.most_us * goal_.left_ranks ||
+         goal_.held_right_us + load.right_us > goal_.most_us * goal_.right_ranks;
 }
 
 Splitter::Load Splitter::LoadOf(int sides) const {
@@ -319,10 +321,10 @@ void Splitter::AddSplit(int sides, int flipped, const Load& load, const Cuts& cu
   }
   if (tokens_left < goal_.least_left || tokens_left > goal_.most_left) return;
   Split split;
-  split.slower_us = std::max(left_us / goal_.left_ranks, right_us / goal_.right_ranks);
+  split.slower_us = std::max((goal_.held_left_us + left_us) / goal_.left_ranks,
+                             (goal_.held_right_us + right_us) / goal_.right_ranks);
   if (split.slower_us > goal_.most_us) return;
-  const double even_us = kEven * work_us_ / (goal_.left_ranks + goal_.right_ranks);
-  const double uneven_us = std::max(0.0, split.slower_us - even_us);
+  const double uneven_us = std::max(0.0, split.slower_us - kEven * even_us_);
   split.score =
       split.slower_us + (goal_.uneven_weight - 1) * uneven_us + sent_us +
       goal_.lambda * (std::max(left_rows_us, right_rows_us) + (left_rows_us + right_rows_us) / 4);

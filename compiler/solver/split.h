@@ -27,6 +27,8 @@ inline Side Opposite(Side side) { return side == kLeft ? kRight : kLeft; }
 struct SplitGoal {
   int left_ranks = 1;
   int right_ranks = 1;
+  double held_left_us = 0;  // work that the sides have besides the pieces
+  double held_right_us = 0;
   int64_t tokens_left = 0;  // aimed at
   int64_t least_left = 0;   // allowed; equal to tokens_left at slack 0
   int64_t most_left = 0;
@@ -121,7 +123,11 @@ class Splitter {
     void Remove(const Piece& piece, Side side);
   };
 
+  struct Lack;
+
   Load LoadOf(int sides) const;
+  int GiveLightest(int first, int second, Lack& lack, std::vector<Side>& sides) const;
+  Side EvenSide(const Piece& piece, double token_weight, const Lack& all, const Lack& lack) const;
   std::vector<Cut> HeavyCuts(int heavy) const;
   void AddFilled(int sides, const Cut& heavy, int light);
   bool TooLong(const Load& load) const;
@@ -139,7 +145,8 @@ class Splitter {
   SplitGoal goal_;
   int64_t tokens_ = 0;
   double work_us_ = 0;
-  double left_share_us_ = 0;  // work that the left side should have
+  double even_us_ = 0;        // work of a rank, on the mean
+  double left_share_us_ = 0;  // work of the pieces that the left side should have
   std::vector<int> heaviest_;
   std::vector<int> fillers_;
   std::vector<Assignment> sides_;

@@ -1,5 +1,5 @@
-// Which side of a split each piece goes to as a whole: the orders in which pieces are taken, and the
-// greedy assignment. Where pieces are cut, and which split is best, is decided in split.cc.
+// Which side of a split each piece goes to as a whole: the orders in which pieces are taken, and
+// the greedy assignment. Where pieces are cut, and which split is best, is decided in split.cc.
 
 #include <algorithm>
 #include <numeric>
@@ -80,55 +80,103 @@ int Splitter::AddMirrored(int sides) {
   return AddSides(std::move(mirrored));
 }
 
+// What the sides still lack, and what the pieces have that are on neither.
+struct Splitter::Lack {
+  int64_t tokens[2];
+  double us[2];
+  int64_t rest_tokens;
+  double rest_us;
+
+  bool Fits(const Piece& piece, Side side) const { return piece.tokens <= tokens[side]; }
+  void Give(const Piece& piece, Side side) {
+    tokens[side] -= piece.tokens;
+    us[side] -= piece.work_us;
+    rest_tokens -= piece.tokens;
+    rest_us -= piece.work_us;
+  }
+  // The side that lacks less work for a token.
+  Side Lighter() const {
+    return us[kLeft] * std::max<int64_t>(tokens[kRight], 1) <
+                   us[kRight] * std::max<int64_t>(tokens[kLeft], 1)
+               ? kLeft
+               : kRight;
+  }
+  // Whether it lacks less work for a token than both together do.
+  bool IsLight(Side side) const {
+    return us[side] * (tokens[kLeft] + tokens[kRight]) < (us[kLeft] + us[kRight]) * tokens[side];
+  }
+};
+
+// Where a side holds heavy documents, it lacks less work for a token than the other one. It takes
+// the lightest pieces, until both lack the same: a greedy assignment, heaviest first, would leave
+// what evens it out for last. The pieces of heaviest() before the returned place are left.
+int Splitter::GiveLightest(int first, int second, Lack& lack, std::vector<Side>& sides) const {
+  int left = size();
+  if (goal_.held_left_us + goal_.held_right_us <= 0) return left;
+  const Side light = lack.Lighter();
+  for (; left > 0 && lack.IsLight(light); --left) {
+    const int i = heaviest_[left - 1];
+    if (i == first || i == second) continue;
+    const Piece& piece = pieces_[i];
+    if (!lack.Fits(piece, light) || piece.work_us > lack.us[light]) break;
+    sides[i] = light;
+    lack.Give(piece, light);
+  }
+  return left;
+}
+
 int Splitter::AddGreedySides(int first, int second, double token_weight, const Cut* fixed) {
-  // What each side still lacks, as a share of what it should have.
-  const int64_t room[2] = {goal_.tokens_left, tokens_ - goal_.tokens_left};
-  int64_t free[2] = {room[kLeft], room[kRight]};
-  double us[2] = {left_share_us_, work_us_ - left_share_us_};
+  Lack lack = {{goal_.tokens_left, tokens_ - goal_.tokens_left},
+               {left_share_us_, work_us_ - left_share_us_},
+               tokens_,
+               work_us_};
   if (fixed != nullptr) {
     const std::array<Piece, 2> parts = Parts(*fixed);
     for (Side side : {kLeft, kRight}) {
-      free[side] -= parts[side].tokens;
-      us[side] -= parts[side].work_us;
-      if (free[side] < 0) return -1;
+      lack.tokens[side] -= parts[side].tokens;
+      lack.us[side] -= parts[side].work_us;
+      if (lack.tokens[side] < 0) return -1;
     }
   }
-  const double per_us[2] = {1 / std::max(us[kLeft], 1e-300), 1 / std::max(us[kRight], 1e-300)};
-  const double per_token[2] = {1.0 / std::max<int64_t>(room[kLeft], 1),
-                               1.0 / std::max<int64_t>(room[kRight], 1)};
   std::vector<Side> sides(size(), kLeft);
   steps_ += size();
-  // Heavy pieces come first, so light ones can still even tokens when hardly any work is left.
-  double rest_us = work_us_;
-  int64_t rest_tokens = tokens_;
-  for (int i : heaviest_) {
+  const int left = GiveLightest(first, second, lack, sides);
+  const Lack all = lack;
+  for (int k = 0; k < left; ++k) {
+    const int i = heaviest_[k];
     if (i == first || i == second) continue;
     const Piece& piece = pieces_[i];
-    rest_us -= piece.work_us;
-    rest_tokens -= piece.tokens;
-    const double rest = (std::max(rest_us, piece.work_us) / work_us_) /
-                        (static_cast<double>(std::max(rest_tokens, piece.tokens)) / tokens_);
-    const double weight = token_weight * rest * rest;
-    bool fits_left = piece.tokens <= free[kLeft];
-    bool fits_right = piece.tokens <= free[kRight];
-    if (!fits_left && !fits_right) return -1;
-    Side side = fits_left ? kLeft : kRight;
-    if (fits_left && fits_right) {
-      double work = us[kLeft] * per_us[kLeft] - us[kRight] * per_us[kRight];
-      double tokens = free[kLeft] * per_token[kLeft] - free[kRight] * per_token[kRight];
-      double work_if_left = work - piece.work_us * per_us[kLeft];
-      double work_if_right = work + piece.work_us * per_us[kRight];
-      double tokens_if_left = tokens - piece.tokens * per_token[kLeft];
-      double tokens_if_right = tokens + piece.tokens * per_token[kRight];
-      double left = work_if_left * work_if_left + weight * tokens_if_left * tokens_if_left;
-      double right = work_if_right * work_if_right + weight * tokens_if_right * tokens_if_right;
-      side = left <= right ? kLeft : kRight;
-    }
-    sides[i] = side;
-    free[side] -= piece.tokens;
-    us[side] -= piece.work_us;
+    if (!lack.Fits(piece, kLeft) && !lack.Fits(piece, kRight)) return -1;
+    sides[i] = EvenSide(piece, token_weight, all, lack);
+    lack.Give(piece, sides[i]);
   }
   return AddSides(std::move(sides));
+}
+
+// The side, of those where the piece fits, that leaves less uneven what both lack, as a share of
+// what they lacked before all pieces. Heavy pieces come first, so light ones can still even tokens
+// when hardly any work is left.
+Side Splitter::EvenSide(const Piece& piece, double token_weight, const Lack& all,
+                        const Lack& lack) const {
+  if (!lack.Fits(piece, kRight)) return kLeft;
+  if (!lack.Fits(piece, kLeft)) return kRight;
+  const double rest_us = std::max(lack.rest_us - piece.work_us, piece.work_us);
+  const int64_t rest_tokens = std::max(lack.rest_tokens - piece.tokens, piece.tokens);
+  const double rest = (rest_us / work_us_) / (static_cast<double>(rest_tokens) / tokens_);
+  const double weight = token_weight * rest * rest;
+  auto uneven = [&](Side side) {
+    double us[2];
+    double tokens[2];
+    for (Side s : {kLeft, kRight}) {
+      us[s] = (lack.us[s] - (s == side ? piece.work_us : 0)) / std::max(all.us[s], 1e-300);
+      tokens[s] = static_cast<double>(lack.tokens[s] - (s == side ? piece.tokens : 0)) /
+                  std::max<int64_t>(all.tokens[s], 1);
+    }
+    const double work = us[kLeft] - us[kRight];
+    const double token = tokens[kLeft] - tokens[kRight];
+    return work * work + weight * token * token;
+  };
+  return uneven(kLeft) <= uneven(kRight) ? kLeft : kRight;
 }
 
 }  // namespace flashcp::solver

@@ -9,6 +9,8 @@
 #include "compiler/solver/cost_model.h"
 #include "compiler/solver/ledger.h"
 #include "compiler/solver/local_search.h"
+#include "compiler/solver/node_spread.h"
+#include "compiler/solver/objective.h"
 #include "compiler/solver/piece.h"
 #include "compiler/solver/problem.h"
 #include "compiler/solver/segments.h"
@@ -44,7 +46,8 @@ TEST(LedgerTest, FollowsTheCostModelThroughChanges) {
     }
     PlacementCost cost = Evaluate(problem, now);
     ASSERT_NEAR(ledger.StepUs(), cost.StepUs(), 1e-3 + 1e-6 * cost.StepUs()) << "seed " << seed;
-    ASSERT_NEAR(ledger.PlanningStepUs(), PlanningStepUs(cost), 1e-3 + 1e-6 * cost.StepUs())
+    ASSERT_NEAR(ledger.PlanningStepUs(), Objective(problem).StepUs(cost),
+                1e-3 + 1e-6 * cost.StepUs())
         << "seed " << seed;
     for (int rank = 0; rank < problem.ranks; ++rank) {
       ASSERT_EQ(ledger.tokens(rank), cost.ranks[rank].tokens) << "seed " << seed;
@@ -76,7 +79,8 @@ TEST(LedgerTest, FollowsTheCostModelThroughTradesOfTwoRanks) {
     }
     PlacementCost cost = Evaluate(problem, now);
     ASSERT_NEAR(ledger.StepUs(), cost.StepUs(), 1e-3 + 1e-6 * cost.StepUs()) << "seed " << seed;
-    ASSERT_NEAR(ledger.PlanningStepUs(), PlanningStepUs(cost), 1e-3 + 1e-6 * cost.StepUs())
+    ASSERT_NEAR(ledger.PlanningStepUs(), Objective(problem).StepUs(cost),
+                1e-3 + 1e-6 * cost.StepUs())
         << "seed " << seed;
   }
 }
@@ -116,7 +120,10 @@ TEST(BisectTest, SolvesRandomProblems) {
     start.lambda = seed % 3;
     start.noise = seed % 5 == 0 ? 0.3 : 0;
     Budget budget(1);
-    Placement placement = Bisect(PieceModel(problem), start, seed, budget);
+    const PieceModel model(problem);
+    const NodeSpread spread =
+        seed % 3 == 0 ? SpreadNothing(problem) : SpreadOverNodes(model, budget);
+    Placement placement = Bisect(model, start, spread, seed, budget);
     absl::Status status = placement.Verify(problem);
     ASSERT_TRUE(status.ok()) << "seed " << seed << ": " << status;
   }
@@ -191,8 +198,8 @@ TEST(LocalSearchTest, NeverMakesAPlacementLonger) {
     Placement placement = LocalSearch(PieceModel(problem), start, options, budget);
     absl::Status status = placement.Verify(problem);
     ASSERT_TRUE(status.ok()) << "seed " << seed << ": " << status;
-    double before_us = PlanningStepUs(Evaluate(problem, start));
-    ASSERT_LE(PlanningStepUs(Evaluate(problem, placement)), before_us * (1 + 1e-6))
+    double before_us = Objective(problem).StepUs(Evaluate(problem, start));
+    ASSERT_LE(Objective(problem).StepUs(Evaluate(problem, placement)), before_us * (1 + 1e-6))
         << "seed " << seed;
   }
 }
