@@ -27,6 +27,7 @@ filegroup(name = "FileCheck", srcs = ["bin/FileCheck"])
 filegroup(name = "not", srcs = ["bin/not"])
 filegroup(name = "count", srcs = ["bin/count"])
 filegroup(name = "split-file", srcs = ["bin/split-file"])
+filegroup(name = "llvm-mca", srcs = ["bin/llvm-mca"])
 filegroup(name = "mlir-tblgen", srcs = ["bin/mlir-tblgen"])
 filegroup(name = "td", srcs = glob(["include/mlir/**/*.td"]))
 
