@@ -212,7 +212,7 @@ double Ledger::StepUs() const {
   return forward_us + backward_us;
 }
 
-double Ledger::PlanningStepUs() const {
+double Ledger::ObjectiveUs() const {
   double slowest = 0;
   for (int rank = 0; rank < problem_.ranks; ++rank) slowest = std::max(slowest, RankUs(rank));
   return slowest;

@@ -37,7 +37,7 @@ class Ledger {
   // The modelled step, as Evaluate() has it.
   double StepUs() const;
   // The objective of the search: the largest RankUs().
-  double PlanningStepUs() const;
+  double ObjectiveUs() const;
 
   int64_t steps() const { return steps_; }  // segments and needing ranks looked at so far
 

@@ -40,13 +40,13 @@ class Search {
 
   Placement Run() {
     Descend();
-    double best_us = state_.ledger().PlanningStepUs();
+    double best_us = state_.ledger().ObjectiveUs();
     state_.Keep();
     while (ranks_ <= kMostKickedRanks && !Done()) {
       Kick(BySlowness().front(), random_.Below(ranks_));
       Kick(random_.Below(ranks_), random_.Below(ranks_));
       Descend();
-      double us = state_.ledger().PlanningStepUs();
+      double us = state_.ledger().ObjectiveUs();
       if (us < best_us * (1 - 1e-7)) {
         best_us = us;
         state_.Keep();
@@ -146,7 +146,7 @@ class Search {
   // Takes the best division of the two ranks' tokens; false where none is better.
   bool Improve(int rank, int other, bool wide) {
     const Ledger& ledger = state_.ledger();
-    const double slowest_us = ledger.PlanningStepUs() * (1 + 1e-12);
+    const double slowest_us = ledger.ObjectiveUs() * (1 + 1e-12);
     SearchState::Outcome best;
     best.larger_us = std::max(ledger.RankUs(rank), ledger.RankUs(other)) * (1 - 1e-6);
     best.sum_us = ledger.RankUs(rank) + ledger.RankUs(other);
@@ -184,7 +184,7 @@ class Search {
   // Takes one of the better divisions at random, even if it is worse.
   void Kick(int rank, int other) {
     if (rank == other) return;
-    const double most_us = state_.ledger().PlanningStepUs() * kMostWorse;
+    const double most_us = state_.ledger().ObjectiveUs() * kMostWorse;
     Resplit resplit(model_, state_, rank, other, options_.lambda, most_us, true, random_);
     std::vector<DocumentChange> taken;
     int left = MostEvaluated(resplit, true);

@@ -16,7 +16,7 @@ struct LocalSearchOptions {
   uint64_t seed = 0;
 };
 
-// A placement no longer by the planning objective, with the same tokens on each rank at slack 0.
+// A placement no longer by the objective, with the same tokens on each rank at slack 0.
 // Passes Verify() if `placement` does. Ends with the budget or at the target; with more
 // than 64 ranks, where no pair helps.
 Placement LocalSearch(const PieceModel& model, Placement placement,

@@ -46,7 +46,7 @@ TEST(LedgerTest, FollowsTheCostModelThroughChanges) {
     }
     PlacementCost cost = Evaluate(problem, now);
     ASSERT_NEAR(ledger.StepUs(), cost.StepUs(), 1e-3 + 1e-6 * cost.StepUs()) << "seed " << seed;
-    ASSERT_NEAR(ledger.PlanningStepUs(), Objective(problem).StepUs(cost),
+    ASSERT_NEAR(ledger.ObjectiveUs(), Objective(problem).StepUs(cost),
                 1e-3 + 1e-6 * cost.StepUs())
         << "seed " << seed;
     for (int rank = 0; rank < problem.ranks; ++rank) {
@@ -79,7 +79,7 @@ TEST(LedgerTest, FollowsTheCostModelThroughTradesOfTwoRanks) {
     }
     PlacementCost cost = Evaluate(problem, now);
     ASSERT_NEAR(ledger.StepUs(), cost.StepUs(), 1e-3 + 1e-6 * cost.StepUs()) << "seed " << seed;
-    ASSERT_NEAR(ledger.PlanningStepUs(), Objective(problem).StepUs(cost),
+    ASSERT_NEAR(ledger.ObjectiveUs(), Objective(problem).StepUs(cost),
                 1e-3 + 1e-6 * cost.StepUs())
         << "seed " << seed;
   }
