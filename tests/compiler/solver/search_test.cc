@@ -46,8 +46,7 @@ TEST(LedgerTest, FollowsTheCostModelThroughChanges) {
     }
     PlacementCost cost = Evaluate(problem, now);
     ASSERT_NEAR(ledger.StepUs(), cost.StepUs(), 1e-3 + 1e-6 * cost.StepUs()) << "seed " << seed;
-    ASSERT_NEAR(ledger.ObjectiveUs(), Objective(problem).StepUs(cost),
-                1e-3 + 1e-6 * cost.StepUs())
+    ASSERT_NEAR(ledger.ObjectiveUs(), Objective(problem).StepUs(cost), 1e-3 + 1e-6 * cost.StepUs())
         << "seed " << seed;
     for (int rank = 0; rank < problem.ranks; ++rank) {
       ASSERT_EQ(ledger.tokens(rank), cost.ranks[rank].tokens) << "seed " << seed;
@@ -79,8 +78,7 @@ TEST(LedgerTest, FollowsTheCostModelThroughTradesOfTwoRanks) {
     }
     PlacementCost cost = Evaluate(problem, now);
     ASSERT_NEAR(ledger.StepUs(), cost.StepUs(), 1e-3 + 1e-6 * cost.StepUs()) << "seed " << seed;
-    ASSERT_NEAR(ledger.ObjectiveUs(), Objective(problem).StepUs(cost),
-                1e-3 + 1e-6 * cost.StepUs())
+    ASSERT_NEAR(ledger.ObjectiveUs(), Objective(problem).StepUs(cost), 1e-3 + 1e-6 * cost.StepUs())
         << "seed " << seed;
   }
 }
