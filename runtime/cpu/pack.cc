@@ -55,11 +55,11 @@ void StoreFloats(__m256 x, Float16* to) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
 }
 
-// Collects whether any element was infinite or NaN: 0 times it is NaN.
+// Collects whether any element was infinite or NaN: minus itself it is NaN, others are 0.
 class NonFinite {
  public:
-  NonFinite() : sum_(_mm256_setzero_ps()), found_(_mm256_setzero_si256()) {}
-  void Add(__m256 x) { sum_ = _mm256_fmadd_ps(x, _mm256_setzero_ps(), sum_); }
+  NonFinite() : differences_(_mm256_setzero_ps()), found_(_mm256_setzero_si256()) {}
+  void Add(__m256 x) { differences_ = _mm256_or_ps(differences_, _mm256_sub_ps(x, x)); }
   void AddPairs(__m256 pairs) {
     const __m256i exponent = _mm256_set1_epi16(0x7f80);
     const __m256i bits = _mm256_and_si256(_mm256_castps_si256(pairs), exponent);
@@ -67,11 +67,11 @@ class NonFinite {
   }
   bool found() const {
     return !_mm256_testz_si256(found_, found_) ||
-           _mm256_movemask_ps(_mm256_cmp_ps(sum_, sum_, _CMP_UNORD_Q)) != 0;
+           _mm256_movemask_ps(_mm256_cmp_ps(differences_, differences_, _CMP_UNORD_Q)) != 0;
   }
 
  private:
-  __m256 sum_;
+  __m256 differences_;
   __m256i found_;
 };
 
@@ -85,21 +85,31 @@ __attribute__((always_inline)) inline void TransposeHalves(__m256 (&x)[4]) {
   x[3] = _mm256_shuffle_ps(b, d, 0xee);
 }
 
-// Stores eight words, of one row or dim, where the second four of them go elsewhere if groups, or
-// chunks, are of 4.
-void StoreSplit(__m256 words, bool split, float* first, float* second) {
-  if (!split) {
-    _mm256_store_ps(first, words);
+// Stores the words of four dims, or rows, eight of each. Where groups, or chunks, are of 4, the
+// first four of each go to one of them, side by side, and the others to the next.
+template <bool kSplit>
+__attribute__((always_inline)) inline void StoreFour(const __m256 (&x)[4], float* first,
+                                                     int64_t stride, float* second) {
+  if (kSplit) {
+    for (int i = 0; i < 2; ++i) {
+      _mm256_store_ps(first + 8 * i, _mm256_permute2f128_ps(x[2 * i], x[2 * i + 1], 0x20));
+      _mm256_store_ps(second + 8 * i, _mm256_permute2f128_ps(x[2 * i], x[2 * i + 1], 0x31));
+    }
   } else {
-    _mm_store_ps(first, _mm256_castps256_ps128(words));
-    _mm_store_ps(second, _mm256_extractf128_ps(words, 1));
+    for (int i = 0; i < 4; ++i) _mm256_store_ps(first + i * stride, x[i]);
   }
 }
 
 template <int kCount>
 void FindRows(const Rows& rows, int first, const char* (&pointers)[kCount]) {
+  const char* token = rows.data + (rows.first + first) / rows.heads * rows.token_bytes;
+  int head = (rows.first + first) % rows.heads;
   for (int i = 0; i < kCount; ++i) {
-    pointers[i] = first + i < rows.count ? rows.Row(first + i) : kZeros;
+    pointers[i] = first + i < rows.count ? token + head * rows.head_bytes : kZeros;
+    if (++head == rows.heads) {
+      head = 0;
+      token += rows.token_bytes;
+    }
   }
 }
 
@@ -142,12 +152,11 @@ struct PairReader {
 };
 
 // Eight rows by four words at a time.
-template <typename Reader>
-bool PackGroupsWith(const Rows& rows, int dim, int group, int64_t group_stride, float* packed) {
+template <typename Reader, bool kSplit>
+bool PackGroupsOf(const Rows& rows, int dim, int group, int64_t group_stride, float* packed) {
   NonFinite check;
   const int words = dim / Reader::kElements;
   const int step = std::max(group, kLanes);
-  const bool split = group == 4;
   for (int row = 0; row < (rows.count + step - 1) / step * step; row += kLanes) {
     const char* from[kLanes];
     FindRows(rows, row, from);
@@ -159,35 +168,47 @@ bool PackGroupsWith(const Rows& rows, int dim, int group, int64_t group_stride, 
         block[i] = Reader::LoadTwo(from[i] + offset, from[i + 4] + offset, &check);
       }
       TransposeHalves(block);
-      for (int i = 0; i < 4; ++i) {
-        StoreSplit(block[i], split, to + i * group, to + i * group + group_stride);
+      StoreFour<kSplit>(block, to, group, to + group_stride);
+    }
+  }
+  return !check.found();
+}
+
+template <typename Reader>
+bool PackGroupsWith(const Rows& rows, int dim, int group, int64_t group_stride, float* packed) {
+  return group == 4 ? PackGroupsOf<Reader, true>(rows, dim, group, group_stride, packed)
+                    : PackGroupsOf<Reader, false>(rows, dim, group, group_stride, packed);
+}
+
+// Four words of each dim at a time: where chunks are of 4 dims, they fill a line.
+template <typename Reader, bool kSplit>
+bool PackChunksOf(const Rows& rows, int dim, int chunk, int64_t capacity, int padded_count,
+                  float* packed) {
+  NonFinite check;
+  constexpr int kRows = 4 * Reader::kElements;
+  const int width = std::max(chunk, kLanes);
+  for (int row = 0; row < padded_count; row += kRows) {
+    const char* from[kRows];
+    FindRows(rows, row, from);
+    float* to = packed + row / Reader::kElements * chunk;
+    for (int first = 0; first < dim; first += width, to += width * capacity) {
+      for (int d = first; d < std::min(first + width, dim); d += kLanes) {
+        __m256 block[4];
+        for (int i = 0; i < 4; ++i) {
+          block[i] = Reader::LoadDims(from + i * Reader::kElements, d, &check);
+        }
+        StoreFour<kSplit>(block, to + (d - first), chunk, to + chunk * capacity);
       }
     }
   }
   return !check.found();
 }
 
-// Four words of each dim at a time: where chunks are of 4 dims, they fill a line.
 template <typename Reader>
 bool PackChunksWith(const Rows& rows, int dim, int chunk, int64_t capacity, int padded_count,
                     float* packed) {
-  NonFinite check;
-  constexpr int kRows = 4 * Reader::kElements;
-  const bool split = chunk == 4;
-  for (int row = 0; row < padded_count; row += kRows) {
-    const char* from[kRows];
-    FindRows(rows, row, from);
-    float* to = packed + row / Reader::kElements * chunk;
-    for (int d = 0; d < dim; d += kLanes) {
-      for (int i = 0; i < 4; ++i) {
-        const __m256 x = Reader::LoadDims(from + i * Reader::kElements, d, &check);
-        float* first = to + i * chunk + (split ? 0 : d % chunk);
-        StoreSplit(x, split, first, first + capacity * chunk);
-      }
-      if (split || (d + kLanes) % chunk == 0) to += std::max(kLanes / chunk, 1) * capacity * chunk;
-    }
-  }
-  return !check.found();
+  return chunk == 4 ? PackChunksOf<Reader, true>(rows, dim, chunk, capacity, padded_count, packed)
+                    : PackChunksOf<Reader, false>(rows, dim, chunk, capacity, padded_count, packed);
 }
 
 // Calls use(row, pointer to the row, d, dims [d, d + 8) of it) for all of a panel.
@@ -198,7 +219,7 @@ __attribute__((always_inline)) inline void ForDimsOfRows(const float* panel, int
   for (int row = 0; row < rows.count; row += 4) {
     const int count = std::min(4, rows.count - row);
     char* to[4];
-    for (int i = 0; i < count; ++i) to[i] = rows.Row(row + i);
+    for (int i = 0; i < 4; ++i) to[i] = rows.Row(row + std::min(i, count - 1));
     for (int d = 0; d < dim; d += kLanes) {
       __m256 block[4];
       for (int i = 0; i < 4; ++i) {
@@ -206,7 +227,11 @@ __attribute__((always_inline)) inline void ForDimsOfRows(const float* panel, int
         block[i] = WidenTwo(float{}, from, from + 4 * panel_rows);
       }
       TransposeHalves(block);
-      for (int i = 0; i < count; ++i) use(row + i, to[i], d, block[i]);
+      if (count == 4) {
+        for (int i = 0; i < 4; ++i) use(row + i, to[i], d, block[i]);
+      } else {
+        for (int i = 0; i < count; ++i) use(row + i, to[i], d, block[i]);
+      }
     }
   }
 }
