@@ -118,7 +118,7 @@ TEST(ForwardUnitsTest, EmptyTables) {
 
 TEST(ForwardUnitsTest, RandomTables) {
   std::mt19937 random(3);
-  for (auto [query, key_value] : {std::pair(1, 1), {4, 2}, {6, 1}, {1500, 1}}) {
+  for (auto [query, key_value] : {std::pair(1, 1), {4, 2}, {6, 1}, {kUnitRows + 400, 1}}) {
     const KernelSpec spec = Heads(query, key_value);
     for (int i = 0; i < 20; ++i) {
       SCOPED_TRACE(i);

@@ -108,8 +108,9 @@ TEST(GradientOrderTest, RowsAreAddedToInTheOrderOfTheTable) {
 TEST(GradientOrderTest, PartsOfATableCoverItInOrder) {
   const KernelSpec spec = {ElementType::kF32, 4, 2, kDim, kDim, 1.0f};
   GradientOrder order(spec, 1);
-  Sums sums(spec, 2000);
-  std::vector<BackwardTile> tiles = {sums.Tile(0, 1000, 0, 5), sums.Tile(1000, 1, 0, 5)};
+  const int64_t step = kUnitRows / 2, rows = 2 * step - 50;  // of two heads
+  Sums sums(spec, rows + 1);
+  std::vector<BackwardTile> tiles = {sums.Tile(0, rows, 0, 5), sums.Tile(rows, 1, 0, 5)};
   tiles[1].head_begin = 1;
   tiles[1].head_end = 3;
   order.Start(tiles);
@@ -117,10 +118,10 @@ TEST(GradientOrderTest, PartsOfATableCoverItInOrder) {
     int tile;
     QueryRange queries;
   };
-  for (const Expected& expected : std::vector<Expected>{{0, {0, 528, 0, 2}},
-                                                        {0, {528, 1000, 0, 2}},
-                                                        {0, {0, 528, 2, 4}},
-                                                        {0, {528, 1000, 2, 4}},
+  for (const Expected& expected : std::vector<Expected>{{0, {0, step, 0, 2}},
+                                                        {0, {step, rows, 0, 2}},
+                                                        {0, {0, step, 2, 4}},
+                                                        {0, {step, rows, 2, 4}},
                                                         {1, {0, 1, 1, 2}},
                                                         {1, {0, 1, 2, 3}}}) {
     BackwardPart part;
