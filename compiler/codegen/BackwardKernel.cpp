@@ -92,22 +92,17 @@ private:
                      {emit.index(which), rowOf(panel, j)}, emit.floats());
   }
 
-  // Stores f32 as words by row.
-  void storeByRow(Value vector, Value matrix, Value key, Value row) {
-    if (target.pairs)
-      emit.store(emit.pairNeighbours(vector), matrix,
-                 {key, emit.div(row, words)});
-    else
-      emit.store(vector, matrix, {key, row});
-  }
-
   // Keys that no row of the panel sees have no weight.
   void clear(Value panel, IndexRange keys) {
+    VectorType type =
+        VectorType::get({target.lanes / words}, emit.words().getElementType());
+    Value none =
+        arith::ConstantOp::create(emit.builder, emit.builder.getZeroAttr(type));
     emit.loop(keys, 1, [&](Value key) {
-      for (int j = 0; j < target.rowVectors; ++j) {
-        storeByRow(emit.splat(0), arguments[Weights], key, rowOf(panel, j));
-        storeByRow(emit.splat(0), arguments[Slopes], key, rowOf(panel, j));
-      }
+      for (int j = 0; j < target.rowVectors; ++j)
+        for (Argument matrix : {Weights, Slopes})
+          emit.store(none, arguments[matrix],
+                     {key, emit.div(rowOf(panel, j), words)});
     });
   }
 
@@ -147,22 +142,41 @@ private:
       weights = emit.ifElse(
           unmasked, weights.size(), [&] { return weights; },
           [&] { return buildMasked(panel, key, weights); });
-      storeTile(panel, key, weights, arguments[Weights]);
+      storeTile(panel, key, weights, Weights);
     });
   }
 
-  // A group of keys times a panel, to the matrix by row, and to the panel's
-  // own f32 where that one is rounded.
-  void storeTile(Value panel, Value key, ValueRange tile, Value matrix) {
-    for (int i = 0; i < target.group; ++i) {
+  // A group of keys times a panel, to a matrix by row.
+  void storeTile(Value panel, Value key, ValueRange tile, Argument matrix) {
+    for (int i = 0; i < target.group; i += words) {
       for (int j = 0; j < target.rowVectors; ++j) {
         Value vector = tile[i * target.rowVectors + j];
-        storeByRow(vector, matrix, emit.add(key, i), rowOf(panel, j));
-        if (target.pairs && matrix == arguments[Weights])
-          emit.store(vector, arguments[PanelWeights],
-                     {emit.add(key, i), column(j)});
+        if (target.pairs)
+          storeTwo(panel, emit.add(key, i), j, vector,
+                   tile[(i + 1) * target.rowVectors + j], matrix);
+        else
+          emit.store(vector, arguments[matrix],
+                     {emit.add(key, i), rowOf(panel, j)});
       }
     }
+  }
+
+  // Two keys times vector j of a panel: to the matrix in words that pair rows;
+  // weights also as the panel's own f32, slopes in words that pair keys.
+  void storeTwo(Value panel, Value key, int j, Value a, Value b,
+                Argument matrix) {
+    Value rounded = emit.roundTwo(a, b);
+    Value rowWord = emit.div(rowOf(panel, j), words);
+    for (int i : {0, 1}) {
+      emit.store(emit.pairNeighbours(rounded, i), arguments[matrix],
+                 {emit.add(key, i), rowWord});
+      if (matrix == Weights)
+        emit.store(i == 0 ? a : b, arguments[PanelWeights],
+                   {emit.add(key, i), column(j)});
+    }
+    if (matrix == Slopes)
+      emit.store(emit.pairUp(rounded), arguments[PanelSlopes],
+                 {emit.div(key, words), column(j)});
   }
 
   Values buildMasked(Value panel, Value key, ValueRange weights) {
@@ -198,19 +212,8 @@ private:
                                      {keyRow, rowOf(panel, j)}, emit.floats());
         slope = emit.mulf(weight, emit.subf(slope, constant(1, panel, j)));
       }
-      storeTile(panel, key, slopes, arguments[Slopes]);
-      if (target.pairs)
-        storePanelSlopes(key, slopes);
+      storeTile(panel, key, slopes, Slopes);
     });
-  }
-
-  void storePanelSlopes(Value key, ValueRange slopes) {
-    Value word = emit.div(key, 2);
-    for (int i = 0; i < target.group; i += 2)
-      for (int j = 0; j < target.rowVectors; ++j)
-        emit.store(emit.pairUp(slopes[i * target.rowVectors + j],
-                               slopes[(i + 1) * target.rowVectors + j]),
-                   arguments[PanelSlopes], {emit.add(word, i / 2), column(j)});
   }
 
   // dQ^T of the panel.

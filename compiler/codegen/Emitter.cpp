@@ -139,31 +139,49 @@ Value Emitter::exp2(Value x) {
   return mulf(sum, power);
 }
 
-Value Emitter::toBf16(Value floats) {
-  auto type = cast<VectorType>(floats.getType()).clone(builder.getBF16Type());
-  if (!kernel.emulated)
-    return arith::TruncFOp::create(builder, type, floats);
-  // Rounded to nearest even in integers; LLVM would call a function.
+// The low halves of i32, rounded to nearest even; other values than NaN.
+Value Emitter::bf16Bits(Value floats) {
   Value bits = vector::BitCastOp::create(builder, ints(), floats);
   Value odd = arith::AndIOp::create(
       builder, arith::ShRUIOp::create(builder, bits, splatInt(16)).getResult(),
       splatInt(1));
   bits = add(add(bits, odd), splatInt(0x7fff));
-  bits = arith::ShRUIOp::create(builder, bits, splatInt(16));
+  return arith::ShRUIOp::create(builder, bits, splatInt(16));
+}
+
+// One instruction; LLVM would make three of truncf and concatenation.
+Value Emitter::roundTwo(Value a, Value b) {
+  int lanes = target().lanes;
+  auto type = VectorType::get({2 * lanes}, builder.getBF16Type());
+  if (!kernel.emulated)
+    return LLVM::CallIntrinsicOp::create(
+               builder, type,
+               builder.getStringAttr("llvm.x86.avx512bf16.cvtne2ps2bf16.512"),
+               ValueRange{b, a})
+        .getResults();
+  Value bits = vector::ShuffleOp::create(
+      builder, bf16Bits(a), bf16Bits(b),
+      llvm::to_vector(llvm::seq<int64_t>(0, 2 * lanes)));
   auto shorts = type.clone(builder.getI16Type());
   return vector::BitCastOp::create(
       builder, type,
       arith::TruncIOp::create(builder, shorts, bits).getResult());
 }
 
-Value Emitter::pairUp(Value a, Value b) {
-  Value pairs = vector::InterleaveOp::create(builder, toBf16(a), toBf16(b));
+Value Emitter::pairUp(Value rounded) {
+  SmallVector<int64_t> order;
+  for (int i = 0; i < target().lanes; ++i)
+    order.append({i, i + target().lanes});
+  Value pairs = vector::ShuffleOp::create(builder, rounded, rounded, order);
   return vector::BitCastOp::create(builder, words(), pairs);
 }
 
-Value Emitter::pairNeighbours(Value a) {
-  auto type = VectorType::get({target().lanes / 2}, builder.getI32Type());
-  return vector::BitCastOp::create(builder, type, toBf16(a));
+Value Emitter::pairNeighbours(Value rounded, int which) {
+  Value pairs = vector::BitCastOp::create(builder, words(), rounded);
+  int64_t half = target().lanes / 2;
+  return vector::ExtractStridedSliceOp::create(
+      builder, pairs, ArrayRef<int64_t>{which * half}, ArrayRef<int64_t>{half},
+      ArrayRef<int64_t>{1});
 }
 
 Value Emitter::within(Value key, Value begin, Value end) {

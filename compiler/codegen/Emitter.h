@@ -62,13 +62,15 @@ public:
   mlir::Value maxf(mlir::Value a, mlir::Value b);
   /// The smaller one; b where one of them is NaN.
   mlir::Value minf(mlir::Value a, mlir::Value b);
-  /// 2^x for x <= 0, with a relative error of at most 2^-22; 0 from -126.5 down;
-  /// NaN for NaN. See docs/kernels.md.
+  /// 2^x for x <= 0, with a relative error of at most 2^-22; 0 from -126.5
+  /// down; NaN for NaN. See docs/kernels.md.
   mlir::Value exp2(mlir::Value x);
-  /// Pairs (a[i], b[i]) of f32, rounded to words of two bf16.
-  mlir::Value pairUp(mlir::Value a, mlir::Value b);
-  /// f32 rounded to bf16, neighbours paired: half a vector of words.
-  mlir::Value pairNeighbours(mlir::Value a);
+  /// Two vectors of f32, rounded to bf16, one after the other.
+  mlir::Value roundTwo(mlir::Value a, mlir::Value b);
+  /// Words that pair what is at one place of either of the two.
+  mlir::Value pairUp(mlir::Value rounded);
+  /// Half a vector of words, that pair neighbours of the first, or second.
+  mlir::Value pairNeighbours(mlir::Value rounded, int which);
   /// Lanes where begin <= key < end.
   mlir::Value within(mlir::Value key, mlir::Value begin, mlir::Value end);
   mlir::Value select(mlir::Value mask, mlir::Value a, mlir::Value b);
@@ -98,7 +100,7 @@ public:
 private:
   mlir::Value multiplyAdd(mlir::Value a, mlir::Value b, mlir::Value sum);
   mlir::Value halfOfPairs(mlir::Value words, bool high);
-  mlir::Value toBf16(mlir::Value floats);
+  mlir::Value bf16Bits(mlir::Value floats);
 
   const KernelShape kernel;
 };

@@ -176,7 +176,7 @@ private:
                            {emit.add(key, i), column(j)});
             }
             if (target.pairs)
-              emit.store(emit.pairUp(weights[0], weights[1]),
+              emit.store(emit.pairUp(emit.roundTwo(weights[0], weights[1])),
                          arguments[Weights], {emit.div(key, 2), column(j)});
             sums[j] = emit.addf(sums[j], emit.addf(weights[0], weights[1]));
           }

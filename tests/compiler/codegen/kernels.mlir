@@ -5,6 +5,7 @@
 // RUN: flashcp-kernelgen --target avx2 --dim 128 --emit asm | /usr/bin/python3 %S/inner_loops.py | FileCheck %s --check-prefix=AVX2
 // RUN: flashcp-kernelgen --target avx512 --dim 128 --emit asm | /usr/bin/python3 %S/inner_loops.py | FileCheck %s --check-prefix=AVX512
 // RUN: flashcp-kernelgen --target avx512-bf16 --dim 128 --emit asm | /usr/bin/python3 %S/inner_loops.py | FileCheck %s --check-prefix=BF16
+// RUN: flashcp-kernelgen --target avx512-bf16 --dim 128 --emit asm | FileCheck %s --check-prefix=ROUND
 // RUN: not flashcp-kernelgen --target avx3 2>&1 | FileCheck %s --check-prefix=UNKNOWN
 
 // MLIR-LABEL: func.func @flashcp_forward_avx2_128_128
@@ -16,5 +17,13 @@
 // AVX2: vfmadd231ps ymm x 12: 7 loops, 0 uses of the stack
 // AVX512: vfmadd231ps zmm x 16: 7 loops, 0 uses of the stack
 // BF16: vdpbf16ps zmm x 16: 7 loops, 0 uses of the stack
+
+// Two vectors are rounded by one instruction.
+// ROUND-LABEL: flashcp_forward_avx512_bf16_128_128:
+// ROUND-NOT: vcvtneps2bf16
+// ROUND: vcvtne2ps2bf16
+// ROUND-NEXT: vpermw
+// ROUND-LABEL: flashcp_backward_avx512_bf16_128_128:
+// ROUND-NOT: vcvtneps2bf16
 
 // UNKNOWN: no kernel for --target avx3 --dim all; targets are avx2, avx512 and avx512-bf16
