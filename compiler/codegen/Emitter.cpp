@@ -94,6 +94,12 @@ void Emitter::store(Value vector, Value memref, ValueRange indices) {
   store.setAlignment(cast<VectorType>(vector.getType()).getNumElements() * 4);
 }
 
+void Emitter::fetch(Value address) {
+  auto type = LLVM::LLVMPointerType::get(builder.getContext());
+  Value pointer = LLVM::IntToPtrOp::create(builder, type, address);
+  LLVM::Prefetch::create(builder, pointer, /*rw=*/0, /*hint=*/2, /*cache=*/1);
+}
+
 Value Emitter::addf(Value a, Value b) {
   return arith::AddFOp::create(builder, a, b);
 }

@@ -53,6 +53,8 @@ public:
                    mlir::VectorType type);
   mlir::Value loadScalar(mlir::Value memref, mlir::ValueRange indices);
   void store(mlir::Value vector, mlir::Value memref, mlir::ValueRange indices);
+  /// Fetches the line at an address, an i64, to the second cache.
+  void fetch(mlir::Value address);
 
   // Arithmetic on vectors of f32.
   mlir::Value addf(mlir::Value a, mlir::Value b);

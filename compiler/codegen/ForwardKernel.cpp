@@ -45,6 +45,8 @@ enum Argument {
   Scale,    // of scores, times log2(e)
   Dim,      // used by the kernel for any dim
   ValueDim,
+  LinesAhead,    // addresses of what is needed next
+  LinesPerGroup, // of them, fetched with each group of keys
 };
 
 class ForwardKernel {
@@ -98,6 +100,7 @@ private:
     Value scale = emit.broadcast(arguments[Scale], emit.floats());
     return emit.loop({block, blockEnd}, target.group, oldMaxima,
                      [&](Value key, ValueRange carried) {
+                       fetchAhead(key);
                        Values sums = buildDotProducts(key);
                        for (Value &sum : sums)
                          sum = emit.mulf(sum, scale);
@@ -120,6 +123,16 @@ private:
                        }
                        return maxima;
                      });
+  }
+
+  // Spread over the call, fetching waits for no one.
+  void fetchAhead(Value key) {
+    Value group = emit.div(emit.sub(key, arguments[Begin]), target.group);
+    Value first = emit.mul(group, arguments[LinesPerGroup]);
+    emit.loop({first, emit.add(first, arguments[LinesPerGroup])}, 1,
+              [&](Value line) {
+                emit.fetch(emit.loadScalar(arguments[LinesAhead], line));
+              });
   }
 
   // K Q^T of one group of keys.
@@ -253,6 +266,8 @@ void buildForward(ModuleOp module, const KernelShape &shape) {
                   i32,
                   f32,
                   index,
+                  index,
+                  emit.memref(builder.getI64Type(), {kMaxLinesAhead}),
                   index};
   addKernel(emit, forwardSymbol(shape), types, [&](Block *body) {
     ForwardKernel(emit, body->getArguments()).build();

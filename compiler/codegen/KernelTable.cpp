@@ -24,6 +24,7 @@ void emitTable(llvm::ArrayRef<KernelShape> shapes, llvm::StringRef function,
             "namespace flashcp {\n\n"
             "static_assert(kRunKeys == "
          << kRunKeys << " && kBlockRows == " << kBlockRows
+         << " && kMaxLinesAhead == " << kMaxLinesAhead
          << ", \"the generator's sizes\");\n\n"
             "extern \"C\" {\n";
   for (const KernelShape &shape : shapes)

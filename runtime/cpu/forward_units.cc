@@ -20,13 +20,13 @@ HeadRange HeadsOf(const KernelSpec& spec, const AttentionTile& tile, int key_val
 // Rows of so many heads that fit a worker's memory.
 int64_t RowsThatFit(int heads) { return kUnitRows / std::clamp(heads, 1, kUnitRows); }
 
-double WorkOf(const AttentionTile& tile, const QueryRange& queries) {
+double WorkOf(const ForwardPart& part) {
   double keys = 1;
-  for (int64_t row : {queries.row_begin, queries.row_end - 1}) {
-    const KeyRange visible = VisibleKeys(tile, row);
+  for (int64_t row : {part.queries.row_begin, part.queries.row_end - 1}) {
+    const KeyRange visible = VisibleKeys(*part.tile, row);
     keys += static_cast<double>(visible.end - visible.begin);
   }
-  return keys * queries.rows();
+  return keys * part.queries.rows();
 }
 
 }  // namespace
@@ -86,13 +86,28 @@ void ForwardUnits::CutChain(size_t begin, size_t end, uintptr_t rows_end) {
 }
 
 void ForwardUnits::AddUnit(ForwardUnit unit) {
-  ForEachPart(unit, [&](const AttentionTile& tile, const QueryRange& queries) {
-    unit.work += WorkOf(tile, queries);
-  });
+  VisitParts(unit, [&](const ForwardPart& part) { unit.work += WorkOf(part); });
   if (unit.work > 0) units_.push_back(unit);
 }
 
-void ForwardUnits::ForEachPart(const ForwardUnit& unit, Use use) const {
+void ForwardUnits::ForEachPart(const ForwardUnit& unit, const ForwardUnit* following,
+                               Use use) const {
+  ForwardPart waiting = {}, first = {};
+  const auto hand_out = [&](const ForwardPart& next) {
+    if (waiting.tile != nullptr) use(waiting, &next);
+    waiting = next;
+  };
+  VisitParts(unit, hand_out);
+  if (following != nullptr) {
+    VisitParts(*following, [&](const ForwardPart& part) {
+      if (first.tile == nullptr) first = part;
+    });
+  }
+  if (waiting.tile != nullptr) use(waiting, first.tile != nullptr ? &first : nullptr);
+}
+
+void ForwardUnits::VisitParts(const ForwardUnit& unit,
+                              absl::FunctionRef<void(const ForwardPart&)> visit) const {
   for (size_t i = unit.chain_begin; i < unit.chain_end; ++i) {
     const AttentionTile& tile = tiles_[rows_[i].tile];
     const int64_t row = static_cast<int64_t>(unit.first_row - rows_[i].begin) / RowBytes();
@@ -101,7 +116,7 @@ void ForwardUnits::ForEachPart(const ForwardUnit& unit, Use use) const {
     if (row_begin >= row_end) continue;
     const HeadRange heads = HeadsOf(spec_, tile, unit.key_value_head);
     for (int head = heads.begin; head < heads.end; head += kUnitRows) {
-      use(tile, {row_begin, row_end, head, std::min(head + kUnitRows, heads.end)});
+      visit({&tile, {row_begin, row_end, head, std::min(head + kUnitRows, heads.end)}});
     }
   }
 }

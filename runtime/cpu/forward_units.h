@@ -18,6 +18,12 @@
 
 namespace flashcp {
 
+// Some queries of a tile, that share their keys and fit a worker's memory.
+struct ForwardPart {
+  const AttentionTile* tile;
+  QueryRange queries;
+};
+
 struct ForwardUnit {
   size_t chain_begin;  // of its tiles, as ForwardUnits keeps them
   size_t chain_end;
@@ -37,10 +43,11 @@ class ForwardUnits {
   // The units of a table, the largest first; both must outlive their use.
   absl::Span<const ForwardUnit> Cut(absl::Span<const AttentionTile> tiles);
 
-  // Calls use(tile, queries) for the parts of a unit, in the order of the table. Queries share
-  // their keys and fit a worker's memory.
-  using Use = absl::FunctionRef<void(const AttentionTile&, const QueryRange&)>;
-  void ForEachPart(const ForwardUnit& unit, Use use) const;
+  // Calls use(part, next) for the parts of a unit, in the order of the table. `next` is the part
+  // that comes after it, if any: of the unit or, after its last, the first of `following`, which
+  // may be null.
+  using Use = absl::FunctionRef<void(const ForwardPart& part, const ForwardPart* next)>;
+  void ForEachPart(const ForwardUnit& unit, const ForwardUnit* following, Use use) const;
 
  private:
   // Where in memory the rows of a tile lie.
@@ -52,6 +59,7 @@ class ForwardUnits {
 
   void CutChain(size_t begin, size_t end, uintptr_t rows_end);
   void AddUnit(ForwardUnit unit);
+  void VisitParts(const ForwardUnit& unit, absl::FunctionRef<void(const ForwardPart&)> visit) const;
   int64_t RowBytes() const { return spec_.query_heads * static_cast<int64_t>(sizeof(float)); }
 
   const KernelSpec spec_;

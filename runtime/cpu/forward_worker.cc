@@ -9,9 +9,11 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-// The plain kernel on part of a tile: for values that are not finite, which must not reach rows
-// that do not see them, not even times 0.
-void ComputePlain(const KernelSpec& spec, AttentionTile tile, const QueryRange& queries) {
+// The plain kernel: for values that are not finite, which must not reach rows that do not see them,
+// not even times 0.
+void ComputePlain(const KernelSpec& spec, const ForwardPart& part) {
+  const QueryRange& queries = part.queries;
+  AttentionTile tile = *part.tile;
   const int64_t rows = queries.row_begin * spec.query_heads;
   const int bytes = ElementBytes(spec.element);
   tile.query = static_cast<const char*>(tile.query) + rows * spec.dim * bytes;
@@ -23,6 +25,13 @@ void ComputePlain(const KernelSpec& spec, AttentionTile tile, const QueryRange& 
   tile.head_begin = queries.head_begin;
   tile.head_end = queries.head_end;
   ReferenceAttention(spec, &tile, 1);
+}
+
+// The first run of keys that a part sees, about: by its first and its last query.
+KeyRange FirstRunOf(const ForwardPart& part) {
+  const int64_t begin = VisibleKeys(*part.tile, part.queries.row_begin).begin;
+  const int64_t end = VisibleKeys(*part.tile, part.queries.row_end - 1).end;
+  return {begin, std::max(begin, std::min(begin + kRunKeys, end))};
 }
 
 }  // namespace
@@ -41,63 +50,108 @@ ForwardWorker::ForwardWorker(const GeneratedKernel& kernel, const KernelSpec& sp
       keys_(scratch->Take<uint32_t>(int64_t{kRunKeys} * kernel.dim)),
       values_(scratch->Take<uint32_t>(int64_t{kRunKeys} * kernel.value_dim)),
       scores_(scratch->Take<float>(kernel.key_block * kernel.panel_rows)),
-      weights_(scratch->Take<uint32_t>(kernel.key_block * kernel.panel_rows)) {}
+      weights_(scratch->Take<uint32_t>(kernel.key_block * kernel.panel_rows)),
+      ahead_(scratch) {}
 
-void ForwardWorker::Compute(const AttentionTile& tile, const QueryRange& queries) {
-  const Panels panels(queries, kernel_.panel_rows);
-  const KeyRange keys = FindKeys(tile, queries);
+void ForwardWorker::Compute(const ForwardPart& part, const ForwardPart* next) {
+  const Panels panels(part.queries, kernel_.panel_rows);
+  const KeyRange keys = FindKeys(part);
   // Where there is one run of keys, panels come and go one by one, through the caches: they share
   // the memory of the first.
   slots_ = keys.end - keys.begin > kRunKeys ? panels.count : 1;
-  const int key_value_head = queries.head_begin / (spec_.query_heads / spec_.key_value_heads);
-  int64_t begin = keys.begin;
-  do {
-    const KeyRange run = {begin, std::min(begin + kRunKeys, keys.end)};
-    if (!PackRun(tile, key_value_head, run)) return ComputePlain(spec_, tile, queries);
+  KeyRange run = {keys.begin, std::min(keys.begin + kRunKeys, keys.end)};
+  for (bool first = true;; first = false) {
+    const bool last = run.end == keys.end;
+    if (!PackRun(RowsOfRun(part, run))) return ComputePlain(spec_, part);
+    const KeyRange following = {run.end, std::min(run.end + kRunKeys, keys.end)};
+    const Run upcoming = !last             ? RowsOfRun(part, following)
+                         : next != nullptr ? RowsOfRun(*next, FirstRunOf(*next))
+                                           : Run{};
     for (int panel = 0; panel < panels.count; ++panel) {
-      if (run.begin == keys.begin) LoadPanel(tile, queries, panel);
+      if (first) LoadPanel(part, panel);
+      LookAhead(part, panel, first, last, upcoming);
       Attend(run, panel);
-      if (run.end == keys.end) StorePanelOf(tile, queries, panel);
+      if (last) StorePanelOf(part, panel);
     }
-    begin = run.end;
-  } while (begin < keys.end);
+    if (last) return;
+    run = following;
+  }
 }
 
 // What the panels see, and all of them together.
-KeyRange ForwardWorker::FindKeys(const AttentionTile& tile, const QueryRange& queries) {
+KeyRange ForwardWorker::FindKeys(const ForwardPart& part) {
   const int rows = kernel_.panel_rows;
   KeyRange keys = {std::numeric_limits<int64_t>::max(), 0};
-  const Panels panels(queries, rows);
+  const Panels panels(part.queries, rows);
   for (int panel = 0; panel < panels.count; ++panel) {
-    panel_keys_[panel] = FindVisible(tile, queries, panel, rows, rows, visible_ + panel * 2 * rows);
+    panel_keys_[panel] =
+        FindVisible(*part.tile, part.queries, panel, rows, rows, visible_ + panel * 2 * rows);
     keys.begin = std::min(keys.begin, panel_keys_[panel].any.begin);
     keys.end = std::max(keys.end, panel_keys_[panel].any.end);
   }
   return keys.begin < keys.end ? keys : KeyRange{0, 0};
 }
 
-// Returns whether all values are finite.
-bool ForwardWorker::PackRun(const AttentionTile& tile, int key_value_head, KeyRange run) {
+Rows ForwardWorker::RowsOfQuery(const ForwardPart& part) const {
+  return RowsOfQueries(static_cast<const char*>(part.tile->query), part.queries, spec_.query_heads,
+                       spec_.dim * ElementBytes(spec_.element));
+}
+
+// What the part writes: O, or the accumulator of a tile that others follow.
+MutableRows ForwardWorker::RowsOfOutput(const ForwardPart& part) const {
+  char* to = part.tile->last ? static_cast<char*>(part.tile->output)
+                             : reinterpret_cast<char*>(part.tile->accumulator);
+  return RowsOfQueries(to, part.queries, spec_.query_heads,
+                       spec_.value_dim * ElementBytes(OutputElement(part)));
+}
+
+ForwardWorker::Run ForwardWorker::RowsOfRun(const ForwardPart& part, KeyRange keys) const {
   const int bytes = ElementBytes(spec_.element);
-  const Rows keys = RowsOfKeys(static_cast<const char*>(tile.key), run, key_value_head,
-                               spec_.key_value_heads, spec_.dim * bytes);
-  const Rows values = RowsOfKeys(static_cast<const char*>(tile.value), run, key_value_head,
-                                 spec_.key_value_heads, spec_.value_dim * bytes);
+  const int head = part.queries.head_begin / (spec_.query_heads / spec_.key_value_heads);
+  return {RowsOfKeys(static_cast<const char*>(part.tile->key), keys, head, spec_.key_value_heads,
+                     spec_.dim * bytes),
+          RowsOfKeys(static_cast<const char*>(part.tile->value), keys, head, spec_.key_value_heads,
+                     spec_.value_dim * bytes)};
+}
+
+// Returns whether all values are finite.
+bool ForwardWorker::PackRun(const Run& run) {
   const int group = kernel_.group;
-  PackGroups(format_, keys, spec_.dim, group,
+  PackGroups(format_, run.keys, spec_.dim, group,
              int64_t{spec_.dim} / kernel_.elements_per_word() * group, keys_);
-  return PackChunks(format_, values, spec_.value_dim, group, kRunKeys / kernel_.elements_per_word(),
-                    static_cast<int>(RoundUp(values.count, group)), values_);
+  return PackChunks(format_, run.values, spec_.value_dim, group,
+                    kRunKeys / kernel_.elements_per_word(),
+                    static_cast<int>(RoundUp(run.values.count, group)), values_);
+}
+
+// What is touched next, for the kernel to fetch: the queries of the panel that follows, where this
+// one goes to, and this panel's share of the run to come.
+void ForwardWorker::LookAhead(const ForwardPart& part, int panel, bool first, bool last,
+                              const Run& upcoming) {
+  const Panels panels(part.queries, kernel_.panel_rows);
+  const int bytes = ElementBytes(spec_.element);
+  ahead_.Clear();
+  if (first && panel + 1 < panels.count) {
+    ahead_.Add(panels.RowsOfPanel(RowsOfQuery(part), panel + 1), spec_.dim * bytes);
+  }
+  if (last) {
+    ahead_.Add(panels.RowsOfPanel(RowsOfOutput(part), panel),
+               spec_.value_dim * ElementBytes(OutputElement(part)));
+  }
+  const int begin = upcoming.keys.count * panel / panels.count;
+  const int count = upcoming.keys.count * (panel + 1) / panels.count - begin;
+  ahead_.Add(upcoming.keys.Slice(begin, count), spec_.dim * bytes);
+  ahead_.Add(upcoming.values.Slice(begin, count), spec_.value_dim * bytes);
 }
 
 // A panel starts from nothing, or from the partial result of earlier tiles: one that has the
 // maximum LSE and the sum 1.
-void ForwardWorker::LoadPanel(const AttentionTile& tile, const QueryRange& queries, int panel) {
+void ForwardWorker::LoadPanel(const ForwardPart& part, int panel) {
+  const AttentionTile& tile = *part.tile;
+  const QueryRange& queries = part.queries;
   const int rows = kernel_.panel_rows;
   const Panels panels(queries, rows);
-  const auto query = RowsOfQueries(static_cast<const char*>(tile.query), queries, spec_.query_heads,
-                                   spec_.dim * ElementBytes(spec_.element));
-  PackGroups(format_, panels.RowsOfPanel(query, panel), spec_.dim, rows, query_stride_,
+  PackGroups(format_, panels.RowsOfPanel(RowsOfQuery(part), panel), spec_.dim, rows, query_stride_,
              Query(panel));
   float* maxima = State(panel);
   float* sums = maxima + rows;
@@ -129,30 +183,26 @@ void ForwardWorker::Attend(KeyRange run, int panel) {
   kernel_.forward(Query(panel), keys_, values_, Output(panel), State(panel), scores_, weights_,
                   visible_ + panel * 2 * kernel_.panel_rows, keys.any.begin, keys.any.end,
                   keys.all.begin, keys.all.end, static_cast<int32_t>(run.begin),
-                  spec_.scale * kLog2E, spec_.dim, spec_.value_dim);
+                  spec_.scale * kLog2E, spec_.dim, spec_.value_dim, ahead_.lines(),
+                  ahead_.Share((keys.any.end - keys.any.begin) / kernel_.group));
 }
 
-void ForwardWorker::StorePanelOf(const AttentionTile& tile, const QueryRange& queries, int panel) {
+void ForwardWorker::StorePanelOf(const ForwardPart& part, int panel) {
   const int rows = kernel_.panel_rows;
-  const Panels panels(queries, rows);
+  const Panels panels(part.queries, rows);
   const float* maxima = State(panel);
   float* sums = State(panel) + rows;
-  const auto lse = panels.RowsOfPanel(
-      RowsOfQueries(reinterpret_cast<char*>(tile.lse), queries, spec_.query_heads, sizeof(float)),
-      panel);
+  const auto lse = panels.RowsOfPanel(RowsOfQueries(reinterpret_cast<char*>(part.tile->lse),
+                                                    part.queries, spec_.query_heads, sizeof(float)),
+                                      panel);
   for (int i = 0; i < lse.count; ++i) {
     const bool empty = sums[i] == 0;  // saw no key
     const float maximum = maxima[i] == -kInfinity ? 0 : maxima[i];
     *reinterpret_cast<float*>(lse.Row(i)) = empty ? -kInfinity : maximum * kLn2 + std::log(sums[i]);
     sums[i] = empty ? 0 : 1 / sums[i];
   }
-  const ElementType element = tile.last ? spec_.element : ElementType::kF32;
-  char* to =
-      tile.last ? static_cast<char*>(tile.output) : reinterpret_cast<char*>(tile.accumulator);
-  const auto output =
-      RowsOfQueries(to, queries, spec_.query_heads, spec_.value_dim * ElementBytes(element));
-  StorePanel(element, Output(panel), rows, sums, spec_.value_dim,
-             panels.RowsOfPanel(output, panel));
+  StorePanel(OutputElement(part), Output(panel), rows, sums, spec_.value_dim,
+             panels.RowsOfPanel(RowsOfOutput(part), panel));
 }
 
 }  // namespace flashcp

@@ -5,7 +5,9 @@
 
 #include <cstdint>
 
+#include "runtime/cpu/forward_units.h"
 #include "runtime/cpu/generated_kernels.h"
+#include "runtime/cpu/lines_ahead.h"
 #include "runtime/cpu/panels.h"
 #include "runtime/cpu/scratch.h"
 #include "runtime/kernels.h"
@@ -17,16 +19,28 @@ class ForwardWorker {
   // Takes its memory from `scratch`.
   ForwardWorker(const GeneratedKernel& kernel, const KernelSpec& spec, Scratch* scratch);
 
-  // At most kUnitRows query rows of a tile, against all keys that they see. The heads share their
-  // keys and values.
-  void Compute(const AttentionTile& tile, const QueryRange& queries);
+  // All keys that the part sees. Fetches what `next`, if any, starts with.
+  void Compute(const ForwardPart& part, const ForwardPart* next);
 
  private:
-  bool PackRun(const AttentionTile& tile, int key_value_head, KeyRange run);
-  KeyRange FindKeys(const AttentionTile& tile, const QueryRange& queries);
-  void LoadPanel(const AttentionTile& tile, const QueryRange& queries, int panel);
+  // Keys and values of a run.
+  struct Run {
+    Rows keys = {nullptr, 0, 0, 1, 0, 0};
+    Rows values = {nullptr, 0, 0, 1, 0, 0};
+  };
+
+  KeyRange FindKeys(const ForwardPart& part);
+  Rows RowsOfQuery(const ForwardPart& part) const;
+  MutableRows RowsOfOutput(const ForwardPart& part) const;
+  ElementType OutputElement(const ForwardPart& part) const {
+    return part.tile->last ? spec_.element : ElementType::kF32;
+  }
+  Run RowsOfRun(const ForwardPart& part, KeyRange keys) const;
+  bool PackRun(const Run& run);
+  void LoadPanel(const ForwardPart& part, int panel);
+  void LookAhead(const ForwardPart& part, int panel, bool first, bool last, const Run& upcoming);
   void Attend(KeyRange run, int panel);
-  void StorePanelOf(const AttentionTile& tile, const QueryRange& queries, int panel);
+  void StorePanelOf(const ForwardPart& part, int panel);
   uint32_t* Query(int panel) const { return query_ + panel % slots_ * query_stride_; }
   float* State(int panel) const { return state_ + panel % slots_ * 2 * kernel_.panel_rows; }
   float* Output(int panel) const {
@@ -50,6 +64,7 @@ class ForwardWorker {
   uint32_t* const values_;
   float* const scores_;
   uint32_t* const weights_;
+  LinesAhead ahead_;
 };
 
 }  // namespace flashcp

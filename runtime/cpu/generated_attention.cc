@@ -44,9 +44,11 @@ class GeneratedAttention : public AttentionKernels {
     std::atomic<size_t> next{0};
     pool_->Run([&](int worker) {
       for (size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < units.size();) {
-        units_.ForEachPart(units[i], [&](const AttentionTile& tile, const QueryRange& queries) {
-          forward_[worker].Compute(tile, queries);
-        });
+        const size_t following = next.load(std::memory_order_relaxed);  // most likely
+        units_.ForEachPart(units[i], following < units.size() ? &units[following] : nullptr,
+                           [&](const ForwardPart& part, const ForwardPart* next_part) {
+                             forward_[worker].Compute(part, next_part);
+                           });
       }
     });
   }

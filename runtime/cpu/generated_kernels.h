@@ -16,6 +16,7 @@ namespace flashcp {
 
 inline constexpr int kRunKeys = 256;   // keys that the forward kernel takes at once, at most
 inline constexpr int kBlockRows = 96;  // query rows that the backward kernel takes, at most
+inline constexpr int kMaxLinesAhead = 2304;
 
 // One panel against keys [begin, end) of a run; state and output grow. Memory is aligned to 64
 // bytes and does not overlap.
@@ -33,7 +34,10 @@ using ForwardFunction = void(const void* query,       // [dim][row] words
                              int64_t unmasked_end,
                              int32_t first_key,  // of the run, as `visible` counts
                              float scale,        // of scores, times log2(e)
-                             int64_t dim, int64_t value_dim);
+                             int64_t dim, int64_t value_dim,
+                             // Lines to fetch from memory, so many with each group of keys; they
+                             // need not be there.
+                             const void* const* lines_ahead, int64_t lines_per_group);
 
 // Panels of kBlockRows rows against gradient_key_block keys; the gradients grow, without `scale`.
 using BackwardFunction =

@@ -102,15 +102,11 @@ __attribute__((always_inline)) inline void StoreFour(const __m256 (&x)[4], float
 
 template <int kCount>
 void FindRows(const Rows& rows, int first, const char* (&pointers)[kCount]) {
-  const char* token = rows.data + (rows.first + first) / rows.heads * rows.token_bytes;
-  int head = (rows.first + first) % rows.heads;
-  for (int i = 0; i < kCount; ++i) {
-    pointers[i] = first + i < rows.count ? token + head * rows.head_bytes : kZeros;
-    if (++head == rows.heads) {
-      head = 0;
-      token += rows.token_bytes;
-    }
-  }
+  std::fill_n(pointers, kCount, kZeros);
+  const char** next = pointers;
+  rows.Slice(first, std::clamp(rows.count - first, 0, kCount)).ForEach([&](const char* row) {
+    *next++ = row;
+  });
 }
 
 // Words from single elements.

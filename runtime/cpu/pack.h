@@ -23,6 +23,18 @@ struct RowsOf {
   Byte* Row(int i) const {
     return data + (first + i) / heads * token_bytes + (first + i) % heads * head_bytes;
   }
+  // Calls use(Row(i)) for all of them.
+  template <typename Use>
+  void ForEach(const Use& use) const {
+    Byte* token = data + first / heads * token_bytes;
+    for (int i = 0, head = first % heads; i < count; ++i) {
+      use(token + head * head_bytes);
+      if (++head == heads) {
+        head = 0;
+        token += token_bytes;
+      }
+    }
+  }
   RowsOf Slice(int begin, int size) const {
     return {data, token_bytes, head_bytes, heads, first + begin, size};
   }

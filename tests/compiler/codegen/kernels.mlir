@@ -14,6 +14,14 @@
 // MLIR: scf.yield
 // MLIR-LABEL: func.func @flashcp_backward_avx2_128_128
 
+// Lines that come next are fetched between the products.
+// RUN: flashcp-kernelgen --target avx512 --dim 64 --emit asm | FileCheck %s --check-prefix=FETCH
+// FETCH-LABEL: flashcp_forward_avx512_64_64:
+// FETCH: prefetcht1
+// FETCH: vfmadd231ps
+// FETCH-NOT: prefetcht1
+// FETCH: Lfunc_end
+
 // AVX2: vfmadd231ps ymm x 12: 7 loops, 0 uses of the stack
 // AVX512: vfmadd231ps zmm x 16: 7 loops, 0 uses of the stack
 // BF16: vdpbf16ps zmm x 16: 7 loops, 0 uses of the stack

@@ -54,6 +54,14 @@ struct Met {
   size_t unit;
 };
 
+void ExpectSame(const ForwardPart& a, const ForwardPart& b) {
+  EXPECT_EQ(a.tile, b.tile);
+  EXPECT_EQ(a.queries.row_begin, b.queries.row_begin);
+  EXPECT_EQ(a.queries.row_end, b.queries.row_end);
+  EXPECT_EQ(a.queries.head_begin, b.queries.head_begin);
+  EXPECT_EQ(a.queries.head_end, b.queries.head_end);
+}
+
 void ExpectGoodCut(const KernelSpec& spec, const Table& table) {
   std::map<RowAndHead, std::vector<size_t>> expected;
   for (size_t i = 0; i < table.tiles().size(); ++i) {
@@ -66,12 +74,18 @@ void ExpectGoodCut(const KernelSpec& spec, const Table& table) {
   }
   ForwardUnits units(spec);
   std::map<RowAndHead, Met> found;
+  ForwardPart announced = {};
   const absl::Span<const ForwardUnit> cut = units.Cut(table.tiles());
   for (size_t u = 0; u < cut.size(); ++u) {
     if (u > 0) {
       EXPECT_LE(cut[u].work, cut[u - 1].work);
     }
-    units.ForEachPart(cut[u], [&](const AttentionTile& tile, const QueryRange& queries) {
+    const ForwardUnit* following = u + 1 < cut.size() ? &cut[u + 1] : nullptr;
+    units.ForEachPart(cut[u], following, [&](const ForwardPart& part, const ForwardPart* next) {
+      const AttentionTile& tile = *part.tile;
+      const QueryRange& queries = part.queries;
+      if (!found.empty()) ExpectSame(announced, part);
+      announced = next != nullptr ? *next : ForwardPart{};
       EXPECT_LE(queries.rows(), kUnitRows);
       const int group = spec.query_heads / spec.key_value_heads;
       EXPECT_EQ(queries.head_begin / group, (queries.head_end - 1) / group);
@@ -84,6 +98,7 @@ void ExpectGoodCut(const KernelSpec& spec, const Table& table) {
       }
     });
   }
+  EXPECT_EQ(announced.tile, nullptr);
   ASSERT_EQ(found.size(), expected.size());
   for (const auto& [row, met] : found) EXPECT_EQ(met.tiles, expected[row]);
 }
