@@ -19,9 +19,9 @@ inline constexpr float kLog2E = 1.44269504088896340736f;
 inline constexpr float kLn2 = 0.693147180559945309417f;
 
 // Query rows that a worker packs at once: a whole number of panels and of blocks, a little more
-// than 2048, so that 512 tokens of 4 heads fit. The more there are, the less often keys are packed
-// again; the fewer, the better they spread over workers.
-inline constexpr int kUnitRows = 22 * kBlockRows;
+// than 1024, so that 256 tokens of 4 heads fit. More would pack keys less often, and leave the
+// second cache and what it shares of the third.
+inline constexpr int kUnitRows = 11 * kBlockRows;
 
 inline int64_t RoundUp(int64_t x, int64_t step) { return (x + step - 1) / step * step; }
 
