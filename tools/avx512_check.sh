@@ -5,8 +5,8 @@
 #   tools/avx512_check.sh [FILTER]    FILTER: of generated_attention_test, as --gtest_filter;
 #                                     by default the kernels of heads of 64 and of any dimension
 #
-# Bochs is some 300 times slower than the CPU: the default takes about 25 minutes of one core. It knows
-# no bf16 dot products; those kernels stay emulated. Work files and the log lie in .cache/avx512.
+# Bochs is some 300 times slower than the CPU: the default takes 21 minutes of one core. It knows no
+# bf16 dot products; those kernels stay emulated. Work files and the log lie in .cache/avx512.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
