@@ -10,6 +10,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+fail() {
+  echo "avx512_check: $1" >&2
+  exit 1
+}
+
 filter=${1:-'*/avx512_64_64:*/avx512_any:*ThisCpuRunsSome*'}
 timeout_s=7200
 tools/install_dependencies.sh bochs bochs-term bochsbios vgabios busybox-static cpio grub-pc-bin \
@@ -22,11 +27,9 @@ mkdir -p "$work"/{kernel,root/bin,root/proc,root/dev,iso/boot/grub}
 
 # Debian's kernel, taken from its package without installing it.
 kernel=$(apt-cache depends linux-image-cloud-amd64 | awk '$1 == "Depends:" { print $2; exit }')
-[ -n "$kernel" ] || {
-  echo "avx512_check: apt knows no package linux-image-cloud-amd64; run apt-get update" >&2
-  exit 1
-}
-(cd "$work/kernel" && apt-get download -qq "$kernel" 2>&1 && dpkg-deb -x ./*.deb .) > "$work/apt.log"
+[ -n "$kernel" ] || fail "apt knows no package linux-image-cloud-amd64; run apt-get update"
+(cd "$work/kernel" && apt-get download -qq "$kernel" && dpkg-deb -x ./*.deb .) ||
+  fail "no package $kernel; run apt-get update"
 cp "$work"/kernel/boot/vmlinuz-* "$work/iso/boot/vmlinuz"
 
 # What boots: busybox, the tests, and the libraries that they load.
@@ -91,11 +94,14 @@ TERM=xterm timeout "$timeout_s" bochs -q -f "$work/bochsrc" -rc "$work/commands"
   < /dev/null > "$work/bochs.out" 2>&1 &
 trap 'kill $(jobs -p) 2> /dev/null || true' EXIT
 # Its display is a terminal of its own, which somebody must read, or Bochs would wait for that.
-until display=$(grep -ao '/dev/pts/[0-9]*' "$work/bochs.out"); do sleep 1; kill -0 %1; done
+until display=$(grep -ao '/dev/pts/[0-9]*' "$work/bochs.out"); do
+  sleep 1
+  kill -0 %1 2> /dev/null || fail "Bochs did not start; see $work/bochs.out"
+done
 cat "$display" > "$work/display" &
 while kill -0 %1 2> /dev/null && ! grep -aq '^avx512_check:' "$work/log"; do sleep 5; done
 cat "$work/log"
-grep -aq '^avx512_check: failed=0' "$work/log" || {
-  echo "avx512_check: tests failed, or did not end in $timeout_s s; see $work/log and bochs.log" >&2
-  exit 1
-}
+grep -aq '^avx512_check: failed=0' "$work/log" ||
+  fail "tests failed, or did not end in $timeout_s s; see $work/log and bochs.log"
+grep -aq 'OK \] All/GeneratedKernelTest.*/avx512_' "$work/log" ||
+  fail "no test of the kernels themselves ran; FILTER was $filter"

@@ -93,11 +93,10 @@ void ForwardUnits::AddUnit(ForwardUnit unit) {
 void ForwardUnits::ForEachPart(const ForwardUnit& unit, const ForwardUnit* following,
                                Use use) const {
   ForwardPart waiting = {}, first = {};
-  const auto hand_out = [&](const ForwardPart& next) {
+  VisitParts(unit, [&](const ForwardPart& next) {
     if (waiting.tile != nullptr) use(waiting, &next);
     waiting = next;
-  };
-  VisitParts(unit, hand_out);
+  });
   if (following != nullptr) {
     VisitParts(*following, [&](const ForwardPart& part) {
       if (first.tile == nullptr) first = part;

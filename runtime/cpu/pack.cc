@@ -215,7 +215,7 @@ __attribute__((always_inline)) inline void ForDimsOfRows(const float* panel, int
   for (int row = 0; row < rows.count; row += 4) {
     const int count = std::min(4, rows.count - row);
     char* to[4];
-    for (int i = 0; i < 4; ++i) to[i] = rows.Row(row + std::min(i, count - 1));
+    for (int i = 0; i < count; ++i) to[i] = rows.Row(row + i);
     for (int d = 0; d < dim; d += kLanes) {
       __m256 block[4];
       for (int i = 0; i < 4; ++i) {
@@ -223,7 +223,7 @@ __attribute__((always_inline)) inline void ForDimsOfRows(const float* panel, int
         block[i] = WidenTwo(float{}, from, from + 4 * panel_rows);
       }
       TransposeHalves(block);
-      if (count == 4) {
+      if (count == 4) {  // nearly always; a fixed number is unrolled
         for (int i = 0; i < 4; ++i) use(row + i, to[i], d, block[i]);
       } else {
         for (int i = 0; i < count; ++i) use(row + i, to[i], d, block[i]);
