@@ -67,9 +67,11 @@ def set_trips(direction, function, dim):
         total += len(fmas_of(loop)) * loop.trips * loop.parent.trips * outer.trips
     if direction == "forward":
         weights = [loop for loop in products[0].parent.parent.inner() if not loop.children]
-        if [len(loop.text("vfmadd")) % EXP2_FMAS for loop in weights] != [0]:
+        if len(weights) != widths[0] or {len(loop.text("vfmadd")) for loop in weights} != {
+                2 * EXP2_FMAS}:
             fail(f"forward: {len(weights)} loops of weights; adapt set_trips to the generator")
-        weights[0].trips = keys * widths[0] * EXP2_FMAS // len(weights[0].text("vfmadd"))
+        for loop in weights:
+            loop.trips = keys // 2
     if function.text("vpcmp(gt|[lngu])"):
         fail(f"{direction}: the way chosen compares keys for the mask; adapt choose_path")
     rows = 2 * lanes * widths[0] if direction == "forward" else 5 * ROWS

@@ -8,6 +8,7 @@
 // rows, in one ascending order over all panels of the block.
 
 #include "compiler/codegen/Emitter.h"
+#include "compiler/codegen/Exp2.h"
 #include "compiler/codegen/Kernels.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -133,8 +134,8 @@ private:
         Value lse = constant(0, panel, i % target.rowVectors);
         // No score is above the LSE of its row; where scores are so large that
         // rounding says otherwise, the weight is still at most 1.
-        Value exponent = emit.subf(emit.mulf(weight, scale), lse);
-        weight = emit.exp2(emit.minf(emit.splat(0), exponent));
+        Value exponent = emit.fma(weight, scale, emit.negf(lse));
+        weight = buildExp2(emit, emit.minf(emit.splat(0), exponent));
       }
       Value unmasked =
           emit.both(emit.atMost(unmaskedBegin, key),

@@ -112,6 +112,12 @@ Value Emitter::mulf(Value a, Value b) {
   return arith::MulFOp::create(builder, a, b);
 }
 
+Value Emitter::negf(Value a) { return arith::NegFOp::create(builder, a); }
+
+Value Emitter::fma(Value a, Value b, Value sum) {
+  return vector::FMAOp::create(builder, a, b, sum);
+}
+
 // Compare and select, not maximumf: this is what vmaxps does.
 Value Emitter::maxf(Value a, Value b) {
   Value greater =
@@ -122,27 +128,6 @@ Value Emitter::maxf(Value a, Value b) {
 Value Emitter::minf(Value a, Value b) {
   Value less = arith::CmpFOp::create(builder, arith::CmpFPredicate::OLT, a, b);
   return select(less, a, b);
-}
-
-// 2^x = 2^n 2^f with n = round(x) and |f| <= 1/2. Adding 1.5 * 2^23 rounds to
-// an integer, and leaves n + 127, the exponent of 2^n, in the low bits of the
-// sum; below -127 that exponent is 0, the number 0. A NaN stays one in f.
-Value Emitter::exp2(Value x) {
-  static constexpr float coefficients[] = {1.32647296e-3f, 9.67151485e-3f,
-                                           5.55073358e-2f, 2.40222424e-1f,
-                                           6.93147004e-1f, 1.0f};
-  Value shifter = splat(12582912.0f + 127.0f);
-  Value clamped = maxf(splat(-127.0f), x);
-  Value shifted = addf(clamped, shifter);
-  Value fraction = subf(clamped, subf(shifted, shifter));
-  Value sum = splat(coefficients[0]);
-  for (float coefficient : ArrayRef(coefficients).drop_front())
-    sum = vector::FMAOp::create(builder, sum, fraction, splat(coefficient));
-  Value bits = vector::BitCastOp::create(builder, ints(), shifted);
-  Value power = vector::BitCastOp::create(
-      builder, floats(),
-      arith::ShLIOp::create(builder, bits, splatInt(23)).getResult());
-  return mulf(sum, power);
 }
 
 // The low halves of i32, rounded to nearest even; other values than NaN.
@@ -261,7 +246,7 @@ Value Emitter::halfOfPairs(Value words, bool high) {
 
 Value Emitter::multiplyAdd(Value a, Value b, Value sum) {
   if (!target().pairs)
-    return vector::FMAOp::create(builder, a, b, sum);
+    return fma(a, b, sum);
   if (!kernel.emulated) {
     auto pairs = VectorType::get({2 * target().lanes}, builder.getBF16Type());
     return x86vector::DotBF16Op::create(
@@ -269,8 +254,7 @@ Value Emitter::multiplyAdd(Value a, Value b, Value sum) {
         vector::BitCastOp::create(builder, pairs, b));
   }
   for (bool high : {true, false})
-    sum = vector::FMAOp::create(builder, halfOfPairs(a, high),
-                                halfOfPairs(b, high), sum);
+    sum = fma(halfOfPairs(a, high), halfOfPairs(b, high), sum);
   return sum;
 }
 

@@ -60,13 +60,12 @@ public:
   mlir::Value addf(mlir::Value a, mlir::Value b);
   mlir::Value subf(mlir::Value a, mlir::Value b);
   mlir::Value mulf(mlir::Value a, mlir::Value b);
+  mlir::Value negf(mlir::Value a);
+  mlir::Value fma(mlir::Value a, mlir::Value b, mlir::Value sum);
   /// The larger one; b where one of them is NaN.
   mlir::Value maxf(mlir::Value a, mlir::Value b);
   /// The smaller one; b where one of them is NaN.
   mlir::Value minf(mlir::Value a, mlir::Value b);
-  /// 2^x for x <= 0, with a relative error of at most 2^-22; 0 from -126.5
-  /// down; NaN for NaN. See docs/kernels.md.
-  mlir::Value exp2(mlir::Value x);
   /// Two vectors of f32, rounded to bf16, one after the other.
   mlir::Value roundTwo(mlir::Value a, mlir::Value b);
   /// Words that pair what is at one place of either of the two.

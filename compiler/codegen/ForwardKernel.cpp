@@ -7,6 +7,7 @@
 // divides O by l.
 
 #include "compiler/codegen/Emitter.h"
+#include "compiler/codegen/Exp2.h"
 #include "compiler/codegen/Kernels.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -29,7 +30,7 @@ namespace {
 // The arguments, in order. Packed keys are [run / group][dim][group] words,
 // packed values [value dim / group][run][group].
 enum Argument {
-  Query,        // [dim][row] words
+  Query,        // [dim][row] words; f32: times Scale
   PackedKeys,   // see above
   PackedValues, // see above
   Output,       // [value dim][row]: O^T, not divided by the sums
@@ -88,7 +89,7 @@ private:
           arith::CmpFOp::create(emit.builder, arith::CmpFPredicate::OEQ,
                                 maxima[j], emit.splat(-infinity));
       shifts.push_back(emit.select(none, emit.splat(0), maxima[j]));
-      rescales.push_back(emit.exp2(emit.subf(oldMaxima[j], shifts[j])));
+      rescales.push_back(buildExp2(emit, emit.subf(oldMaxima[j], shifts[j])));
     }
     Value count = emit.sub(blockEnd, block);
     buildWeights(count, shifts, rescales);
@@ -102,8 +103,9 @@ private:
                      [&](Value key, ValueRange carried) {
                        fetchAhead(key);
                        Values sums = buildDotProducts(key);
-                       for (Value &sum : sums)
-                         sum = emit.mulf(sum, scale);
+                       if (target.pairs) // f32 queries are scaled already
+                         for (Value &sum : sums)
+                           sum = emit.mulf(sum, scale);
                        Value unmasked =
                            emit.both(emit.atMost(arguments[UnmaskedBegin], key),
                                      emit.atMost(emit.add(key, target.group),
@@ -171,33 +173,29 @@ private:
     return masked;
   }
 
-  // Turns scores into weights, and adds those to the sums.
+  // Turns scores into weights, and adds those to the sums. A loop for each
+  // vector of rows: all of them and the constants of 2^x are more registers
+  // than AVX2 has.
   void buildWeights(Value count, ValueRange shifts, ValueRange rescales) {
-    Values zeros(target.rowVectors, emit.splat(0));
-    Values sums =
-        emit.loop({zero, count}, 2, zeros, [&](Value key, ValueRange carried) {
-          Values sums(carried);
-          for (int j = 0; j < target.rowVectors; ++j) {
+    for (int j = 0; j < target.rowVectors; ++j) {
+      Values sum = emit.loop(
+          {zero, count}, 2, emit.splat(0), [&](Value key, ValueRange carried) {
             Value weights[2];
             for (int i = 0; i < 2; ++i) {
-              Value score =
-                  emit.load(arguments[Scores], {emit.add(key, i), column(j)},
-                            emit.floats());
-              weights[i] = emit.exp2(emit.subf(score, shifts[j]));
+              Value place[] = {emit.add(key, i), column(j)};
+              Value score = emit.load(arguments[Scores], place, emit.floats());
+              weights[i] = buildExp2(emit, emit.subf(score, shifts[j]));
               if (!target.pairs)
-                emit.store(weights[i], arguments[Scores],
-                           {emit.add(key, i), column(j)});
+                emit.store(weights[i], arguments[Scores], place);
             }
             if (target.pairs)
               emit.store(emit.pairUp(emit.roundTwo(weights[0], weights[1])),
                          arguments[Weights], {emit.div(key, 2), column(j)});
-            sums[j] = emit.addf(sums[j], emit.addf(weights[0], weights[1]));
-          }
-          return sums;
-        });
-    for (int j = 0; j < target.rowVectors; ++j) {
+            return Values{
+                emit.addf(carried[0], emit.addf(weights[0], weights[1]))};
+          });
       Value scaled = emit.mulf(row(1, j), rescales[j]);
-      emit.store(emit.addf(scaled, sums[j]), arguments[State],
+      emit.store(emit.addf(scaled, sum[0]), arguments[State],
                  {emit.index(1), column(j)});
     }
   }

@@ -11,13 +11,14 @@ namespace flashcp::codegen {
 static constexpr KernelTarget targets[] = {
     {"avx2", "x86-64-v3", "", /*lanes=*/8, /*rowVectors=*/3, /*group=*/4,
      /*keyBlock=*/128, /*gradientKeyBlock=*/96, /*gradientGroup=*/6,
-     /*gradientVectors=*/2, /*pairs=*/false},
+     /*gradientVectors=*/2, /*scalesByPowers=*/false, /*pairs=*/false},
     {"avx512", "x86-64-v4", "", /*lanes=*/16, /*rowVectors=*/2, /*group=*/8,
      /*keyBlock=*/128, /*gradientKeyBlock=*/96, /*gradientGroup=*/8,
-     /*gradientVectors=*/2, /*pairs=*/false},
+     /*gradientVectors=*/2, /*scalesByPowers=*/true, /*pairs=*/false},
     {"avx512-bf16", "x86-64-v4", "+avx512bf16", /*lanes=*/16, /*rowVectors=*/2,
      /*group=*/8, /*keyBlock=*/128, /*gradientKeyBlock=*/96,
-     /*gradientGroup=*/8, /*gradientVectors=*/2, /*pairs=*/true},
+     /*gradientGroup=*/8, /*gradientVectors=*/2, /*scalesByPowers=*/true,
+     /*pairs=*/true},
 };
 
 llvm::ArrayRef<KernelTarget> kernelTargets() { return targets; }

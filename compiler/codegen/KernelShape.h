@@ -31,6 +31,7 @@ struct KernelTarget {
   int gradientKeyBlock; // keys of one call of the backward kernel
   int gradientGroup;    // keys whose dK, dV are summed side by side
   int gradientVectors;  // of dims, beside each other, in those sums
+  bool scalesByPowers;  // has vreduceps and vscalefps, for 2^x
   bool pairs;           // multiplies pairs of bf16 (vdpbf16ps), sums in f32
 
   int panelRows() const { return lanes * rowVectors; }

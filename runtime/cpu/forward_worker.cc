@@ -152,7 +152,7 @@ void ForwardWorker::LoadPanel(const ForwardPart& part, int panel) {
   const int rows = kernel_.panel_rows;
   const Panels panels(queries, rows);
   PackGroups(format_, panels.RowsOfPanel(RowsOfQuery(part), panel), spec_.dim, rows, query_stride_,
-             Query(panel));
+             Query(panel), spec_.scale * kLog2E);
   float* maxima = State(panel);
   float* sums = maxima + rows;
   std::fill_n(maxima, rows, -kInfinity);

@@ -20,7 +20,7 @@ inline constexpr int kMaxLinesAhead = 2304;  // that a call of the forward kerne
 
 // One panel against keys [begin, end) of a run; state and output grow. Memory is aligned to 64
 // bytes and does not overlap.
-using ForwardFunction = void(const void* query,       // [dim][row] words
+using ForwardFunction = void(const void* query,       // [dim][row] words; f32: times `scale`
                              const void* keys,        // [key / group][dim][group] words
                              const void* values,      // [dim / group][run][group] words, by key
                              float* output,           // [value dim][row]

@@ -120,6 +120,7 @@ struct PlainReader {
     check->Add(x);
     return x;
   }
+  static __m256 Times(__m256 x, float factor) { return _mm256_mul_ps(x, _mm256_set1_ps(factor)); }
   // Words of eight dims from kElements rows.
   static __m256 LoadDims(const char* const* rows, int dim, NonFinite* check) {
     const __m256 x = Widen(Element{}, rows[0] + dim * sizeof(Element));
@@ -137,6 +138,7 @@ struct PairReader {
     check->AddPairs(x);
     return x;
   }
+  static __m256 Times(__m256 x, float) { return x; }
   static __m256 LoadDims(const char* const* rows, int dim, NonFinite* check) {
     const __m128i low = _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[0] + 2 * dim));
     const __m128i high = _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[1] + 2 * dim));
@@ -149,7 +151,8 @@ struct PairReader {
 
 // Eight rows by four words at a time.
 template <typename Reader, bool kSplit>
-bool PackGroupsOf(const Rows& rows, int dim, int group, int64_t group_stride, float* packed) {
+bool PackGroupsOf(const Rows& rows, int dim, int group, int64_t group_stride, float* packed,
+                  float factor) {
   NonFinite check;
   const int words = dim / Reader::kElements;
   const int step = std::max(group, kLanes);
@@ -161,7 +164,8 @@ bool PackGroupsOf(const Rows& rows, int dim, int group, int64_t group_stride, fl
       const int offset = word * Reader::kWordBytes;
       __m256 block[4];
       for (int i = 0; i < 4; ++i) {
-        block[i] = Reader::LoadTwo(from[i] + offset, from[i + 4] + offset, &check);
+        const __m256 x = Reader::LoadTwo(from[i] + offset, from[i + 4] + offset, &check);
+        block[i] = Reader::Times(x, factor);
       }
       TransposeHalves(block);
       StoreFour<kSplit>(block, to, group, to + group_stride);
@@ -171,9 +175,10 @@ bool PackGroupsOf(const Rows& rows, int dim, int group, int64_t group_stride, fl
 }
 
 template <typename Reader>
-bool PackGroupsWith(const Rows& rows, int dim, int group, int64_t group_stride, float* packed) {
-  return group == 4 ? PackGroupsOf<Reader, true>(rows, dim, group, group_stride, packed)
-                    : PackGroupsOf<Reader, false>(rows, dim, group, group_stride, packed);
+bool PackGroupsWith(const Rows& rows, int dim, int group, int64_t group_stride, float* packed,
+                    float factor) {
+  return group == 4 ? PackGroupsOf<Reader, true>(rows, dim, group, group_stride, packed, factor)
+                    : PackGroupsOf<Reader, false>(rows, dim, group, group_stride, packed, factor);
 }
 
 // Four words of each dim at a time: where chunks are of 4 dims, they fill a line.
@@ -244,19 +249,19 @@ void StorePanelAs(const float* panel, int panel_rows, const float* factors, int 
 }  // namespace
 
 bool PackGroups(WordFormat format, const Rows& rows, int dim, int group, int64_t group_stride,
-                void* words) {
+                void* words, float factor) {
   float* packed = static_cast<float*>(words);
-  if (format.pairs) return PackGroupsWith<PairReader>(rows, dim, group, group_stride, packed);
+  if (format.pairs) return PackGroupsWith<PairReader>(rows, dim, group, group_stride, packed, factor);
   bool finite = true;
   switch (format.element) {
     case ElementType::kF32:
-      finite = PackGroupsWith<PlainReader<float>>(rows, dim, group, group_stride, packed);
+      finite = PackGroupsWith<PlainReader<float>>(rows, dim, group, group_stride, packed, factor);
       break;
     case ElementType::kBF16:
-      finite = PackGroupsWith<PlainReader<BFloat16>>(rows, dim, group, group_stride, packed);
+      finite = PackGroupsWith<PlainReader<BFloat16>>(rows, dim, group, group_stride, packed, factor);
       break;
     case ElementType::kF16:
-      finite = PackGroupsWith<PlainReader<Float16>>(rows, dim, group, group_stride, packed);
+      finite = PackGroupsWith<PlainReader<Float16>>(rows, dim, group, group_stride, packed, factor);
       break;
   }
   return finite;

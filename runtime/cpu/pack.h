@@ -48,11 +48,11 @@ struct WordFormat {
   bool pairs;           // of bf16, as they are; otherwise words are f32
 };
 
-// Writes [row / group][dim][group] words, a group every group_stride words; zeros up to a multiple
-// of 8 rows and of the group. Returns whether all elements are finite. The rows are read in steps
-// of 8, so that groups of 4 are written in twos.
+// Writes [row / group][dim][group] words, a group every group_stride words, times a factor where
+// they are f32; zeros up to a multiple of 8 rows and of the group. Returns whether all elements are
+// finite. The rows are read in steps of 8, so that groups of 4 are written in twos.
 bool PackGroups(WordFormat format, const Rows& rows, int dim, int group, int64_t group_stride,
-                void* words);
+                void* words, float factor = 1);
 
 // Writes [dim / chunk][row][chunk] words, `capacity` rows (pairs: row pairs) a chunk; words pair
 // rows. Zeros for rows up to padded_count. Returns whether all elements are finite.

@@ -109,11 +109,11 @@ bool AllFinite(const std::vector<float>& tensor) {
   return std::all_of(tensor.begin(), tensor.end(), [](float x) { return std::isfinite(x); });
 }
 
-// The largest difference of outputs, and of LSE relative to its size.
+// Differences of outputs, and of LSE relative to its size. Scores of some hundreds are rounded by 1e-4.
 void ExpectSameOutputs(const Inputs& inputs, const Results& expected, const Results& found) {
   const double rounding = inputs.spec.element == ElementType::kBF16 ? 0x1p-7 : 0;
   for (size_t i = 0; i < found.output.size(); ++i) {
-    const double allowed = (rounding + 1e-4) * std::max(1.0f, std::abs(expected.output[i]));
+    const double allowed = (rounding + 3e-4) * std::max(1.0f, std::abs(expected.output[i]));
     ASSERT_NEAR(found.output[i], expected.output[i], allowed) << i;
   }
   for (int64_t row = 0; row < kRows; ++row) {
