@@ -24,6 +24,7 @@ CPUS = {"avx2": ["znver3"],
 # Of a block, as in compiler/codegen/KernelShape.h and .cpp.
 KEYS, ROWS = {"forward": 128, "backward": 96}, 96
 EXP2_FMAS = 5
+STEP = 2  # of product loops, as in compiler/codegen/Emitter.cpp
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -38,13 +39,19 @@ def fmas_of(loop):
 def find_products(loop):
     """Innermost loops that multiply and add, and are not the polynomial of exp2."""
     if not loop.children:
-        return [loop] if len(fmas_of(loop)) >= 12 and not loop.text("vmulps") else []
+        return [loop] if len(fmas_of(loop)) >= 8 and not loop.text("vmulps") else []
     return [product for inner in loop.inner() for product in find_products(inner)]
 
 
 def set_trips(direction, function, dim):
     """How often each loop runs for one block. Returns products, names, and all multiply-adds."""
     products, keys = find_products(function), KEYS[direction]
+    if direction == "forward":  # after each product the same for less vectors, of masked panels
+        for narrow in products[1::2]:
+            narrow.trips = 0
+            if narrow.parent not in [wide.parent for wide in products[::2]]:
+                narrow.parent.trips = 0
+        products = products[::2]
     names = ["K Q^T", "V^T P"] if direction == "forward" else ["K Q^T", "V dO^T", "dQ"]
     sides = len(products) - len(names)  # dV, then dK: loops over chunks of dims, or unrolled
     names += ["dV"] * (sides // 2) + ["dK"] * (sides // 2)
@@ -54,11 +61,11 @@ def set_trips(direction, function, dim):
     lanes = 16 if "zmm" in fmas_of(products[0])[0] else 8
     counts = {"K Q^T": (dim, keys), "V dO^T": (dim, keys), "V^T P": (keys, dim),
               "dQ": (keys, dim), "dV": (ROWS, keys), "dK": (ROWS, keys)}
-    widths = [len(loop.text(r"vmov[au]ps\s+\S*\(")) for loop in products]
+    widths = [len(loop.text(r"vmov[au]ps\s+\S*\(")) // STEP for loop in products]
     total = 0
     for loop, name, width in zip(products, names, widths):
-        loop.trips = counts[name][0] // words
-        loop.parent.trips = counts[name][1] * width // len(fmas_of(loop))
+        loop.trips = counts[name][0] // words // STEP
+        loop.parent.trips = counts[name][1] * width * STEP // len(fmas_of(loop))
         outer = loop.parent.parent  # blocks of keys; panels; or chunks of dims
         if name in ("dV", "dK") and outer is not function:
             outer.trips = 2 * dim // (lanes * width * sides)
@@ -66,7 +73,8 @@ def set_trips(direction, function, dim):
             outer.trips = ROWS // (lanes * widths[0])
         total += len(fmas_of(loop)) * loop.trips * loop.parent.trips * outer.trips
     if direction == "forward":
-        weights = [loop for loop in products[0].parent.parent.inner() if not loop.children]
+        block = products[0].parent.parent
+        weights = [loop for loop in block.inner() if not loop.children]
         if len(weights) != widths[0] or {len(loop.text("vfmadd")) for loop in weights} != {
                 2 * EXP2_FMAS}:
             fail(f"forward: {len(weights)} loops of weights; adapt set_trips to the generator")
@@ -108,6 +116,8 @@ class Mca:
 
     def walk(self, loop):
         """Cycles of all iterations. What lies between loops of loops is walked by itself."""
+        if loop.trips == 0:
+            return 0
         if not any(inner.children for inner in loop.inner()):
             return self.cycles(loop.text(repeat=True), loop.trips)
         between = [item for item in loop.path if not isinstance(item, Loop)]

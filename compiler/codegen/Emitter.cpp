@@ -12,6 +12,10 @@ using namespace mlir;
 
 namespace flashcp::codegen {
 
+// How far a product goes in one iteration of its loop: two are less of the
+// loop's own instructions. Ranges are multiples of it.
+static constexpr int kProductStep = 2;
+
 Emitter::Emitter(ImplicitLocOpBuilder &builder, const KernelShape &shape)
     : builder(builder), kernel(shape) {}
 
@@ -69,6 +73,10 @@ Value Emitter::div(Value a, int64_t b) {
 
 Value Emitter::minimum(Value a, Value b) {
   return arith::MinSIOp::create(builder, a, b);
+}
+
+Value Emitter::maximum(Value a, Value b) {
+  return arith::MaxSIOp::create(builder, a, b);
 }
 
 Value Emitter::toInt32(Value index) {
@@ -261,17 +269,22 @@ Value Emitter::multiplyAdd(Value a, Value b, Value sum) {
 Values Emitter::product(IndexRange range, int rows, int columns,
                         ValueRange sums, function_ref<Value(int, Value)> left,
                         function_ref<Value(int, Value)> right) {
-  return loop(range, 1, sums, [&](Value k, ValueRange carried) {
-    Values vectors, results;
-    for (int j = 0; j < columns; ++j)
-      vectors.push_back(right(j, k));
-    for (int i = 0; i < rows; ++i) {
-      Value scalar = broadcast(left(i, k), words());
+  return loop(range, kProductStep, sums, [&](Value first, ValueRange carried) {
+    Values sums(carried);
+    for (int step = 0; step < kProductStep; ++step) {
+      Value k = add(first, step);
+      Values vectors;
       for (int j = 0; j < columns; ++j)
-        results.push_back(
-            multiplyAdd(scalar, vectors[j], carried[i * columns + j]));
+        vectors.push_back(right(j, k));
+      for (int i = 0; i < rows; ++i) {
+        Value scalar = broadcast(left(i, k), words());
+        for (int j = 0; j < columns; ++j) {
+          Value &sum = sums[i * columns + j];
+          sum = multiplyAdd(scalar, vectors[j], sum);
+        }
+      }
     }
-    return results;
+    return sums;
   });
 }
 

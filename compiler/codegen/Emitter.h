@@ -45,6 +45,7 @@ public:
   mlir::Value mul(mlir::Value a, mlir::Value b);
   mlir::Value div(mlir::Value a, int64_t b);
   mlir::Value minimum(mlir::Value a, mlir::Value b);
+  mlir::Value maximum(mlir::Value a, mlir::Value b);
   mlir::Value toInt32(mlir::Value index);
   mlir::Value broadcast(mlir::Value scalar, mlir::VectorType type);
 

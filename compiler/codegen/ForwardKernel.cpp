@@ -40,6 +40,8 @@ enum Argument {
   Visible, // [2][row]: first key that a row sees, and the one after its last
   Begin,   // keys of the run that any row sees, multiples of the group
   End,
+  NarrowBegin,   // from this key on, a multiple of the group, rows of the first
+                 // vector see none
   UnmaskedBegin, // keys of the run that all rows see
   UnmaskedEnd,
   FirstKey, // the key that is the first one of the run, as `Visible` counts
@@ -77,10 +79,13 @@ private:
   void buildBlock(Value block) {
     Value blockEnd =
         emit.minimum(emit.add(block, target.keyBlock), arguments[End]);
+    Value wideEnd =
+        emit.minimum(emit.maximum(arguments[NarrowBegin], block), blockEnd);
     Values oldMaxima;
     for (int j = 0; j < target.rowVectors; ++j)
       oldMaxima.push_back(row(0, j));
-    Values maxima = buildScores(block, blockEnd, oldMaxima);
+    Values maxima = buildScores(block, {block, wideEnd}, 0, oldMaxima);
+    maxima = buildScores(block, {wideEnd, blockEnd}, 1, maxima);
     Values shifts, rescales;
     for (int j = 0; j < target.rowVectors; ++j) {
       emit.store(maxima[j], arguments[State], {zero, column(j)});
@@ -91,40 +96,37 @@ private:
       shifts.push_back(emit.select(none, emit.splat(0), maxima[j]));
       rescales.push_back(buildExp2(emit, emit.subf(oldMaxima[j], shifts[j])));
     }
-    Value count = emit.sub(blockEnd, block);
-    buildWeights(count, shifts, rescales);
-    buildOutput(block, count, rescales);
+    Value wide = emit.sub(wideEnd, block), all = emit.sub(blockEnd, block);
+    for (int j = 0; j < target.rowVectors; ++j)
+      buildWeights(j, j < 1 ? wide : all, shifts[j], rescales[j]);
+    buildOutput(block, wide, all, rescales);
   }
 
-  // Stores the scores of the block; returns the maxima that include them.
-  Values buildScores(Value block, Value blockEnd, ValueRange oldMaxima) {
-    Value scale = emit.broadcast(arguments[Scale], emit.floats());
-    return emit.loop({block, blockEnd}, target.group, oldMaxima,
-                     [&](Value key, ValueRange carried) {
-                       fetchAhead(key);
-                       Values sums = buildDotProducts(key);
-                       if (target.pairs) // f32 queries are scaled already
-                         for (Value &sum : sums)
-                           sum = emit.mulf(sum, scale);
-                       Value unmasked =
-                           emit.both(emit.atMost(arguments[UnmaskedBegin], key),
-                                     emit.atMost(emit.add(key, target.group),
-                                                 arguments[UnmaskedEnd]));
-                       Values scores = emit.ifElse(
-                           unmasked, sums.size(), [&] { return sums; },
-                           [&] { return buildMasked(key, sums); });
-                       Values maxima(carried);
-                       Value offset = emit.sub(key, block);
-                       for (int i = 0; i < target.group; ++i) {
-                         for (int j = 0; j < target.rowVectors; ++j) {
-                           Value score = scores[i * target.rowVectors + j];
-                           emit.store(score, arguments[Scores],
-                                      {emit.add(offset, i), column(j)});
-                           maxima[j] = emit.maxf(score, maxima[j]); // skips NaN
-                         }
-                       }
-                       return maxima;
-                     });
+  // Stores the scores of some keys of the block, of the panel's vectors from
+  // `first` on; returns the maxima that include them.
+  Values buildScores(Value block, IndexRange keys, int first,
+                     ValueRange oldMaxima) {
+    int columns = target.rowVectors - first;
+    Values maxima(oldMaxima.take_front(first));
+    maxima.append(
+        emit.loop(keys, target.group, oldMaxima.drop_front(first),
+                  [&](Value key, ValueRange carried) {
+                    fetchAhead(key);
+                    Values scores = buildDotProducts(key, first);
+                    scores = buildMasked(key, first, scores);
+                    Values maxima(carried);
+                    Value offset = emit.sub(key, block);
+                    for (int i = 0; i < target.group; ++i) {
+                      for (int j = 0; j < columns; ++j) {
+                        Value score = scores[i * columns + j];
+                        emit.store(score, arguments[Scores],
+                                   {emit.add(offset, i), column(first + j)});
+                        maxima[j] = emit.maxf(score, maxima[j]); // skips NaN
+                      }
+                    }
+                    return maxima;
+                  }));
+    return maxima;
   }
 
   // Spread over the call, fetching waits for no one.
@@ -137,73 +139,89 @@ private:
               });
   }
 
-  // K Q^T of one group of keys.
-  Values buildDotProducts(Value key) {
+  // K Q^T, scaled, of one group of keys.
+  Values buildDotProducts(Value key, int first) {
+    int columns = target.rowVectors - first;
     Value keys = emit.mul(key, dimWords);
-    Values zeros(target.group * target.rowVectors, emit.splat(0));
-    return emit.product(
-        {zero, dimWords}, target.group, target.rowVectors, zeros,
+    Values zeros(target.group * columns, emit.splat(0));
+    Values scores = emit.product(
+        {zero, dimWords}, target.group, columns, zeros,
         [&](int i, Value k) {
           Value word = emit.mul(k, emit.index(target.group));
           return emit.loadScalar(arguments[PackedKeys],
                                  emit.add(emit.add(keys, word), i));
         },
         [&](int j, Value k) {
-          return emit.load(arguments[Query], {k, column(j)}, emit.words());
+          return emit.load(arguments[Query], {k, column(first + j)},
+                           emit.words());
         });
-  }
-
-  Values buildMasked(Value key, ValueRange scores) {
-    Value first = arith::AddIOp::create(emit.builder, emit.toInt32(key),
-                                        arguments[FirstKey]);
-    Values masked;
-    for (int i = 0; i < target.group; ++i) {
-      Value keys = arith::AddIOp::create(
-          emit.builder, emit.broadcast(first, emit.ints()), emit.splatInt(i));
-      for (int j = 0; j < target.rowVectors; ++j) {
-        Value begin =
-            emit.load(arguments[Visible], {zero, column(j)}, emit.ints());
-        Value end = emit.load(arguments[Visible], {emit.index(1), column(j)},
-                              emit.ints());
-        masked.push_back(emit.select(emit.within(keys, begin, end),
-                                     scores[i * target.rowVectors + j],
-                                     emit.splat(-infinity)));
-      }
+    if (target.pairs) { // f32 queries are scaled already
+      Value scale = emit.broadcast(arguments[Scale], emit.floats());
+      for (Value &score : scores)
+        score = emit.mulf(score, scale);
     }
-    return masked;
+    return scores;
   }
 
-  // Turns scores into weights, and adds those to the sums. A loop for each
-  // vector of rows: all of them and the constants of 2^x are more registers
-  // than AVX2 has.
-  void buildWeights(Value count, ValueRange shifts, ValueRange rescales) {
-    for (int j = 0; j < target.rowVectors; ++j) {
-      Values sum = emit.loop(
-          {zero, count}, 2, emit.splat(0), [&](Value key, ValueRange carried) {
-            Value weights[2];
-            for (int i = 0; i < 2; ++i) {
-              Value place[] = {emit.add(key, i), column(j)};
-              Value score = emit.load(arguments[Scores], place, emit.floats());
-              weights[i] = buildExp2(emit, emit.subf(score, shifts[j]));
-              if (!target.pairs)
-                emit.store(weights[i], arguments[Scores], place);
-            }
-            if (target.pairs)
-              emit.store(emit.pairUp(emit.roundTwo(weights[0], weights[1])),
-                         arguments[Weights], {emit.div(key, 2), column(j)});
-            return Values{
-                emit.addf(carried[0], emit.addf(weights[0], weights[1]))};
-          });
-      Value scaled = emit.mulf(row(1, j), rescales[j]);
-      emit.store(emit.addf(scaled, sum[0]), arguments[State],
-                 {emit.index(1), column(j)});
+  // The scores, where not all rows see all keys of the group those of keys that
+  // they do.
+  Values buildMasked(Value key, int first, ValueRange scores) {
+    Value unmasked = emit.both(
+        emit.atMost(arguments[UnmaskedBegin], key),
+        emit.atMost(emit.add(key, target.group), arguments[UnmaskedEnd]));
+    return emit.ifElse(
+        unmasked, scores.size(), [&] { return Values(scores); },
+        [&] { return buildVisible(key, first, scores); });
+  }
+
+  Values buildVisible(Value key, int first, ValueRange scores) {
+    Value firstKey = arith::AddIOp::create(emit.builder, emit.toInt32(key),
+                                           arguments[FirstKey]);
+    int columns = target.rowVectors - first;
+    Values visible;
+    for (auto [i, score] : llvm::enumerate(scores)) {
+      Value keys = arith::AddIOp::create(emit.builder,
+                                         emit.broadcast(firstKey, emit.ints()),
+                                         emit.splatInt(i / columns));
+      Value rows = column(first + i % columns);
+      Value begin = emit.load(arguments[Visible], {zero, rows}, emit.ints());
+      Value end =
+          emit.load(arguments[Visible], {emit.index(1), rows}, emit.ints());
+      visible.push_back(emit.select(emit.within(keys, begin, end), score,
+                                    emit.splat(-infinity)));
     }
+    return visible;
   }
 
-  // O^T = rescale * O^T + V^T P.
-  void buildOutput(Value block, Value count, ValueRange rescales) {
+  // Turns scores of vector j of the panel into weights, and adds those to the
+  // sums. A loop for each vector: all of them and the constants of 2^x are more
+  // registers than AVX2 has.
+  void buildWeights(int j, Value count, Value shift, Value rescale) {
+    Values sum = emit.loop(
+        {zero, count}, 2, emit.splat(0), [&](Value key, ValueRange carried) {
+          Value weights[2];
+          for (int i = 0; i < 2; ++i) {
+            Value place[] = {emit.add(key, i), column(j)};
+            Value score = emit.load(arguments[Scores], place, emit.floats());
+            weights[i] = buildExp2(emit, emit.subf(score, shift));
+            if (!target.pairs)
+              emit.store(weights[i], arguments[Scores], place);
+          }
+          if (target.pairs)
+            emit.store(emit.pairUp(emit.roundTwo(weights[0], weights[1])),
+                       arguments[Weights], {emit.div(key, 2), column(j)});
+          return Values{
+              emit.addf(carried[0], emit.addf(weights[0], weights[1]))};
+        });
+    Value scaled = emit.mulf(row(1, j), rescale);
+    emit.store(emit.addf(scaled, sum[0]), arguments[State],
+               {emit.index(1), column(j)});
+  }
+
+  // O^T = rescale * O^T + V^T P; from key `wide` of the block on without the
+  // first vector of the panel.
+  void buildOutput(Value block, Value wide, Value all, ValueRange rescales) {
     int words = target.elementsPerWord();
-    Value firstWord = emit.div(block, words);
     emit.loop({zero, valueDim}, target.group, [&](Value dim) {
       Values sums;
       for (int i = 0; i < target.group; ++i)
@@ -212,24 +230,43 @@ private:
               emit.mulf(emit.load(arguments[Output],
                                   {emit.add(dim, i), column(j)}, emit.floats()),
                         rescales[j]));
-      Value values = emit.mul(dim, emit.index(kRunKeys / words));
-      Value weights = target.pairs ? arguments[Weights] : arguments[Scores];
-      sums = emit.product(
-          {zero, emit.div(count, words)}, target.group, target.rowVectors, sums,
-          [&](int i, Value word) {
-            Value offset =
-                emit.mul(emit.add(firstWord, word), emit.index(target.group));
-            return emit.loadScalar(arguments[PackedValues],
-                                   emit.add(emit.add(values, offset), i));
-          },
-          [&](int j, Value word) {
-            return emit.load(weights, {word, column(j)}, emit.words());
-          });
+      addWeighted(block, {zero, emit.div(wide, words)}, dim, 0, sums);
+      addWeighted(block, {emit.div(wide, words), emit.div(all, words)}, dim, 1,
+                  sums);
       for (int i = 0; i < target.group; ++i)
         for (int j = 0; j < target.rowVectors; ++j)
           emit.store(sums[i * target.rowVectors + j], arguments[Output],
                      {emit.add(dim, i), column(j)});
     });
+  }
+
+  // Adds V^T P of some words of keys of the block to a group of dims, for the
+  // panel's vectors from `first` on.
+  void addWeighted(Value block, IndexRange keyWords, Value dim, int first,
+                   Values &sums) {
+    int words = target.elementsPerWord();
+    int columns = target.rowVectors - first;
+    Value firstWord = emit.div(block, words);
+    Value values = emit.mul(dim, emit.index(kRunKeys / words));
+    Value weights = target.pairs ? arguments[Weights] : arguments[Scores];
+    Values some;
+    for (auto [i, sum] : llvm::enumerate(sums))
+      if (i % target.rowVectors >= first)
+        some.push_back(sum);
+    some = emit.product(
+        keyWords, target.group, columns, some,
+        [&](int i, Value word) {
+          Value offset =
+              emit.mul(emit.add(firstWord, word), emit.index(target.group));
+          return emit.loadScalar(arguments[PackedValues],
+                                 emit.add(emit.add(values, offset), i));
+        },
+        [&](int j, Value word) {
+          return emit.load(weights, {word, column(first + j)}, emit.words());
+        });
+    for (int i = 0; i < target.group; ++i)
+      for (int j = 0; j < columns; ++j)
+        sums[i * target.rowVectors + first + j] = some[i * columns + j];
   }
 
   Emitter &emit;
@@ -257,6 +294,7 @@ void buildForward(ModuleOp module, const KernelShape &shape) {
                   emit.memref(f32, {target.keyBlock, rows}),
                   emit.memref(word, {target.keyBlock / words, rows}),
                   emit.memref(i32, {2, rows}),
+                  index,
                   index,
                   index,
                   index,

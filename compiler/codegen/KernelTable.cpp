@@ -11,10 +11,11 @@ static void emitDescriptor(const KernelShape &shape,
          << (shape.emulated ? "true" : "false") << ", "
          << (target.pairs ? "true" : "false") << ", "
          << (shape.anyDim ? "true" : "false") << ", " << shape.dim << ", "
-         << shape.valueDim << ", " << target.panelRows() << ", " << target.group
-         << ", " << target.keyBlock << ", " << target.gradientKeyBlock << ", "
-         << target.gradientGroup << ", " << target.chunk() << ", &"
-         << forwardSymbol(shape) << ", &" << backwardSymbol(shape) << "},\n";
+         << shape.valueDim << ", " << target.panelRows() << ", " << target.lanes
+         << ", " << target.group << ", " << target.keyBlock << ", "
+         << target.gradientKeyBlock << ", " << target.gradientGroup << ", "
+         << target.chunk() << ", &" << forwardSymbol(shape) << ", &"
+         << backwardSymbol(shape) << "},\n";
 }
 
 void emitTable(llvm::ArrayRef<KernelShape> shapes, llvm::StringRef function,

@@ -30,6 +30,7 @@ using ForwardFunction = void(const void* query,       // [dim][row] words; f32: 
                              const int32_t* visible,  // [2][row]: first key, one after the last
                              int64_t begin,           // multiples of group
                              int64_t end,
+                             int64_t narrow_begin,    // from here on the first vector's see none
                              int64_t unmasked_begin,  // keys of the run that all rows see
                              int64_t unmasked_end,
                              int32_t first_key,  // of the run, as `visible` counts
@@ -68,6 +69,7 @@ struct GeneratedKernel {
   int dim;
   int value_dim;
   int panel_rows;
+  int lanes;  // rows of a vector of the panel
   int group;
   int key_block;
   int gradient_key_block;

@@ -1,5 +1,6 @@
 // The sums of every product, two of the forward kernel and five of the backward one, are carried by
-// an innermost loop, in registers: no loop touches the stack.
+// an innermost loop, in registers, two steps at a time: no loop touches the stack. So are those of the
+// forward kernel for keys that the first vector of rows does not see, one vector less.
 
 // RUN: flashcp-kernelgen --target avx2 --dim 128 | FileCheck %s --check-prefix=MLIR
 // RUN: flashcp-kernelgen --target avx2 --dim 128 --emit asm | /usr/bin/python3 %S/inner_loops.py | FileCheck %s --check-prefix=AVX2
@@ -10,7 +11,7 @@
 
 // MLIR-LABEL: func.func @flashcp_forward_avx2_128_128
 // MLIR: scf.for {{.*}} iter_args({{.*}}) -> (vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>)
-// MLIR-COUNT-12: vector.fma
+// MLIR-COUNT-24: vector.fma
 // MLIR: scf.yield
 // MLIR-LABEL: func.func @flashcp_backward_avx2_128_128
 
@@ -19,12 +20,24 @@
 // FETCH-LABEL: flashcp_forward_avx512_64_64:
 // FETCH: prefetcht1
 // FETCH: vfmadd231ps
+// FETCH: prefetcht1
+// FETCH: vfmadd231ps
 // FETCH-NOT: prefetcht1
 // FETCH: Lfunc_end
 
-// AVX2: vfmadd231ps ymm x 12: 7 loops, 0 uses of the stack
-// AVX512: vfmadd231ps zmm x 16: 7 loops, 0 uses of the stack
-// BF16: vdpbf16ps zmm x 16: 7 loops, 0 uses of the stack
+// AVX2: vfmadd231ps ymm x 16: 2 loops, 0 uses of the stack
+// AVX2-NEXT: vfmadd231ps ymm x 24: 7 loops, 0 uses of the stack
+// AVX512: vfmadd231ps zmm x 16: 2 loops, 0 uses of the stack
+// AVX512-NEXT: vfmadd231ps zmm x 32: 7 loops, 0 uses of the stack
+// BF16: vdpbf16ps zmm x 16: 2 loops, 0 uses of the stack
+// BF16-NEXT: vdpbf16ps zmm x 32: 7 loops, 0 uses of the stack
+
+// 2^x of a weight is seven instructions.
+// RUN: flashcp-kernelgen --target avx512 --dim 64 --emit asm | FileCheck %s --check-prefix=EXP2
+// EXP2-LABEL: flashcp_forward_avx512_64_64:
+// EXP2: vsubps
+// EXP2-NEXT: vreduceps
+// EXP2: vscalefps
 
 // Two vectors are rounded by one instruction.
 // ROUND-LABEL: flashcp_forward_avx512_bf16_128_128:

@@ -72,7 +72,7 @@ class Exp2Test : public ::testing::TestWithParam<const GeneratedKernel*> {
       visible_[rows + i] = 1;
     }
     kernel.forward(query_, keys_, values_, output_, state_, scores_, weights_, visible_, 0,
-                   kernel.group, 0, 0, 0, 1.0f, kDim, kDim, nullptr, 0);
+                   kernel.group, kernel.group, 0, 0, 0, 1.0f, kDim, kDim, nullptr, 0);
     for (int i = 0; i < count_; ++i) Compare(inputs_[i], state_[rows + i]);
     count_ = 0;
   }
