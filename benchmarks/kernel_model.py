@@ -46,12 +46,13 @@ def find_products(loop):
 def set_trips(direction, function, dim):
     """How often each loop runs for one block. Returns products, names, and all multiply-adds."""
     products, keys = find_products(function), KEYS[direction]
-    if direction == "forward":  # after each product the same for less vectors, of masked panels
-        for narrow in products[1::2]:
-            narrow.trips = 0
-            if narrow.parent not in [wide.parent for wide in products[::2]]:
-                narrow.parent.trips = 0
-        products = products[::2]
+    most = max(len(fmas_of(loop)) for loop in products)
+    wide = [loop for loop in products if len(fmas_of(loop)) == most]
+    for narrow in set(products) - set(wide):  # the same for fewer vectors, in masked panels alone
+        narrow.trips = 0
+        if narrow.parent not in [loop.parent for loop in wide]:
+            narrow.parent.trips = 0
+    products = wide
     names = ["K Q^T", "V^T P"] if direction == "forward" else ["K Q^T", "V dO^T", "dQ"]
     sides = len(products) - len(names)  # dV, then dK: loops over chunks of dims, or unrolled
     names += ["dV"] * (sides // 2) + ["dK"] * (sides // 2)

@@ -33,7 +33,9 @@ enum Argument {
   GradientRows,   // [value dim / chunk][row][chunk] words, by row
   RowConstants,   // [2][row]: LSE in units of log 2; delta
   Visible,        // [2][row]: first key that a row sees, one after the last
-  Ranges,         // [panel][4]: begin, end, unmasked begin, unmasked end
+  Ranges,         // [panel][5]: begin, end, unmasked begin, unmasked end, and
+                  // from where, a multiple of the group, rows of the first
+                  // vector see none
   Keys,           // [key / group][dim][group] words
   ValueKeys,      // [key / group][value dim][group] words
   KeysByDim,      // [dim / group][key][group] words, by key
@@ -65,12 +67,17 @@ public:
     valueDim =
         shape.anyDim ? Value(arguments[ValueDim]) : emit.index(shape.valueDim);
     emit.loop({zero, arguments[Panels]}, 1, [&](Value panel) {
-      IndexRange keys = {range(panel, 0), range(panel, 1)};
-      clear(panel, {zero, keys.begin});
-      clear(panel, {keys.end, arguments[KeyCount]});
-      buildWeights(panel, keys);
-      buildSlopes(panel, keys);
-      buildQueryGradient(panel, keys);
+      Value begin = range(panel, 0), end = range(panel, 1);
+      Value wideEnd = emit.minimum(emit.maximum(range(panel, 4), begin), end);
+      IndexRange wide = {begin, wideEnd}, narrow = {wideEnd, end};
+      clear(panel, {zero, begin}, target.rowVectors);
+      clear(panel, narrow, 1);
+      clear(panel, {end, arguments[KeyCount]}, target.rowVectors);
+      buildWeights(panel, wide, 0);
+      buildWeights(panel, narrow, 1);
+      buildSlopes(panel, wide, 0);
+      buildSlopes(panel, narrow, 1);
+      buildQueryGradient(panel, wide, narrow);
     });
     buildGradient(valueDim, arguments[Weights], arguments[GradientRows],
                   arguments[ValueGradient]);
@@ -93,45 +100,49 @@ private:
                      {emit.index(which), rowOf(panel, j)}, emit.floats());
   }
 
-  // Keys that no row of the panel sees have no weight.
-  void clear(Value panel, IndexRange keys) {
+  // Keys that no row of the panel's first vectors sees have no weight there.
+  void clear(Value panel, IndexRange keys, int vectors) {
     VectorType type =
         VectorType::get({target.lanes / words}, emit.words().getElementType());
     Value none =
         arith::ConstantOp::create(emit.builder, emit.builder.getZeroAttr(type));
     emit.loop(keys, 1, [&](Value key) {
-      for (int j = 0; j < target.rowVectors; ++j)
+      for (int j = 0; j < vectors; ++j)
         for (Argument matrix : {Weights, Slopes})
           emit.store(none, arguments[matrix],
                      {key, emit.div(rowOf(panel, j), words)});
     });
   }
 
-  // Rows [key, key + group) of the packed matrix times the panel.
+  // Rows [key, key + group) of the packed matrix times the panel's vectors from
+  // `first` on.
   Values buildDotProducts(Value packed, Value panels, Value panel, Value key,
-                          Value depth) {
+                          Value depth, int first) {
+    int columns = target.rowVectors - first;
     Value depthWords = emit.div(depth, words);
-    Value first = emit.mul(key, depthWords);
-    Values zeros(target.group * target.rowVectors, emit.splat(0));
+    Value firstWord = emit.mul(key, depthWords);
+    Values zeros(target.group * columns, emit.splat(0));
     return emit.product(
-        {zero, depthWords}, target.group, target.rowVectors, zeros,
+        {zero, depthWords}, target.group, columns, zeros,
         [&](int i, Value k) {
           Value word = emit.mul(k, emit.index(target.group));
-          return emit.loadScalar(packed, emit.add(emit.add(first, word), i));
+          return emit.loadScalar(packed,
+                                 emit.add(emit.add(firstWord, word), i));
         },
         [&](int j, Value k) {
-          return emit.load(panels, {panel, k, column(j)}, emit.words());
+          return emit.load(panels, {panel, k, column(first + j)}, emit.words());
         });
   }
 
-  void buildWeights(Value panel, IndexRange keys) {
+  void buildWeights(Value panel, IndexRange keys, int first) {
+    int columns = target.rowVectors - first;
     Value scale = emit.broadcast(arguments[Scale], emit.floats());
     Value unmaskedBegin = range(panel, 2), unmaskedEnd = range(panel, 3);
     emit.loop(keys, target.group, [&](Value key) {
-      Values weights =
-          buildDotProducts(arguments[Keys], arguments[Query], panel, key, dim);
+      Values weights = buildDotProducts(arguments[Keys], arguments[Query],
+                                        panel, key, dim, first);
       for (auto [i, weight] : llvm::enumerate(weights)) {
-        Value lse = constant(0, panel, i % target.rowVectors);
+        Value lse = constant(0, panel, first + i % columns);
         // No score is above the LSE of its row; where scores are so large that
         // rounding says otherwise, the weight is still at most 1.
         Value exponent = emit.fma(weight, scale, emit.negf(lse));
@@ -142,22 +153,25 @@ private:
                     emit.atMost(emit.add(key, target.group), unmaskedEnd));
       weights = emit.ifElse(
           unmasked, weights.size(), [&] { return weights; },
-          [&] { return buildMasked(panel, key, weights); });
-      storeTile(panel, key, weights, Weights);
+          [&] { return buildMasked(panel, key, first, weights); });
+      storeTile(panel, key, first, weights, Weights);
     });
   }
 
-  // A group of keys times a panel, to a matrix by row.
-  void storeTile(Value panel, Value key, ValueRange tile, Argument matrix) {
+  // A group of keys times the panel's vectors from `first` on, to a matrix by
+  // row.
+  void storeTile(Value panel, Value key, int first, ValueRange tile,
+                 Argument matrix) {
+    int columns = target.rowVectors - first;
     for (int i = 0; i < target.group; i += words) {
-      for (int j = 0; j < target.rowVectors; ++j) {
-        Value vector = tile[i * target.rowVectors + j];
+      for (int j = 0; j < columns; ++j) {
+        Value vector = tile[i * columns + j];
         if (target.pairs)
-          storeTwo(panel, emit.add(key, i), j, vector,
-                   tile[(i + 1) * target.rowVectors + j], matrix);
+          storeTwo(panel, emit.add(key, i), first + j, vector,
+                   tile[(i + 1) * columns + j], matrix);
         else
           emit.store(vector, arguments[matrix],
-                     {emit.add(key, i), rowOf(panel, j)});
+                     {emit.add(key, i), rowOf(panel, first + j)});
       }
     }
   }
@@ -180,15 +194,16 @@ private:
                  {emit.div(key, words), column(j)});
   }
 
-  Values buildMasked(Value panel, Value key, ValueRange weights) {
-    Value first = arith::AddIOp::create(emit.builder, emit.toInt32(key),
-                                        arguments[FirstKey]);
+  Values buildMasked(Value panel, Value key, int first, ValueRange weights) {
+    int columns = target.rowVectors - first;
+    Value firstKey = arith::AddIOp::create(emit.builder, emit.toInt32(key),
+                                           arguments[FirstKey]);
     Values masked;
     for (auto [i, weight] : llvm::enumerate(weights)) {
-      Value row = rowOf(panel, i % target.rowVectors);
+      Value row = rowOf(panel, first + i % columns);
       Value keys = arith::AddIOp::create(emit.builder,
-                                         emit.broadcast(first, emit.ints()),
-                                         emit.splatInt(i / target.rowVectors));
+                                         emit.broadcast(firstKey, emit.ints()),
+                                         emit.splatInt(i / columns));
       Value begin = emit.load(arguments[Visible], {zero, row}, emit.ints());
       Value end =
           emit.load(arguments[Visible], {emit.index(1), row}, emit.ints());
@@ -198,14 +213,15 @@ private:
     return masked;
   }
 
-  void buildSlopes(Value panel, IndexRange keys) {
+  void buildSlopes(Value panel, IndexRange keys, int first) {
+    int columns = target.rowVectors - first;
     emit.loop(keys, target.group, [&](Value key) {
       Values slopes =
           buildDotProducts(arguments[ValueKeys], arguments[OutputGradient],
-                           panel, key, valueDim);
+                           panel, key, valueDim, first);
       for (auto [i, slope] : llvm::enumerate(slopes)) {
-        int j = i % target.rowVectors;
-        Value keyRow = emit.add(key, i / target.rowVectors);
+        int j = first + i % columns;
+        Value keyRow = emit.add(key, i / columns);
         Value weight =
             target.pairs ? emit.load(arguments[PanelWeights],
                                      {keyRow, column(j)}, emit.floats())
@@ -213,14 +229,12 @@ private:
                                      {keyRow, rowOf(panel, j)}, emit.floats());
         slope = emit.mulf(weight, emit.subf(slope, constant(1, panel, j)));
       }
-      storeTile(panel, key, slopes, Slopes);
+      storeTile(panel, key, first, slopes, Slopes);
     });
   }
 
-  // dQ^T of the panel.
-  void buildQueryGradient(Value panel, IndexRange keys) {
-    IndexRange keyWords = {emit.div(keys.begin, words),
-                           emit.div(keys.end, words)};
+  // dQ^T of the panel; of the narrow keys without its first vector.
+  void buildQueryGradient(Value panel, IndexRange wide, IndexRange narrow) {
     emit.loop({zero, dim}, target.group, [&](Value k) {
       Values sums;
       for (int i = 0; i < target.group; ++i)
@@ -228,26 +242,35 @@ private:
           sums.push_back(emit.load(arguments[QueryGradient],
                                    {panel, emit.add(k, i), column(j)},
                                    emit.floats()));
-      Value first = emit.mul(k, emit.index(target.gradientKeyBlock / words));
-      sums = emit.product(
-          keyWords, target.group, target.rowVectors, sums,
-          [&](int i, Value key) {
-            Value offset = emit.mul(key, emit.index(target.group));
-            return emit.loadScalar(arguments[KeysByDim],
-                                   emit.add(emit.add(first, offset), i));
-          },
-          [&](int j, Value key) {
-            return target.pairs
-                       ? emit.load(arguments[PanelSlopes], {key, column(j)},
-                                   emit.words())
-                       : emit.load(arguments[Slopes], {key, rowOf(panel, j)},
-                                   emit.words());
-          });
+      addSloped(panel, wide, k, 0, sums);
+      addSloped(panel, narrow, k, 1, sums);
       for (int i = 0; i < target.group; ++i)
         for (int j = 0; j < target.rowVectors; ++j)
           emit.store(sums[i * target.rowVectors + j], arguments[QueryGradient],
                      {panel, emit.add(k, i), column(j)});
     });
+  }
+
+  // Adds K^T dS of some keys to a group of dims, for the panel's vectors from
+  // `first` on.
+  void addSloped(Value panel, IndexRange keys, Value k, int first,
+                 Values &sums) {
+    IndexRange keyWords = {emit.div(keys.begin, words),
+                           emit.div(keys.end, words)};
+    Value firstWord = emit.mul(k, emit.index(target.gradientKeyBlock / words));
+    emit.addProduct(
+        keyWords, first, sums,
+        [&](int i, Value key) {
+          Value offset = emit.mul(key, emit.index(target.group));
+          return emit.loadScalar(arguments[KeysByDim],
+                                 emit.add(emit.add(firstWord, offset), i));
+        },
+        [&](int j, Value key) {
+          return target.pairs ? emit.load(arguments[PanelSlopes],
+                                          {key, column(j)}, emit.words())
+                              : emit.load(arguments[Slopes],
+                                          {key, rowOf(panel, j)}, emit.words());
+        });
   }
 
   // Words of the rows from the first panel that sees any of the keys [key, key
@@ -256,7 +279,8 @@ private:
     Value keyEnd = emit.add(key, target.gradientGroup);
     Value none = arguments[Panels];
     Value first = none, end = zero;
-    for (int i = 0; i < kBlockRows / target.panelRows(); ++i) {
+    const int panels = kBlockRows / target.panelRows();
+    for (int i = 0; i < panels; ++i) {
       Value panel = emit.index(i);
       Value sees = emit.both(emit.lessThan(range(panel, 0), keyEnd),
                              emit.lessThan(key, range(panel, 1)));
@@ -264,8 +288,14 @@ private:
       first = emit.minimum(first, emit.select(sees, panel, none));
       end = emit.select(sees, emit.index(i + 1), end);
     }
+    // From the second vector of that panel, where its first one sees none.
     Value rowWords = emit.index(target.panelRows() / words);
-    return {emit.mul(first, rowWords), emit.mul(end, rowWords)};
+    Value firstWord = emit.mul(first, rowWords);
+    Value narrow =
+        emit.atMost(range(emit.minimum(first, emit.index(panels - 1)), 4), key);
+    firstWord = emit.select(narrow, emit.add(firstWord, target.lanes / words),
+                            firstWord);
+    return {firstWord, emit.mul(end, rowWords)};
   }
 
   // gradient += left * rows: [key][row] times [dim / chunk][row][chunk].

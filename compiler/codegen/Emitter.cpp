@@ -288,6 +288,21 @@ Values Emitter::product(IndexRange range, int rows, int columns,
   });
 }
 
+void Emitter::addProduct(IndexRange range, int first, Values &sums,
+                         function_ref<Value(int, Value)> left,
+                         function_ref<Value(int, Value)> right) {
+  int vectors = target().rowVectors;
+  SmallVector<Value *> places;
+  for (auto [i, sum] : llvm::enumerate(sums))
+    if (static_cast<int>(i) % vectors >= first)
+      places.push_back(&sum);
+  Values some = llvm::map_to_vector(places, [](Value *sum) { return *sum; });
+  some = product(range, target().group, vectors - first, some, left,
+                 [&](int j, Value k) { return right(first + j, k); });
+  for (auto [place, sum] : llvm::zip(places, some))
+    *place = sum;
+}
+
 void addKernel(Emitter &emit, StringRef symbol, TypeRange arguments,
                function_ref<void(Block *)> build) {
   ImplicitLocOpBuilder &builder = emit.builder;

@@ -97,6 +97,12 @@ public:
                  llvm::function_ref<mlir::Value(int i, mlir::Value k)> left,
                  llvm::function_ref<mlir::Value(int j, mlir::Value k)> right);
 
+  /// Adds such a product of a group of rows to the panel's sums, of its vectors
+  /// from `first` on.
+  void addProduct(IndexRange range, int first, Values &sums,
+                  llvm::function_ref<mlir::Value(int i, mlir::Value k)> left,
+                  llvm::function_ref<mlir::Value(int j, mlir::Value k)> right);
+
   mlir::ImplicitLocOpBuilder &builder;
 
 private:

@@ -245,16 +245,11 @@ private:
   void addWeighted(Value block, IndexRange keyWords, Value dim, int first,
                    Values &sums) {
     int words = target.elementsPerWord();
-    int columns = target.rowVectors - first;
     Value firstWord = emit.div(block, words);
     Value values = emit.mul(dim, emit.index(kRunKeys / words));
     Value weights = target.pairs ? arguments[Weights] : arguments[Scores];
-    Values some;
-    for (auto [i, sum] : llvm::enumerate(sums))
-      if (i % target.rowVectors >= first)
-        some.push_back(sum);
-    some = emit.product(
-        keyWords, target.group, columns, some,
+    emit.addProduct(
+        keyWords, first, sums,
         [&](int i, Value word) {
           Value offset =
               emit.mul(emit.add(firstWord, word), emit.index(target.group));
@@ -262,11 +257,8 @@ private:
                                  emit.add(emit.add(values, offset), i));
         },
         [&](int j, Value word) {
-          return emit.load(weights, {word, column(first + j)}, emit.words());
+          return emit.load(weights, {word, column(j)}, emit.words());
         });
-    for (int i = 0; i < target.group; ++i)
-      for (int j = 0; j < columns; ++j)
-        sums[i * target.rowVectors + first + j] = some[i * columns + j];
   }
 
   Emitter &emit;

@@ -69,7 +69,7 @@ BackwardWorker::BackwardWorker(const GeneratedKernel& kernel, const KernelSpec& 
       value_gradient_size_(ChunkedSize(kernel.value_dim, kernel.chunk, kernel.gradient_key_block)),
       key_gradient_(scratch->Take<float>(key_gradient_size_)),
       value_gradient_(scratch->Take<float>(value_gradient_size_)),
-      ranges_(scratch->Take<int64_t>(4 * block_panels_)),
+      ranges_(scratch->Take<int64_t>(kRangesPerPanel * block_panels_)),
       weights_(scratch->Take<uint32_t>(kernel.gradient_key_block * kBlockRows)),
       slopes_(scratch->Take<uint32_t>(kernel.gradient_key_block * kBlockRows)),
       panel_weights_(scratch->Take<float>(kernel.gradient_key_block * kernel.panel_rows)),
@@ -114,7 +114,7 @@ KeyRange BackwardWorker::FindPanelKeys(const BackwardTile& tile, const QueryRang
   const Panels panels(queries, rows);
   for (int panel = 0; panel < panels.count; ++panel) {
     panel_keys_[panel] =
-        FindVisible(tile, queries, panel, rows, kBlockRows, OfPanel(visible_, panel));
+        FindVisible(tile, queries, panel, kernel_, kBlockRows, OfPanel(visible_, panel));
     seen.begin = std::min(seen.begin, panel_keys_[panel].any.begin);
     seen.end = std::max(seen.end, panel_keys_[panel].any.end);
   }
@@ -205,8 +205,9 @@ void BackwardWorker::RunBlocks(const QueryRange& queries, KeyRange keys) {
     for (int panel = 0; panel < panels; ++panel) {
       const PanelKeys within = Within(panel_keys_[first + panel], keys, kernel_.group);
       any |= within.any.begin < within.any.end;
-      const int64_t ranges[] = {within.any.begin, within.any.end, within.all.begin, within.all.end};
-      std::copy_n(ranges, 4, ranges_ + 4 * panel);
+      const int64_t ranges[kRangesPerPanel] = {within.any.begin, within.any.end, within.all.begin,
+                                               within.all.end, within.narrow};
+      std::copy_n(ranges, kRangesPerPanel, ranges_ + kRangesPerPanel * panel);
     }
     if (!any) continue;
     const int block = first / block_panels_;

@@ -85,7 +85,7 @@ KeyRange ForwardWorker::FindKeys(const ForwardPart& part) {
   const Panels panels(part.queries, rows);
   for (int panel = 0; panel < panels.count; ++panel) {
     panel_keys_[panel] =
-        FindVisible(*part.tile, part.queries, panel, rows, rows, visible_ + panel * 2 * rows);
+        FindVisible(*part.tile, part.queries, panel, kernel_, rows, visible_ + panel * 2 * rows);
     keys.begin = std::min(keys.begin, panel_keys_[panel].any.begin);
     keys.end = std::max(keys.end, panel_keys_[panel].any.end);
   }
@@ -180,12 +180,9 @@ void ForwardWorker::LoadPanel(const ForwardPart& part, int panel) {
 void ForwardWorker::Attend(KeyRange run, int panel) {
   const PanelKeys keys = Within(panel_keys_[panel], run, kernel_.group);
   if (keys.any.begin == keys.any.end) return;
-  const int32_t* visible = visible_ + panel * 2 * kernel_.panel_rows;
-  const int32_t* ends = visible + kernel_.panel_rows;
-  const int64_t narrow = *std::max_element(ends, ends + kernel_.lanes) - run.begin;
   kernel_.forward(Query(panel), keys_, values_, Output(panel), State(panel), scores_, weights_,
-                  visible, keys.any.begin, keys.any.end, RoundUp(narrow, kernel_.group),
-                  keys.all.begin, keys.all.end, static_cast<int32_t>(run.begin),
+                  visible_ + panel * 2 * kernel_.panel_rows, keys.any.begin, keys.any.end,
+                  keys.narrow, keys.all.begin, keys.all.end, static_cast<int32_t>(run.begin),
                   spec_.scale * kLog2E, spec_.dim, spec_.value_dim, ahead_.lines(),
                   ahead_.Share((keys.any.end - keys.any.begin) / kernel_.group));
 }

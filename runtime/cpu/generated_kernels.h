@@ -16,6 +16,7 @@ namespace flashcp {
 
 inline constexpr int kRunKeys = 256;   // keys that the forward kernel takes at once, at most
 inline constexpr int kBlockRows = 96;  // query rows that the backward kernel takes, at most
+inline constexpr int kRangesPerPanel = 5;  // of keys, that the backward kernel takes
 inline constexpr int kMaxLinesAhead = 2304;  // that a call of the forward kernel fetches
 
 // One panel against keys [begin, end) of a run; state and output grow. Memory is aligned to 64
@@ -48,7 +49,7 @@ using BackwardFunction =
          const void* gradient_rows,    // [value dim / chunk][row][chunk] words, by row
          const float* row_constants,   // [2][row]: LSE in units of log 2 (+inf for none), delta
          const int32_t* visible,       // [2][row]
-         const int64_t* ranges,        // [panel][4]: begin, end, unmasked begin, unmasked end
+         const int64_t* ranges,        // [panel][5]: as of the forward kernel, narrow_begin last
          const void* keys,             // [key / group][dim][group] words
          const void* values,           // [key / group][value dim][group] words
          const void* keys_by_dim,      // [dim / group][key][group] words, by key

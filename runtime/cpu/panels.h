@@ -82,20 +82,23 @@ RowsOf<Byte> RowsOfKeys(Byte* tensor, KeyRange keys, int key_value_head, int key
           static_cast<int>(keys.end - keys.begin)};
 }
 
-// What the rows of a panel see: some of them `any`, all of them `all`.
+// What the rows of a panel see: some of them `any`, all of them `all`, those of its first vector
+// nothing from `narrow` on.
 struct PanelKeys {
   KeyRange any;
   KeyRange all;
+  int64_t narrow;
 };
 
 // Fills visible, [2][stride], for the rows of a panel; further ones, up to a full panel, see
 // nothing.
 template <typename Tile>
-PanelKeys FindVisible(const Tile& tile, const QueryRange& queries, int panel, int panel_rows,
-                      int stride, int32_t* visible) {
+PanelKeys FindVisible(const Tile& tile, const QueryRange& queries, int panel,
+                      const GeneratedKernel& kernel, int stride, int32_t* visible) {
   constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
+  const int panel_rows = kernel.panel_rows;
   const Panels panels(queries, panel_rows);
-  PanelKeys keys = {{kMax, 0}, {0, kMax}};
+  PanelKeys keys = {{kMax, 0}, {0, kMax}, 0};
   for (int i = 0; i < panel_rows; ++i) {
     KeyRange range = {0, 0};
     if (i < panels.RowsIn(panel)) {
@@ -105,20 +108,22 @@ PanelKeys FindVisible(const Tile& tile, const QueryRange& queries, int panel, in
       }
       keys.all = {std::max(keys.all.begin, range.begin), std::min(keys.all.end, range.end)};
     }
+    if (i < kernel.lanes) keys.narrow = std::max(keys.narrow, range.end);
     visible[i] = static_cast<int32_t>(range.begin);
     visible[stride + i] = static_cast<int32_t>(range.end);
   }
   return keys;
 }
 
-// Keys of a run that starts at `first`, and the part of it that a panel has to do with: `any`
+// The part of a run of keys that a panel has to do with, counted from its first: `any` and `narrow`
 // rounded out to groups, and `all`.
 inline PanelKeys Within(const PanelKeys& keys, KeyRange run, int group) {
   const int64_t begin = std::max(keys.any.begin, run.begin) - run.begin;
   const int64_t end = std::min(keys.any.end, run.end) - run.begin;
-  if (begin >= end) return {{0, 0}, {0, 0}};
+  if (begin >= end) return {{0, 0}, {0, 0}, 0};
   return {{begin / group * group, RoundUp(end, group)},
-          {keys.all.begin - run.begin, std::min(keys.all.end, run.end) - run.begin}};
+          {keys.all.begin - run.begin, std::min(keys.all.end, run.end) - run.begin},
+          RoundUp(std::max<int64_t>(keys.narrow - run.begin, 0), group)};
 }
 
 }  // namespace flashcp

@@ -1,6 +1,6 @@
 // The sums of every product, two of the forward kernel and five of the backward one, are carried by
-// an innermost loop, in registers, two steps at a time: no loop touches the stack. So are those of the
-// forward kernel for keys that the first vector of rows does not see, one vector less.
+// an innermost loop, in registers, two steps at a time: no loop touches the stack. Five of them come
+// also with a vector of rows less, for keys that no row of it sees.
 
 // RUN: flashcp-kernelgen --target avx2 --dim 128 | FileCheck %s --check-prefix=MLIR
 // RUN: flashcp-kernelgen --target avx2 --dim 128 --emit asm | /usr/bin/python3 %S/inner_loops.py | FileCheck %s --check-prefix=AVX2
@@ -25,11 +25,11 @@
 // FETCH-NOT: prefetcht1
 // FETCH: Lfunc_end
 
-// AVX2: vfmadd231ps ymm x 16: 2 loops, 0 uses of the stack
+// AVX2: vfmadd231ps ymm x 16: 5 loops, 0 uses of the stack
 // AVX2-NEXT: vfmadd231ps ymm x 24: 7 loops, 0 uses of the stack
-// AVX512: vfmadd231ps zmm x 16: 2 loops, 0 uses of the stack
+// AVX512: vfmadd231ps zmm x 16: 5 loops, 0 uses of the stack
 // AVX512-NEXT: vfmadd231ps zmm x 32: 7 loops, 0 uses of the stack
-// BF16: vdpbf16ps zmm x 16: 2 loops, 0 uses of the stack
+// BF16: vdpbf16ps zmm x 16: 5 loops, 0 uses of the stack
 // BF16-NEXT: vdpbf16ps zmm x 32: 7 loops, 0 uses of the stack
 
 // 2^x of a weight is seven instructions.
