@@ -1,9 +1,9 @@
 // How well the cost model, on a cluster that was calibrated, foretells steps on this host: modelled
 // and measured times of the same plans, side by side.
 //
-// A shared host is half as fast again at times, and not for long. So the fastest of several rounds
-// counts, as in the calibration. Where a host is never quiet for a step, the second ratio says
-// more: each measured step has a step of a plan beside it that the calibration knows, equal
+// A shared host is half as fast again at times, and not for long. So the fastest of several rounds of
+// all plans counts, as in the calibration. Where a host is never quiet for a step, the second ratio
+// says more: each measured step has a step of a plan beside it that the calibration knows, equal
 // documents and no transfers, and the ratio is how much further off than that one the model is, in
 // the median.
 
@@ -63,13 +63,16 @@ struct PassTimes {
   double step() const { return forward + backward; }
 };
 
-struct Result {
+struct Case {
   std::string distribution, strategy;
   int sequence;
+  Plan plan;
   PassTimes modelled;
-  PassTimes measured;  // of the fastest round
-  double ratio = 0;    // modelled / measured step
-  double beside = 0;   // the same, over that of the known plan, the median of all rounds
+  PassTimes measured;           // of the fastest round
+  std::vector<double> besides;  // of each round: modelled / measured step, over the known plan's
+
+  double ratio() const { return modelled.step() / measured.step(); }
+  double beside() const;
 };
 
 PassTimes Modelled(const Plan& plan) {
@@ -87,21 +90,17 @@ double Median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-absl::StatusOr<Result> RunCase(const Plan& plan, const Plan& probe, int rounds) {
-  Result result;
-  result.modelled = Modelled(plan);
-  std::vector<double> beside;
-  for (int round = 0; round < rounds; ++round) {
-    ASSIGN_OR_RETURN(const PassTimes before, Measured(probe));
-    ASSIGN_OR_RETURN(const PassTimes measured, Measured(plan));
-    ASSIGN_OR_RETURN(const PassTimes after, Measured(probe));
-    const double known = 2 * Modelled(probe).step() / (before.step() + after.step());
-    beside.push_back(result.modelled.step() / measured.step() / known);
-    if (round == 0 || measured.step() < result.measured.step()) result.measured = measured;
-  }
-  result.ratio = result.modelled.step() / result.measured.step();
-  result.beside = Median(beside);
-  return result;
+double Case::beside() const { return Median(besides); }
+
+// One round of a case: its step between two of the known plan.
+absl::Status RunRound(const Plan& probe, Case* c) {
+  ASSIGN_OR_RETURN(const PassTimes before, Measured(probe));
+  ASSIGN_OR_RETURN(const PassTimes measured, Measured(c->plan));
+  ASSIGN_OR_RETURN(const PassTimes after, Measured(probe));
+  const double known = 2 * Modelled(probe).step() / (before.step() + after.step());
+  c->besides.push_back(c->modelled.step() / measured.step() / known);
+  if (c->besides.size() == 1 || measured.step() < c->measured.step()) c->measured = measured;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<solver::Cluster> ClusterFor(const Flags& flags, const solver::Problem& problem) {
@@ -115,40 +114,57 @@ absl::StatusOr<solver::Cluster> ClusterFor(const Flags& flags, const solver::Pro
   return calibration.cluster;
 }
 
-void Print(const Result& r) {
+void Print(const Case& c) {
   std::printf(
       "%-28s %2d %-14s forward %8.2f %8.2f  backward %8.2f %8.2f  step %5.2f, beside %5.2f\n",
-      r.distribution.c_str(), r.sequence, r.strategy.c_str(), r.modelled.forward / 1e3,
-      r.measured.forward / 1e3, r.modelled.backward / 1e3, r.measured.backward / 1e3, r.ratio,
-      r.beside);
+      c.distribution.c_str(), c.sequence, c.strategy.c_str(), c.modelled.forward / 1e3,
+      c.measured.forward / 1e3, c.modelled.backward / 1e3, c.measured.backward / 1e3, c.ratio(),
+      c.beside());
 }
 
-// How far a ratio is from 1, of all results: the mean, the largest, and how many are within 15%.
-void PrintSummary(const char* what, const std::vector<Result>& results, double Result::*ratio) {
+// How far a ratio is from 1, of all cases: the mean, the largest, and how many are within 15%.
+void PrintSummary(const char* what, const std::vector<Case>& cases,
+                  double (Case::*ratio)() const) {
   double sum = 0, worst = 0;
   int within = 0;
-  for (const Result& result : results) {
-    const double off = std::abs(result.*ratio - 1);
+  for (const Case& c : cases) {
+    const double off = std::abs((c.*ratio)() - 1);
     sum += off, worst = std::max(worst, off), within += off <= 0.15;
   }
   std::printf("%s: off by %.1f%% on the mean, %.1f%% at most, %d of %zu within 15%%\n", what,
-              100 * sum / results.size(), 100 * worst, within, results.size());
+              100 * sum / cases.size(), 100 * worst, within, cases.size());
 }
 
-absl::Status WriteJson(const std::string& path, const std::vector<Result>& results) {
+absl::Status WriteJson(const std::string& path, const std::vector<Case>& cases) {
   nlohmann::ordered_json json = nlohmann::ordered_json::array();
-  for (const Result& r : results) {
-    json.push_back({{"distribution", r.distribution},
-                    {"sequence", r.sequence},
-                    {"strategy", r.strategy},
-                    {"modelled_forward_us", r.modelled.forward},
-                    {"modelled_backward_us", r.modelled.backward},
-                    {"measured_forward_us", r.measured.forward},
-                    {"measured_backward_us", r.measured.backward},
-                    {"ratio", r.ratio},
-                    {"ratio_beside_known_plan", r.beside}});
+  for (const Case& c : cases) {
+    json.push_back({{"distribution", c.distribution},
+                    {"sequence", c.sequence},
+                    {"strategy", c.strategy},
+                    {"modelled_forward_us", c.modelled.forward},
+                    {"modelled_backward_us", c.modelled.backward},
+                    {"measured_forward_us", c.measured.forward},
+                    {"measured_backward_us", c.measured.backward},
+                    {"ratio", c.ratio()},
+                    {"ratio_beside_known_plan", c.beside()}});
   }
   return WriteFile(path, absl::StrCat(json.dump(1), "\n"));
+}
+
+// Plans of all sequences by all strategies, for the request's cluster.
+absl::StatusOr<std::vector<Case>> MakeCases(const Flags& flags, const Distribution& lengths,
+                                            CompileRequest* request) {
+  std::vector<Case> cases;
+  for (int sequence = 0; sequence < flags.sequences; ++sequence) {
+    request->problem.documents = Documents(lengths, flags, sequence);
+    for (const std::string& strategy : flags.strategies) {
+      request->strategy = strategy;
+      ASSIGN_OR_RETURN(Plan plan, Compiler().Compile(*request));
+      const PassTimes modelled = Modelled(plan);
+      cases.push_back({lengths.name, strategy, sequence, std::move(plan), modelled, {}, {}});
+    }
+  }
+  return cases;
 }
 
 absl::Status Run(const Flags& flags) {
@@ -160,7 +176,7 @@ absl::Status Run(const Flags& flags) {
       "milliseconds, modelled and measured on this host (the fastest of %d); ratio of steps, and "
       "that beside a known plan (median)\n",
       flags.rounds);
-  std::vector<Result> results;
+  std::vector<Case> all;
   for (const std::string& name : flags.distributions) {
     ASSIGN_OR_RETURN(Distribution lengths, MakeDistribution(name));
     // Anew for each: a shared host is faster at times.
@@ -168,23 +184,19 @@ absl::Status Run(const Flags& flags) {
     request.strategy = "whole-doc";
     problem.documents.assign(flags.ranks * kProbeDocuments, {kProbeLength, {}});
     ASSIGN_OR_RETURN(const Plan probe, Compiler().Compile(request));
-    for (int sequence = 0; sequence < flags.sequences; ++sequence) {
-      problem.documents = Documents(lengths, flags, sequence);
-      for (const std::string& strategy : flags.strategies) {
-        request.strategy = strategy;
-        ASSIGN_OR_RETURN(const Plan plan, Compiler().Compile(request));
-        ASSIGN_OR_RETURN(Result result, RunCase(plan, probe, flags.rounds));
-        result.distribution = lengths.name;
-        result.strategy = strategy;
-        result.sequence = sequence;
-        Print(result);
-        results.push_back(std::move(result));
-      }
+    ASSIGN_OR_RETURN(std::vector<Case> cases, MakeCases(flags, lengths, &request));
+    // All cases in each round: what disturbs some seconds disturbs one round of each.
+    for (int round = 0; round < flags.rounds; ++round) {
+      for (Case& c : cases) RETURN_IF_ERROR(RunRound(probe, &c));
+    }
+    for (Case& c : cases) {
+      Print(c);
+      all.push_back(std::move(c));
     }
   }
-  PrintSummary("step", results, &Result::ratio);
-  PrintSummary("step beside a known plan", results, &Result::beside);
-  return flags.json_path.empty() ? absl::OkStatus() : WriteJson(flags.json_path, results);
+  PrintSummary("step", all, &Case::ratio);
+  PrintSummary("step beside a known plan", all, &Case::beside);
+  return flags.json_path.empty() ? absl::OkStatus() : WriteJson(flags.json_path, all);
 }
 
 }  // namespace
