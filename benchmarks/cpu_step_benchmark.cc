@@ -2,10 +2,7 @@
 // and measured times of the same plans, side by side.
 //
 // A shared host is half as fast again at times, and not for long. So the fastest of several rounds of
-// all plans counts, as in the calibration. Where a host is never quiet for a step, the second ratio
-// says more: each measured step has a step of a plan beside it that the calibration knows, equal
-// documents and no transfers, and the ratio is how much further off than that one the model is, in
-// the median.
+// all plans counts, as in the calibration.
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -40,11 +37,8 @@ struct Flags {
   int sequences = 2;
   int ranks = std::max(1u, std::thread::hardware_concurrency());
   int query_heads = 8, key_value_heads = 2, dim = 128;
-  int rounds = 10;
+  int rounds = 20;
 };
-
-constexpr int64_t kProbeLength = 512;  // of the known plan's documents
-constexpr int kProbeDocuments = 4;     // of each rank
 
 // A sequence with all lengths divided: as uneven as the real one, in less time.
 std::vector<solver::Document> Documents(const Distribution& lengths, const Flags& flags,
@@ -68,11 +62,9 @@ struct Case {
   int sequence;
   Plan plan;
   PassTimes modelled;
-  PassTimes measured;           // of the fastest round
-  std::vector<double> besides;  // of each round: modelled / measured step, over the known plan's
+  PassTimes measured;  // of the fastest round
 
   double ratio() const { return modelled.step() / measured.step(); }
-  double beside() const;
 };
 
 PassTimes Modelled(const Plan& plan) {
@@ -83,24 +75,6 @@ PassTimes Modelled(const Plan& plan) {
 absl::StatusOr<PassTimes> Measured(const Plan& plan) {
   ASSIGN_OR_RETURN(std::vector<RankMeasure> ranks, MeasureRun(plan, RunConfig()));
   return PassTimes{ranks[0].forward.wall_us, ranks[0].backward.wall_us};
-}
-
-double Median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
-  return values[values.size() / 2];
-}
-
-double Case::beside() const { return Median(besides); }
-
-// One round of a case: its step between two of the known plan.
-absl::Status RunRound(const Plan& probe, Case* c) {
-  ASSIGN_OR_RETURN(const PassTimes before, Measured(probe));
-  ASSIGN_OR_RETURN(const PassTimes measured, Measured(c->plan));
-  ASSIGN_OR_RETURN(const PassTimes after, Measured(probe));
-  const double known = 2 * Modelled(probe).step() / (before.step() + after.step());
-  c->besides.push_back(c->modelled.step() / measured.step() / known);
-  if (c->besides.size() == 1 || measured.step() < c->measured.step()) c->measured = measured;
-  return absl::OkStatus();
 }
 
 absl::StatusOr<solver::Cluster> ClusterFor(const Flags& flags, const solver::Problem& problem) {
@@ -115,23 +89,21 @@ absl::StatusOr<solver::Cluster> ClusterFor(const Flags& flags, const solver::Pro
 }
 
 void Print(const Case& c) {
-  std::printf(
-      "%-28s %2d %-14s forward %8.2f %8.2f  backward %8.2f %8.2f  step %5.2f, beside %5.2f\n",
-      c.distribution.c_str(), c.sequence, c.strategy.c_str(), c.modelled.forward / 1e3,
-      c.measured.forward / 1e3, c.modelled.backward / 1e3, c.measured.backward / 1e3, c.ratio(),
-      c.beside());
+  std::printf("%-28s %2d %-14s forward %8.2f %8.2f  backward %8.2f %8.2f  step %5.2f\n",
+              c.distribution.c_str(), c.sequence, c.strategy.c_str(), c.modelled.forward / 1e3,
+              c.measured.forward / 1e3, c.modelled.backward / 1e3, c.measured.backward / 1e3,
+              c.ratio());
 }
 
-// How far a ratio is from 1, of all cases: the mean, the largest, and how many are within 15%.
-void PrintSummary(const char* what, const std::vector<Case>& cases,
-                  double (Case::*ratio)() const) {
+// How far ratios are from 1: the mean, the largest, and how many are within 15%.
+void PrintSummary(const std::vector<Case>& cases) {
   double sum = 0, worst = 0;
   int within = 0;
   for (const Case& c : cases) {
-    const double off = std::abs((c.*ratio)() - 1);
+    const double off = std::abs(c.ratio() - 1);
     sum += off, worst = std::max(worst, off), within += off <= 0.15;
   }
-  std::printf("%s: off by %.1f%% on the mean, %.1f%% at most, %d of %zu within 15%%\n", what,
+  std::printf("step: off by %.1f%% on the mean, %.1f%% at most, %d of %zu within 15%%\n",
               100 * sum / cases.size(), 100 * worst, within, cases.size());
 }
 
@@ -145,8 +117,7 @@ absl::Status WriteJson(const std::string& path, const std::vector<Case>& cases) 
                     {"modelled_backward_us", c.modelled.backward},
                     {"measured_forward_us", c.measured.forward},
                     {"measured_backward_us", c.measured.backward},
-                    {"ratio", c.ratio()},
-                    {"ratio_beside_known_plan", c.beside()}});
+                    {"ratio", c.ratio()}});
   }
   return WriteFile(path, absl::StrCat(json.dump(1), "\n"));
 }
@@ -161,7 +132,7 @@ absl::StatusOr<std::vector<Case>> MakeCases(const Flags& flags, const Distributi
       request->strategy = strategy;
       ASSIGN_OR_RETURN(Plan plan, Compiler().Compile(*request));
       const PassTimes modelled = Modelled(plan);
-      cases.push_back({lengths.name, strategy, sequence, std::move(plan), modelled, {}, {}});
+      cases.push_back({lengths.name, strategy, sequence, std::move(plan), modelled, {}});
     }
   }
   return cases;
@@ -173,29 +144,27 @@ absl::Status Run(const Flags& flags) {
   problem.ranks = flags.ranks;
   problem.heads = {flags.query_heads, flags.key_value_heads, flags.dim};
   std::printf(
-      "milliseconds, modelled and measured on this host (the fastest of %d); ratio of steps, and "
-      "that beside a known plan (median)\n",
+      "milliseconds, modelled and measured on this host (the fastest of %d); ratio of steps\n",
       flags.rounds);
   std::vector<Case> all;
   for (const std::string& name : flags.distributions) {
     ASSIGN_OR_RETURN(Distribution lengths, MakeDistribution(name));
     // Anew for each: a shared host is faster at times.
     ASSIGN_OR_RETURN(problem.cluster, ClusterFor(flags, problem));
-    request.strategy = "whole-doc";
-    problem.documents.assign(flags.ranks * kProbeDocuments, {kProbeLength, {}});
-    ASSIGN_OR_RETURN(const Plan probe, Compiler().Compile(request));
     ASSIGN_OR_RETURN(std::vector<Case> cases, MakeCases(flags, lengths, &request));
     // All cases in each round: what disturbs some seconds disturbs one round of each.
     for (int round = 0; round < flags.rounds; ++round) {
-      for (Case& c : cases) RETURN_IF_ERROR(RunRound(probe, &c));
+      for (Case& c : cases) {
+        ASSIGN_OR_RETURN(const PassTimes measured, Measured(c.plan));
+        if (round == 0 || measured.step() < c.measured.step()) c.measured = measured;
+      }
     }
     for (Case& c : cases) {
       Print(c);
       all.push_back(std::move(c));
     }
   }
-  PrintSummary("step", all, &Case::ratio);
-  PrintSummary("step beside a known plan", all, &Case::beside);
+  PrintSummary(all);
   return flags.json_path.empty() ? absl::OkStatus() : WriteJson(flags.json_path, all);
 }
 

@@ -4,7 +4,8 @@
 // For each block: scores S = K Q^T, scaled and masked, and their maximum per
 // row; weights P = 2^(S - maximum); sums l and outputs O^T, both rescaled by
 // 2^(old maximum - maximum), grow by the sum of P and by V^T P. The caller
-// divides O by l.
+// divides O by l. Under a causal mask rows see ever more keys: from some key on
+// those of the panel's first vector see none, and it takes no part.
 
 #include "compiler/codegen/Emitter.h"
 #include "compiler/codegen/Exp2.h"
@@ -98,7 +99,7 @@ private:
     }
     Value wide = emit.sub(wideEnd, block), all = emit.sub(blockEnd, block);
     for (int j = 0; j < target.rowVectors; ++j)
-      buildWeights(j, j < 1 ? wide : all, shifts[j], rescales[j]);
+      buildWeights(j, j == 0 ? wide : all, shifts[j], rescales[j]);
     buildOutput(block, wide, all, rescales);
   }
 
@@ -163,8 +164,7 @@ private:
     return scores;
   }
 
-  // The scores, where not all rows see all keys of the group those of keys that
-  // they do.
+  // The scores; -inf where a row does not see the key.
   Values buildMasked(Value key, int first, ValueRange scores) {
     Value unmasked = emit.both(
         emit.atMost(arguments[UnmaskedBegin], key),
