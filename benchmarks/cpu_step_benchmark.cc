@@ -1,8 +1,8 @@
 // How well the cost model, on a cluster that was calibrated, foretells steps on this host: modelled
 // and measured times of the same plans, side by side.
 //
-// A shared host is half as fast again at times, and not for long. So the fastest of several rounds of
-// all plans counts, as in the calibration.
+// A shared host is half as fast again at times, and not for long. So the fastest of several rounds
+// of all plans counts, as in the calibration.
 
 #include <CLI/CLI.hpp>
 #include <algorithm>

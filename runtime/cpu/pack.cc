@@ -251,14 +251,16 @@ void StorePanelAs(const float* panel, int panel_rows, const float* factors, int 
 bool PackGroups(WordFormat format, const Rows& rows, int dim, int group, int64_t group_stride,
                 void* words, float factor) {
   float* packed = static_cast<float*>(words);
-  if (format.pairs) return PackGroupsWith<PairReader>(rows, dim, group, group_stride, packed, factor);
+  if (format.pairs)
+    return PackGroupsWith<PairReader>(rows, dim, group, group_stride, packed, factor);
   bool finite = true;
   switch (format.element) {
     case ElementType::kF32:
       finite = PackGroupsWith<PlainReader<float>>(rows, dim, group, group_stride, packed, factor);
       break;
     case ElementType::kBF16:
-      finite = PackGroupsWith<PlainReader<BFloat16>>(rows, dim, group, group_stride, packed, factor);
+      finite =
+          PackGroupsWith<PlainReader<BFloat16>>(rows, dim, group, group_stride, packed, factor);
       break;
     case ElementType::kF16:
       finite = PackGroupsWith<PlainReader<Float16>>(rows, dim, group, group_stride, packed, factor);

@@ -109,7 +109,8 @@ bool AllFinite(const std::vector<float>& tensor) {
   return std::all_of(tensor.begin(), tensor.end(), [](float x) { return std::isfinite(x); });
 }
 
-// Differences of outputs, and of LSE relative to its size. Scores of some hundreds are rounded by 1e-4.
+// Differences of outputs, and of LSE relative to its size. Scores of some hundreds are rounded by
+// 1e-4.
 void ExpectSameOutputs(const Inputs& inputs, const Results& expected, const Results& found) {
   const double rounding = inputs.spec.element == ElementType::kBF16 ? 0x1p-7 : 0;
   for (size_t i = 0; i < found.output.size(); ++i) {
