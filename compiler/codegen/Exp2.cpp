@@ -4,13 +4,9 @@
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
-#include <limits>
-
 using namespace mlir;
 
 namespace flashcp::codegen {
-
-static constexpr float infinity = std::numeric_limits<float>::infinity();
 
 // coefficients[0] x^n + ... + coefficients[n].
 static Value buildPolynomial(Emitter &emit, ArrayRef<float> coefficients,
@@ -44,51 +40,53 @@ static Value buildByRounding(Emitter &emit, Value x) {
                    buildPower(emit, exponent));
 }
 
-// An AVX-512 intrinsic on all lanes, in the current rounding mode.
+// An AVX-512 intrinsic, in the current rounding mode; 0 where a lane is masked.
 static Value buildIntrinsic(Emitter &emit, StringRef name,
-                            ArrayRef<Value> arguments) {
+                            ArrayRef<Value> arguments, Value lanes) {
   constexpr int currentRounding = 4;
-  auto constant = [&](int bits, int64_t value) -> Value {
-    auto attribute =
-        emit.builder.getIntegerAttr(emit.builder.getIntegerType(bits), value);
-    return LLVM::ConstantOp::create(emit.builder, attribute);
-  };
+  Value rounding = LLVM::ConstantOp::create(
+      emit.builder, emit.builder.getI32IntegerAttr(currentRounding));
   Values all(arguments);
-  all.append({emit.splat(0), constant(16, -1), constant(32, currentRounding)});
+  all.append({emit.splat(0), lanes, rounding});
   return LLVM::CallIntrinsicOp::create(emit.builder, emit.floats(),
                                        emit.builder.getStringAttr(name), all)
       .getResults();
 }
 
-// x - floor(x); 0 for -inf.
+// x - floor(x).
 static Value buildFraction(Emitter &emit, Value x) {
-  if (!emit.shape().emulated) {
-    constexpr int floorQuietly = 9;
-    Value how = LLVM::ConstantOp::create(
-        emit.builder, emit.builder.getI32IntegerAttr(floorQuietly));
-    return buildIntrinsic(emit, "llvm.x86.avx512.mask.reduce.ps.512", {x, how});
-  }
-  Value infinite = arith::CmpFOp::create(
-      emit.builder, arith::CmpFPredicate::OEQ, x, emit.splat(-infinity));
-  Value floor = LLVM::FFloorOp::create(emit.builder, x);
-  return emit.select(infinite, emit.splat(0), emit.subf(x, floor));
+  if (emit.shape().emulated)
+    return emit.subf(x, LLVM::FFloorOp::create(emit.builder, x));
+  constexpr int floorQuietly = 9;
+  Value how = LLVM::ConstantOp::create(
+      emit.builder, emit.builder.getI32IntegerAttr(floorQuietly));
+  Value all = LLVM::ConstantOp::create(emit.builder,
+                                       emit.builder.getI16IntegerAttr(-1));
+  return buildIntrinsic(emit, "llvm.x86.avx512.mask.reduce.ps.512", {x, how},
+                        all);
 }
 
-// a 2^floor(x).
+// a 2^floor(x); 0 where that is no normal number, which some CPUs multiply by a
+// hundred times slower.
 static Value buildScaled(Emitter &emit, Value a, Value x) {
-  if (!emit.shape().emulated)
-    return buildIntrinsic(emit, "llvm.x86.avx512.mask.scalef.ps.512", {a, x});
-  // In two steps, each of which a normal number scales by.
-  Value floor =
-      LLVM::FFloorOp::create(emit.builder, emit.maxf(x, emit.splat(-250)));
+  Value least = emit.splat(-126);
+  Value normal = arith::CmpFOp::create(emit.builder, arith::CmpFPredicate::UGE,
+                                       x, least); // or NaN
+  if (!emit.shape().emulated) {
+    Type bits = VectorType::get({1}, emit.builder.getI16Type());
+    Value lanes = vector::ExtractOp::create(
+        emit.builder,
+        vector::BitCastOp::create(emit.builder, bits, normal).getResult(), 0);
+    return buildIntrinsic(emit, "llvm.x86.avx512.mask.scalef.ps.512", {a, x},
+                          lanes);
+  }
+  Value floor = LLVM::FFloorOp::create(emit.builder, emit.maxf(x, least));
   Value exponent = arith::FPToSIOp::create(emit.builder, emit.ints(), floor);
-  Value half = arith::ShRSIOp::create(emit.builder, exponent, emit.splatInt(1));
-  for (Value part : {half, emit.sub(exponent, half)})
-    a = emit.mulf(a, buildPower(emit, emit.add(part, emit.splatInt(127))));
-  return a;
+  Value power = buildPower(emit, emit.add(exponent, emit.splatInt(127)));
+  return emit.select(normal, emit.mulf(a, power), emit.splat(0));
 }
 
-// 2^x = 2^n 2^f with n = floor(x) and 0 <= f <= 1: seven instructions instead
+// 2^x = 2^n 2^f with n = floor(x) and 0 <= f <= 1: eight instructions instead
 // of eleven. A NaN stays one in f.
 static Value buildByFloor(Emitter &emit, Value x) {
   static constexpr float coefficients[] = {1.8669526e-3f, 9.017481e-3f,

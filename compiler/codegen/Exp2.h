@@ -8,8 +8,7 @@
 namespace flashcp::codegen {
 
 /// 2^x for x <= 0, with a relative error of at most 2^-22 down to -126, where
-/// normal numbers end; an error of less than 2^-126 from there, and 0 from -150
-/// down; NaN for NaN. See docs/kernels.md.
+/// normal numbers end; 0 from -126.5 down; NaN for NaN. See docs/kernels.md.
 mlir::Value buildExp2(Emitter &emit, mlir::Value x);
 
 } // namespace flashcp::codegen

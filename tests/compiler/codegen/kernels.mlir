@@ -32,7 +32,7 @@
 // BF16: vdpbf16ps zmm x 16: 5 loops, 0 uses of the stack
 // BF16-NEXT: vdpbf16ps zmm x 32: 7 loops, 0 uses of the stack
 
-// 2^x of a weight is seven instructions.
+// 2^x of a weight is eight instructions, among them these.
 // RUN: flashcp-kernelgen --target avx512 --dim 64 --emit asm | FileCheck %s --check-prefix=EXP2
 // EXP2-LABEL: flashcp_forward_avx512_64_64:
 // EXP2: vsubps
