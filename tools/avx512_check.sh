@@ -22,33 +22,35 @@ tools/install_dependencies.sh bochsbios vgabios busybox-static cpio curl grub-pc
   make mtools xorriso xz-utils
 bazel build --config=ci //tests/runtime/cpu:all
 
-# Debian 12's Bochs has no bf16 dot products, and its debugger makes it slow: the sources of Debian 13's.
+# Debian 12's Bochs has no bf16 dot products, and its debugger makes it slow: hence the sources of
+# Debian 13's.
 bochs=$PWD/.cache/bochs-3.0
 if [ ! -x "$bochs/bochs" ]; then
   archive=bochs_3.0+dfsg.orig.tar.xz
   mkdir -p "$bochs"
-  (
-    cd "$bochs"
-    curl -fsSO "https://deb.debian.org/debian/pool/main/b/bochs/$archive"
-    echo "78f6c73d4a6472d5130a87ab9dc306d02c7c71ed8e25b3a8ef642e2a7acd282b  $archive" |
-      sha256sum -c --quiet
-    tar -xf "$archive" --strip-components=1
-    # Linux does not boot on its CPUs that have the dot products. One that it boots on, Skylake-X,
-    # gets them with add_features below, and is made to say so here: CPUID leaf 7, subleaf 1.
-    sed -i '/::get_std_cpuid_leaf_7(/,/^}/ {
-      s|leaf->eax = 0; .*max sub-leaf.*|leaf->eax = 1;|
-      s|^  default:|  case 1:\
+  # Linux does not boot on its CPUs that have the dot products. One that it boots on, Skylake-X,
+  # gets them with add_features below, and is made to say so here: CPUID leaf 7, subleaf 1.
+  dot_products='/::get_std_cpuid_leaf_7(/,/^}/ {
+    s|leaf->eax = 0; .*max sub-leaf.*|leaf->eax = 1;|
+    s|^  default:|  case 1:\
     leaf->eax = get_std_cpuid_leaf_7_subleaf_1_eax();\
     leaf->ebx = leaf->ecx = leaf->edx = 0;\
     break;\
   default:|
-    }' cpu/cpudb/intel/corei7_skylake-x.cc
-    # And its vcvtne2ps2bf16 reads the second half of its result behind the end of a source.
-    sed -i 's/bfloat16(op1.vmm32u(n))/bfloat16(op1.vmm32u(n - DWORD_ELEMENTS(len)))/' \
-      cpu/avx/avx512_bf16.cc
-    ./configure --enable-x86-64 --enable-avx --enable-evex --enable-all-optimizations --with-nogui \
-      --without-x --disable-docbook --disable-logging
-    make -j "$(nproc)" bochs
+  }'
+  # And its vcvtne2ps2bf16 reads the second half of its result behind the end of a source.
+  in_source='s/bfloat16(op1.vmm32u(n))/bfloat16(op1.vmm32u(n - DWORD_ELEMENTS(len)))/'
+  (  # a failed step ends it: "set -e" does not hold before ||
+    cd "$bochs" &&
+      curl -fsSO "https://deb.debian.org/debian/pool/main/b/bochs/$archive" &&
+      echo "78f6c73d4a6472d5130a87ab9dc306d02c7c71ed8e25b3a8ef642e2a7acd282b  $archive" |
+      sha256sum -c --quiet &&
+      tar -xf "$archive" --strip-components=1 &&
+      sed -i "$dot_products" cpu/cpudb/intel/corei7_skylake-x.cc &&
+      sed -i "$in_source" cpu/avx/avx512_bf16.cc &&
+      ./configure --enable-x86-64 --enable-avx --enable-evex --enable-all-optimizations \
+        --with-nogui --without-x --disable-docbook --disable-logging &&
+      make -j "$(nproc)" bochs
   ) > "$bochs.log" 2>&1 || fail "building Bochs failed; see $bochs.log"
 fi
 
