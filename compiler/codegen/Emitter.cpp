@@ -12,9 +12,9 @@ using namespace mlir;
 
 namespace flashcp::codegen {
 
-// How far a product goes in one iteration of its loop: two are less of the
-// loop's own instructions. Ranges are multiples of it.
-static constexpr int kProductStep = 2;
+// How far a product goes in one iteration of its loop: four are less of
+// the loop's own instructions. Ranges are multiples of it.
+static constexpr int kProductStep = 4;
 
 Emitter::Emitter(ImplicitLocOpBuilder &builder, const KernelShape &shape)
     : builder(builder), kernel(shape) {}

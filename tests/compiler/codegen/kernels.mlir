@@ -1,5 +1,5 @@
 // The sums of every product, two of the forward kernel and five of the backward one, are carried by
-// an innermost loop, in registers, two steps at a time: no loop touches the stack. Five of them come
+// an innermost loop, in registers, four steps at a time: no loop touches the stack. Five of them come
 // also with a vector of rows less, for keys that no row of it sees.
 
 // RUN: flashcp-kernelgen --target avx2 --dim 128 | FileCheck %s --check-prefix=MLIR
@@ -11,7 +11,7 @@
 
 // MLIR-LABEL: func.func @flashcp_forward_avx2_128_128
 // MLIR: scf.for {{.*}} iter_args({{.*}}) -> (vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>)
-// MLIR-COUNT-24: vector.fma
+// MLIR-COUNT-48: vector.fma
 // MLIR: scf.yield
 // MLIR-LABEL: func.func @flashcp_backward_avx2_128_128
 
@@ -25,12 +25,12 @@
 // FETCH-NOT: prefetcht1
 // FETCH: Lfunc_end
 
-// AVX2: vfmadd231ps ymm x 16: 5 loops, 0 uses of the stack
-// AVX2-NEXT: vfmadd231ps ymm x 24: 7 loops, 0 uses of the stack
-// AVX512: vfmadd231ps zmm x 16: 5 loops, 0 uses of the stack
-// AVX512-NEXT: vfmadd231ps zmm x 32: 7 loops, 0 uses of the stack
-// BF16: vdpbf16ps zmm x 16: 5 loops, 0 uses of the stack
-// BF16-NEXT: vdpbf16ps zmm x 32: 7 loops, 0 uses of the stack
+// AVX2: vfmadd231ps ymm x 32: 5 loops, 0 uses of the stack
+// AVX2-NEXT: vfmadd231ps ymm x 48: 7 loops, 0 uses of the stack
+// AVX512: vfmadd231ps zmm x 32: 5 loops, 0 uses of the stack
+// AVX512-NEXT: vfmadd231ps zmm x 64: 7 loops, 0 uses of the stack
+// BF16: vdpbf16ps zmm x 32: 5 loops, 0 uses of the stack
+// BF16-NEXT: vdpbf16ps zmm x 64: 7 loops, 0 uses of the stack
 
 // 2^x of a weight is eight instructions, among them these.
 // RUN: flashcp-kernelgen --target avx512 --dim 64 --emit asm | FileCheck %s --check-prefix=EXP2
