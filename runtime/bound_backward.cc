@@ -136,15 +136,15 @@ void BoundBackward::Bind(const MemoryBases& bases) {
   for (size_t i = 0; i < tiles.size(); ++i) tiles_[i] = Resolve(tiles[i]);
 }
 
-RowRun BoundBackward::Resolve(const GradientRun& run, bool received) const {
+ConvertedRun BoundBackward::Resolve(const GradientRun& run, bool received) const {
   char* sum = memory_.First(run.sum_buffer) + run.sum * sizeof(float);
   char* packed =
       memory_.First(received ? outgoing_ : incoming_) + run.packed * DTypeBytes(plan_->dtype());
-  return received ? RowRun{sum, packed, static_cast<int64_t>(run.count)}
-                  : RowRun{packed, sum, static_cast<int64_t>(run.count)};
+  return received ? ConvertedRun{sum, packed, static_cast<int64_t>(run.count)}
+                  : ConvertedRun{packed, sum, static_cast<int64_t>(run.count)};
 }
 
-RowRun BoundBackward::Whole(Kind sum, Kind gradient) const {
+ConvertedRun BoundBackward::Whole(Kind sum, Kind gradient) const {
   const fbs::Buffer& buffer = memory_.buffers()[memory_.Find(gradient)];
   return {memory_.First(memory_.Find(sum)), memory_.First(memory_.Find(gradient)),
           static_cast<int64_t>(uint64_t{buffer.rows()} * buffer.heads() * buffer.dim())};
@@ -183,7 +183,7 @@ absl::Span<const Transfer> BoundBackward::Transfers(const fbs::Instruction& inst
                          first_key_value_[instruction.end()]);
 }
 
-absl::Span<const RowRun> BoundBackward::Runs(const std::vector<RowRun>& runs,
+absl::Span<const ConvertedRun> BoundBackward::Runs(const std::vector<ConvertedRun>& runs,
                                              const std::vector<size_t>& first,
                                              const fbs::Instruction& instruction) const {
   const size_t begin = first[instruction.begin()];

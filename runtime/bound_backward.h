@@ -39,11 +39,11 @@ class BoundBackward : public BoundProgram {
   void AddMessage(const fbs::Message& message);
   void AddGradientRuns(const fbs::Part& part, bool sent);
   BackwardTile Resolve(const fbs::Tile& tile) const;
-  RowRun Resolve(const GradientRun& run, bool received) const;
+  ConvertedRun Resolve(const GradientRun& run, bool received) const;
   // The runs of messages [begin, end) that this rank received, or sent.
-  absl::Span<const RowRun> Runs(const std::vector<RowRun>& runs, const std::vector<size_t>& first,
+  absl::Span<const ConvertedRun> Runs(const std::vector<ConvertedRun>& runs, const std::vector<size_t>& first,
                                 const fbs::Instruction& instruction) const;
-  RowRun Whole(fbs::BufferKind sum, fbs::BufferKind gradient) const;
+  ConvertedRun Whole(fbs::BufferKind sum, fbs::BufferKind gradient) const;
 
   const Plan plan_;  // keeps the tables alive
   const fbs::Program& forward_;
@@ -63,8 +63,8 @@ class BoundBackward : public BoundProgram {
   uint64_t packed_elements_ = 0, added_elements_ = 0;
 
   // Resolved by Bind.
-  std::vector<RowRun> packed_runs_, added_runs_;
-  std::vector<RowRun> stored_runs_;  // the caller's gradients
+  std::vector<ConvertedRun> packed_runs_, added_runs_;
+  std::vector<ConvertedRun> stored_runs_;  // the caller's gradients
   std::vector<FloatRange> cleared_;  // all sums
   std::vector<BackwardTile> tiles_;
 };

@@ -29,8 +29,9 @@ class AttentionKernels {
   virtual void Backward(absl::Span<const BackwardTile> tiles) = 0;
 };
 
-// `count` numbers that lie side by side, of two types.
-struct RowRun {
+// `count` numbers that lie side by side, read as one type and written as another; source and target
+// do not overlap.
+struct ConvertedRun {
   const void* source;
   void* target;
   int64_t count;
@@ -68,9 +69,9 @@ class Device {
   virtual absl::Status SumProducts(const KernelSpec& spec, const ProductRows& rows) = 0;
   virtual absl::Status Clear(absl::Span<const FloatRange> ranges) = 0;
   // target = source, floats rounded to elements.
-  virtual absl::Status Round(ElementType element, absl::Span<const RowRun> runs) = 0;
+  virtual absl::Status Round(ElementType element, absl::Span<const ConvertedRun> runs) = 0;
   // target += source, elements added to floats, run after run.
-  virtual absl::Status Add(ElementType element, absl::Span<const RowRun> runs) = 0;
+  virtual absl::Status Add(ElementType element, absl::Span<const ConvertedRun> runs) = 0;
 };
 
 struct CpuDeviceOptions {

@@ -48,10 +48,12 @@ class CpuDevice : public Device {
   }
 
   absl::StatusOr<std::shared_ptr<AttentionKernels>> FindKernels(const KernelSpec& spec) override {
-    if (spec.dim < 8 || spec.dim > 256 || spec.dim % 8 != 0) {
-      return absl::NotFoundError(
-          absl::StrCat("the cpu device has no kernel for heads of dimension ", spec.dim,
-                       ": expected 8 to 256 in steps of 8"));
+    for (int dim : {spec.dim, spec.value_dim}) {
+      if (dim < kHeadDimStep || dim > kMaxHeadDim || dim % kHeadDimStep != 0) {
+        return absl::NotFoundError(absl::StrCat("the cpu device has no kernel for heads of dimension ",
+                                                dim, ": expected ", kHeadDimStep, " to ",
+                                                kMaxHeadDim, " in steps of ", kHeadDimStep));
+      }
     }
     const GeneratedKernel* kernel = reference_kernels_ ? nullptr : FindGeneratedKernel(spec);
     if (kernel == nullptr) return std::make_shared<ReferenceKernels>(spec);
@@ -88,16 +90,16 @@ class CpuDevice : public Device {
     return absl::OkStatus();
   }
 
-  absl::Status Round(ElementType element, absl::Span<const RowRun> runs) override {
-    for (const RowRun& run : runs) {
+  absl::Status Round(ElementType element, absl::Span<const ConvertedRun> runs) override {
+    for (const ConvertedRun& run : runs) {
       FloatsToElements(element, static_cast<const float*>(run.source), run.count, run.target);
     }
     return absl::OkStatus();
   }
 
-  absl::Status Add(ElementType element, absl::Span<const RowRun> runs) override {
+  absl::Status Add(ElementType element, absl::Span<const ConvertedRun> runs) override {
     WithElementType(element, [&](auto type) {
-      for (const RowRun& run : runs) {
+      for (const ConvertedRun& run : runs) {
         const auto* source = static_cast<const decltype(type)*>(run.source);
         float* target = static_cast<float*>(run.target);
         for (int64_t i = 0; i < run.count; ++i) target[i] += ToFloat(source[i]);

@@ -1,5 +1,5 @@
-// The interface of attention kernels: one call computes a table of tiles. Plain pointers and sizes,
-// so that generated objects can implement it without any header of ours but this one.
+// The interface of attention kernels: one call computes a table of tiles, of plain pointers and
+// sizes.
 
 #ifndef FLASHCP_RUNTIME_KERNELS_H_
 #define FLASHCP_RUNTIME_KERNELS_H_
@@ -7,6 +7,10 @@
 #include <cstdint>
 
 namespace flashcp {
+
+// Dims of heads: multiples of the step, from it to the most.
+inline constexpr int kHeadDimStep = 8;
+inline constexpr int kMaxHeadDim = 256;
 
 enum class ElementType : uint8_t { kF32, kBF16, kF16 };
 enum class MaskType : uint8_t { kCausal, kFull, kWindow };
@@ -16,7 +20,7 @@ struct KernelSpec {
   ElementType element;  // of Q, K, V and O; accumulation and LSE are f32
   int query_heads;
   int key_value_heads;  // divides query_heads
-  int dim;              // of one head of Q and K, 8 to 256 in steps of 8
+  int dim;              // of one head of Q and K
   int value_dim;        // of one head of V and O, the same; in plans it is `dim`
   float scale;          // of the scores, 1 / sqrt(dim)
 };
@@ -46,9 +50,6 @@ struct AttentionTile {
   bool last;
 };
 
-// Computes tiles[0, count) in order.
-using AttentionKernel = void (*)(const KernelSpec& spec, const AttentionTile* tiles, int64_t count);
-
 // One tile of the backward pass: what the pairs of queries and keys that the mask allows add to the
 // gradients of Q, K and V. Sums are f32 and added to, so that the caller clears them first. A query
 // row with LSE -inf has no weights and adds nothing.
@@ -72,12 +73,9 @@ struct BackwardTile {
   MaskType mask;
 };
 
-// Computes tiles[0, count) in order; sums in one fixed order, so that results are the same bits
-// in every run.
-using BackwardKernel = void (*)(const KernelSpec& spec, const BackwardTile* tiles, int64_t count);
-
-// The plain kernel: the obvious loop, in f32, for every spec. It is the reference that generated
-// kernels are tested against, and serves where none fits.
+// The plain kernel: the obvious loop, in f32, for every spec, over tiles[0, count) in order; sums in
+// one fixed order, so that results are the same bits in every run. It is the reference that
+// generated kernels are tested against, and serves where none fits.
 void ReferenceAttention(const KernelSpec& spec, const AttentionTile* tiles, int64_t count);
 void ReferenceAttentionBackward(const KernelSpec& spec, const BackwardTile* tiles, int64_t count);
 

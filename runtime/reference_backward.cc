@@ -23,6 +23,8 @@
 namespace flashcp {
 namespace {
 
+using namespace reference;
+
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // Query rows of one head as floats; padding holds zeros.

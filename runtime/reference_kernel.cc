@@ -25,6 +25,8 @@
 namespace flashcp {
 namespace {
 
+using namespace reference;
+
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // One block of keys and values of one head as floats; padding holds zeros.

@@ -12,9 +12,9 @@
 #include "runtime/visible_keys.h"
 #include "runtime/widest_vectors.h"
 
-namespace flashcp {
+namespace flashcp::reference {
 
-inline constexpr int kMaxDim = 256;
+inline constexpr int kMaxDim = kMaxHeadDim;
 inline constexpr int kQueryBlock = 64;
 inline constexpr int kKeyBlock = 64;
 inline constexpr int kRows = 4;    // rows that are multiplied side by side, in registers
@@ -76,6 +76,6 @@ struct MultiplyLoop {
   }
 };
 
-}  // namespace flashcp
+}  // namespace flashcp::reference
 
 #endif  // FLASHCP_RUNTIME_REFERENCE_LOOPS_H_

@@ -21,6 +21,8 @@
 namespace flashcp {
 namespace {
 
+using namespace dense;
+
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 // The gradients of one document and key/value head; belongs to one thread.

@@ -13,11 +13,11 @@
 #include "runtime/check/dense_reference.h"
 #include "runtime/widest_vectors.h"
 
-namespace flashcp {
+namespace flashcp::dense {
 
 inline constexpr int kLanes = 16;  // queries of one block, or elements of a row
 inline constexpr int kGroup = 4;   // rows that are summed side by side, in registers
-inline constexpr int kMaxDim = 256;
+inline constexpr int kMaxDim = kMaxHeadDim;
 
 using Lanes = std::array<double, kLanes>;
 
@@ -100,6 +100,6 @@ inline std::vector<double> PackByHead(absl::Span<const float> rows, int64_t head
   return packed;
 }
 
-}  // namespace flashcp
+}  // namespace flashcp::dense
 
 #endif  // FLASHCP_RUNTIME_CHECK_DENSE_LOOPS_H_

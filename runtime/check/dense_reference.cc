@@ -21,6 +21,8 @@
 namespace flashcp {
 namespace {
 
+using namespace dense;
+
 constexpr int64_t kKeyChunk = 32;  // keys whose values are read at a time, to stay in a cache
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 

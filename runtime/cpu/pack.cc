@@ -15,7 +15,7 @@ namespace flashcp {
 namespace {
 
 constexpr int kLanes = 8;
-alignas(64) constexpr char kZeros[256 * sizeof(float)] = {};  // a row that is not there
+alignas(64) constexpr char kZeros[kMaxHeadDim * sizeof(float)] = {};  // a row that is not there
 
 // Eight elements as floats.
 __m256 Widen(float, const void* from) { return _mm256_loadu_ps(static_cast<const float*>(from)); }

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
-namespace flashcp {
+namespace flashcp::verifier {
 namespace {
 
 bool Continues(const RowRun& run, const RowRun& next) {
@@ -143,4 +143,4 @@ void HeadGroups::Finish() {
   }
 }
 
-}  // namespace flashcp
+}  // namespace flashcp::verifier

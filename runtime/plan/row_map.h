@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-namespace flashcp {
+namespace flashcp::verifier {
 
 // Rows [row, row + count) hold tokens [position, position + count) of a document.
 struct RowRun {
@@ -87,6 +87,6 @@ class HeadGroups {
   std::vector<uint32_t> index_;  // by head: whether a cut is there; then the number of cuts before
 };
 
-}  // namespace flashcp
+}  // namespace flashcp::verifier
 
 #endif  // FLASHCP_RUNTIME_PLAN_ROW_MAP_H_

@@ -11,6 +11,8 @@
 namespace flashcp {
 namespace {
 
+using namespace verifier;
+
 RankView ViewOf(const fbs::RankPlan& plan, uint32_t rank) {
   const fbs::Program& program = *plan.forward();
   return {rank,

@@ -9,7 +9,7 @@
 #include "runtime/plan/verify_rules.h"
 #include "support/status_macros.h"
 
-namespace flashcp {
+namespace flashcp::verifier {
 namespace {
 
 using Kind = fbs::BufferKind;
@@ -246,4 +246,4 @@ absl::StatusOr<TurnedExchanges> CheckBackwardProgram(const RankView& rank) {
   return turned;
 }
 
-}  // namespace flashcp
+}  // namespace flashcp::verifier

@@ -14,7 +14,7 @@
 #include "runtime/plan/verify_rules.h"
 #include "support/status_macros.h"
 
-namespace flashcp {
+namespace flashcp::verifier {
 namespace {
 
 struct Rectangle {
@@ -133,4 +133,4 @@ absl::Status CheckCoverage(const PlanView& view) {
   return absl::OkStatus();
 }
 
-}  // namespace flashcp
+}  // namespace flashcp::verifier

@@ -13,7 +13,7 @@
 #include "runtime/plan/verify_rules.h"
 #include "support/status_macros.h"
 
-namespace flashcp {
+namespace flashcp::verifier {
 namespace {
 
 // What the rows of one buffer of a sender hold when it posts an exchange, for one group of heads.
@@ -361,4 +361,4 @@ absl::StatusOr<RemoteRows> DeliverRows(const PlanView& view, const Traffic& traf
   return remote;
 }
 
-}  // namespace flashcp
+}  // namespace flashcp::verifier

@@ -8,7 +8,7 @@
 #include "runtime/plan/verify_rules.h"
 #include "support/status_macros.h"
 
-namespace flashcp {
+namespace flashcp::verifier {
 namespace {
 
 constexpr uint32_t kNone = TurnedExchange::kNone;
@@ -230,4 +230,4 @@ absl::Status CheckGradientFlow(const PlanView& view, const Traffic& traffic, con
   return CheckTransfers(flow);
 }
 
-}  // namespace flashcp
+}  // namespace flashcp::verifier

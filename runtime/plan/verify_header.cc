@@ -7,7 +7,7 @@
 #include "runtime/plan/verify_rules.h"
 #include "support/status_macros.h"
 
-namespace flashcp {
+namespace flashcp::verifier {
 namespace {
 
 constexpr uint32_t kMaxHeads = 1024;
@@ -111,4 +111,4 @@ absl::Status CheckHeader(const PlanView& view) {
   return CheckTileTable(*cluster.tiles());
 }
 
-}  // namespace flashcp
+}  // namespace flashcp::verifier

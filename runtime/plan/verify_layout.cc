@@ -11,7 +11,7 @@
 #include "runtime/plan/verify_rules.h"
 #include "support/status_macros.h"
 
-namespace flashcp {
+namespace flashcp::verifier {
 namespace {
 
 constexpr uint64_t kAlignment = 64;
@@ -238,4 +238,4 @@ absl::Status CheckBuffers(const PlanView& view) {
   return absl::OkStatus();
 }
 
-}  // namespace flashcp
+}  // namespace flashcp::verifier

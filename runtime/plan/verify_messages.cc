@@ -7,7 +7,7 @@
 #include "runtime/plan/verify_rules.h"
 #include "support/status_macros.h"
 
-namespace flashcp {
+namespace flashcp::verifier {
 namespace {
 
 // Slices that all messages name, counted once for each message and part. Parts may share slices,
@@ -219,4 +219,4 @@ absl::StatusOr<Matches> MatchMessages(const PlanView& view) {
   return matches;
 }
 
-}  // namespace flashcp
+}  // namespace flashcp::verifier

@@ -6,7 +6,7 @@
 #include "runtime/plan/verify_rules.h"
 #include "support/status_macros.h"
 
-namespace flashcp {
+namespace flashcp::verifier {
 namespace {
 
 absl::string_view NameOf(fbs::Opcode opcode) { return fbs::EnumNameOpcode(opcode); }
@@ -93,4 +93,4 @@ absl::Status CheckPrograms(const PlanView& view) {
   return absl::OkStatus();
 }
 
-}  // namespace flashcp
+}  // namespace flashcp::verifier

@@ -9,7 +9,7 @@
 #include "runtime/plan/verify_rules.h"
 #include "support/status_macros.h"
 
-namespace flashcp {
+namespace flashcp::verifier {
 namespace {
 
 // Runs the programs of one pass on counters, an event at a time: O(instructions + waits +
@@ -203,4 +203,4 @@ std::vector<Arrival> FindArrivals(const ProgramView& program) {
   return arrivals;
 }
 
-}  // namespace flashcp
+}  // namespace flashcp::verifier

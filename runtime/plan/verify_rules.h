@@ -15,7 +15,7 @@
 #include "runtime/plan/plan.h"
 #include "runtime/plan/row_map.h"
 
-namespace flashcp {
+namespace flashcp::verifier {
 
 // The instructions of one pass of one rank.
 struct ProgramView {
@@ -237,6 +237,6 @@ absl::StatusOr<Meetings> MatchBackwardMessages(const PlanView& view);
 absl::Status CheckGradientFlow(const PlanView& view, const Traffic& traffic, const RankView& rank,
                                const TurnedExchanges& turned);
 
-}  // namespace flashcp
+}  // namespace flashcp::verifier
 
 #endif  // FLASHCP_RUNTIME_PLAN_VERIFY_RULES_H_

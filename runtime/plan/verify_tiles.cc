@@ -11,7 +11,7 @@
 #include "runtime/plan/verify_rules.h"
 #include "support/status_macros.h"
 
-namespace flashcp {
+namespace flashcp::verifier {
 namespace {
 
 std::string NameOf(const RankView& rank, size_t tile) {
@@ -327,4 +327,4 @@ absl::Status CheckResults(const PlanView& view, uint32_t rank_index) {
   return CheckAccumulators(rank, groups);
 }
 
-}  // namespace flashcp
+}  // namespace flashcp::verifier

@@ -26,10 +26,10 @@ class ForwardingDevice : public Device {
     return cpu_->SumProducts(spec, rows);
   }
   absl::Status Clear(absl::Span<const FloatRange> ranges) override { return cpu_->Clear(ranges); }
-  absl::Status Round(ElementType element, absl::Span<const RowRun> runs) override {
+  absl::Status Round(ElementType element, absl::Span<const ConvertedRun> runs) override {
     return cpu_->Round(element, runs);
   }
-  absl::Status Add(ElementType element, absl::Span<const RowRun> runs) override {
+  absl::Status Add(ElementType element, absl::Span<const ConvertedRun> runs) override {
     return cpu_->Add(element, runs);
   }
 
