@@ -1,6 +1,6 @@
 """flashcp-kernelgen as genrules: attention kernels as objects, and the table that lists them."""
 
-_TARGETS = ["avx2", "avx512", "avx512-bf16"]
+KERNEL_TARGETS = ["avx2", "avx512", "avx512-bf16"]
 
 def generated_kernels(name, emulated = False, deps = [], **kwargs):
     """A library NAME that defines GeneratedKernels(), or EmulatedKernels().
@@ -11,7 +11,7 @@ def generated_kernels(name, emulated = False, deps = [], **kwargs):
     flags = "--emulated" if emulated else ""
     function = "EmulatedKernels" if emulated else "GeneratedKernels"
     objects = []
-    for target in _TARGETS:
+    for target in KERNEL_TARGETS:
         objects.append("%s_%s.pic.o" % (name, target))
         native.genrule(
             name = "%s_%s_gen" % (name, target),

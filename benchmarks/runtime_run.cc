@@ -88,7 +88,6 @@ class MeasuredTransport : public Transport {
     for (const Transfer& transfer : transfers) {
       const bool sends = transfer.direction == Transfer::Direction::kSend;
       (sends ? counter->send_bytes : counter->receive_bytes) += PayloadBytes(transfer);
-      ++(sends ? counter->send_messages : counter->receive_messages);
     }
   }
 

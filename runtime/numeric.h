@@ -83,17 +83,18 @@ inline void FromFloat(float value, Float16* result) {
 inline int ElementBytes(ElementType type) { return type == ElementType::kF32 ? 4 : 2; }
 
 // Calls function(element) with a value of the C++ type that holds `type`: float, BFloat16 or
-// Float16. The one place where an ElementType becomes a type.
+// Float16, and returns what that returns. The one place where an ElementType becomes a type.
 template <typename Function>
-void WithElementType(ElementType type, Function function) {
+auto WithElementType(ElementType type, Function function) {
   switch (type) {
     case ElementType::kF32:
       return function(float{});
     case ElementType::kBF16:
       return function(BFloat16{});
     case ElementType::kF16:
-      return function(Float16{});
+      break;
   }
+  return function(Float16{});
 }
 
 // Reads `count` elements of `type` as floats; writes floats as elements, rounded.

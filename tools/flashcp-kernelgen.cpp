@@ -3,7 +3,7 @@
 
 #include "compiler/codegen/KernelTable.h"
 #include "compiler/codegen/Lowering.h"
-
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/InitLLVM.h"
@@ -15,56 +15,58 @@ using namespace flashcp::codegen;
 
 enum class Output { mlir, llvm, assembly, object, table };
 
+static std::string dimsOf(const KernelShape &shape) {
+  if (shape.anyDim) return "any";
+  std::string text = std::to_string(shape.dim);
+  if (shape.valueDim != shape.dim) text += ":" + std::to_string(shape.valueDim);
+  return text;
+}
+
+// What --target and --dim may be, as in "64, 96, any".
+static std::string targetNames() {
+  return llvm::join(llvm::map_range(kernelTargets(),
+                                    [](const KernelTarget &target) { return target.name.str(); }),
+                    ", ");
+}
+static std::string dimNames() {
+  return llvm::join(llvm::map_range(kernelShapes(kernelTargets().front(), false), dimsOf), ", ");
+}
+
 static cl::OptionCategory category("Kernels");
-static cl::opt<std::string>
-    targetName("target", cl::cat(category), cl::init("all"),
-               cl::desc("avx2, avx512, avx512-bf16; all, for --emit table"));
-static cl::opt<std::string>
-    dims("dim", cl::cat(category), cl::init("all"),
-         cl::desc("One kernel: the dim of its heads, as in 128, or 192:128 "
-                  "where V has another; any; by default all"));
-static cl::opt<bool>
-    emulated("emulated", cl::cat(category),
-             cl::desc("Kernels that any x86-64-v3 runs, slowly, for tests"));
-static cl::opt<std::string> function("function", cl::cat(category),
-                                     cl::init("GeneratedKernels"),
+static const std::string targetHelp =
+    targetNames() + "; by default all, as --emit mlir and table can";
+static const std::string dimHelp =
+    "One kernel, by the dim of its heads (192:128: V has another): " + dimNames() +
+    "; by default all";
+static cl::opt<std::string> targetName("target", cl::cat(category), cl::init("all"),
+                                       cl::desc(targetHelp));
+static cl::opt<std::string> dims("dim", cl::cat(category), cl::init("all"), cl::desc(dimHelp));
+static cl::opt<bool> emulated("emulated", cl::cat(category),
+                              cl::desc("Kernels that any x86-64-v3 runs, slowly, for tests"));
+static cl::opt<std::string> function("function", cl::cat(category), cl::init("GeneratedKernels"),
                                      cl::desc("What --emit table defines"));
 static cl::opt<std::string> outputName("o", cl::cat(category), cl::init("-"),
                                        cl::desc("The file to write"));
-static cl::opt<Output>
-    emission("emit", cl::cat(category), cl::init(Output::mlir),
-             cl::desc("What to write:"),
-             cl::values(clEnumValN(Output::mlir, "mlir",
-                                   "the kernels as they are built"),
-                        clEnumValN(Output::llvm, "llvm", "optimised LLVM IR"),
-                        clEnumValN(Output::assembly, "asm", "assembly"),
-                        clEnumValN(Output::object, "obj", "an ELF object"),
-                        clEnumValN(Output::table, "table",
-                                   "C++ source that lists the kernels")));
+static cl::opt<Output> emission(
+    "emit", cl::cat(category), cl::init(Output::mlir), cl::desc("What to write:"),
+    cl::values(clEnumValN(Output::mlir, "mlir", "the kernels before they are lowered"),
+               clEnumValN(Output::llvm, "llvm", "optimised LLVM IR"),
+               clEnumValN(Output::assembly, "asm", "assembly"),
+               clEnumValN(Output::object, "obj", "an ELF object"),
+               clEnumValN(Output::table, "table", "C++ source that lists the kernels")));
 
 static int fail(const llvm::Twine &message) {
   llvm::WithColor::error(llvm::errs(), "flashcp-kernelgen") << message << "\n";
   return 2;
 }
 
-static std::string dimsOf(const KernelShape &shape) {
-  if (shape.anyDim)
-    return "any";
-  std::string text = std::to_string(shape.dim);
-  if (shape.valueDim != shape.dim)
-    text += ":" + std::to_string(shape.valueDim);
-  return text;
-}
-
 // The kernels that the flags name.
 static std::vector<KernelShape> chosenShapes() {
   std::vector<KernelShape> chosen;
   for (const KernelTarget &target : kernelTargets()) {
-    if (targetName != "all" && target.name != targetName)
-      continue;
+    if (targetName != "all" && target.name != targetName) continue;
     for (const KernelShape &shape : kernelShapes(target, emulated))
-      if (dims == "all" || dims == dimsOf(shape))
-        chosen.push_back(shape);
+      if (dims == "all" || dims == dimsOf(shape)) chosen.push_back(shape);
   }
   return chosen;
 }
@@ -74,10 +76,10 @@ static mlir::LogicalResult write(llvm::ArrayRef<KernelShape> shapes,
   mlir::MLIRContext context(mlir::MLIRContext::Threading::DISABLED);
   loadDialects(context);
   mlir::OwningOpRef<mlir::ModuleOp> module = buildKernels(context, shapes);
-  static constexpr Emission emissions[] = {
-      Emission::mlir, Emission::llvm, Emission::assembly, Emission::object};
-  return emitKernels(*module, shapes.front(),
-                     emissions[static_cast<int>(emission.getValue())], output);
+  static constexpr Emission emissions[] = {Emission::mlir, Emission::llvm, Emission::assembly,
+                                           Emission::object};
+  return emitKernels(*module, shapes.front(), emissions[static_cast<int>(emission.getValue())],
+                     output);
 }
 
 int main(int argc, char **argv) {
@@ -86,24 +88,20 @@ int main(int argc, char **argv) {
   cl::ParseCommandLineOptions(argc, argv, "FlashCP CPU kernel generator\n");
   std::vector<KernelShape> shapes = chosenShapes();
   if (shapes.empty())
-    return fail("no kernel for --target " + targetName + " --dim " + dims +
-                "; targets are avx2, avx512 and avx512-bf16, dims 64, 96, 128, "
-                "192, 192:128, 256 and any");
-  if (targetName == "all" && emission != Output::table)
-    return fail("one object holds the kernels of one target: name it with "
-                "--target");
+    return fail("no kernel for --target " + targetName + " --dim " + dims + "; targets are " +
+                targetNames() + ", dims " + dimNames());
+  if (targetName == "all" && emission != Output::table && emission != Output::mlir)
+    return fail("code is for one target: choose --target " + targetNames());
   std::error_code error;
   llvm::ToolOutputFile file(outputName, error, llvm::sys::fs::OF_None);
-  if (error)
-    return fail(outputName + ": " + error.message());
+  if (error) return fail(outputName + ": " + error.message());
   if (emission == Output::table) {
     emitTable(shapes, function, file.os());
   } else {
     // Code generation wants to seek, which standard output cannot.
     llvm::SmallVector<char> bytes;
     llvm::raw_svector_ostream stream(bytes);
-    if (mlir::failed(write(shapes, stream)))
-      return 1;
+    if (mlir::failed(write(shapes, stream))) return 1;
     file.os() << llvm::StringRef(bytes.data(), bytes.size());
   }
   file.keep();

@@ -33,9 +33,7 @@ enum Argument {
   GradientRows,   // [value dim / chunk][row][chunk] words, by row
   RowConstants,   // [2][row]: LSE in units of log 2; delta
   Visible,        // [2][row]: first key that a row sees, one after the last
-  Ranges,         // [panel][5]: begin, end, unmasked begin, unmasked end, and
-                  // from where, a multiple of the group, rows of the first
-                  // vector see none
+  Ranges,         // [panel][PanelRange]: keys of the block
   Keys,           // [key / group][dim][group] words
   ValueKeys,      // [key / group][value dim][group] words
   KeysByDim,      // [dim / group][key][group] words, by key
@@ -43,16 +41,28 @@ enum Argument {
   KeyGradient,    // [dim / chunk][key][chunk] f32
   ValueGradient,  // [value dim / chunk][key][chunk] f32
   Weights,        // [key][row] words, by row: P, scratch
-  Slopes,         // [key][row] words, by row: dS, scratch
+  ScoreGradients, // [key][row] words, by row: dS, scratch
   PanelWeights,   // [key][row of the panel] f32, scratch for pairs
-  PanelSlopes,    // [key][row of the panel] words by key, scratch for pairs
-  Panels,         // how many panels of the block hold rows
-  KeyCount,       // a multiple of group and of gradient group
-  FirstKey,       // the first key of the block, as `Visible` counts
-  Scale,          // of scores, times log2(e)
-  Dim,            // used by the kernel for any dim
+  PanelScoreGradients, // [key][row of the panel] words by key, scratch for
+                       // pairs
+  Panels,              // how many panels of the block hold rows
+  KeyCount,            // a multiple of group and of gradient group
+  FirstKey,            // the first key of the block, as `Visible` counts
+  Scale,               // of scores, times log2(e)
+  Dim,                 // used by the kernel for any dim
   ValueDim,
 };
+
+// What `Ranges` holds for a panel, in order.
+enum PanelRange {
+  Begin, // keys that any row sees, multiples of the group
+  End,
+  UnmaskedBegin, // keys that all rows see
+  UnmaskedEnd,
+  NarrowBegin, // from this key on, a multiple of the group, rows of the first
+               // vector see none
+};
+static_assert(NarrowBegin + 1 == kRangesPerPanel);
 
 class BackwardKernel {
 public:
@@ -67,21 +77,22 @@ public:
     valueDim =
         shape.anyDim ? Value(arguments[ValueDim]) : emit.index(shape.valueDim);
     emit.loop({zero, arguments[Panels]}, 1, [&](Value panel) {
-      Value begin = range(panel, 0), end = range(panel, 1);
-      Value wideEnd = emit.minimum(emit.maximum(range(panel, 4), begin), end);
+      Value begin = range(panel, Begin), end = range(panel, End);
+      Value wideEnd =
+          emit.minimum(emit.maximum(range(panel, NarrowBegin), begin), end);
       IndexRange wide = {begin, wideEnd}, narrow = {wideEnd, end};
       clear(panel, {zero, begin}, target.rowVectors);
       clear(panel, narrow, 1);
       clear(panel, {end, arguments[KeyCount]}, target.rowVectors);
       buildWeights(panel, wide, 0);
       buildWeights(panel, narrow, 1);
-      buildSlopes(panel, wide, 0);
-      buildSlopes(panel, narrow, 1);
+      buildScoreGradients(panel, wide, 0);
+      buildScoreGradients(panel, narrow, 1);
       buildQueryGradient(panel, wide, narrow);
     });
     buildGradient(valueDim, arguments[Weights], arguments[GradientRows],
                   arguments[ValueGradient]);
-    buildGradient(dim, arguments[Slopes], arguments[QueryRows],
+    buildGradient(dim, arguments[ScoreGradients], arguments[QueryRows],
                   arguments[KeyGradient]);
   }
 
@@ -92,7 +103,7 @@ private:
     return emit.add(emit.mul(panel, emit.index(target.panelRows())),
                     j * target.lanes);
   }
-  Value range(Value panel, int bound) {
+  Value range(Value panel, PanelRange bound) {
     return emit.loadScalar(arguments[Ranges], {panel, emit.index(bound)});
   }
   Value constant(int which, Value panel, int j) {
@@ -108,7 +119,7 @@ private:
         arith::ConstantOp::create(emit.builder, emit.builder.getZeroAttr(type));
     emit.loop(keys, 1, [&](Value key) {
       for (int j = 0; j < vectors; ++j)
-        for (Argument matrix : {Weights, Slopes})
+        for (Argument matrix : {Weights, ScoreGradients})
           emit.store(none, arguments[matrix],
                      {key, emit.div(rowOf(panel, j), words)});
     });
@@ -118,26 +129,17 @@ private:
   // `first` on.
   Values buildDotProducts(Value packed, Value panels, Value panel, Value key,
                           Value depth, int first) {
-    int columns = target.rowVectors - first;
-    Value depthWords = emit.div(depth, words);
-    Value firstWord = emit.mul(key, depthWords);
-    Values zeros(target.group * columns, emit.splat(0));
-    return emit.product(
-        {zero, depthWords}, target.group, columns, zeros,
-        [&](int i, Value k) {
-          Value word = emit.mul(k, emit.index(target.group));
-          return emit.loadScalar(packed,
-                                 emit.add(emit.add(firstWord, word), i));
-        },
-        [&](int j, Value k) {
-          return emit.load(panels, {panel, k, column(first + j)}, emit.words());
+    return emit.dotProducts(
+        packed, key, emit.div(depth, words), first, [&](int j, Value k) {
+          return emit.load(panels, {panel, k, column(j)}, emit.words());
         });
   }
 
   void buildWeights(Value panel, IndexRange keys, int first) {
     int columns = target.rowVectors - first;
     Value scale = emit.broadcast(arguments[Scale], emit.floats());
-    Value unmaskedBegin = range(panel, 2), unmaskedEnd = range(panel, 3);
+    Value unmaskedBegin = range(panel, UnmaskedBegin);
+    Value unmaskedEnd = range(panel, UnmaskedEnd);
     emit.loop(keys, target.group, [&](Value key) {
       Values weights = buildDotProducts(arguments[Keys], arguments[Query],
                                         panel, key, dim, first);
@@ -154,14 +156,14 @@ private:
       weights = emit.ifElse(
           unmasked, weights.size(), [&] { return weights; },
           [&] { return buildMasked(panel, key, first, weights); });
-      storeTile(panel, key, first, weights, Weights);
+      storeByRow(panel, key, first, weights, Weights);
     });
   }
 
   // A group of keys times the panel's vectors from `first` on, to a matrix by
   // row.
-  void storeTile(Value panel, Value key, int first, ValueRange tile,
-                 Argument matrix) {
+  void storeByRow(Value panel, Value key, int first, ValueRange tile,
+                  Argument matrix) {
     int columns = target.rowVectors - first;
     for (int i = 0; i < target.group; i += words) {
       for (int j = 0; j < columns; ++j) {
@@ -177,7 +179,7 @@ private:
   }
 
   // Two keys times vector j of a panel: to the matrix in words that pair rows;
-  // weights also as the panel's own f32, slopes in words that pair keys.
+  // weights also as the panel's own f32, gradients in words that pair keys.
   void storeTwo(Value panel, Value key, int j, Value a, Value b,
                 Argument matrix) {
     Value rounded = emit.roundTwo(a, b);
@@ -189,37 +191,26 @@ private:
         emit.store(i == 0 ? a : b, arguments[PanelWeights],
                    {emit.add(key, i), column(j)});
     }
-    if (matrix == Slopes)
-      emit.store(emit.pairUp(rounded), arguments[PanelSlopes],
+    if (matrix == ScoreGradients)
+      emit.store(emit.pairUp(rounded), arguments[PanelScoreGradients],
                  {emit.div(key, words), column(j)});
   }
 
   Values buildMasked(Value panel, Value key, int first, ValueRange weights) {
-    int columns = target.rowVectors - first;
     Value firstKey = arith::AddIOp::create(emit.builder, emit.toInt32(key),
                                            arguments[FirstKey]);
-    Values masked;
-    for (auto [i, weight] : llvm::enumerate(weights)) {
-      Value row = rowOf(panel, first + i % columns);
-      Value keys = arith::AddIOp::create(emit.builder,
-                                         emit.broadcast(firstKey, emit.ints()),
-                                         emit.splatInt(i / columns));
-      Value begin = emit.load(arguments[Visible], {zero, row}, emit.ints());
-      Value end =
-          emit.load(arguments[Visible], {emit.index(1), row}, emit.ints());
-      masked.push_back(
-          emit.select(emit.within(keys, begin, end), weight, emit.splat(0)));
-    }
-    return masked;
+    return emit.selectVisible(
+        weights, first, firstKey, arguments[Visible],
+        [&](int j) { return rowOf(panel, j); }, emit.splat(0));
   }
 
-  void buildSlopes(Value panel, IndexRange keys, int first) {
+  void buildScoreGradients(Value panel, IndexRange keys, int first) {
     int columns = target.rowVectors - first;
     emit.loop(keys, target.group, [&](Value key) {
-      Values slopes =
+      Values gradients =
           buildDotProducts(arguments[ValueKeys], arguments[OutputGradient],
                            panel, key, valueDim, first);
-      for (auto [i, slope] : llvm::enumerate(slopes)) {
+      for (auto [i, gradient] : llvm::enumerate(gradients)) {
         int j = first + i % columns;
         Value keyRow = emit.add(key, i / columns);
         Value weight =
@@ -227,34 +218,29 @@ private:
                                      {keyRow, column(j)}, emit.floats())
                          : emit.load(arguments[Weights],
                                      {keyRow, rowOf(panel, j)}, emit.floats());
-        slope = emit.mulf(weight, emit.subf(slope, constant(1, panel, j)));
+        gradient =
+            emit.mulf(weight, emit.subf(gradient, constant(1, panel, j)));
       }
-      storeTile(panel, key, first, slopes, Slopes);
+      storeByRow(panel, key, first, gradients, ScoreGradients);
     });
   }
 
   // dQ^T of the panel; of the narrow keys without its first vector.
   void buildQueryGradient(Value panel, IndexRange wide, IndexRange narrow) {
     emit.loop({zero, dim}, target.group, [&](Value k) {
-      Values sums;
-      for (int i = 0; i < target.group; ++i)
-        for (int j = 0; j < target.rowVectors; ++j)
-          sums.push_back(emit.load(arguments[QueryGradient],
-                                   {panel, emit.add(k, i), column(j)},
-                                   emit.floats()));
-      addSloped(panel, wide, k, 0, sums);
-      addSloped(panel, narrow, k, 1, sums);
-      for (int i = 0; i < target.group; ++i)
-        for (int j = 0; j < target.rowVectors; ++j)
-          emit.store(sums[i * target.rowVectors + j], arguments[QueryGradient],
-                     {panel, emit.add(k, i), column(j)});
+      Value gradient = arguments[QueryGradient];
+      Values sums =
+          emit.loadTile(gradient, panel, k, target.group, target.rowVectors);
+      addToQueryGradient(panel, wide, k, 0, sums);
+      addToQueryGradient(panel, narrow, k, 1, sums);
+      emit.storeTile(sums, gradient, panel, k, target.rowVectors);
     });
   }
 
   // Adds K^T dS of some keys to a group of dims, for the panel's vectors from
   // `first` on.
-  void addSloped(Value panel, IndexRange keys, Value k, int first,
-                 Values &sums) {
+  void addToQueryGradient(Value panel, IndexRange keys, Value k, int first,
+                          Values &sums) {
     IndexRange keyWords = {emit.div(keys.begin, words),
                            emit.div(keys.end, words)};
     Value firstWord = emit.mul(k, emit.index(target.gradientKeyBlock / words));
@@ -266,9 +252,9 @@ private:
                                  emit.add(emit.add(firstWord, offset), i));
         },
         [&](int j, Value key) {
-          return target.pairs ? emit.load(arguments[PanelSlopes],
+          return target.pairs ? emit.load(arguments[PanelScoreGradients],
                                           {key, column(j)}, emit.words())
-                              : emit.load(arguments[Slopes],
+                              : emit.load(arguments[ScoreGradients],
                                           {key, rowOf(panel, j)}, emit.words());
         });
   }
@@ -282,8 +268,8 @@ private:
     const int panels = kBlockRows / target.panelRows();
     for (int i = 0; i < panels; ++i) {
       Value panel = emit.index(i);
-      Value sees = emit.both(emit.lessThan(range(panel, 0), keyEnd),
-                             emit.lessThan(key, range(panel, 1)));
+      Value sees = emit.both(emit.lessThan(range(panel, Begin), keyEnd),
+                             emit.lessThan(key, range(panel, End)));
       sees = emit.both(sees, emit.lessThan(panel, none));
       first = emit.minimum(first, emit.select(sees, panel, none));
       end = emit.select(sees, emit.index(i + 1), end);
@@ -291,8 +277,8 @@ private:
     // From the second vector of that panel, where its first one sees none.
     Value rowWords = emit.index(target.panelRows() / words);
     Value firstWord = emit.mul(first, rowWords);
-    Value narrow =
-        emit.atMost(range(emit.minimum(first, emit.index(panels - 1)), 4), key);
+    Value seen = emit.minimum(first, emit.index(panels - 1));
+    Value narrow = emit.atMost(range(seen, NarrowBegin), key);
     firstWord = emit.select(narrow, emit.add(firstWord, target.lanes / words),
                             firstWord);
     return {firstWord, emit.mul(end, rowWords)};
@@ -307,12 +293,9 @@ private:
       emit.loop(
           {zero, arguments[KeyCount]}, target.gradientGroup, [&](Value key) {
             IndexRange rowWords = wordsOfRowsThatSee(key);
-            Values sums;
-            for (int i = 0; i < target.gradientGroup; ++i)
-              for (int j = 0; j < target.gradientVectors; ++j)
-                sums.push_back(emit.load(
-                    gradient, {chunkIndex, emit.add(key, i), column(j)},
-                    emit.floats()));
+            Values sums =
+                emit.loadTile(gradient, chunkIndex, key, target.gradientGroup,
+                              target.gradientVectors);
             sums = emit.product(
                 rowWords, target.gradientGroup, target.gradientVectors, sums,
                 [&](int i, Value row) {
@@ -322,10 +305,8 @@ private:
                   return emit.load(rows, {chunkIndex, row, column(j)},
                                    emit.words());
                 });
-            for (int i = 0; i < target.gradientGroup; ++i)
-              for (int j = 0; j < target.gradientVectors; ++j)
-                emit.store(sums[i * target.gradientVectors + j], gradient,
-                           {chunkIndex, emit.add(key, i), column(j)});
+            emit.storeTile(sums, gradient, chunkIndex, key,
+                           target.gradientVectors);
           });
     });
   }

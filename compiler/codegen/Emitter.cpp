@@ -12,10 +12,6 @@ using namespace mlir;
 
 namespace flashcp::codegen {
 
-// How far a product goes in one iteration of its loop: four are less of
-// the loop's own instructions. Ranges are multiples of it.
-static constexpr int kProductStep = 4;
-
 Emitter::Emitter(ImplicitLocOpBuilder &builder, const KernelShape &shape)
     : builder(builder), kernel(shape) {}
 
@@ -102,10 +98,32 @@ void Emitter::store(Value vector, Value memref, ValueRange indices) {
   store.setAlignment(cast<VectorType>(vector.getType()).getNumElements() * 4);
 }
 
-void Emitter::fetch(Value address) {
+void Emitter::prefetch(Value address) {
   auto type = LLVM::LLVMPointerType::get(builder.getContext());
   Value pointer = LLVM::IntToPtrOp::create(builder, type, address);
   LLVM::Prefetch::create(builder, pointer, /*rw=*/0, /*hint=*/2, /*cache=*/1);
+}
+
+Values Emitter::loadTile(Value memref, ValueRange place, Value row, int rows,
+                         int columns) {
+  Values tile;
+  for (int i = 0; i < rows; ++i) {
+    for (int j = 0; j < columns; ++j) {
+      Values indices(place);
+      indices.append({add(row, i), column(j)});
+      tile.push_back(load(memref, indices, floats()));
+    }
+  }
+  return tile;
+}
+
+void Emitter::storeTile(ValueRange tile, Value memref, ValueRange place,
+                        Value row, int columns) {
+  for (auto [i, vector] : llvm::enumerate(tile)) {
+    Values indices(place);
+    indices.append({add(row, i / columns), column(i % columns)});
+    store(vector, memref, indices);
+  }
 }
 
 Value Emitter::addf(Value a, Value b) {
@@ -181,14 +199,6 @@ Value Emitter::pairNeighbours(Value rounded, int which) {
   return vector::ExtractStridedSliceOp::create(
       builder, pairs, ArrayRef<int64_t>{which * half}, ArrayRef<int64_t>{half},
       ArrayRef<int64_t>{1});
-}
-
-Value Emitter::within(Value key, Value begin, Value end) {
-  Value after =
-      arith::CmpIOp::create(builder, arith::CmpIPredicate::sge, key, begin);
-  Value before =
-      arith::CmpIOp::create(builder, arith::CmpIPredicate::slt, key, end);
-  return both(after, before);
 }
 
 Value Emitter::select(Value mask, Value a, Value b) {
@@ -286,6 +296,36 @@ Values Emitter::product(IndexRange range, int rows, int columns,
     }
     return sums;
   });
+}
+
+Values Emitter::dotProducts(Value packed, Value key, Value depth, int first,
+                            function_ref<Value(int, Value)> panel) {
+  int group = target().group, columns = target().rowVectors - first;
+  Value firstWord = mul(key, depth);
+  Values zeros(group * columns, splat(0));
+  return product(
+      {index(0), depth}, group, columns, zeros,
+      [&](int i, Value k) {
+        Value word = add(firstWord, mul(k, index(group)));
+        return loadScalar(packed, add(word, i));
+      },
+      [&](int j, Value k) { return panel(first + j, k); });
+}
+
+Values Emitter::selectVisible(ValueRange tile, int first, Value firstKey,
+                              Value visible, function_ref<Value(int)> rowOf,
+                              Value otherwise) {
+  int columns = target().rowVectors - first;
+  Values selected;
+  for (auto [i, value] : llvm::enumerate(tile)) {
+    Value key = add(broadcast(firstKey, ints()), splatInt(i / columns));
+    Value row = rowOf(first + i % columns);
+    Value begin = load(visible, {index(0), row}, ints());
+    Value end = load(visible, {index(1), row}, ints());
+    selected.push_back(
+        select(both(atMost(begin, key), lessThan(key, end)), value, otherwise));
+  }
+  return selected;
 }
 
 void Emitter::addProduct(IndexRange range, int first, Values &sums,

@@ -54,8 +54,14 @@ public:
                    mlir::VectorType type);
   mlir::Value loadScalar(mlir::Value memref, mlir::ValueRange indices);
   void store(mlir::Value vector, mlir::Value memref, mlir::ValueRange indices);
-  /// Fetches the line at an address, an i64, to the second cache.
-  void fetch(mlir::Value address);
+  /// Asks for the line at an address, an i64, in the second cache.
+  void prefetch(mlir::Value address);
+  /// A tile of f32: `rows` rows from `row` on, `columns` vectors of each. The
+  /// memory's dimensions before rows and columns are indexed by `place`.
+  Values loadTile(mlir::Value memref, mlir::ValueRange place, mlir::Value row,
+                  int rows, int columns);
+  void storeTile(mlir::ValueRange tile, mlir::Value memref,
+                 mlir::ValueRange place, mlir::Value row, int columns);
 
   // Arithmetic on vectors of f32.
   mlir::Value addf(mlir::Value a, mlir::Value b);
@@ -73,8 +79,6 @@ public:
   mlir::Value pairUp(mlir::Value rounded);
   /// Half a vector of words, that pair neighbours of the first, or second.
   mlir::Value pairNeighbours(mlir::Value rounded, int which);
-  /// Lanes where begin <= key < end.
-  mlir::Value within(mlir::Value key, mlir::Value begin, mlir::Value end);
   mlir::Value select(mlir::Value mask, mlir::Value a, mlir::Value b);
 
   /// for (i = begin; i < end; i += step), carrying `init`.
@@ -86,7 +90,7 @@ public:
   Values ifElse(mlir::Value condition, int count,
                 llvm::function_ref<Values()> whenTrue,
                 llvm::function_ref<Values()> whenFalse);
-  /// a <= b and a < b for index values, and both conditions.
+  /// a <= b and a < b for integers and vectors of them, and both conditions.
   mlir::Value atMost(mlir::Value a, mlir::Value b);
   mlir::Value lessThan(mlir::Value a, mlir::Value b);
   mlir::Value both(mlir::Value a, mlir::Value b);
@@ -96,6 +100,22 @@ public:
   Values product(IndexRange range, int rows, int columns, mlir::ValueRange sums,
                  llvm::function_ref<mlir::Value(int i, mlir::Value k)> left,
                  llvm::function_ref<mlir::Value(int j, mlir::Value k)> right);
+
+  /// Rows [key, key + group) of a packed matrix, [row / group][depth][group]
+  /// words, times vectors of the panel from `first` on: panel(j, k) is vector
+  /// j at depth k. For each row of the matrix a vector for each of the panel's.
+  Values
+  dotProducts(mlir::Value packed, mlir::Value key, mlir::Value depth, int first,
+              llvm::function_ref<mlir::Value(int j, mlir::Value k)> panel);
+
+  /// A tile as of dotProducts, of keys from `firstKey`, an i32, on; `otherwise`
+  /// where a row does not see the key. `visible` is [2][row]: the first key
+  /// that a row sees, the one after its last; rowOf(j) the first row of vector
+  /// j.
+  Values selectVisible(mlir::ValueRange tile, int first, mlir::Value firstKey,
+                       mlir::Value visible,
+                       llvm::function_ref<mlir::Value(int j)> rowOf,
+                       mlir::Value otherwise);
 
   /// Adds such a product of a group of rows to the panel's sums, of its vectors
   /// from `first` on.
@@ -109,6 +129,7 @@ private:
   mlir::Value multiplyAdd(mlir::Value a, mlir::Value b, mlir::Value sum);
   mlir::Value halfOfPairs(mlir::Value words, bool high);
   mlir::Value bf16Bits(mlir::Value floats);
+  mlir::Value column(int j) { return index(j * target().lanes); }
 
   const KernelShape kernel;
 };

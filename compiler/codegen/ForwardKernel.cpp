@@ -112,7 +112,7 @@ private:
     maxima.append(
         emit.loop(keys, target.group, oldMaxima.drop_front(first),
                   [&](Value key, ValueRange carried) {
-                    fetchAhead(key);
+                    prefetchAhead(key);
                     Values scores = buildDotProducts(key, first);
                     scores = buildMasked(key, first, scores);
                     Values maxima(carried);
@@ -130,31 +130,21 @@ private:
     return maxima;
   }
 
-  // Spread over the call, fetching waits for no one.
-  void fetchAhead(Value key) {
+  // Spread over the call, prefetching waits for no one.
+  void prefetchAhead(Value key) {
     Value group = emit.div(emit.sub(key, arguments[Begin]), target.group);
     Value first = emit.mul(group, arguments[LinesPerGroup]);
     emit.loop({first, emit.add(first, arguments[LinesPerGroup])}, 1,
               [&](Value line) {
-                emit.fetch(emit.loadScalar(arguments[LinesAhead], line));
+                emit.prefetch(emit.loadScalar(arguments[LinesAhead], line));
               });
   }
 
   // K Q^T, scaled, of one group of keys.
   Values buildDotProducts(Value key, int first) {
-    int columns = target.rowVectors - first;
-    Value keys = emit.mul(key, dimWords);
-    Values zeros(target.group * columns, emit.splat(0));
-    Values scores = emit.product(
-        {zero, dimWords}, target.group, columns, zeros,
-        [&](int i, Value k) {
-          Value word = emit.mul(k, emit.index(target.group));
-          return emit.loadScalar(arguments[PackedKeys],
-                                 emit.add(emit.add(keys, word), i));
-        },
-        [&](int j, Value k) {
-          return emit.load(arguments[Query], {k, column(first + j)},
-                           emit.words());
+    Values scores = emit.dotProducts(
+        arguments[PackedKeys], key, dimWords, first, [&](int j, Value k) {
+          return emit.load(arguments[Query], {k, column(j)}, emit.words());
         });
     if (target.pairs) { // f32 queries are scaled already
       Value scale = emit.broadcast(arguments[Scale], emit.floats());
@@ -177,20 +167,9 @@ private:
   Values buildVisible(Value key, int first, ValueRange scores) {
     Value firstKey = arith::AddIOp::create(emit.builder, emit.toInt32(key),
                                            arguments[FirstKey]);
-    int columns = target.rowVectors - first;
-    Values visible;
-    for (auto [i, score] : llvm::enumerate(scores)) {
-      Value keys = arith::AddIOp::create(emit.builder,
-                                         emit.broadcast(firstKey, emit.ints()),
-                                         emit.splatInt(i / columns));
-      Value rows = column(first + i % columns);
-      Value begin = emit.load(arguments[Visible], {zero, rows}, emit.ints());
-      Value end =
-          emit.load(arguments[Visible], {emit.index(1), rows}, emit.ints());
-      visible.push_back(emit.select(emit.within(keys, begin, end), score,
-                                    emit.splat(-infinity)));
-    }
-    return visible;
+    return emit.selectVisible(
+        scores, first, firstKey, arguments[Visible],
+        [&](int j) { return column(j); }, emit.splat(-infinity));
   }
 
   // Turns scores of vector j of the panel into weights, and adds those to the
@@ -223,20 +202,15 @@ private:
   void buildOutput(Value block, Value wide, Value all, ValueRange rescales) {
     int words = target.elementsPerWord();
     emit.loop({zero, valueDim}, target.group, [&](Value dim) {
-      Values sums;
-      for (int i = 0; i < target.group; ++i)
-        for (int j = 0; j < target.rowVectors; ++j)
-          sums.push_back(
-              emit.mulf(emit.load(arguments[Output],
-                                  {emit.add(dim, i), column(j)}, emit.floats()),
-                        rescales[j]));
+      Value output = arguments[Output];
+      Values sums =
+          emit.loadTile(output, {}, dim, target.group, target.rowVectors);
+      for (auto [i, sum] : llvm::enumerate(sums))
+        sum = emit.mulf(sum, rescales[i % target.rowVectors]);
       addWeighted(block, {zero, emit.div(wide, words)}, dim, 0, sums);
       addWeighted(block, {emit.div(wide, words), emit.div(all, words)}, dim, 1,
                   sums);
-      for (int i = 0; i < target.group; ++i)
-        for (int j = 0; j < target.rowVectors; ++j)
-          emit.store(sums[i * target.rowVectors + j], arguments[Output],
-                     {emit.add(dim, i), column(j)});
+      emit.storeTile(sums, output, {}, dim, target.rowVectors);
     });
   }
 

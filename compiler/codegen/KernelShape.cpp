@@ -1,6 +1,7 @@
 #include "compiler/codegen/KernelShape.h"
 
-#include "llvm/ADT/STLExtras.h"
+#include <algorithm>
+#include <numeric>
 
 namespace flashcp::codegen {
 
@@ -21,13 +22,29 @@ static constexpr KernelTarget targets[] = {
      /*pairs=*/true},
 };
 
-llvm::ArrayRef<KernelTarget> kernelTargets() { return targets; }
-
-const KernelTarget *findTarget(llvm::StringRef name) {
-  const auto *found = llvm::find_if(
-      targets, [&](const KernelTarget &target) { return target.name == name; });
-  return found == std::end(targets) ? nullptr : found;
+// What the kernels take for granted of a blocking: loops have no rest.
+static constexpr bool hasNoRest(const KernelTarget &target) {
+  int step = kProductStep * target.elementsPerWord();
+  int keys = std::lcm(target.group, target.gradientGroup);
+  return kDimStep % step == 0                   // K Q^T, V dO^T
+         && target.group % step == 0            // V^T P, dQ
+         && target.lanes % step == 0            // dV, dK
+         && kDimStep % target.group == 0        // O, dQ: groups of dims
+         && kRunKeys % target.keyBlock == 0     // runs of whole blocks,
+         && target.keyBlock % target.group == 0 // of whole groups
+         && target.gradientKeyBlock % keys == 0 // blocks of whole groups
+         && kBlockRows % target.panelRows() == 0;
 }
+
+static constexpr bool haveNoRest() {
+  for (const KernelTarget &target : targets)
+    if (!hasNoRest(target))
+      return false;
+  return true;
+}
+static_assert(haveNoRest(), "a kernel would read or sum past its range");
+
+llvm::ArrayRef<KernelTarget> kernelTargets() { return targets; }
 
 std::string KernelShape::name() const {
   std::string text = emulated ? "emulated_" : "";

@@ -34,20 +34,19 @@ struct KernelTarget {
   bool scalesByPowers;  // has vreduceps and vscalefps, for 2^x
   bool pairs;           // multiplies pairs of bf16 (vdpbf16ps), sums in f32
 
-  int panelRows() const { return lanes * rowVectors; }
-  int chunk() const { return lanes * gradientVectors; }
-  int elementsPerWord() const { return pairs ? 2 : 1; }
+  constexpr int panelRows() const { return lanes * rowVectors; }
+  constexpr int chunk() const { return lanes * gradientVectors; }
+  constexpr int elementsPerWord() const { return pairs ? 2 : 1; }
 };
 
 llvm::ArrayRef<KernelTarget> kernelTargets();
-const KernelTarget *findTarget(llvm::StringRef name);
 
 // What one kernel is instantiated for.
 struct KernelShape {
   const KernelTarget *target;
   int dim;      // of Q and K; for anyDim the largest
   int valueDim; // of V and O; for anyDim the largest
-  bool anyDim;  // dims are arguments, multiples of 8
+  bool anyDim;  // dims are arguments, multiples of kDimStep
   // The instructions that only this target has are spelt out in others, so that
   // the kernel runs, slowly, on any x86-64-v3: what tests use where the CPU
   // lacks them.
@@ -65,12 +64,17 @@ std::vector<KernelShape> kernelShapes(const KernelTarget &target,
 
 // Sizes that all kernels share, and that their callers allocate by.
 constexpr int kMaxDim = 256;
+constexpr int kDimStep = 8;
 constexpr int kRunKeys = 256; // keys that are packed together at most, forward
 constexpr int kBlockRows =
     96; // query rows of one call of the backward kernel, whole panels
 constexpr int kRangesPerPanel = 5;
 constexpr int kMaxLinesAhead =
     2304; // that a call of the forward kernel fetches
+
+// How far a product goes in one iteration of its loop: each is less of the
+// loop's own instructions. What it sums over is a multiple of that.
+constexpr int kProductStep = 4; // words
 
 } // namespace flashcp::codegen
 

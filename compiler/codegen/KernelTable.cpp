@@ -7,15 +7,20 @@ namespace flashcp::codegen {
 static void emitDescriptor(const KernelShape &shape,
                            llvm::raw_ostream &output) {
   const KernelTarget &target = *shape.target;
-  output << "    {\"" << shape.name() << "\", \"" << target.name << "\", "
-         << (shape.emulated ? "true" : "false") << ", "
-         << (target.pairs ? "true" : "false") << ", "
-         << (shape.anyDim ? "true" : "false") << ", " << shape.dim << ", "
-         << shape.valueDim << ", " << target.panelRows() << ", " << target.lanes
-         << ", " << target.group << ", " << target.keyBlock << ", "
-         << target.gradientKeyBlock << ", " << target.gradientGroup << ", "
-         << target.chunk() << ", &" << forwardSymbol(shape) << ", &"
-         << backwardSymbol(shape) << "},\n";
+  // Designated, so that compilers hold the order of fields against the struct.
+  output << "    {.name = \"" << shape.name() << "\", .target = \""
+         << target.name << "\", .emulated = " << shape.emulated
+         << ", .pairs = " << target.pairs << ", .any_dim = " << shape.anyDim
+         << ",\n     .dim = " << shape.dim
+         << ", .value_dim = " << shape.valueDim
+         << ", .panel_rows = " << target.panelRows()
+         << ", .lanes = " << target.lanes << ", .group = " << target.group
+         << ",\n     .key_block = " << target.keyBlock
+         << ", .gradient_key_block = " << target.gradientKeyBlock
+         << ", .gradient_group = " << target.gradientGroup
+         << ", .chunk = " << target.chunk() << ",\n     .forward = &"
+         << forwardSymbol(shape) << ", .backward = &" << backwardSymbol(shape)
+         << "},\n";
 }
 
 void emitTable(llvm::ArrayRef<KernelShape> shapes, llvm::StringRef function,

@@ -18,13 +18,13 @@ enum class Emission { mlir, llvm, assembly, object };
 /// A context with all dialects that kernels are made of and lowered through.
 void loadDialects(mlir::MLIRContext &context);
 
-/// All functions of these kernels, which share their target and whether they
-/// are emulated.
+/// All functions of these kernels.
 mlir::OwningOpRef<mlir::ModuleOp>
 buildKernels(mlir::MLIRContext &context, llvm::ArrayRef<KernelShape> shapes);
 
-/// Writes the module, which it may change, in the form that is asked for.
-/// Errors go to the module's diagnostics.
+/// Writes the module, which it may change, in the form that is asked for; code
+/// is for the target of `shape`, which is that of all kernels. Errors go to the
+/// module's diagnostics.
 mlir::LogicalResult emitKernels(mlir::ModuleOp module, const KernelShape &shape,
                                 Emission emission,
                                 llvm::raw_pwrite_stream &output);

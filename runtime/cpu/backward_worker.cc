@@ -71,9 +71,9 @@ BackwardWorker::BackwardWorker(const GeneratedKernel& kernel, const KernelSpec& 
       value_gradient_(scratch->Take<float>(value_gradient_size_)),
       ranges_(scratch->Take<int64_t>(kRangesPerPanel * block_panels_)),
       weights_(scratch->Take<uint32_t>(kernel.gradient_key_block * kBlockRows)),
-      slopes_(scratch->Take<uint32_t>(kernel.gradient_key_block * kBlockRows)),
+      score_gradients_(scratch->Take<uint32_t>(kernel.gradient_key_block * kBlockRows)),
       panel_weights_(scratch->Take<float>(kernel.gradient_key_block * kernel.panel_rows)),
-      panel_slopes_(scratch->Take<uint32_t>(kernel.gradient_key_block * kernel.panel_rows)) {}
+      panel_score_gradients_(scratch->Take<uint32_t>(kernel.gradient_key_block * kernel.panel_rows)) {}
 
 void BackwardWorker::Compute(const BackwardPart& part, GradientOrder* order) {
   const BackwardTile& tile = *part.tile;
@@ -205,6 +205,7 @@ void BackwardWorker::RunBlocks(const QueryRange& queries, KeyRange keys) {
     for (int panel = 0; panel < panels; ++panel) {
       const PanelKeys within = Within(panel_keys_[first + panel], keys, kernel_.group);
       any |= within.any.begin < within.any.end;
+      // In the order of PanelRange in compiler/codegen/BackwardKernel.cpp.
       const int64_t ranges[kRangesPerPanel] = {within.any.begin, within.any.end, within.all.begin,
                                                within.all.end, within.narrow};
       std::copy_n(ranges, kRangesPerPanel, ranges_ + kRangesPerPanel * panel);
@@ -216,7 +217,7 @@ void BackwardWorker::RunBlocks(const QueryRange& queries, KeyRange keys) {
         query_rows_ + block * query_rows_stride_, gradient_rows_ + block * gradient_rows_stride_,
         row_constants_ + 2 * block * kBlockRows, visible_ + 2 * block * kBlockRows, ranges_, keys_,
         values_, keys_by_dim_, query_gradient_ + int64_t{first} * kernel_.dim * kernel_.panel_rows,
-        key_gradient_, value_gradient_, weights_, slopes_, panel_weights_, panel_slopes_, panels,
+        key_gradient_, value_gradient_, weights_, score_gradients_, panel_weights_, panel_score_gradients_, panels,
         RoundUp(keys.end - keys.begin, step), static_cast<int32_t>(keys.begin),
         spec_.scale * kLog2E, spec_.dim, spec_.value_dim);
   }

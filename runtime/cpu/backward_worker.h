@@ -68,9 +68,9 @@ class BackwardWorker {
   // Of a block of queries and one of keys.
   int64_t* const ranges_;
   uint32_t* const weights_;
-  uint32_t* const slopes_;
+  uint32_t* const score_gradients_;
   float* const panel_weights_;
-  uint32_t* const panel_slopes_;
+  uint32_t* const panel_score_gradients_;
 };
 
 }  // namespace flashcp

@@ -1,5 +1,6 @@
 #include "runtime/cpu/generated_attention.h"
 
+#include <array>
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
@@ -73,18 +74,33 @@ class GeneratedAttention : public AttentionKernels {
   GradientOrder order_;
 };
 
+// The targets that kernels are generated for, the widest instructions first.
+struct Target {
+  absl::string_view name;
+  bool runs_here;
+};
+
+const std::array<Target, 3>& Targets() {
+  static const std::array<Target, 3> targets = [] {
+    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                      __builtin_cpu_supports("f16c");
+    const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
+                        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
+                        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    const bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
+    return std::array<Target, 3>{{{"avx512-bf16", bf16}, {"avx512", avx512}, {"avx2", avx2}}};
+  }();
+  return targets;
+}
+
 }  // namespace
 
 bool RunsHere(const GeneratedKernel& kernel) {
-  const absl::string_view target = kernel.target;
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                    __builtin_cpu_supports("f16c");
-  if (target == "avx2" || kernel.emulated) return avx2;
-  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
-                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
-                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  if (target == "avx512") return avx512;
-  return avx512 && __builtin_cpu_supports("avx512bf16");
+  const absl::string_view name = kernel.emulated ? "avx2" : kernel.target;
+  for (const Target& target : Targets()) {
+    if (target.name == name) return target.runs_here;
+  }
+  return false;
 }
 
 bool Fits(const GeneratedKernel& kernel, const KernelSpec& spec) {
@@ -94,9 +110,10 @@ bool Fits(const GeneratedKernel& kernel, const KernelSpec& spec) {
 }
 
 const GeneratedKernel* FindGeneratedKernel(const KernelSpec& spec) {
-  for (absl::string_view target : {"avx512-bf16", "avx512", "avx2"}) {
+  for (const Target& target : Targets()) {
+    if (!target.runs_here) continue;
     for (const GeneratedKernel& kernel : GeneratedKernels()) {
-      if (kernel.target == target && Fits(kernel, spec) && RunsHere(kernel)) return &kernel;
+      if (kernel.target == target.name && Fits(kernel, spec)) return &kernel;
     }
   }
   return nullptr;

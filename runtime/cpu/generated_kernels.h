@@ -14,20 +14,20 @@
 
 namespace flashcp {
 
-inline constexpr int kRunKeys = 256;   // keys that the forward kernel takes at once, at most
-inline constexpr int kBlockRows = 96;  // query rows that the backward kernel takes, at most
-inline constexpr int kRangesPerPanel = 5;  // of keys, that the backward kernel takes
+inline constexpr int kRunKeys = 256;         // keys that the forward kernel takes at once, at most
+inline constexpr int kBlockRows = 96;        // query rows that the backward kernel takes, at most
+inline constexpr int kRangesPerPanel = 5;    // of keys, that the backward kernel takes
 inline constexpr int kMaxLinesAhead = 2304;  // that a call of the forward kernel fetches
 
 // One panel against keys [begin, end) of a run; state and output grow. Memory is aligned to 64
 // bytes and does not overlap.
-using ForwardFunction = void(const void* query,       // [dim][row] words; f32: times `scale`
-                             const void* keys,        // [key / group][dim][group] words
-                             const void* values,      // [dim / group][run][group] words, by key
-                             float* output,           // [value dim][row]
-                             float* state,            // [2][row]: maxima in units of log 2, sums
-                             float* scores,           // [key_block][row], scratch
-                             void* weights,           // the same in words, scratch
+using ForwardFunction = void(const void* query,   // [dim][row] words; f32: times `scale`
+                             const void* keys,    // [key / group][dim][group] words
+                             const void* values,  // [value dim / group][run][group] words, by key
+                             float* output,       // [value dim][row]
+                             float* state,        // [2][row]: maxima in units of log 2, sums
+                             float* scores,       // [key_block][row], scratch
+                             void* weights,       // the same in words, scratch
                              const int32_t* visible,  // [2][row]: first key, one after the last
                              int64_t begin,           // multiples of group
                              int64_t end,
@@ -41,7 +41,8 @@ using ForwardFunction = void(const void* query,       // [dim][row] words; f32: 
                              // need not be there.
                              const void* const* lines_ahead, int64_t lines_per_group);
 
-// Panels of kBlockRows rows against gradient_key_block keys; the gradients grow, without `scale`.
+// Up to kBlockRows rows, in panels, against up to gradient_key_block keys; the gradients grow,
+// without `scale`.
 using BackwardFunction =
     void(const void* query,            // [panel][dim][row] words
          const void* output_gradient,  // [panel][value dim][row] words
@@ -56,7 +57,8 @@ using BackwardFunction =
          float* query_gradient,        // [panel][dim][row]
          float* key_gradient,          // [dim / chunk][key][chunk]
          float* value_gradient,        // [value dim / chunk][key][chunk]
-         void* weights, void* slopes, float* panel_weights, void* panel_slopes,  // scratch
+         void* weights, void* score_gradients, float* panel_weights,
+         void* panel_score_gradients,  // scratch
          int64_t panels,
          int64_t key_count,  // a multiple of group and gradient_group
          int32_t first_key, float scale, int64_t dim, int64_t value_dim);
@@ -70,12 +72,12 @@ struct GeneratedKernel {
   int dim;
   int value_dim;
   int panel_rows;
-  int lanes;  // rows of a vector of the panel
-  int group;
-  int key_block;
-  int gradient_key_block;
-  int gradient_group;
-  int chunk;
+  int lanes;               // rows of a vector of the panel
+  int group;               // keys or dims that lie side by side when packed
+  int key_block;           // keys, forward, between two updates of the maxima
+  int gradient_key_block;  // keys, backward, of one call
+  int gradient_group;      // keys whose dK and dV are summed at once
+  int chunk;               // dims that they are summed for at once
   ForwardFunction* forward;
   BackwardFunction* backward;
 

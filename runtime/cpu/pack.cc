@@ -253,20 +253,10 @@ bool PackGroups(WordFormat format, const Rows& rows, int dim, int group, int64_t
   float* packed = static_cast<float*>(words);
   if (format.pairs)
     return PackGroupsWith<PairReader>(rows, dim, group, group_stride, packed, factor);
-  bool finite = true;
-  switch (format.element) {
-    case ElementType::kF32:
-      finite = PackGroupsWith<PlainReader<float>>(rows, dim, group, group_stride, packed, factor);
-      break;
-    case ElementType::kBF16:
-      finite =
-          PackGroupsWith<PlainReader<BFloat16>>(rows, dim, group, group_stride, packed, factor);
-      break;
-    case ElementType::kF16:
-      finite = PackGroupsWith<PlainReader<Float16>>(rows, dim, group, group_stride, packed, factor);
-      break;
-  }
-  return finite;
+  return WithElementType(format.element, [&](auto element) {
+    using Reader = PlainReader<decltype(element)>;
+    return PackGroupsWith<Reader>(rows, dim, group, group_stride, packed, factor);
+  });
 }
 
 bool PackChunks(WordFormat format, const Rows& rows, int dim, int chunk, int64_t capacity,
@@ -274,33 +264,17 @@ bool PackChunks(WordFormat format, const Rows& rows, int dim, int chunk, int64_t
   float* packed = static_cast<float*>(words);
   if (format.pairs)
     return PackChunksWith<PairReader>(rows, dim, chunk, capacity, padded_count, packed);
-  bool finite = true;
-  switch (format.element) {
-    case ElementType::kF32:
-      finite = PackChunksWith<PlainReader<float>>(rows, dim, chunk, capacity, padded_count, packed);
-      break;
-    case ElementType::kBF16:
-      finite =
-          PackChunksWith<PlainReader<BFloat16>>(rows, dim, chunk, capacity, padded_count, packed);
-      break;
-    case ElementType::kF16:
-      finite =
-          PackChunksWith<PlainReader<Float16>>(rows, dim, chunk, capacity, padded_count, packed);
-      break;
-  }
-  return finite;
+  return WithElementType(format.element, [&](auto element) {
+    using Reader = PlainReader<decltype(element)>;
+    return PackChunksWith<Reader>(rows, dim, chunk, capacity, padded_count, packed);
+  });
 }
 
 void StorePanel(ElementType element, const float* panel, int panel_rows, const float* factors,
                 int dim, const MutableRows& rows) {
-  switch (element) {
-    case ElementType::kF32:
-      return StorePanelAs<float>(panel, panel_rows, factors, dim, rows);
-    case ElementType::kBF16:
-      return StorePanelAs<BFloat16>(panel, panel_rows, factors, dim, rows);
-    case ElementType::kF16:
-      return StorePanelAs<Float16>(panel, panel_rows, factors, dim, rows);
-  }
+  WithElementType(element, [&](auto type) {
+    StorePanelAs<decltype(type)>(panel, panel_rows, factors, dim, rows);
+  });
 }
 
 void AddPanel(const float* panel, int panel_rows, float factor, int dim, const MutableRows& rows) {

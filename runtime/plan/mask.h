@@ -19,7 +19,7 @@ struct PositionRange {
 // below 2^32.
 uint64_t CountPairs(const fbs::Document& document, PositionRange queries, PositionRange keys);
 
-// The keys that at least one of these queries sees, for at least one query.
+// The keys that some of these queries see; there is at least one query.
 PositionRange KeysSeen(const fbs::Document& document, PositionRange queries);
 
 }  // namespace flashcp

@@ -47,4 +47,11 @@
 // ROUND-LABEL: flashcp_backward_avx512_bf16_128_128:
 // ROUND-NOT: vcvtneps2bf16
 
-// UNKNOWN: no kernel for --target avx3 --dim all; targets are avx2, avx512 and avx512-bf16
+// UNKNOWN: no kernel for --target avx3 --dim all; targets are avx2, avx512, avx512-bf16, dims 64, 96, 128, 192, 192:128, 256, any
+
+// Code needs one target; what is before it does not.
+// RUN: flashcp-kernelgen --dim any | FileCheck %s --check-prefix=ALL
+// RUN: not flashcp-kernelgen --emit asm 2>&1 | FileCheck %s --check-prefix=ONE
+// ALL: func.func @flashcp_forward_avx2_any
+// ALL: func.func @flashcp_backward_avx512_bf16_any
+// ONE: code is for one target: choose --target avx2, avx512, avx512-bf16
