@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <memory>
 #include <new>
 
 #include "absl/strings/str_cat.h"
@@ -35,7 +36,7 @@ class ReferenceKernels : public AttentionKernels {
 class CpuDevice : public Device {
  public:
   explicit CpuDevice(const CpuDeviceOptions& options)
-      : reference_kernels_(options.reference_kernels), pool_(options.threads) {}
+      : reference_kernels_(options.reference_kernels), threads_(options.threads) {}
 
   absl::StatusOr<DeviceMemory> Allocate(size_t bytes) override {
     size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
@@ -50,14 +51,20 @@ class CpuDevice : public Device {
   absl::StatusOr<std::shared_ptr<AttentionKernels>> FindKernels(const KernelSpec& spec) override {
     for (int dim : {spec.dim, spec.value_dim}) {
       if (dim < kHeadDimStep || dim > kMaxHeadDim || dim % kHeadDimStep != 0) {
-        return absl::NotFoundError(absl::StrCat("the cpu device has no kernel for heads of dimension ",
-                                                dim, ": expected ", kHeadDimStep, " to ",
-                                                kMaxHeadDim, " in steps of ", kHeadDimStep));
+        return absl::NotFoundError(
+            absl::StrCat("the cpu device has no kernel for heads of dimension ", dim, ": expected ",
+                         kHeadDimStep, " to ", kMaxHeadDim, " in steps of ", kHeadDimStep));
       }
     }
     const GeneratedKernel* kernel = reference_kernels_ ? nullptr : FindGeneratedKernel(spec);
     if (kernel == nullptr) return std::make_shared<ReferenceKernels>(spec);
-    return CreateGeneratedAttention(*kernel, spec, &pool_);
+    if (pool_ == nullptr) pool_ = std::make_unique<WorkerPool>(threads_);
+    if (pool_->size() < threads_) {
+      return absl::ResourceExhaustedError(absl::StrCat("the host started ", pool_->size(), " of ",
+                                                       threads_,
+                                                       " threads that compute; ask for fewer"));
+    }
+    return CreateGeneratedAttention(*kernel, spec, pool_.get());
   }
 
   absl::Status Attend(AttentionKernels* kernels, absl::Span<const AttentionTile> tiles) override {
@@ -110,7 +117,8 @@ class CpuDevice : public Device {
 
  private:
   const bool reference_kernels_;
-  WorkerPool pool_;
+  const int threads_;
+  std::unique_ptr<WorkerPool> pool_;  // where generated kernels were found
 };
 
 }  // namespace

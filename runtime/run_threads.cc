@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "support/catch_exceptions.h"
+#include "support/start_threads.h"
 
 namespace flashcp {
 namespace {
@@ -28,13 +29,15 @@ absl::Status RunThreads(int num_ranks, const RankFunction& run) {
 absl::Status RunThreadsOf(ThreadsGroup* group, const RankFunction& run) {
   const int num_ranks = group->size();
   std::vector<absl::Status> results(num_ranks);
-  std::vector<std::thread> threads;
-  for (int rank = 0; rank < num_ranks; ++rank) {
-    threads.emplace_back([group, &run, &result = results[rank], rank] {
-      std::unique_ptr<Transport> transport = group->MakeTransport(rank);
-      result = RunRank(run, transport.get());
-      if (!result.ok()) transport->Abort(result);
-    });
+  std::vector<std::thread> threads = StartThreads(num_ranks, [&](int rank) {
+    std::unique_ptr<Transport> transport = group->MakeTransport(rank);
+    results[rank] = RunRank(run, transport.get());
+    if (!results[rank].ok()) transport->Abort(results[rank]);
+  });
+  if (const int started = static_cast<int>(threads.size()); started < num_ranks) {
+    results[started] = absl::ResourceExhaustedError(absl::StrCat(
+        "the host started ", started, " of ", num_ranks, " threads, one for each rank"));
+    group->MakeTransport(started)->Abort(results[started]);
   }
   for (std::thread& thread : threads) thread.join();
   absl::Status first;

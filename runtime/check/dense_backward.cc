@@ -17,6 +17,7 @@
 #include "runtime/check/dense_loops.h"
 #include "runtime/check/dense_reference.h"
 #include "runtime/widest_vectors.h"
+#include "support/start_threads.h"
 
 namespace flashcp {
 namespace {
@@ -270,8 +271,9 @@ DenseGradients DenseAttentionBackward(const DenseProblem& problem,
                    static_cast<int>(i % problem.key_value_heads));
     }
   };
-  std::vector<std::thread> threads(std::max(1u, std::thread::hardware_concurrency()));
-  for (std::thread& thread : threads) thread = std::thread(work);
+  const int others = static_cast<int>(std::thread::hardware_concurrency()) - 1;
+  std::vector<std::thread> threads = StartThreads(std::max(0, others), [&](int) { work(); });
+  work();
   for (std::thread& thread : threads) thread.join();
   return gradients;
 }

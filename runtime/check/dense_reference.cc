@@ -17,6 +17,7 @@
 #include "runtime/check/dense_loops.h"
 #include "runtime/kernel_spec.h"
 #include "runtime/widest_vectors.h"
+#include "support/start_threads.h"
 
 namespace flashcp {
 namespace {
@@ -206,8 +207,9 @@ DenseResult DenseAttention(const DenseProblem& problem) {
       for (int head = 0; head < problem.query_heads; ++head) attention.Run(blocks[i], head);
     }
   };
-  std::vector<std::thread> threads(std::max(1u, std::thread::hardware_concurrency()));
-  for (std::thread& thread : threads) thread = std::thread(work);
+  const int others = static_cast<int>(std::thread::hardware_concurrency()) - 1;
+  std::vector<std::thread> threads = StartThreads(std::max(0, others), [&](int) { work(); });
+  work();
   for (std::thread& thread : threads) thread.join();
   return result;
 }

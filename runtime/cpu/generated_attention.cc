@@ -2,8 +2,8 @@
 
 #include <array>
 #include <atomic>
+#include <cstdint>
 #include <cstdlib>
-#include <cstring>
 #include <string>
 #include <vector>
 
@@ -18,6 +18,8 @@
 namespace flashcp {
 namespace {
 
+constexpr size_t kAlignment = 64;
+
 class GeneratedAttention : public AttentionKernels {
  public:
   GeneratedAttention(const GeneratedKernel& kernel, const KernelSpec& spec, WorkerPool* pool,
@@ -27,8 +29,10 @@ class GeneratedAttention : public AttentionKernels {
         memory_(std::move(memory)),
         units_(spec),
         order_(spec, pool->size()) {
+    const uintptr_t begin = reinterpret_cast<uintptr_t>(memory_.get());
+    char* const aligned = memory_.get() + (kAlignment - begin % kAlignment) % kAlignment;
     for (int worker = 0; worker < pool->size(); ++worker) {
-      Scratch scratch(memory_.get() + worker * worker_bytes);
+      Scratch scratch(aligned + worker * worker_bytes);
       forward_.emplace_back(kernel_, spec, &scratch);
       backward_.emplace_back(kernel_, spec, worker, &scratch);
     }
@@ -124,14 +128,15 @@ absl::StatusOr<std::unique_ptr<AttentionKernels>> CreateGeneratedAttention(
   Scratch measure(nullptr);
   ForwardWorker(kernel, spec, &measure);
   BackwardWorker(kernel, spec, 0, &measure);
-  const size_t bytes = measure.bytes() * pool->size();
-  void* memory = std::aligned_alloc(64, bytes);
-  if (memory == nullptr) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("the host has no ", bytes, " bytes of memory for kernel ", kernel.name));
+  // Zeroed by the host when a worker touches it: workers without work take none.
+  const size_t bytes = measure.bytes() * pool->size() + kAlignment;
+  DeviceMemory owned(static_cast<char*>(std::calloc(bytes, 1)),
+                     [](char* pointer) { std::free(pointer); });
+  if (owned == nullptr) {
+    return absl::ResourceExhaustedError(absl::StrCat("the host has no ", bytes,
+                                                     " bytes of memory for kernel ", kernel.name,
+                                                     " on ", pool->size(), " threads"));
   }
-  std::memset(memory, 0, bytes);
-  DeviceMemory owned(static_cast<char*>(memory), [](char* pointer) { std::free(pointer); });
   return std::make_unique<GeneratedAttention>(kernel, spec, pool, measure.bytes(),
                                               std::move(owned));
 }

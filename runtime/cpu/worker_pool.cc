@@ -1,14 +1,13 @@
 #include "runtime/cpu/worker_pool.h"
 
+#include "support/start_threads.h"
+
 namespace flashcp {
 
 using Lock = std::unique_lock<std::mutex>;
 
-WorkerPool::WorkerPool(int size) {
-  for (int worker = 1; worker < size; ++worker) {
-    threads_.emplace_back([this, worker] { Loop(worker); });
-  }
-}
+WorkerPool::WorkerPool(int size)
+    : threads_(StartThreads(size - 1, [this](int i) { Loop(i + 1); })) {}
 
 WorkerPool::~WorkerPool() {
   {
