@@ -22,8 +22,8 @@ class AttentionKernels {
  public:
   virtual ~AttentionKernels() = default;
   virtual absl::string_view name() const = 0;
-  // Makes room for launches over tables of these sizes, whatever the pointers are: they allocate
-  // nothing then.
+  // Makes room for Forward over tables of these sizes, whatever the pointers are: it allocates
+  // nothing then. Covers forward tables alone; Backward allocates nothing without it.
   virtual void Reserve(absl::Span<const AttentionTile> tiles) = 0;
   virtual void Forward(absl::Span<const AttentionTile> tiles) = 0;
   virtual void Backward(absl::Span<const BackwardTile> tiles) = 0;
@@ -58,19 +58,22 @@ class Device {
   // At least `bytes` bytes, aligned to 64. ResourceExhausted where there is no such memory.
   virtual absl::StatusOr<DeviceMemory> Allocate(size_t bytes) = 0;
 
-  // The kernels for a specification. NotFound where the device has none. They must not outlive the
-  // device.
+  // The kernels for a specification. NotFound where the device has none, ResourceExhausted without
+  // memory or threads for them. They must not outlive the device.
   virtual absl::StatusOr<std::shared_ptr<AttentionKernels>> FindKernels(const KernelSpec& spec) = 0;
 
-  // One launch over a table; done when the call returns.
+  // One launch over a table; done when the call returns. An error of this call, or of one below,
+  // ends the pass: on this rank with its code, on the others as Aborted. The CPU returns none.
   virtual absl::Status Attend(AttentionKernels* kernels, absl::Span<const AttentionTile> tiles) = 0;
   virtual absl::Status AttendBackward(AttentionKernels* kernels,
                                       absl::Span<const BackwardTile> tiles) = 0;
+  // rows.sums = what ProductRows says; an error where the launch failed.
   virtual absl::Status SumProducts(const KernelSpec& spec, const ProductRows& rows) = 0;
+  // Sets all floats to 0; an error where the launch failed.
   virtual absl::Status Clear(absl::Span<const FloatRange> ranges) = 0;
-  // target = source, floats rounded to elements.
+  // target = source, floats rounded to elements; an error where the launch failed.
   virtual absl::Status Round(ElementType element, absl::Span<const ConvertedRun> runs) = 0;
-  // target += source, elements added to floats, run after run.
+  // target += source, elements added to floats, run after run; an error where the launch failed.
   virtual absl::Status Add(ElementType element, absl::Span<const ConvertedRun> runs) = 0;
 };
 

@@ -52,23 +52,42 @@ struct ExecutorOptions {
   RankTrace* trace = nullptr;  // outlives the executor; if given, gets the timeline of each step
 };
 
+// Not thread-safe: an executor, its transport and its device belong to one rank and are used by one
+// thread. Ranks that are threads of one process may share the Plan, which is only read.
+//
+// Every rank calls Create once for an executor, then all ranks make the same passes in the same
+// order, as often as they like. Several executors may share the transport and the device of a rank:
+// one runs at a time, and all ranks create and run them in the same order. Between calls the rank
+// has no message open.
+//
+// Where a call fails on one rank, the group of ranks ends (Transport::Abort): the others fail as
+// soon as they wait. The end is final: transports and executors of the group are of no use after
+// it. Once a rank has its error, no other rank touches its memory. Create and the passes return,
+// besides what they name below:
+//   Aborted           another rank failed; names it, with its message
+//   DeadlineExceeded  a wait for another rank exceeded `timeout`; the other ranks get it too
+//   Cancelled         MpiOptions::stop was set while this rank waited
+//   Internal          a call to MPI failed, or a device or transport threw
 class Executor {
  public:
-  // All ranks call Create, then Forward, the same number of times. transport and device are
-  // borrowed and outlive the executor. InvalidArgument for a rank or a number of ranks that the
-  // plan does not have; FailedPrecondition for a plan that breaks a rule, or that is not the plan
-  // of every rank (naming both ranks and hashes). Where it fails, the other ranks are ended too.
+  // Waits for the other ranks. transport and device are borrowed and outlive the executor.
+  // InvalidArgument for a rank or a number of ranks that the plan does not have; FailedPrecondition
+  // for a plan that breaks a rule, or that is not the plan of every rank (naming both ranks and
+  // hashes); NotFound where the device has no kernels for the plan; ResourceExhausted where it has
+  // no memory for the workspace, or no memory or threads for the kernels.
   static absl::StatusOr<std::unique_ptr<Executor>> Create(const Plan& plan, int rank,
                                                           Transport* transport, Device* device,
                                                           const ExecutorOptions& options = {});
   virtual ~Executor() = default;
 
-  // Exact attention of this rank's queries over all keys that the masks allow. Where it fails, the
-  // other ranks are ended too (Transport::Abort), and the error names rank, stage and peer.
+  // Exact attention of this rank's queries over all keys that the masks allow. Errors of an
+  // instruction name rank, stage, instruction and, where there is one, the peer. InvalidArgument
+  // for a tensor or saved memory that is null, and, on all ranks, for messages that do not match
+  // since ranks made different calls; otherwise the code that the device or transport returned.
   virtual absl::Status Forward(const ForwardTensors& tensors) = 0;
 
   // The gradients of Q, K and V of this rank, which sum what all queries of all ranks give to them,
-  // in an order that the plan fixes: the same bits in every run. All ranks call it, as Forward.
+  // in an order that the plan fixes: the same bits in every run. Errors as of Forward, and
   // FailedPrecondition where the executor was made without.
   virtual absl::Status Backward(const BackwardTensors& tensors) = 0;
 };
