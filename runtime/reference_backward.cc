@@ -2,7 +2,7 @@
 //
 // Weights are computed again from LSE (FlashAttention-2, arXiv 2307.08691, algorithm 2): for a
 // query row i and a key row j that it sees, with the score s = scale q_i k_j,
-//   p = exp(s - LSE_i),   ds = p (do_i v_j - delta_i) scale,
+//   p = min(1, exp(s - LSE_i)),   ds = p (do_i v_j - delta_i) scale,
 //   dq_i += ds k_j,   dk_j += ds q_i,   dv_j += p do_i.
 // Blocks of queries meet blocks of keys, as in the forward kernel, five products a pair. Each sum
 // is taken in one fixed order: query blocks, heads of a group, key blocks, rows. O(pairs * dim)
@@ -121,7 +121,9 @@ void ComputeWeights(const Head& head, const QueryBlock& queries, const KeyBlock&
     if (lse == -kInfinity) continue;
     KeyRange visible = VisibleIn(queries, i, keys);
     for (int64_t j = visible.begin; j < visible.end; ++j) {
-      float p = std::exp(scores[i][j] * spec.scale - lse);
+      // No score is above the LSE of its row, but for rounding, which is much for large scores.
+      const float exponent = scores[i][j] * spec.scale - lse;
+      const float p = std::exp(exponent > 0 ? 0 : exponent);  // or of a NaN
       weights->p[i][j] = weights->p_columns[j][i] = p;
       weights->ds[i][j] = weights->ds_columns[j][i] =
           p * (dp[i][j] - head.tile.delta[row]) * spec.scale;

@@ -71,18 +71,21 @@ void WeighScores(const KernelSpec& spec, int begin, int end, float* scores, Quer
   float shift = maximum == -kInfinity ? 0 : maximum;
   float rescale = std::exp(row->maximum - shift);
   for (int d = 0; d < spec.value_dim; ++d) row->sum_of_values[d] *= rescale;
-  float sum = row->sum * rescale;
+  float sum = 0;  // of the block by itself: small numbers, one by one, would vanish in a large sum
   for (int j = begin; j < end; ++j) {
     scores[j] = std::exp(scores[j] - shift);
     sum += scores[j];
   }
   row->maximum = maximum;
-  row->sum = sum;
+  row->sum = row->sum * rescale + sum;
 }
 
 // Normalises the row's sums to (O, LSE), in place; returns LSE.
 float Normalise(int dim, QueryRow* row) {
-  if (row->sum == 0) return -kInfinity;  // saw no key; its sums are 0 already
+  if (row->sum == 0) {  // saw no key, or none of any weight, which times a NaN is not 0
+    std::fill_n(row->sum_of_values, dim, 0.0f);
+    return -kInfinity;
+  }
   for (int d = 0; d < dim; ++d) row->sum_of_values[d] /= row->sum;
   return (row->maximum == -kInfinity ? 0 : row->maximum) + std::log(row->sum);
 }

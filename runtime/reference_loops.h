@@ -36,7 +36,8 @@ struct Matrix {
 };
 
 // sums += a b, where a is [count, depth], b is [depth, columns], sums has distance `stride` between
-// rows: every sum is taken in ascending order of depth, however many rows are multiplied at once.
+// rows: the product is summed by itself, in ascending order of depth, however many rows are
+// multiplied at once.
 struct MultiplyLoop {
   template <int kBytes>
   FLASHCP_INLINE_LOOP static void Run(int count, int depth, int columns, Matrix a, Matrix b,
@@ -56,9 +57,7 @@ struct MultiplyLoop {
     for (int column = 0; column < columns; column += 2 * Vector::kWidth) {
       typename Vector::Type total[kCount][2];
       for (int i = 0; i < kCount; ++i) {
-        for (int half = 0; half < 2; ++half) {
-          Vector::Load(sums + i * stride + column + half * Vector::kWidth, &total[i][half]);
-        }
+        for (int half = 0; half < 2; ++half) total[i][half] = typename Vector::Type{};
       }
       for (int k = 0; k < depth; ++k) {
         for (int half = 0; half < 2; ++half) {
@@ -69,7 +68,10 @@ struct MultiplyLoop {
       }
       for (int i = 0; i < kCount; ++i) {
         for (int half = 0; half < 2; ++half) {
-          Vector::Store(total[i][half], sums + i * stride + column + half * Vector::kWidth);
+          float* sum = sums + i * stride + column + half * Vector::kWidth;
+          typename Vector::Type before;
+          Vector::Load(sum, &before);
+          Vector::Store(before + total[i][half], sum);
         }
       }
     }

@@ -228,11 +228,14 @@ private:
   // dQ^T of the panel; of the narrow keys without its first vector.
   void buildQueryGradient(Value panel, IndexRange wide, IndexRange narrow) {
     emit.loop({zero, dim}, target.group, [&](Value k) {
-      Value gradient = arguments[QueryGradient];
-      Values sums =
-          emit.loadTile(gradient, panel, k, target.group, target.rowVectors);
+      Values sums(target.group * target.rowVectors, emit.splat(0));
       addToQueryGradient(panel, wide, k, 0, sums);
       addToQueryGradient(panel, narrow, k, 1, sums);
+      Value gradient = arguments[QueryGradient];
+      Values before =
+          emit.loadTile(gradient, panel, k, target.group, target.rowVectors);
+      for (auto [sum, old] : llvm::zip(sums, before))
+        sum = emit.addf(old, sum);
       emit.storeTile(sums, gradient, panel, k, target.rowVectors);
     });
   }

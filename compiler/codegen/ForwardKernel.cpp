@@ -197,19 +197,21 @@ private:
                {emit.index(1), column(j)});
   }
 
-  // O^T = rescale * O^T + V^T P; from key `wide` of the block on without the
-  // first vector of the panel.
+  // O^T = rescale * O^T + V^T P, the product of a block summed by itself: small
+  // numbers added one by one to a large sum would lose bits. From key `wide` of
+  // the block on without the first vector of the panel.
   void buildOutput(Value block, Value wide, Value all, ValueRange rescales) {
     int words = target.elementsPerWord();
     emit.loop({zero, valueDim}, target.group, [&](Value dim) {
       Value output = arguments[Output];
-      Values sums =
-          emit.loadTile(output, {}, dim, target.group, target.rowVectors);
-      for (auto [i, sum] : llvm::enumerate(sums))
-        sum = emit.mulf(sum, rescales[i % target.rowVectors]);
+      Values sums(target.group * target.rowVectors, emit.splat(0));
       addWeighted(block, {zero, emit.div(wide, words)}, dim, 0, sums);
       addWeighted(block, {emit.div(wide, words), emit.div(all, words)}, dim, 1,
                   sums);
+      Values outputs =
+          emit.loadTile(output, {}, dim, target.group, target.rowVectors);
+      for (auto [i, sum] : llvm::enumerate(sums))
+        sum = emit.fma(outputs[i], rescales[i % target.rowVectors], sum);
       emit.storeTile(sums, output, {}, dim, target.rowVectors);
     });
   }

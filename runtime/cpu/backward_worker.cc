@@ -11,7 +11,7 @@ namespace {
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr int kBlocks = kUnitRows / kBlockRows;
 
-// The plain kernel on part of a tile: for numbers that are not finite, which must not reach pairs
+// The plain kernel on part of a tile: for numbers that are not small, which must not reach pairs
 // that the mask hides, not even times 0.
 void ComputePlain(const KernelSpec& spec, BackwardTile tile, const QueryRange& queries,
                   KeyRange keys) {
@@ -73,14 +73,15 @@ BackwardWorker::BackwardWorker(const GeneratedKernel& kernel, const KernelSpec& 
       weights_(scratch->Take<uint32_t>(kernel.gradient_key_block * kBlockRows)),
       score_gradients_(scratch->Take<uint32_t>(kernel.gradient_key_block * kBlockRows)),
       panel_weights_(scratch->Take<float>(kernel.gradient_key_block * kernel.panel_rows)),
-      panel_score_gradients_(scratch->Take<uint32_t>(kernel.gradient_key_block * kernel.panel_rows)) {}
+      panel_score_gradients_(
+          scratch->Take<uint32_t>(kernel.gradient_key_block * kernel.panel_rows)) {}
 
 void BackwardWorker::Compute(const BackwardPart& part, GradientOrder* order) {
   const BackwardTile& tile = *part.tile;
   const QueryRange& queries = part.queries;
   const KeyRange seen = FindPanelKeys(tile, queries);
   if (seen.begin >= seen.end) return;
-  if (!PackQueries(tile, queries)) {
+  if (seen.end > kMaxTileKeys || !PackQueries(tile, queries)) {
     const KeyRange all = {0, tile.key_count};
     order->AwaitKeys(worker_, all);
     order->AwaitQueries(worker_);
@@ -92,10 +93,10 @@ void BackwardWorker::Compute(const BackwardPart& part, GradientOrder* order) {
   const int key_value_head = queries.head_begin / (spec_.query_heads / spec_.key_value_heads);
   for (int64_t begin = seen.begin; begin < seen.end; begin += kernel_.gradient_key_block) {
     const KeyRange keys = {begin, std::min(begin + kernel_.gradient_key_block, seen.end)};
-    const bool finite = PackKeys(tile, key_value_head, keys);
-    if (finite) RunBlocks(queries, keys);
+    const bool small = PackKeys(tile, key_value_head, keys);
+    if (small) RunBlocks(queries, keys);
     order->AwaitKeys(worker_, keys);
-    if (finite) {
+    if (small) {
       AddKeyGradients(tile, key_value_head, keys);
     } else {
       order->AwaitQueries(worker_);
@@ -121,7 +122,7 @@ KeyRange BackwardWorker::FindPanelKeys(const BackwardTile& tile, const QueryRang
   return seen;
 }
 
-// Returns whether all numbers are finite.
+// Returns whether all numbers are small.
 bool BackwardWorker::PackQueries(const BackwardTile& tile, const QueryRange& queries) {
   const int bytes = ElementBytes(spec_.element);
   const Rows query = RowsOfQueries(static_cast<const char*>(tile.query), queries, spec_.query_heads,
@@ -129,18 +130,18 @@ bool BackwardWorker::PackQueries(const BackwardTile& tile, const QueryRange& que
   const Rows gradient = RowsOfQueries(static_cast<const char*>(tile.output_gradient), queries,
                                       spec_.query_heads, spec_.value_dim * bytes);
   const Panels panels(queries, kernel_.panel_rows);
-  bool finite = true;
+  bool small = true;
   for (int panel = 0; panel < panels.count; ++panel) {
-    finite &= LoadRowConstants(tile, queries, panel);
-    finite &= PackPanel(panels.RowsOfPanel(query, panel), panel, spec_.dim, query_stride_, query_,
-                        query_rows_stride_, query_rows_);
-    finite &= PackPanel(panels.RowsOfPanel(gradient, panel), panel, spec_.value_dim,
-                        gradient_stride_, output_gradient_, gradient_rows_stride_, gradient_rows_);
+    small &= LoadRowConstants(tile, queries, panel);
+    small &= PackPanel(panels.RowsOfPanel(query, panel), panel, spec_.dim, query_stride_, query_,
+                       query_rows_stride_, query_rows_);
+    small &= PackPanel(panels.RowsOfPanel(gradient, panel), panel, spec_.value_dim,
+                       gradient_stride_, output_gradient_, gradient_rows_stride_, gradient_rows_);
   }
-  return finite;
+  return small;
 }
 
-// Both layouts of a panel. Returns whether all numbers are finite.
+// Both layouts of a panel. Returns whether all numbers are small.
 bool BackwardWorker::PackPanel(const Rows& rows, int panel, int dim, int64_t stride,
                                uint32_t* panels, int64_t rows_stride, uint32_t* by_row) const {
   const int words = kernel_.elements_per_word();
@@ -164,18 +165,18 @@ bool BackwardWorker::LoadRowConstants(const BackwardTile& tile, const QueryRange
   float* constants = OfPanel(row_constants_, panel);
   std::fill_n(constants, panel_rows, kInfinity);
   std::fill_n(constants + kBlockRows, panel_rows, 0.0f);
-  bool finite = true;
+  bool small = true;
   for (int row = 0; row < lse.count; ++row) {
     const float row_lse = *reinterpret_cast<const float*>(lse.Row(row));
     if (row_lse == -kInfinity) continue;
     constants[row] = row_lse * kLog2E;
     constants[kBlockRows + row] = *reinterpret_cast<const float*>(delta.Row(row));
-    finite &= std::isfinite(row_lse) && std::isfinite(constants[kBlockRows + row]);
+    small &= std::isfinite(row_lse) && std::abs(constants[kBlockRows + row]) < kSmallProduct;
   }
-  return finite;
+  return small;
 }
 
-// Returns whether all numbers are finite.
+// Returns whether all numbers are small.
 bool BackwardWorker::PackKeys(const BackwardTile& tile, int key_value_head, KeyRange keys) {
   const int bytes = ElementBytes(spec_.element);
   const int group = kernel_.group;
@@ -184,15 +185,15 @@ bool BackwardWorker::PackKeys(const BackwardTile& tile, int key_value_head, KeyR
                               spec_.key_value_heads, spec_.dim * bytes);
   const Rows value = RowsOfKeys(static_cast<const char*>(tile.value), keys, key_value_head,
                                 spec_.key_value_heads, spec_.value_dim * bytes);
-  bool finite =
+  bool small =
       PackGroups(format_, key, spec_.dim, group, int64_t{spec_.dim} / words * group, keys_);
-  finite &= PackGroups(format_, value, spec_.value_dim, group,
-                       int64_t{spec_.value_dim} / words * group, values_);
+  small &= PackGroups(format_, value, spec_.value_dim, group,
+                      int64_t{spec_.value_dim} / words * group, values_);
   PackChunks(format_, key, spec_.dim, group, kernel_.gradient_key_block / words,
              static_cast<int>(RoundUp(key.count, group)), keys_by_dim_);
   std::fill_n(key_gradient_, key_gradient_size_, 0.0f);
   std::fill_n(value_gradient_, value_gradient_size_, 0.0f);
-  return finite;
+  return small;
 }
 
 // All blocks of queries against the block of keys.
@@ -217,9 +218,9 @@ void BackwardWorker::RunBlocks(const QueryRange& queries, KeyRange keys) {
         query_rows_ + block * query_rows_stride_, gradient_rows_ + block * gradient_rows_stride_,
         row_constants_ + 2 * block * kBlockRows, visible_ + 2 * block * kBlockRows, ranges_, keys_,
         values_, keys_by_dim_, query_gradient_ + int64_t{first} * kernel_.dim * kernel_.panel_rows,
-        key_gradient_, value_gradient_, weights_, score_gradients_, panel_weights_, panel_score_gradients_, panels,
-        RoundUp(keys.end - keys.begin, step), static_cast<int32_t>(keys.begin),
-        spec_.scale * kLog2E, spec_.dim, spec_.value_dim);
+        key_gradient_, value_gradient_, weights_, score_gradients_, panel_weights_,
+        panel_score_gradients_, panels, RoundUp(keys.end - keys.begin, step),
+        static_cast<int32_t>(keys.begin), spec_.scale * kLog2E, spec_.dim, spec_.value_dim);
   }
 }
 

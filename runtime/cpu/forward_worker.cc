@@ -9,7 +9,7 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-// The plain kernel: for values that are not finite, which must not reach rows that do not see them,
+// The plain kernel: for values that are not small, which must not reach rows that do not see them,
 // not even times 0.
 void ComputePlain(const KernelSpec& spec, const ForwardPart& part) {
   const QueryRange& queries = part.queries;
@@ -56,6 +56,7 @@ ForwardWorker::ForwardWorker(const GeneratedKernel& kernel, const KernelSpec& sp
 void ForwardWorker::Compute(const ForwardPart& part, const ForwardPart* next) {
   const Panels panels(part.queries, kernel_.panel_rows);
   const KeyRange keys = FindKeys(part);
+  if (keys.end > kMaxTileKeys) return ComputePlain(spec_, part);
   // Where there is one run of keys, panels come and go one by one, through the caches: they share
   // the memory of the first.
   slots_ = keys.end - keys.begin > kRunKeys ? panels.count : 1;
@@ -114,7 +115,7 @@ ForwardWorker::Run ForwardWorker::RowsOfRun(const ForwardPart& part, KeyRange ke
                      spec_.value_dim * bytes)};
 }
 
-// Returns whether all values are finite.
+// Returns whether all values are small.
 bool ForwardWorker::PackRun(const Run& run) {
   const int group = kernel_.group;
   PackGroups(format_, run.keys, spec_.dim, group,

@@ -55,24 +55,29 @@ void StoreFloats(__m256 x, Float16* to) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
 }
 
-// Collects whether any element was infinite or NaN: minus itself it is NaN, others are 0.
-class NonFinite {
+// The largest magnitude among elements, as bits: those of an infinity or a NaN are above all
+// others.
+class Largest {
  public:
-  NonFinite() : differences_(_mm256_setzero_ps()), found_(_mm256_setzero_si256()) {}
-  void Add(__m256 x) { differences_ = _mm256_or_ps(differences_, _mm256_sub_ps(x, x)); }
-  void AddPairs(__m256 pairs) {
-    const __m256i exponent = _mm256_set1_epi16(0x7f80);
-    const __m256i bits = _mm256_and_si256(_mm256_castps_si256(pairs), exponent);
-    found_ = _mm256_or_si256(found_, _mm256_cmpeq_epi16(bits, exponent));
+  Largest() : floats_(_mm256_setzero_si256()), halves_(_mm256_setzero_si256()) {}
+  void Add(__m256 x) {
+    const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
+    floats_ = _mm256_max_epi32(floats_, _mm256_and_si256(_mm256_castps_si256(x), magnitude));
   }
-  bool found() const {
-    return !_mm256_testz_si256(found_, found_) ||
-           _mm256_movemask_ps(_mm256_cmp_ps(differences_, differences_, _CMP_UNORD_Q)) != 0;
+  void AddPairs(__m256 pairs) {
+    const __m256i magnitude = _mm256_set1_epi16(0x7fff);
+    halves_ = _mm256_max_epi16(halves_, _mm256_and_si256(_mm256_castps_si256(pairs), magnitude));
+  }
+  bool IsSmall() const {
+    const uint32_t limit = BitsOfFloat(kSmall);
+    const __m256i large =
+        _mm256_or_si256(_mm256_cmpgt_epi32(floats_, _mm256_set1_epi32(limit - 1)),
+                        _mm256_cmpgt_epi16(halves_, _mm256_set1_epi16((limit >> 16) - 1)));
+    return _mm256_testz_si256(large, large);
   }
 
  private:
-  __m256 differences_;
-  __m256i found_;
+  __m256i floats_, halves_;
 };
 
 // Transposes the 4 x 4 words in either half of four vectors.
@@ -115,16 +120,16 @@ struct PlainReader {
   static constexpr int kElements = 1;
   static constexpr int kWordBytes = sizeof(Element);
   // Four words of either of two rows.
-  static __m256 LoadTwo(const char* low, const char* high, NonFinite* check) {
+  static __m256 LoadTwo(const char* low, const char* high, Largest* largest) {
     const __m256 x = WidenTwo(Element{}, low, high);
-    check->Add(x);
+    largest->Add(x);
     return x;
   }
   static __m256 Times(__m256 x, float factor) { return _mm256_mul_ps(x, _mm256_set1_ps(factor)); }
   // Words of eight dims from kElements rows.
-  static __m256 LoadDims(const char* const* rows, int dim, NonFinite* check) {
+  static __m256 LoadDims(const char* const* rows, int dim, Largest* largest) {
     const __m256 x = Widen(Element{}, rows[0] + dim * sizeof(Element));
-    check->Add(x);
+    largest->Add(x);
     return x;
   }
 };
@@ -133,18 +138,18 @@ struct PlainReader {
 struct PairReader {
   static constexpr int kElements = 2;
   static constexpr int kWordBytes = 4;
-  static __m256 LoadTwo(const char* low, const char* high, NonFinite* check) {
+  static __m256 LoadTwo(const char* low, const char* high, Largest* largest) {
     const __m256 x = WidenTwo(float{}, low, high);
-    check->AddPairs(x);
+    largest->AddPairs(x);
     return x;
   }
   static __m256 Times(__m256 x, float) { return x; }
-  static __m256 LoadDims(const char* const* rows, int dim, NonFinite* check) {
+  static __m256 LoadDims(const char* const* rows, int dim, Largest* largest) {
     const __m128i low = _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[0] + 2 * dim));
     const __m128i high = _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[1] + 2 * dim));
     const __m256i pairs = _mm256_or_si256(_mm256_cvtepu16_epi32(low),
                                           _mm256_slli_epi32(_mm256_cvtepu16_epi32(high), 16));
-    check->AddPairs(_mm256_castsi256_ps(pairs));
+    largest->AddPairs(_mm256_castsi256_ps(pairs));
     return _mm256_castsi256_ps(pairs);
   }
 };
@@ -153,7 +158,7 @@ struct PairReader {
 template <typename Reader, bool kSplit>
 bool PackGroupsOf(const Rows& rows, int dim, int group, int64_t group_stride, float* packed,
                   float factor) {
-  NonFinite check;
+  Largest largest;
   const int words = dim / Reader::kElements;
   const int step = std::max(group, kLanes);
   for (int row = 0; row < (rows.count + step - 1) / step * step; row += kLanes) {
@@ -164,14 +169,14 @@ bool PackGroupsOf(const Rows& rows, int dim, int group, int64_t group_stride, fl
       const int offset = word * Reader::kWordBytes;
       __m256 block[4];
       for (int i = 0; i < 4; ++i) {
-        const __m256 x = Reader::LoadTwo(from[i] + offset, from[i + 4] + offset, &check);
+        const __m256 x = Reader::LoadTwo(from[i] + offset, from[i + 4] + offset, &largest);
         block[i] = Reader::Times(x, factor);
       }
       TransposeHalves(block);
       StoreFour<kSplit>(block, to, group, to + group_stride);
     }
   }
-  return !check.found();
+  return largest.IsSmall();
 }
 
 template <typename Reader>
@@ -185,7 +190,7 @@ bool PackGroupsWith(const Rows& rows, int dim, int group, int64_t group_stride, 
 template <typename Reader, bool kSplit>
 bool PackChunksOf(const Rows& rows, int dim, int chunk, int64_t capacity, int padded_count,
                   float* packed) {
-  NonFinite check;
+  Largest largest;
   constexpr int kRows = 4 * Reader::kElements;
   const int width = std::max(chunk, kLanes);
   for (int row = 0; row < padded_count; row += kRows) {
@@ -196,13 +201,13 @@ bool PackChunksOf(const Rows& rows, int dim, int chunk, int64_t capacity, int pa
       for (int d = first; d < std::min(first + width, dim); d += kLanes) {
         __m256 block[4];
         for (int i = 0; i < 4; ++i) {
-          block[i] = Reader::LoadDims(from + i * Reader::kElements, d, &check);
+          block[i] = Reader::LoadDims(from + i * Reader::kElements, d, &largest);
         }
         StoreFour<kSplit>(block, to + (d - first), chunk, to + chunk * capacity);
       }
     }
   }
-  return !check.found();
+  return largest.IsSmall();
 }
 
 template <typename Reader>

@@ -42,6 +42,11 @@ struct RowsOf {
 using Rows = RowsOf<const char>;
 using MutableRows = RowsOf<char>;
 
+// Generated kernels multiply masked pairs too, by a weight of 0: elements below this magnitude have
+// dot products, of up to 256 dims, whose sums of two are finite. An infinity or a NaN is not small.
+inline constexpr float kSmall = 0x1p59f;
+inline constexpr float kSmallProduct = 256 * kSmall * kSmall;
+
 // What words are made from.
 struct WordFormat {
   ElementType element;  // of the rows
@@ -50,12 +55,12 @@ struct WordFormat {
 
 // Writes [row / group][dim][group] words, a group every group_stride words, times a factor where
 // they are f32; zeros up to a multiple of 8 rows and of the group. Returns whether all elements are
-// finite. The rows are read in steps of 8, so that groups of 4 are written in twos.
+// small. The rows are read in steps of 8, so that groups of 4 are written in twos.
 bool PackGroups(WordFormat format, const Rows& rows, int dim, int group, int64_t group_stride,
                 void* words, float factor = 1);
 
 // Writes [dim / chunk][row][chunk] words, `capacity` rows (pairs: row pairs) a chunk; words pair
-// rows. Zeros for rows up to padded_count. Returns whether all elements are finite.
+// rows. Zeros for rows up to padded_count. Returns whether all elements are small.
 bool PackChunks(WordFormat format, const Rows& rows, int dim, int chunk, int64_t capacity,
                 int padded_count, void* words);
 

@@ -82,6 +82,9 @@ RowsOf<Byte> RowsOfKeys(Byte* tensor, KeyRange keys, int key_value_head, int key
           static_cast<int>(keys.end - keys.begin)};
 }
 
+// Generated kernels count the keys of a tile in 32 bits.
+inline constexpr int64_t kMaxTileKeys = std::numeric_limits<int32_t>::max();
+
 // What the rows of a panel see: some of them `any`, all of them `all`, those of its first vector
 // nothing from `narrow` on.
 struct PanelKeys {

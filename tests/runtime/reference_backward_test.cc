@@ -109,7 +109,7 @@ class TileCase {
     for (int d = 0; d < spec_.dim; ++d) score += double{q[d]} * k[d];
     for (int d = 0; d < spec_.value_dim; ++d) dp += double{g[d]} * v[d];
     const double scale = 1 / std::sqrt(double(spec_.dim));
-    const double p = std::isinf(lse[i]) ? 0 : std::exp(score * scale - lse[i]);
+    const double p = std::isinf(lse[i]) ? 0 : std::exp(std::min(0.0, score * scale - lse[i]));
     const double ds = p * (dp - delta[i]) * scale;
     for (int d = 0; d < spec_.dim; ++d) {
       sums->query[i * spec_.dim + d] += ds * k[d];
