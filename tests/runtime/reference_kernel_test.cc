@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "runtime/check/error_measures.h"
 #include "runtime/check/random_tensor.h"
 #include "runtime/kernels.h"
 #include "runtime/numeric.h"
@@ -18,7 +19,6 @@
 namespace flashcp {
 namespace {
 
-using testing::MaxError;
 using testing::TileShape;
 using testing::ToElements;
 using testing::ToFloats;

@@ -1,8 +1,5 @@
 #include "tests/testing/reference_attention.h"
 
-#include <algorithm>
-#include <cmath>
-#include <limits>
 #include <utility>
 
 #include "runtime/check/random_tensor.h"
@@ -121,23 +118,6 @@ TestGradients DenseKernelGradients(const TestBatch& batch) {
     *gradient = ToFloats(spec.element, ToElements(spec.element, *gradient));
   }
   return sums;
-}
-
-double RelativeError(absl::Span<const double> expected, absl::Span<const float> found) {
-  double largest = 0;
-  for (double x : expected) largest = std::max(largest, std::abs(x));
-  return largest == 0 ? MaxError(expected, found) : MaxError(expected, found) / largest;
-}
-
-double MaxError(absl::Span<const double> expected, absl::Span<const float> found) {
-  double error = expected.size() == found.size() ? 0 : std::numeric_limits<double>::infinity();
-  for (size_t i = 0; i < std::min(expected.size(), found.size()); ++i) {
-    if (expected[i] == found[i]) continue;
-    double difference = std::abs(expected[i] - found[i]);
-    if (std::isnan(difference)) difference = std::numeric_limits<double>::infinity();
-    error = std::max(error, difference);
-  }
-  return error;
 }
 
 }  // namespace flashcp::testing

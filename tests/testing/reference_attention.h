@@ -1,5 +1,5 @@
-// Batches with random tensors for tests, what they must give (float64), and how far a result is
-// from that.
+// Batches with random tensors for tests, and what they must give: in float64, and as the reference
+// kernels compute it.
 
 #ifndef FLASHCP_TESTS_TESTING_REFERENCE_ATTENTION_H_
 #define FLASHCP_TESTS_TESTING_REFERENCE_ATTENTION_H_
@@ -49,13 +49,6 @@ struct TestGradients {
 // to the type of the batch, from the kernel's own output and LSE.
 TestResult DenseKernel(const TestBatch& batch);
 TestGradients DenseKernelGradients(const TestBatch& batch);
-
-// The largest |expected - found|; equal infinities differ by 0, a NaN or an infinity on one side
-// only by infinity.
-double MaxError(absl::Span<const double> expected, absl::Span<const float> found);
-
-// MaxError over the largest |expected|, which is finite; 0 for nothing at all.
-double RelativeError(absl::Span<const double> expected, absl::Span<const float> found);
 
 }  // namespace flashcp::testing
 

@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "gtest/gtest.h"
+#include "runtime/check/error_measures.h"
 #include "runtime/device.h"
 #include "runtime/layout.h"
 #include "runtime/numeric.h"

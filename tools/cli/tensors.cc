@@ -1,15 +1,12 @@
 #include "tools/cli/tensors.h"
 
-#include <algorithm>
-#include <cmath>
 #include <filesystem>
-#include <limits>
 #include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/types/span.h"
 #include "runtime/check/dense_reference.h"
+#include "runtime/check/error_measures.h"
 #include "runtime/check/random_tensor.h"
 #include "runtime/kernel_spec.h"
 #include "runtime/layout.h"
@@ -53,34 +50,6 @@ absl::StatusOr<std::string> ReadTensor(const Plan& plan, const std::string& path
     return std::move(array.elements);
   }
   return ElementsOf(type, FloatsOf(ElementType::kF32, array.elements));
-}
-
-// The largest difference, relative to max(1, |expected|); infinite where one is not a number or
-// only one is infinite.
-template <typename Actual>
-double LargestError(const std::vector<Actual>& actual, const std::vector<double>& expected) {
-  double largest = 0;
-  for (size_t i = 0; i < expected.size(); ++i) {
-    if (actual[i] == expected[i]) continue;  // both -inf
-    double error = std::abs(actual[i] - expected[i]) / std::max(1.0, std::abs(expected[i]));
-    if (std::isnan(error)) return std::numeric_limits<double>::infinity();
-    largest = std::max(largest, error);
-  }
-  return largest;
-}
-
-// The largest difference over the largest |expected|, judged as in LargestError.
-double GradientError(const std::vector<float>& actual, const std::vector<double>& expected) {
-  double largest = 0;
-  double error = 0;
-  for (size_t i = 0; i < expected.size(); ++i) {
-    largest = std::max(largest, std::abs(expected[i]));
-    if (actual[i] == expected[i]) continue;
-    const double difference = std::abs(actual[i] - expected[i]);
-    if (std::isnan(difference)) return std::numeric_limits<double>::infinity();
-    error = std::max(error, difference);
-  }
-  return largest > 0 ? error / largest : error;
 }
 
 double EpsilonOf(ElementType type) {
@@ -196,15 +165,15 @@ CheckResult CheckTensors(const Plan& plan, const BatchTensors& tensors) {
       DenseDocumentsOf(plan), spec.query_heads, spec.key_value_heads, spec.dim, query, key, value};
   DenseResult expected = DenseAttention(problem);
   CheckResult result;
-  result.output_error = LargestError(FloatsOf(spec.element, tensors.output), expected.output);
-  result.lse_error = LargestError(FloatsOf(ElementType::kF32, tensors.lse), expected.lse);
+  result.output_error = MaxScaledError(expected.output, FloatsOf(spec.element, tensors.output));
+  result.lse_error = MaxScaledError(expected.lse, FloatsOf(ElementType::kF32, tensors.lse));
   result.output_allowed = 2e-5 + EpsilonOf(spec.element);
   result.lse_allowed = 2e-5;
   if (tensors.output_gradient.empty()) return result;
   DenseGradients gradients =
       DenseAttentionBackward(problem, FloatsOf(spec.element, tensors.output_gradient));
   auto error = [&](const std::string& found, const std::vector<double>& exact) {
-    return GradientError(FloatsOf(spec.element, found), exact);
+    return RelativeError(exact, FloatsOf(spec.element, found));
   };
   result.query_gradient_error = error(tensors.query_gradient, gradients.query);
   result.key_gradient_error = error(tensors.key_gradient, gradients.key);

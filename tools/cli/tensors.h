@@ -61,12 +61,12 @@ class TensorWriter {
   std::vector<OutputFile> files_;  // o, lse, dq, dk, dv
 };
 
-// The largest errors of O and LSE against float64 attention, relative to max(1, |reference|), and
-// what is allowed. O: 2e-5 for sums in float32, and for bf16 and f16 the dtype's epsilon (2^-7 and
-// 2^-10: O is rounded to it) on top. LSE, which stays float32: 2e-5.
+// Errors against float64 attention, and what is allowed. MaxScaledError of O: 2e-5 for sums in
+// float32, and for bf16 and f16 the dtype's epsilon (2^-7 and 2^-10: O is rounded to it) on top. Of
+// LSE, which stays float32: 2e-5.
 //
-// Gradients, where there are any: relative to the largest element of each; 1e-4, and on top twice
-// the dtype's epsilon, as what ranks send each other is rounded to it, and so are the sums.
+// RelativeError of gradients, where there are any: 1e-4, and on top twice the dtype's epsilon, as
+// what ranks send each other is rounded to it, and so are the sums.
 struct CheckResult {
   double output_error;
   double lse_error;

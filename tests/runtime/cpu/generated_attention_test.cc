@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "runtime/check/error_measures.h"
 #include "runtime/check/random_tensor.h"
 #include "runtime/cpu/generated_kernels.h"
 #include "runtime/cpu/panels.h"
@@ -24,7 +25,6 @@
 namespace flashcp {
 namespace {
 
-using testing::MaxError;
 using testing::ToElements;
 using testing::ToFloats;
 
@@ -172,9 +172,9 @@ void ExpectSame(const testing::TestResult& expected, const testing::TestResult& 
 void ExpectSame(const testing::TestGradients& expected, const testing::TestGradients& found,
                 const GeneratedKernel& kernel) {
   const double allowed = kernel.pairs ? 1.5e-2 : 1e-5;
-  EXPECT_LE(testing::RelativeError(Doubles(expected.query), found.query), allowed);
-  EXPECT_LE(testing::RelativeError(Doubles(expected.key), found.key), allowed);
-  EXPECT_LE(testing::RelativeError(Doubles(expected.value), found.value), allowed);
+  EXPECT_LE(RelativeError(Doubles(expected.query), found.query), allowed);
+  EXPECT_LE(RelativeError(Doubles(expected.key), found.key), allowed);
+  EXPECT_LE(RelativeError(Doubles(expected.value), found.value), allowed);
 }
 
 class GeneratedKernelTest : public ::testing::TestWithParam<const GeneratedKernel*> {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "runtime/check/error_measures.h"
 #include "runtime/check/random_tensor.h"
 #include "runtime/cpu/generated_attention.h"
 #include "runtime/cpu/generated_kernels.h"
@@ -117,11 +118,11 @@ std::vector<double> Doubles(const std::vector<float>& floats) {
 }
 
 void ExpectClose(const Results& expected, const Results& found) {
-  EXPECT_LE(testing::MaxError(Doubles(expected.output), found.output), 2e-5);
-  EXPECT_LE(testing::MaxError(Doubles(expected.lse), found.lse), 2e-5);
-  EXPECT_LE(testing::RelativeError(Doubles(expected.query_gradient), found.query_gradient), 1e-5);
-  EXPECT_LE(testing::RelativeError(Doubles(expected.key_gradient), found.key_gradient), 1e-5);
-  EXPECT_LE(testing::RelativeError(Doubles(expected.value_gradient), found.value_gradient), 1e-5);
+  EXPECT_LE(MaxError(Doubles(expected.output), found.output), 2e-5);
+  EXPECT_LE(MaxError(Doubles(expected.lse), found.lse), 2e-5);
+  EXPECT_LE(RelativeError(Doubles(expected.query_gradient), found.query_gradient), 1e-5);
+  EXPECT_LE(RelativeError(Doubles(expected.key_gradient), found.key_gradient), 1e-5);
+  EXPECT_LE(RelativeError(Doubles(expected.value_gradient), found.value_gradient), 1e-5);
 }
 
 // One document of 700 tokens whose keys come in three tiles, one of them for two heads only and one

@@ -1,0 +1,25 @@
+// How far results are from what they must be, a number for each tensor.
+//
+// All compare element by element. Two infinities of the same sign differ by nothing; an element
+// that is infinite on one side only, or NaN on either, makes the error infinite, and so do tensors
+// of different sizes. No error is NaN.
+
+#ifndef FLASHCP_RUNTIME_CHECK_ERROR_MEASURES_H_
+#define FLASHCP_RUNTIME_CHECK_ERROR_MEASURES_H_
+
+#include "absl/types/span.h"
+
+namespace flashcp {
+
+// The largest |found - expected|.
+double MaxError(absl::Span<const double> expected, absl::Span<const float> found);
+
+// The largest |found - expected| / max(1, |expected|), each element over its own.
+double MaxScaledError(absl::Span<const double> expected, absl::Span<const float> found);
+
+// MaxError over the largest finite |expected| of the tensor; MaxError itself where that is 0.
+double RelativeError(absl::Span<const double> expected, absl::Span<const float> found);
+
+}  // namespace flashcp
+
+#endif  // FLASHCP_RUNTIME_CHECK_ERROR_MEASURES_H_
