@@ -5,14 +5,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <limits>
-#include <string>
-#include <vector>
 
 #include "gtest/gtest.h"
-#include "runtime/cpu/generated_attention.h"
 #include "runtime/cpu/generated_kernels.h"
+#include "runtime/numeric.h"
+#include "tests/testing/kernels_to_test.h"
 
 namespace flashcp {
 namespace {
@@ -21,35 +19,6 @@ constexpr int kDim = 8;  // of Q, K and V: one group of dims for every kernel
 constexpr int kMaxRows = 64;
 constexpr int kMaxBlock = 256;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-uint32_t Bits(float x) {
-  uint32_t bits;
-  std::memcpy(&bits, &x, sizeof(x));
-  return bits;
-}
-
-float FromBits(uint32_t bits) {
-  float x;
-  std::memcpy(&x, &bits, sizeof(x));
-  return x;
-}
-
-// Kernels of one instruction set share their 2^x: those for any dim stand for all.
-std::vector<const GeneratedKernel*> KernelsToTest() {
-  std::vector<const GeneratedKernel*> kernels;
-  for (const GeneratedKernel& kernel : GeneratedKernels()) {
-    if (!kernel.any_dim) continue;
-    const GeneratedKernel* found = RunsHere(kernel) ? &kernel : nullptr;
-    for (const GeneratedKernel& emulated : EmulatedKernels()) {
-      if (found == nullptr && emulated.any_dim && RunsHere(emulated) &&
-          std::string(emulated.target) == kernel.target) {
-        found = &emulated;
-      }
-    }
-    if (found != nullptr) kernels.push_back(found);
-  }
-  return kernels;
-}
 
 class Exp2Test : public ::testing::TestWithParam<const GeneratedKernel*> {
  protected:
@@ -84,7 +53,7 @@ class Exp2Test : public ::testing::TestWithParam<const GeneratedKernel*> {
     const GeneratedKernel& kernel = *GetParam();
     ASSERT_LE(kernel.key_block, kMaxBlock);
     // The first key is 1 in the dims that SetScore uses.
-    const uint32_t one = kernel.pairs ? 0x3f803f80 : Bits(1.0f);
+    const uint32_t one = kernel.pairs ? 0x3f803f80 : BitsOfFloat(1.0f);
     for (int word = 0; word < (kernel.pairs ? 2 : 1); ++word) keys_[word * kernel.group] = one;
   }
 
@@ -92,14 +61,14 @@ class Exp2Test : public ::testing::TestWithParam<const GeneratedKernel*> {
   void SetScore(int row, float x) {
     const int rows = GetParam()->panel_rows;
     if (!GetParam()->pairs) {
-      query_[row] = Bits(x);
+      query_[row] = BitsOfFloat(x);
       return;
     }
-    const float high = FromBits(Bits(x) & 0xffff0000);
+    const float high = FloatFromBits(BitsOfFloat(x) & 0xffff0000);
     const float rest = std::isinf(x) ? 0 : x - high;
-    const float middle = FromBits(Bits(rest) & 0xffff0000);
-    query_[row] = Bits(high) >> 16 | Bits(middle);
-    query_[rows + row] = Bits(rest - middle) >> 16;
+    const float middle = FloatFromBits(BitsOfFloat(rest) & 0xffff0000);
+    query_[row] = BitsOfFloat(high) >> 16 | BitsOfFloat(middle);
+    query_[rows + row] = BitsOfFloat(rest - middle) >> 16;
   }
 
   void Compare(float x, float found) {
@@ -129,8 +98,8 @@ class Exp2Test : public ::testing::TestWithParam<const GeneratedKernel*> {
 
 TEST_P(Exp2Test, IsWithinItsBoundOnItsWholeRange) {
   // Every 211th float from -0 down to -inf; 211 is a prime, so that all low bits occur.
-  for (uint32_t bits = Bits(-0.0f); bits <= Bits(-kInfinity); bits += 211) {
-    Check(FromBits(bits));
+  for (uint32_t bits = BitsOfFloat(-0.0f); bits <= BitsOfFloat(-kInfinity); bits += 211) {
+    Check(FloatFromBits(bits));
     if (HasFatalFailure()) return;
   }
   Check(-kInfinity);
@@ -151,9 +120,10 @@ TEST_P(Exp2Test, IsWithinItsBoundWhereItRoundsToAnotherPower) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Exp2Test, ::testing::ValuesIn(KernelsToTest()),
-                         [](const auto& info) { return std::string(info.param->name); });
-GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Exp2Test);
+// Kernels of one target share their 2^x: those for any dim stand for all.
+INSTANTIATE_TEST_SUITE_P(All, Exp2Test, ::testing::ValuesIn(testing::KernelsForAnyDim()),
+                         testing::NameOfKernel);
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Exp2Test);  // without AVX2
 
 }  // namespace
 }  // namespace flashcp

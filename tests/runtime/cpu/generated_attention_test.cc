@@ -8,7 +8,6 @@
 #include <limits>
 #include <memory>
 #include <random>
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -20,6 +19,7 @@
 #include "runtime/cpu/worker_pool.h"
 #include "runtime/kernels.h"
 #include "runtime/numeric.h"
+#include "tests/testing/kernels_to_test.h"
 #include "tests/testing/reference_attention.h"
 
 namespace flashcp {
@@ -29,23 +29,6 @@ using testing::ToElements;
 using testing::ToFloats;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-// Kernels that this CPU runs as they are, and emulated ones of the targets that it lacks.
-std::vector<const GeneratedKernel*> KernelsToTest() {
-  std::vector<const GeneratedKernel*> kernels;
-  std::vector<std::string> missing;
-  for (const GeneratedKernel& kernel : GeneratedKernels()) {
-    if (RunsHere(kernel))
-      kernels.push_back(&kernel);
-    else
-      missing.push_back(kernel.target);
-  }
-  for (const GeneratedKernel& kernel : EmulatedKernels()) {
-    bool lacks = std::count(missing.begin(), missing.end(), kernel.target) > 0;
-    if (lacks && RunsHere(kernel)) kernels.push_back(&kernel);
-  }
-  return kernels;
-}
 
 struct Shape {
   int64_t query_position;
@@ -340,14 +323,9 @@ TEST_P(GeneratedKernelTest, ResultsDoNotDependOnThreads) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, GeneratedKernelTest, ::testing::ValuesIn(KernelsToTest()),
-                         [](const auto& info) { return std::string(info.param->name); });
-
-// Where the CPU has nothing to run, tests of no kernel would pass in silence.
-TEST(GeneratedKernelsTest, ThisCpuRunsSome) {
-  if (!__builtin_cpu_supports("avx2")) GTEST_SKIP() << "no AVX2 here";
-  EXPECT_EQ(KernelsToTest().size(), GeneratedKernels().size());
-}
+INSTANTIATE_TEST_SUITE_P(All, GeneratedKernelTest, ::testing::ValuesIn(testing::KernelsToTest()),
+                         testing::NameOfKernel);
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(GeneratedKernelTest);  // without AVX2
 
 }  // namespace
 }  // namespace flashcp

@@ -5,10 +5,8 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
-#include <string>
 #include <vector>
 
-#include "absl/types/span.h"
 #include "gtest/gtest.h"
 #include "runtime/check/random_tensor.h"
 #include "runtime/cpu/generated_attention.h"
@@ -16,6 +14,7 @@
 #include "runtime/cpu/worker_pool.h"
 #include "runtime/kernels.h"
 #include "runtime/numeric.h"
+#include "tests/testing/kernels_to_test.h"
 #include "tests/testing/reference_attention.h"
 
 namespace flashcp {
@@ -181,18 +180,8 @@ TEST_P(LargeScoresTest, ProductsThatOverflowAboveReachTheirRowAlone) {
   }
 }
 
-std::vector<const GeneratedKernel*> KernelsToTest() {
-  std::vector<const GeneratedKernel*> kernels;
-  for (absl::Span<const GeneratedKernel> all : {GeneratedKernels(), EmulatedKernels()}) {
-    for (const GeneratedKernel& kernel : all) {
-      if (kernel.any_dim && RunsHere(kernel)) kernels.push_back(&kernel);
-    }
-  }
-  return kernels;
-}
-
-INSTANTIATE_TEST_SUITE_P(All, LargeScoresTest, ::testing::ValuesIn(KernelsToTest()),
-                         [](const auto& info) { return std::string(info.param->name); });
+INSTANTIATE_TEST_SUITE_P(All, LargeScoresTest, ::testing::ValuesIn(testing::KernelsForAnyDim()),
+                         testing::NameOfKernel);
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(LargeScoresTest);  // without AVX2
 
 }  // namespace
