@@ -4,7 +4,6 @@
 #include <cmath>
 #include <limits>
 #include <random>
-#include <string>
 #include <tuple>
 #include <vector>
 
@@ -12,96 +11,20 @@
 #include "runtime/check/error_measures.h"
 #include "runtime/check/random_tensor.h"
 #include "runtime/kernels.h"
-#include "runtime/numeric.h"
 #include "tests/testing/reference_attention.h"
-#include "tests/testing/tile_shape.h"
+#include "tests/testing/tile_case.h"
 
 namespace flashcp {
 namespace {
 
+using testing::TileCase;
 using testing::TileShape;
-using testing::ToElements;
-using testing::ToFloats;
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
 KernelSpec Spec(ElementType element, int query_heads, int key_value_heads, int dim) {
   return {element, query_heads, key_value_heads, dim, dim, 1 / std::sqrt(static_cast<float>(dim))};
 }
-
-// Tensors of one tile, and a run of the kernel over its keys in pieces.
-class TileCase {
- public:
-  TileCase(const KernelSpec& spec, const TileShape& shape, uint64_t seed)
-      : spec_(spec), shape_(shape) {
-    int64_t keys = shape.key_count * spec.key_value_heads * spec.dim;
-    query = RandomTensor(seed, shape.query_count * spec.query_heads * spec.dim, spec.element);
-    key = RandomTensor(seed + 1000, keys, spec.element);
-    value = RandomTensor(seed + 2000, keys, spec.element);
-  }
-
-  // Attends to keys [cuts[p], cuts[p + 1]) for each piece p of `order`, in that order.
-  testing::TestResult Run(const std::vector<int64_t>& cuts, const std::vector<int>& order) const {
-    std::vector<char> q = ToElements(spec_.element, query);
-    std::vector<char> k = ToElements(spec_.element, key);
-    std::vector<char> v = ToElements(spec_.element, value);
-    std::vector<char> output(q.size(), 0x7f);
-    std::vector<float> accumulator(query.size(), std::nanf(""));
-    testing::TestResult result;
-    result.lse.assign(shape_.query_count * spec_.query_heads, std::nanf(""));
-    int64_t row_bytes = int64_t{spec_.key_value_heads} * spec_.dim * ElementBytes(spec_.element);
-    std::vector<AttentionTile> tiles;
-    for (int piece : order) {
-      int64_t begin = cuts[piece];
-      tiles.push_back({q.data(), k.data() + begin * row_bytes, v.data() + begin * row_bytes,
-                       output.data(), result.lse.data(),
-                       order.size() == 1 ? nullptr : accumulator.data(), shape_.query_position,
-                       shape_.key_position + begin, shape_.query_count, cuts[piece + 1] - begin,
-                       shape_.window, 0, spec_.query_heads, shape_.mask, tiles.empty(),
-                       tiles.size() + 1 == order.size()});
-    }
-    ReferenceAttention(spec_, tiles.data(), static_cast<int64_t>(tiles.size()));
-    result.output = ToFloats(spec_.element, output);
-    return result;
-  }
-
-  testing::TestResult Run() const { return Run({0, shape_.key_count}, {0}); }
-
-  // The same by definition, in float64.
-  DenseResult Expected() const {
-    DenseResult result;
-    for (int64_t i = 0; i < shape_.query_count; ++i) {
-      for (int head = 0; head < spec_.query_heads; ++head) AppendRow(i, head, &result);
-    }
-    return result;
-  }
-
-  std::vector<float> query;
-  std::vector<float> key;
-  std::vector<float> value;
-
- private:
-  void AppendRow(int64_t i, int head, DenseResult* result) const {
-    int key_value_head = head / (spec_.query_heads / spec_.key_value_heads);
-    std::vector<double> output(spec_.dim, 0.0);
-    double sum = 0;
-    for (int64_t j = 0; j < shape_.key_count; ++j) {
-      if (!shape_.Sees(i, j)) continue;
-      const float* q = &query[(i * spec_.query_heads + head) * spec_.dim];
-      int64_t row = (j * spec_.key_value_heads + key_value_head) * spec_.dim;
-      double score = 0;
-      for (int d = 0; d < spec_.dim; ++d) score += double{q[d]} * key[row + d];
-      double weight = std::exp(score / std::sqrt(double(spec_.dim)));  // small enough scores
-      sum += weight;
-      for (int d = 0; d < spec_.dim; ++d) output[d] += weight * value[row + d];
-    }
-    for (double x : output) result->output.push_back(sum == 0 ? 0 : x / sum);
-    result->lse.push_back(std::log(sum));
-  }
-
-  const KernelSpec spec_;
-  const TileShape shape_;
-};
 
 // Half a unit in the last place of outputs below 2 in size, and what f32 accumulation adds.
 double Tolerance(ElementType element) {
@@ -145,7 +68,7 @@ TEST_P(ReferenceKernelTest, TilesOfAllShapes) {
   for (const TileShape& shape : shapes) {
     SCOPED_TRACE(seed);
     TileCase tile(spec(16), shape, seed++);
-    ExpectExact(tile, tile.Run(), element());
+    ExpectExact(tile, tile.Forward(), element());
   }
 }
 
@@ -161,7 +84,7 @@ TEST_P(ReferenceKernelTest, AnySplitOfTheKeysInAnyOrderMergesToTheSame) {
     for (int i = 0; i < order.size(); ++i) order[i] = i;
     std::shuffle(order.begin(), order.end(), random);
     TileCase tile(spec(24), shape, seed);
-    ExpectExact(tile, tile.Run(cuts, order), element());
+    ExpectExact(tile, tile.Forward(cuts, order), element());
   }
 }
 
@@ -175,13 +98,13 @@ TEST(ReferenceKernelDimTest, EveryDimension) {
   for (int dim = 8; dim <= 256; dim += 8) {
     SCOPED_TRACE(dim);
     TileCase tile(Spec(ElementType::kF32, 1, 1, dim), {3, 5, 0, 70, MaskType::kFull, 0}, dim);
-    ExpectExact(tile, tile.Run({0, 66, 70}, {1, 0}), ElementType::kF32);
+    ExpectExact(tile, tile.Forward({0, 66, 70}, {1, 0}), ElementType::kF32);
   }
 }
 
 TEST(ReferenceKernelEdgeTest, RowWithoutAnyKeyIsZero) {
   TileCase tile(Spec(ElementType::kF32, 1, 1, 8), {0, 4, 2, 5, MaskType::kCausal, 0}, 1);
-  for (const testing::TestResult& result : {tile.Run(), tile.Run({0, 2, 5}, {1, 0})}) {
+  for (const testing::TestResult& result : {tile.Forward(), tile.Forward({0, 2, 5}, {1, 0})}) {
     for (int i = 0; i < 2 * 8; ++i) EXPECT_EQ(result.output[i], 0);
     EXPECT_EQ(result.lse[0], -kInf);
     EXPECT_EQ(result.lse[1], -kInf);
@@ -194,7 +117,7 @@ TEST(ReferenceKernelEdgeTest, LargeScoresDoNotOverflow) {
   std::fill(tile.query.begin(), tile.query.end(), 100.0f);
   std::fill(tile.key.begin(), tile.key.begin() + 8, 100.0f);
   std::fill(tile.key.begin() + 8, tile.key.end(), -100.0f);
-  testing::TestResult result = tile.Run();
+  testing::TestResult result = tile.Forward();
   EXPECT_NEAR(result.lse[0], 8 * 1e4 / std::sqrt(8.0), 1e-2);
   for (int d = 0; d < 8; ++d) EXPECT_EQ(result.output[d], tile.value[d]);
 }
@@ -204,7 +127,7 @@ TEST(ReferenceKernelEdgeTest, NanReachesTheRowsThatSeeItAndNoOther) {
   for (bool in_value : {false, true}) {
     TileCase tile(spec, {0, 6, 0, 6, MaskType::kCausal, 0}, 3);
     (in_value ? tile.value : tile.key)[3 * 8 + 1] = std::nanf("");
-    for (const testing::TestResult& result : {tile.Run(), tile.Run({0, 4, 6}, {1, 0})}) {
+    for (const testing::TestResult& result : {tile.Forward(), tile.Forward({0, 4, 6}, {1, 0})}) {
       for (int row = 0; row < 6; ++row) {
         EXPECT_EQ(std::isnan(result.output[row * 8 + 1]), row >= 3) << row;
         EXPECT_EQ(std::isnan(result.lse[row]), row >= 3 && !in_value) << row;
@@ -217,7 +140,7 @@ TEST(ReferenceKernelEdgeTest, ScoresOfMinusInfinityWeighNothing) {
   TileCase tile(Spec(ElementType::kF32, 1, 1, 8), {0, 1, 0, 70, MaskType::kFull, 0}, 5);
   std::fill(tile.query.begin(), tile.query.end(), 1.0f);
   for (int key = 0; key < 69; ++key) tile.key[key * 8] = -kInf;  // a whole block, and most of one
-  for (const testing::TestResult& result : {tile.Run(), tile.Run({0, 65, 70}, {0, 1})}) {
+  for (const testing::TestResult& result : {tile.Forward(), tile.Forward({0, 65, 70}, {0, 1})}) {
     for (int d = 0; d < 8; ++d) EXPECT_FLOAT_EQ(result.output[d], tile.value[69 * 8 + d]);
     EXPECT_TRUE(std::isfinite(result.lse[0]));
   }

@@ -19,6 +19,10 @@ std::vector<float> ToFloats(ElementType type, absl::Span<const char> elements) {
   return floats;
 }
 
+std::vector<double> ToDoubles(absl::Span<const float> floats) {
+  return std::vector<double>(floats.begin(), floats.end());
+}
+
 TestBatch::TestBatch(std::vector<DenseDocument> documents, const KernelSpec& spec, uint64_t seed)
     : documents(std::move(documents)), spec(spec) {
   int64_t key_value_size = tokens() * spec.key_value_heads * spec.dim;

@@ -17,6 +17,9 @@ namespace flashcp::testing {
 std::vector<char> ToElements(ElementType type, absl::Span<const float> floats);
 std::vector<float> ToFloats(ElementType type, absl::Span<const char> elements);
 
+// A result that another one is compared with.
+std::vector<double> ToDoubles(absl::Span<const float> floats);
+
 // Documents in global order with seeded random tensors, rounded to the type of `spec`.
 struct TestBatch {
   TestBatch(std::vector<DenseDocument> documents, const KernelSpec& spec, uint64_t seed);

@@ -13,132 +13,22 @@
 
 #include "gtest/gtest.h"
 #include "runtime/check/error_measures.h"
-#include "runtime/check/random_tensor.h"
 #include "runtime/cpu/generated_kernels.h"
 #include "runtime/cpu/panels.h"
 #include "runtime/cpu/worker_pool.h"
 #include "runtime/kernels.h"
-#include "runtime/numeric.h"
 #include "tests/testing/kernels_to_test.h"
 #include "tests/testing/reference_attention.h"
+#include "tests/testing/tile_case.h"
 
 namespace flashcp {
 namespace {
 
-using testing::ToElements;
-using testing::ToFloats;
+using testing::TileCase;
+using testing::TileShape;
+using testing::ToDoubles;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-struct Shape {
-  int64_t query_position;
-  int64_t query_count;
-  int64_t key_position;
-  int64_t key_count;
-  MaskType mask;
-  int64_t window;
-};
-
-// Tensors of one tile as elements, and what kernels make of them.
-class TileCase {
- public:
-  TileCase(const KernelSpec& spec, const Shape& shape, uint64_t seed) : spec_(spec), shape_(shape) {
-    const int64_t queries = shape.query_count * spec.query_heads;
-    const int64_t keys = shape.key_count * spec.key_value_heads;
-    auto random = [&](int64_t count) { return RandomTensor(++seed * 31, count, spec.element); };
-    query = random(queries * spec.dim);
-    key = random(keys * spec.dim);
-    value = random(keys * spec.value_dim);
-    gradient = random(queries * spec.value_dim);
-  }
-
-  // `plain`: the reference. Keys [cuts[p], cuts[p + 1]) for each p of `order`.
-  testing::TestResult Forward(AttentionKernels* kernels, const std::vector<int64_t>& cuts,
-                              const std::vector<int>& order) const {
-    const std::vector<char> q = ToElements(spec_.element, query);
-    const std::vector<char> k = ToElements(spec_.element, key);
-    const std::vector<char> v = ToElements(spec_.element, value);
-    std::vector<char> output(Outputs() * ElementBytes(spec_.element), 0x7f);
-    std::vector<float> accumulator(Outputs(), std::nanf(""));
-    testing::TestResult result;
-    result.lse.assign(shape_.query_count * spec_.query_heads, std::nanf(""));
-    const int64_t token = int64_t{spec_.key_value_heads} * ElementBytes(spec_.element);
-    std::vector<AttentionTile> tiles;
-    for (int piece : order) {
-      const int64_t begin = cuts[piece];
-      tiles.push_back({q.data(), k.data() + begin * token * spec_.dim,
-                       v.data() + begin * token * spec_.value_dim, output.data(), result.lse.data(),
-                       order.size() == 1 ? nullptr : accumulator.data(), shape_.query_position,
-                       shape_.key_position + begin, shape_.query_count, cuts[piece + 1] - begin,
-                       shape_.window, 0, spec_.query_heads, shape_.mask, tiles.empty(),
-                       tiles.size() + 1 == order.size()});
-    }
-    if (kernels == nullptr) {
-      ReferenceAttention(spec_, tiles.data(), static_cast<int64_t>(tiles.size()));
-    } else {
-      kernels->Forward(tiles);
-    }
-    result.output = ToFloats(spec_.element, output);
-    return result;
-  }
-  testing::TestResult Forward(AttentionKernels* kernels) const {
-    return Forward(kernels, {0, shape_.key_count}, {0});
-  }
-
-  testing::TestGradients Backward(AttentionKernels* kernels) const {
-    const std::vector<char> q = ToElements(spec_.element, query);
-    const std::vector<char> k = ToElements(spec_.element, key);
-    const std::vector<char> v = ToElements(spec_.element, value);
-    const std::vector<char> g = ToElements(spec_.element, gradient);
-    const testing::TestResult forward = Forward(nullptr);
-    std::vector<float> delta(forward.lse.size());
-    for (size_t row = 0; row < delta.size(); ++row) {
-      for (int d = 0; d < spec_.value_dim; ++d) {
-        const size_t i = row * spec_.value_dim + d;
-        delta[row] += forward.output[i] * gradient[i];
-      }
-    }
-    testing::TestGradients sums;
-    sums.query.assign(query.size(), 1);
-    sums.key.assign(key.size(), 1);
-    sums.value.assign(value.size(), 1);
-    const BackwardTile tile = {q.data(),
-                               k.data(),
-                               v.data(),
-                               g.data(),
-                               forward.lse.data(),
-                               delta.data(),
-                               sums.query.data(),
-                               sums.key.data(),
-                               sums.value.data(),
-                               shape_.query_position,
-                               shape_.key_position,
-                               shape_.query_count,
-                               shape_.key_count,
-                               shape_.window,
-                               0,
-                               spec_.query_heads,
-                               shape_.mask};
-    if (kernels == nullptr) {
-      ReferenceAttentionBackward(spec_, &tile, 1);
-    } else {
-      kernels->Backward({&tile, 1});
-    }
-    return sums;
-  }
-
-  std::vector<float> query, key, value, gradient;
-
- private:
-  int64_t Outputs() const { return shape_.query_count * spec_.query_heads * spec_.value_dim; }
-
-  const KernelSpec spec_;
-  const Shape shape_;
-};
-
-std::vector<double> Doubles(const std::vector<float>& floats) {
-  return std::vector<double>(floats.begin(), floats.end());
-}
 
 // O is rounded to its type by both; bf16 kernels also round weights.
 double Tolerance(ElementType element) {
@@ -148,16 +38,21 @@ double Tolerance(ElementType element) {
 
 void ExpectSame(const testing::TestResult& expected, const testing::TestResult& found,
                 ElementType element, double largest_score = 1) {
-  EXPECT_LE(MaxError(Doubles(expected.output), found.output), Tolerance(element));
-  EXPECT_LE(MaxError(Doubles(expected.lse), found.lse), 2e-5 * largest_score);
+  EXPECT_LE(MaxError(ToDoubles(expected.output), found.output), Tolerance(element));
+  EXPECT_LE(MaxError(ToDoubles(expected.lse), found.lse), 2e-5 * largest_score);
 }
 
 void ExpectSame(const testing::TestGradients& expected, const testing::TestGradients& found,
                 const GeneratedKernel& kernel) {
   const double allowed = kernel.pairs ? 1.5e-2 : 1e-5;
-  EXPECT_LE(RelativeError(Doubles(expected.query), found.query), allowed);
-  EXPECT_LE(RelativeError(Doubles(expected.key), found.key), allowed);
-  EXPECT_LE(RelativeError(Doubles(expected.value), found.value), allowed);
+  EXPECT_LE(RelativeError(ToDoubles(expected.query), found.query), allowed);
+  EXPECT_LE(RelativeError(ToDoubles(expected.key), found.key), allowed);
+  EXPECT_LE(RelativeError(ToDoubles(expected.value), found.value), allowed);
+}
+
+// What kernels add to ones, from the plain kernel's O and LSE.
+testing::TestGradients Backward(const TileCase& tile, AttentionKernels* kernels = nullptr) {
+  return tile.Backward(tile.SavedBy(tile.Forward()), 1, kernels);
 }
 
 class GeneratedKernelTest : public ::testing::TestWithParam<const GeneratedKernel*> {
@@ -176,12 +71,12 @@ class GeneratedKernelTest : public ::testing::TestWithParam<const GeneratedKerne
     auto kernels = CreateGeneratedAttention(*GetParam(), spec, &pool_);
     return std::move(kernels).value();
   }
-  void Check(const KernelSpec& spec, const Shape& shape, uint64_t seed) {
+  void Check(const KernelSpec& spec, const TileShape& shape, uint64_t seed) {
     SCOPED_TRACE(seed);
     const TileCase tile(spec, shape, seed);
     auto kernels = Kernels(spec);
-    ExpectSame(tile.Forward(nullptr), tile.Forward(kernels.get()), spec.element);
-    ExpectSame(tile.Backward(nullptr), tile.Backward(kernels.get()), *GetParam());
+    ExpectSame(tile.Forward(), tile.Forward(kernels.get()), spec.element);
+    ExpectSame(Backward(tile), Backward(tile, kernels.get()), *GetParam());
   }
 
   WorkerPool pool_{2};
@@ -190,12 +85,12 @@ class GeneratedKernelTest : public ::testing::TestWithParam<const GeneratedKerne
 TEST_P(GeneratedKernelTest, TilesOfAllShapes) {
   uint64_t seed = 0;
   for (MaskType mask : {MaskType::kCausal, MaskType::kFull, MaskType::kWindow}) {
-    const Shape shapes[] = {
+    const TileShape shapes[] = {
         {0, 1, 0, 1, mask, 1},      {7, 1, 7, 1, mask, 3},       {500, 1, 0, 501, mask, 130},
         {0, 300, 0, 1, mask, 40},   {100, 70, 90, 65, mask, 20}, {0, 130, 0, 130, mask, 5},
         {10, 20, 15, 100, mask, 2}, {0, 10, 50, 10, mask, 4},    {33, 129, 20, 257, mask, 77},
     };
-    for (const Shape& shape : shapes) {
+    for (const TileShape& shape : shapes) {
       for (ElementType element : Elements()) Check(Spec(element, 4, 2), shape, ++seed);
     }
   }
@@ -217,7 +112,7 @@ TEST_P(GeneratedKernelTest, EveryDimension) {
 TEST_P(GeneratedKernelTest, AnySplitOfTheKeysInAnyOrderMergesToTheSame) {
   std::mt19937 random(7);
   const KernelSpec spec = Spec(Elements()[0], 4, 2);
-  const Shape shape = {40, 50, 0, 90, MaskType::kWindow, 21};
+  const TileShape shape = {40, 50, 0, 90, MaskType::kWindow, 21};
   auto kernels = Kernels(spec);
   for (uint64_t seed = 1; seed <= 20; ++seed) {
     SCOPED_TRACE(seed);
@@ -228,7 +123,7 @@ TEST_P(GeneratedKernelTest, AnySplitOfTheKeysInAnyOrderMergesToTheSame) {
     for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int>(i);
     std::shuffle(order.begin(), order.end(), random);
     const TileCase tile(spec, shape, seed);
-    ExpectSame(tile.Forward(nullptr), tile.Forward(kernels.get(), cuts, order), spec.element);
+    ExpectSame(tile.Forward(), tile.Forward(cuts, order, kernels.get()), spec.element);
   }
 }
 
@@ -250,15 +145,15 @@ TEST_P(GeneratedKernelTest, ScoresOfAnySizeGiveNoNan) {
   const KernelSpec spec = Spec(Elements()[0], 2, 1);
   auto kernels = Kernels(spec);
   for (MaskType mask : {MaskType::kCausal, MaskType::kFull, MaskType::kWindow}) {
-    const Shape shape = {0, 120, 0, 120, mask, 50};
+    const TileShape shape = {0, 120, 0, 120, mask, 50};
     TileCase tile(spec, shape, 6);
     std::fill(tile.query.begin(), tile.query.end(), 0.0f);
     std::fill(tile.key.begin(), tile.key.end(), 0.0f);
     for (int row = 0; row < 240; ++row)
       tile.query[row * spec.dim] = row % 3 == 0 ? -0x1p50 : 0x1p50;
     for (int key = 0; key < 120; ++key) tile.key[key * spec.dim] = 0x1p49 * (key * 77 % 120 - 60);
-    ExpectSame(tile.Forward(nullptr), tile.Forward(kernels.get()), spec.element, 1e31);
-    const testing::TestGradients gradients = tile.Backward(kernels.get());
+    ExpectSame(tile.Forward(), tile.Forward(kernels.get()), spec.element, 1e31);
+    const testing::TestGradients gradients = Backward(tile, kernels.get());
     for (const std::vector<float>* sums : {&gradients.query, &gradients.key, &gradients.value}) {
       for (float sum : *sums) EXPECT_TRUE(std::isfinite(sum));
     }
@@ -272,14 +167,14 @@ TEST_P(GeneratedKernelTest, NanReachesTheRowsThatSeeItAndNoOther) {
     TileCase tile(spec, {0, 6, 0, 6, MaskType::kCausal, 0}, 3);
     (in_value ? tile.value[3 * spec.value_dim + 1] : tile.key[3 * spec.dim + 1]) = std::nanf("");
     for (const testing::TestResult& result :
-         {tile.Forward(kernels.get()), tile.Forward(kernels.get(), {0, 4, 6}, {1, 0})}) {
+         {tile.Forward(kernels.get()), tile.Forward({0, 4, 6}, {1, 0}, kernels.get())}) {
       for (int row = 0; row < 6; ++row) {
         EXPECT_EQ(std::isnan(result.output[row * spec.value_dim + 1]), row >= 3) << row;
         EXPECT_EQ(std::isnan(result.lse[row]), row >= 3 && !in_value) << row;
       }
     }
-    const testing::TestGradients gradients = tile.Backward(kernels.get());
-    const testing::TestGradients expected = tile.Backward(nullptr);
+    const testing::TestGradients gradients = Backward(tile, kernels.get());
+    const testing::TestGradients expected = Backward(tile);
     for (size_t i = 0; i < expected.query.size(); ++i) {
       EXPECT_EQ(std::isnan(gradients.query[i]), std::isnan(expected.query[i])) << i;
     }
@@ -293,7 +188,7 @@ TEST_P(GeneratedKernelTest, ScoresOfMinusInfinityWeighNothing) {
   std::fill(tile.query.begin(), tile.query.end(), 1.0f);
   for (int key = 0; key < 199; ++key) tile.key[key * spec.dim] = -kInfinity;
   for (const testing::TestResult& result :
-       {tile.Forward(kernels.get()), tile.Forward(kernels.get(), {0, 65, 200}, {0, 1})}) {
+       {tile.Forward(kernels.get()), tile.Forward({0, 65, 200}, {0, 1}, kernels.get())}) {
     for (int d = 0; d < spec.value_dim; ++d) {
       EXPECT_FLOAT_EQ(result.output[d], tile.value[199 * spec.value_dim + d]);
     }
@@ -310,7 +205,7 @@ TEST_P(GeneratedKernelTest, ResultsDoNotDependOnThreads) {
     WorkerPool pool(threads);
     auto kernels = CreateGeneratedAttention(*GetParam(), spec, &pool).value();
     const testing::TestResult result = tile.Forward(kernels.get());
-    const testing::TestGradients gradients = tile.Backward(kernels.get());
+    const testing::TestGradients gradients = Backward(tile, kernels.get());
     if (threads > 1) {
       EXPECT_EQ(result.output, first.output);
       EXPECT_EQ(result.lse, first.lse);

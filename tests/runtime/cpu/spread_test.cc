@@ -20,6 +20,8 @@
 namespace flashcp {
 namespace {
 
+using testing::ToDoubles;
+
 constexpr int kDim = 64;
 constexpr int64_t kRows = 900;
 
@@ -113,16 +115,12 @@ void ExpectSameBits(const Results& a, const Results& b) {
   ExpectSameBits(a.value_gradient, b.value_gradient);
 }
 
-std::vector<double> Doubles(const std::vector<float>& floats) {
-  return std::vector<double>(floats.begin(), floats.end());
-}
-
 void ExpectClose(const Results& expected, const Results& found) {
-  EXPECT_LE(MaxError(Doubles(expected.output), found.output), 2e-5);
-  EXPECT_LE(MaxError(Doubles(expected.lse), found.lse), 2e-5);
-  EXPECT_LE(RelativeError(Doubles(expected.query_gradient), found.query_gradient), 1e-5);
-  EXPECT_LE(RelativeError(Doubles(expected.key_gradient), found.key_gradient), 1e-5);
-  EXPECT_LE(RelativeError(Doubles(expected.value_gradient), found.value_gradient), 1e-5);
+  EXPECT_LE(MaxError(ToDoubles(expected.output), found.output), 2e-5);
+  EXPECT_LE(MaxError(ToDoubles(expected.lse), found.lse), 2e-5);
+  EXPECT_LE(RelativeError(ToDoubles(expected.query_gradient), found.query_gradient), 1e-5);
+  EXPECT_LE(RelativeError(ToDoubles(expected.key_gradient), found.key_gradient), 1e-5);
+  EXPECT_LE(RelativeError(ToDoubles(expected.value_gradient), found.value_gradient), 1e-5);
 }
 
 // One document of 700 tokens whose keys come in three tiles, one of them for two heads only and one
