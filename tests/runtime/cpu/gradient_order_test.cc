@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -24,8 +25,7 @@ class Sums {
         query_(rows * spec.query_heads * kDim),
         key_(rows * spec.key_value_heads * kDim),
         value_(rows * spec.key_value_heads * kDim),
-        query_notes_(rows * spec.key_value_heads),
-        key_notes_(rows * spec.key_value_heads) {}
+        found_(rows * spec.key_value_heads) {}
 
   BackwardTile Tile(int64_t query, int64_t query_count, int64_t key, int64_t key_count) {
     BackwardTile tile = {};
@@ -39,34 +39,54 @@ class Sums {
   }
 
   void AddToKeys(const BackwardPart& part, int head, KeyRange keys) {
-    const int64_t first =
-        (part.tile->key_gradient - key_.data()) / (spec_.key_value_heads * kDim) + keys.begin;
-    for (int64_t row = first; row < first + keys.end - keys.begin; ++row) {
-      key_notes_[row * spec_.key_value_heads + head].push_back(Position(part));
-    }
+    NoteKeys(part, head, keys, &found_);
   }
-  void AddToQueries(const BackwardPart& part, int head) {
-    const int64_t first = (part.tile->query_gradient - query_.data()) / (spec_.query_heads * kDim);
-    for (int64_t row = part.queries.row_begin; row < part.queries.row_end; ++row) {
-      query_notes_[(first + row) * spec_.key_value_heads + head].push_back(Position(part));
-    }
-  }
-  void ExpectInOrder() const {
-    for (const auto* all : {&query_notes_, &key_notes_}) {
-      for (const std::vector<Place>& notes : *all) {
-        EXPECT_TRUE(std::is_sorted(notes.begin(), notes.end()));
+  void AddToQueries(const BackwardPart& part, int head) { NoteQueries(part, head, &found_); }
+
+  // Each part of each tile has added once to each of its rows, in the order of the table.
+  void ExpectInOrder(const std::vector<BackwardTile>& tiles) const {
+    Notes expected(found_.query.size());
+    const int group = spec_.query_heads / spec_.key_value_heads;
+    const int64_t step = kUnitRows / group;
+    for (const BackwardTile& tile : tiles) {
+      for (int head = 0; head < spec_.key_value_heads; ++head) {
+        for (int64_t row = 0; row < tile.query_count; row += step) {
+          const int64_t row_end = std::min(row + step, tile.query_count);
+          const BackwardPart part = {&tile, {row, row_end, head * group, (head + 1) * group}};
+          NoteKeys(part, head, {0, tile.key_count}, &expected);
+          NoteQueries(part, head, &expected);
+        }
       }
     }
+    EXPECT_TRUE(found_.query == expected.query);
+    EXPECT_TRUE(found_.key == expected.key);
   }
 
  private:
-  // By address: tiles lie in the table in order.
-  using Place = std::pair<const BackwardTile*, int64_t>;
-  Place Position(const BackwardPart& part) const { return {part.tile, part.queries.row_begin}; }
+  using Place = std::pair<const BackwardTile*, int64_t>;  // of a part: its tile and first row
+  struct Notes {
+    explicit Notes(int64_t rows) : query(rows), key(rows) {}
+    std::vector<std::vector<Place>> query, key;  // [row][key_value_heads]
+  };
+
+  void NoteKeys(const BackwardPart& part, int head, KeyRange keys, Notes* notes) const {
+    const int64_t first =
+        (part.tile->key_gradient - key_.data()) / (spec_.key_value_heads * kDim) + keys.begin;
+    for (int64_t row = first; row < first + keys.end - keys.begin; ++row) {
+      notes->key[row * spec_.key_value_heads + head].push_back(PlaceOf(part));
+    }
+  }
+  void NoteQueries(const BackwardPart& part, int head, Notes* notes) const {
+    const int64_t first = (part.tile->query_gradient - query_.data()) / (spec_.query_heads * kDim);
+    for (int64_t row = part.queries.row_begin; row < part.queries.row_end; ++row) {
+      notes->query[(first + row) * spec_.key_value_heads + head].push_back(PlaceOf(part));
+    }
+  }
+  static Place PlaceOf(const BackwardPart& part) { return {part.tile, part.queries.row_begin}; }
 
   const KernelSpec spec_;
   std::vector<float> query_, key_, value_;
-  std::vector<std::vector<Place>> query_notes_, key_notes_;  // [row][key_value_heads]
+  Notes found_;
 };
 
 void RunPart(const KernelSpec& spec, int worker, const BackwardPart& part, GradientOrder* order,
@@ -100,7 +120,7 @@ TEST(GradientOrderTest, RowsAreAddedToInTheOrderOfTheTable) {
           RunPart(spec, worker, part, &order, &sums);
         }
       });
-      sums.ExpectInOrder();
+      sums.ExpectInOrder(tiles);
     }
   }
 }
