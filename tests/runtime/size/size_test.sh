@@ -10,6 +10,9 @@ stripped() {
   stat -c %s "$TEST_TMPDIR/stripped"
 }
 
+# The functions that files define for others, sorted.
+functions() { nm --defined-only "$@" | awk '$2 == "T" {print $3}' | sort; }
+
 kernels=0
 for object in "$@"; do kernels=$((kernels + $(stripped "$object"))); done
 whole=$(stripped "$library")
@@ -19,6 +22,9 @@ runtime=$((whole - loaded))
 
 echo "runtime library: $whole bytes, without kernels $runtime (1500000 allowed)"
 echo "kernel objects: $kernels bytes (4000000 allowed)"
-# Every function of the kernels' table must be in the library, or this would measure nothing.
-nm -D --defined-only "$library" | grep -q flashcp_forward_avx512_bf16_256_256
+# Every function of the kernels must be in the library, or this would measure nothing.
+functions "$@" > "$TEST_TMPDIR/functions"
+missing=$(functions -D "$library" | comm -13 - "$TEST_TMPDIR/functions")
+[ -s "$TEST_TMPDIR/functions" ] || { echo "no functions in $*"; exit 1; }
+[ -z "$missing" ] || { echo "not in the library: $missing"; exit 1; }
 [ "$runtime" -gt 100000 ] && [ "$runtime" -lt 1500000 ] && [ "$kernels" -lt 4000000 ]
