@@ -1,5 +1,6 @@
 #include "tests/testing/run_plan.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -105,14 +106,32 @@ absl::StatusOr<TestStep> RunPlanBackward(const Plan& plan, const TestBatch& batc
   return RunSteps(plan, batch, steps, /*backward=*/true);
 }
 
+namespace {
+
+// Half the distance of 1 and the next element: what rounding alone does to numbers below 2.
+double HalfEpsilon(ElementType element) { return element == ElementType::kBF16 ? 0x1p-8 : 0x1p-11; }
+
+// Twice the error of the kernel on one rank, which is at most `most`: a kernel that is wrong there,
+// too, would else allow anything.
+double ToleranceFrom(double on_one_rank, double most) {
+  EXPECT_LE(on_one_rank, most) << "the kernel on one rank";
+  return 2 * std::min(on_one_rank, most) + 1e-6;
+}
+
+}  // namespace
+
 void ExpectExactGradients(const TestBatch& batch, const DenseGradients& expected,
                           const TestGradients& gradients) {
-  const bool is_f32 = batch.spec.element == ElementType::kF32;
+  const ElementType element = batch.spec.element;
+  const bool is_f32 = element == ElementType::kF32;
   const TestGradients dense = is_f32 ? TestGradients() : DenseKernelGradients(batch);
   auto expect = [&](const std::vector<double>& reference, const std::vector<float>& found,
                     const std::vector<float>& on_one_rank, const char* name) {
-    const double tolerance = is_f32 ? 1e-4 : 2 * RelativeError(reference, on_one_rank) + 1e-6;
-    EXPECT_LE(RelativeError(reference, found), tolerance) << name;
+    SCOPED_TRACE(name);
+    const double tolerance =
+        is_f32 ? 1e-4
+               : ToleranceFrom(RelativeError(reference, on_one_rank), 4 * HalfEpsilon(element));
+    EXPECT_LE(RelativeError(reference, found), tolerance);
   };
   expect(expected.query, gradients.query, dense.query, "dQ");
   expect(expected.key, gradients.key, dense.key, "dK");
@@ -120,9 +139,11 @@ void ExpectExactGradients(const TestBatch& batch, const DenseGradients& expected
 }
 
 void ExpectExact(const TestBatch& batch, const DenseResult& expected, const TestResult& result) {
+  const ElementType element = batch.spec.element;
   double tolerance = 2e-5;
-  if (batch.spec.element != ElementType::kF32) {
-    tolerance = 2 * MaxError(expected.output, DenseKernel(batch).output) + 1e-6;
+  if (element != ElementType::kF32) {
+    tolerance = ToleranceFrom(MaxError(expected.output, DenseKernel(batch).output),
+                              HalfEpsilon(element) + 2e-5);
   }
   EXPECT_LE(MaxError(expected.output, result.output), tolerance);
   EXPECT_LE(MaxError(expected.lse, result.lse), 2e-5);
