@@ -80,8 +80,9 @@ TEST(ReferenceBackwardTest, AddsToWhatIsThere) {
                       3);
   const TestGradients from_zero = tile.Backward(AnyRows(tile));
   const TestGradients from_two = tile.Backward(AnyRows(tile), 2);
-  for (size_t i = 0; i < from_zero.key.size(); ++i) {
-    EXPECT_NEAR(from_two.key[i], from_zero.key[i] + 2, 1e-5);
+  for (auto gradient : {&TestGradients::query, &TestGradients::key, &TestGradients::value}) {
+    const std::vector<float>&added = from_zero.*gradient, &sums = from_two.*gradient;
+    for (size_t i = 0; i < sums.size(); ++i) EXPECT_NEAR(sums[i], added[i] + 2, 1e-5);
   }
 }
 
