@@ -52,17 +52,31 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, int64_t max_bytes)
   return bytes;
 }
 
-OutputFile::OutputFile(std::string path, std::string temporary, int descriptor)
-    : path_(std::move(path)), temporary_(std::move(temporary)), descriptor_(descriptor) {}
+OutputFile::OutputFile(std::string path, int descriptor)
+    : path_(std::move(path)), descriptor_(descriptor) {}
 
 OutputFile::OutputFile(OutputFile&& other)
     : path_(std::move(other.path_)),
       temporary_(std::move(other.temporary_)),
       descriptor_(std::exchange(other.descriptor_, -1)) {}
 
-OutputFile::~OutputFile() {
-  if (descriptor_ < 0) return;
-  if (descriptor_ != STDOUT_FILENO) close(descriptor_);
+OutputFile::~OutputFile() { Discard(); }
+
+// False, with errno, where there can be none.
+bool OutputFile::OpenTemporary() {
+  // Exclusive creation: never writes through a name that somebody else has put there.
+  for (int attempt = 0; attempt < 100; ++attempt) {
+    temporary_ = absl::StrCat(path_, ".tmp", getpid(), ".", attempt);
+    descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (descriptor_ >= 0 || errno != EEXIST) break;
+  }
+  return descriptor_ >= 0;
+}
+
+void OutputFile::Discard() {
+  const int descriptor = std::exchange(descriptor_, -1);
+  if (descriptor < 0) return;
+  if (descriptor != STDOUT_FILENO) close(descriptor);
   if (!temporary_.empty()) unlink(temporary_.c_str());
 }
 
@@ -72,28 +86,20 @@ absl::Status OutputFile::Error(absl::string_view action) const {
 }
 
 absl::StatusOr<OutputFile> OutputFile::Create(const std::string& path) {
-  if (path == "-") return OutputFile(path, "", STDOUT_FILENO);
+  if (path == "-") return OutputFile(path, STDOUT_FILENO);
+  OutputFile file(path, -1);
   struct stat existing;
-  bool direct = stat(path.c_str(), &existing) == 0 && !S_ISREG(existing.st_mode);
-  std::string name = path;
-  int descriptor = -1;
-  if (direct) {
-    descriptor = open(path.c_str(), O_WRONLY | O_CLOEXEC);
-  } else {
-    // Exclusive creation: never writes through a name that somebody else has put there.
-    for (int attempt = 0; attempt < 100; ++attempt) {
-      name = absl::StrCat(path, ".tmp", getpid(), ".", attempt);
-      descriptor = open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-      if (descriptor >= 0 || errno != EEXIST) break;
-    }
-  }
-  if (descriptor < 0) {
+  const bool direct = stat(path.c_str(), &existing) == 0 && !S_ISREG(existing.st_mode);
+  if (direct) file.descriptor_ = open(path.c_str(), O_WRONLY | O_CLOEXEC);
+  if (direct ? file.descriptor_ < 0 : !file.OpenTemporary()) {
     return absl::NotFoundError(absl::StrCat(path, ": cannot be created: ", std::strerror(errno)));
   }
-  return OutputFile(path, direct ? "" : name, descriptor);
+  if (!direct) file.Discard();
+  return file;
 }
 
 absl::Status OutputFile::Write(absl::string_view bytes) {
+  if (descriptor_ < 0 && !OpenTemporary()) return Error("created");
   while (!bytes.empty()) {
     ssize_t count = write(descriptor_, bytes.data(), bytes.size());
     if (count < 0 && errno == EINTR) continue;
@@ -104,6 +110,7 @@ absl::Status OutputFile::Write(absl::string_view bytes) {
 }
 
 absl::Status OutputFile::Commit() {
+  RETURN_IF_ERROR(Write(""));  // there is a file even where nothing was written
   int descriptor = std::exchange(descriptor_, -1);
   bool closed = descriptor == STDOUT_FILENO || close(descriptor) == 0;
   if (closed && (temporary_.empty() || rename(temporary_.c_str(), path_.c_str()) == 0)) {

@@ -17,11 +17,13 @@ namespace flashcp {
 absl::StatusOr<std::string> ReadFile(const std::string& path, int64_t max_bytes);
 
 // A file being written under a temporary name beside its own, which it gets in Commit(). Without a
-// Commit the temporary file is removed. Where `path` names something that is not a regular file (a
-// device, a pipe), bytes go there directly, and "-" is standard output. Used by one thread.
+// Commit the temporary file is removed; before the first Write there is none, so that a process
+// that is killed during long work leaves nothing behind. Where `path` names something that is not a
+// regular file (a device, a pipe), bytes go there directly, and "-" is standard output. Used by one
+// thread.
 class OutputFile {
  public:
-  // NotFound where the file cannot be created there.
+  // NotFound where the file cannot be created there: tried, and undone.
   static absl::StatusOr<OutputFile> Create(const std::string& path);
   OutputFile(OutputFile&& other);
   OutputFile& operator=(OutputFile&&) = delete;
@@ -32,12 +34,14 @@ class OutputFile {
   absl::Status Commit();
 
  private:
-  OutputFile(std::string path, std::string temporary, int descriptor);
+  OutputFile(std::string path, int descriptor);
+  bool OpenTemporary();
+  void Discard();
   absl::Status Error(absl::string_view action) const;
 
   std::string path_;
   std::string temporary_;  // empty where bytes go to path_ directly
-  int descriptor_;         // -1 once closed or moved from
+  int descriptor_;         // -1 while there is no temporary file, and once closed or moved from
 };
 
 // Create, Write and Commit of one string.

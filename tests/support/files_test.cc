@@ -53,6 +53,25 @@ TEST_F(FilesTest, NothingAppearsWithoutCommit) {
   EXPECT_EQ(NumFiles(), 1);
 }
 
+TEST_F(FilesTest, NothingIsThereBeforeTheFirstWrite) {
+  auto file = OutputFile::Create(Path("x"));
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_EQ(NumFiles(), 0);
+  ASSERT_TRUE(file->Write("new").ok());
+  EXPECT_EQ(NumFiles(), 1);
+  ASSERT_TRUE(file->Commit().ok());
+  EXPECT_EQ(*ReadFile(Path("x"), 100), "new");
+  EXPECT_EQ(NumFiles(), 1);
+}
+
+TEST_F(FilesTest, CommitMakesAnEmptyFile) {
+  auto file = OutputFile::Create(Path("x"));
+  ASSERT_TRUE(file.ok()) << file.status();
+  ASSERT_TRUE(file->Commit().ok());
+  EXPECT_EQ(*ReadFile(Path("x"), 100), "");
+  EXPECT_EQ(NumFiles(), 1);
+}
+
 TEST_F(FilesTest, CommitReplacesTheFile) {
   ASSERT_TRUE(WriteFile(Path("x"), "old").ok());
   auto created = OutputFile::Create(Path("x"));

@@ -150,6 +150,7 @@ absl::StatusOr<Calibration> Calibrate(const CalibrationRequest& request, const C
       best.forward_us = std::min(best.forward_us, point.forward_us);
       best.backward_us = std::min(best.backward_us, point.backward_us);
     }
+    console.Progress(absl::StrFormat("round %d of %d", round + 1, kRounds));
   }
   const Fit forward = FitTo(calibration.points, &CalibrationPoint::forward_us);
   const Fit backward = FitTo(calibration.points, &CalibrationPoint::backward_us);

@@ -1,5 +1,7 @@
 #include "tools/cli/console.h"
 
+#include <unistd.h>
+
 #include <iostream>
 
 #include "support/files.h"
@@ -10,6 +12,10 @@ absl::Status Console::Print(absl::string_view text) const { return WriteFile("-"
 
 void Console::Note(absl::string_view line) const {
   if (!quiet_) std::cerr << line << '\n';
+}
+
+void Console::Progress(absl::string_view line) const {
+  if (isatty(STDERR_FILENO)) Note(line);
 }
 
 }  // namespace flashcp::cli

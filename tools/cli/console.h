@@ -1,4 +1,5 @@
-// Where commands talk: results to standard output, notes to standard error unless --quiet.
+// Where commands talk: results to standard output, notes to standard error unless --quiet, and how
+// far long work is only where somebody looks on.
 
 #ifndef FLASHCP_TOOLS_CLI_CONSOLE_H_
 #define FLASHCP_TOOLS_CLI_CONSOLE_H_
@@ -16,6 +17,8 @@ class Console {
   absl::Status Print(absl::string_view text) const;
   // One line, without the line's end.
   void Note(absl::string_view line) const;
+  // A note where standard error is a terminal, nothing elsewhere.
+  void Progress(absl::string_view line) const;
 
  private:
   bool quiet_;
