@@ -89,6 +89,18 @@ TEST(ArgumentsTest, NamesWhatIsMissingOrTooMuch) {
   EXPECT_THAT(ErrorOf({"compile", "x", "--ranks", "4", "--ranks", "8"}), HasSubstr("--ranks"));
 }
 
+TEST(ArgumentsTest, NoValueIsEmpty) {
+  EXPECT_THAT(ErrorOf({"calibrate", "-o", ""}),
+              HasSubstr("calibrate: --output: expected a value, found ''"));
+  for (const char* flag : {"--inputs", "--outputs", "--trace"}) {
+    EXPECT_THAT(ErrorOf({"run", "p", flag, ""}),
+                HasSubstr(std::string(flag) + ": expected a value, found ''"));
+  }
+  EXPECT_THAT(ErrorOf({"compile", "x", "--emit", "ir", "--output="}), HasSubstr("--output: "));
+  EXPECT_THAT(ErrorOf({"compare", "x", "--batch", ""}), HasSubstr("--batch: expected a value"));
+  EXPECT_THAT(ErrorOf({"inspect", ""}), HasSubstr("PLAN: expected a value, found ''"));
+}
+
 TEST(ArgumentsTest, HelpIsEverywhere) {
   for (const char* command : {"compile", "inspect", "verify", "compare", "run"}) {
     EXPECT_THAT(FlagsOf<ShowText>({"--help"}).text, HasSubstr(command));

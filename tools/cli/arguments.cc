@@ -1,4 +1,4 @@
-// The only file that knows CLI11: flags are stored as the text they were given as.
+// The only file of flashcp that knows CLI11: flags are stored as the text they were given as.
 
 #include "tools/cli/arguments.h"
 
@@ -13,6 +13,7 @@
 #include "compiler/solver/cluster.h"
 #include "compiler/solver/strategies.h"
 #include "runtime/plan/plan.h"
+#include "support/command_line.h"
 #include "support/nearest_name.h"
 
 namespace flashcp::cli {
@@ -66,11 +67,14 @@ class CommandLine {
 
   static void AddInput(CLI::App* command, const char* name, std::string* value,
                        const char* description) {
-    command->add_option(name, *value, description)->type_name("")->required();
+    command->add_option(name, *value, description)->type_name("")->required()->check(RefuseEmpty);
   }
   static void AddText(CLI::App* command, const char* name, std::string* value, const char* type,
                       const std::string& description) {
-    command->add_option(name, *value, description)->type_name(type)->capture_default_str();
+    command->add_option(name, *value, description)
+        ->type_name(type)
+        ->capture_default_str()
+        ->check(RefuseEmpty);
   }
 
   static void AddPlanning(CLI::App* command, PlanningFlags* flags) {

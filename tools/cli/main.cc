@@ -1,13 +1,12 @@
 #include "tools/cli/main.h"
 
-#include <iostream>
 #include <new>
 #include <stdexcept>
 #include <type_traits>
 #include <variant>
 
 #include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
+#include "support/command_line.h"
 #include "support/status_macros.h"
 #include "tools/cli/arguments.h"
 #include "tools/cli/commands.h"
@@ -30,18 +29,6 @@ absl::Status ParseAndRun(int argc, const char* const* argv) {
       arguments.command);
 }
 
-int ExitCode(const absl::Status& status) {
-  switch (status.code()) {
-    case absl::StatusCode::kOk:
-      return 0;
-    case absl::StatusCode::kInvalidArgument:
-    case absl::StatusCode::kNotFound:
-      return 2;
-    default:
-      return 1;
-  }
-}
-
 }  // namespace
 
 int Main(int argc, const char* const* argv) {
@@ -53,9 +40,7 @@ int Main(int argc, const char* const* argv) {
   } catch (const std::length_error&) {  // of a container
     status = absl::ResourceExhaustedError("out of memory");
   }
-  // Without a message another process reports it. One write: other processes write too.
-  if (!status.message().empty()) std::cerr << absl::StrCat("flashcp: ", status.message(), "\n");
-  return ExitCode(status);
+  return Finish("flashcp", status);
 }
 
 }  // namespace flashcp::cli

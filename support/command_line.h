@@ -1,0 +1,35 @@
+// What programs share whose command line CLI11 parses: values that are refused, and the exit codes,
+// 0 done, 1 the work failed, 2 bad usage or bad input.
+
+#ifndef FLASHCP_SUPPORT_COMMAND_LINE_H_
+#define FLASHCP_SUPPORT_COMMAND_LINE_H_
+
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+
+namespace CLI {
+class App;
+}
+
+namespace flashcp {
+
+// A check of options: what is wrong with an empty value, which would read as "not given".
+std::string RefuseEmpty(const std::string& value);
+
+// Fills in the options. The exit code where the program is done: after --help, or an error, which
+// it has printed.
+std::optional<int> ParseCommandLine(int argc, char** argv, CLI::App* app);
+
+// The exit code of a program, or command, that ended with `status`.
+int ExitCode(const absl::Status& status);
+
+// Prints an error as "program: message" in one write, since other processes may write too; nothing
+// where there is no message: another process has it. Returns the exit code.
+int Finish(absl::string_view program, const absl::Status& status);
+
+}  // namespace flashcp
+
+#endif  // FLASHCP_SUPPORT_COMMAND_LINE_H_
