@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "compiler/compile.h"
 #include "runtime/run_threads.h"
 #include "support/status_macros.h"
@@ -24,6 +26,15 @@ constexpr int kIterations = 2;     // the first of them warms caches up
 // All lengths, again and again: what disturbs some seconds disturbs one round of each length.
 constexpr int kRounds = 10;
 constexpr int kFittedColumns = 1024;
+constexpr double kMostOff = 0.15;  // of a fit, without a warning
+
+// Of the documents that are measured.
+std::vector<int64_t> LengthsUpTo(int64_t tokens) {
+  std::vector<int64_t> lengths;
+  for (int64_t length = kShortest; length < tokens; length *= 2) lengths.push_back(length);
+  lengths.push_back(tokens);
+  return lengths;
+}
 
 // A plan in which every rank holds whole documents of one length, and nothing moves.
 absl::StatusOr<Plan> PlanOf(const CalibrationRequest& request, int64_t length) {
@@ -139,14 +150,32 @@ absl::StatusOr<solver::LinkClass> MeasureLink() {
 
 }  // namespace
 
+std::string FitWarning(const std::vector<CalibrationPoint>& points) {
+  std::vector<std::string> off;
+  for (const CalibrationPoint& point : points) {
+    auto add = [&](const char* pass, double measured_us, double fitted_us) {
+      const double error = fitted_us / measured_us - 1;
+      if (std::abs(error) <= kMostOff) return;
+      off.push_back(
+          absl::StrFormat("%+.1f%% for %s of %d tokens", 100 * error, pass, point.length));
+    };
+    add("forward", point.forward_us, point.fitted_forward_us);
+    add("backward", point.backward_us, point.fitted_backward_us);
+  }
+  if (off.empty()) return "";
+  return absl::StrCat("warning: the fit is off by ", absl::StrJoin(off, ", "),
+                      ": other programs kept this host busy; run again while it is idle, or with "
+                      "more --tokens");
+}
+
 absl::StatusOr<Calibration> Calibrate(const CalibrationRequest& request, const Console& console) {
   Calibration calibration;
   for (int round = 0; round < kRounds; ++round) {
     size_t next = 0;
-    for (int64_t length = kShortest; length <= request.tokens; length *= 2, ++next) {
+    for (int64_t length : LengthsUpTo(request.tokens)) {
       ASSIGN_OR_RETURN(CalibrationPoint point, MeasurePoint(request, length));
       if (round == 0) calibration.points.push_back(point);
-      CalibrationPoint& best = calibration.points[next];
+      CalibrationPoint& best = calibration.points[next++];
       best.forward_us = std::min(best.forward_us, point.forward_us);
       best.backward_us = std::min(best.backward_us, point.backward_us);
     }
@@ -172,6 +201,8 @@ absl::StatusOr<Calibration> Calibrate(const CalibrationRequest& request, const C
   cluster.inter_node = cluster.intra_node;
   console.Note(absl::StrFormat("messages between threads: %.0f bytes/us, %.1f us",
                                cluster.intra_node.bytes_per_us, cluster.intra_node.latency_us));
+  const std::string warning = FitWarning(calibration.points);
+  if (!warning.empty()) console.Note(warning);
   cluster.tiles = TilesOf(forward, backward);
   const absl::Status fit = cluster.Check();
   if (fit.ok()) return calibration;

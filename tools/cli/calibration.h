@@ -4,6 +4,7 @@
 #define FLASHCP_TOOLS_CLI_CALIBRATION_H_
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -34,6 +35,9 @@ struct Calibration {
   solver::Cluster cluster;  // passes Check()
   std::vector<CalibrationPoint> points;
 };
+
+// A warning that names the points whose fit is off by more than 15%; empty where there are none.
+std::string FitWarning(const std::vector<CalibrationPoint>& points);
 
 // Takes some seconds. Times are those of the fastest of a few rounds: other programs only make them
 // longer.
