@@ -1,28 +1,28 @@
 // Time and memory of `flashcp compile` as a user starts it: a process for each plan, its median
 // wall time and its peak memory beside the limits for fixed strategies.
-//
-// Usage: compile_process_benchmark FLASHCP [RUNS]
 
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "benchmarks/distributions.h"
 #include "compiler/solver/strategies.h"
+#include "support/command_line.h"
 #include "support/status_macros.h"
 
 namespace flashcp {
@@ -48,6 +48,8 @@ struct Usage {
   double peak_mb;
 };
 
+constexpr int kNotStarted = 127;
+
 // Runs a program to its end.
 absl::StatusOr<Usage> RunProcess(const std::vector<std::string>& command) {
   std::vector<char*> arguments;
@@ -58,14 +60,22 @@ absl::StatusOr<Usage> RunProcess(const std::vector<std::string>& command) {
   if (child < 0) return absl::InternalError("fork failed");
   if (child == 0) {
     execv(arguments[0], arguments.data());
-    _exit(127);
+    _exit(kNotStarted);
   }
   int status = 0;
   rusage usage = {};
   if (wait4(child, &status, 0, &usage) != child) return absl::InternalError("wait4 failed");
   const std::chrono::duration<double, std::milli> wall = std::chrono::steady_clock::now() - start;
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-    return absl::InternalError(absl::StrCat(command[0], " ended with status ", status));
+  if (!WIFEXITED(status)) {
+    return absl::InternalError(absl::StrCat(command[0], " was ended by signal ", WTERMSIG(status)));
+  }
+  if (WEXITSTATUS(status) == kNotStarted) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(command[0], " is no program that can be started"));
+  }
+  if (WEXITSTATUS(status) != 0) {
+    return absl::InternalError(
+        absl::StrCat(command[0], " ended with exit code ", WEXITSTATUS(status)));
   }
   return Usage{wall.count(), static_cast<double>(usage.ru_maxrss) * 1024 / 1e6};
 }
@@ -125,12 +135,13 @@ absl::Status MeasureAll(const std::string& flashcp, int runs) {
 }  // namespace flashcp
 
 int main(int argc, char** argv) {
+  std::string program;
   int runs = 11;
-  if (argc < 2 || argc > 3 || (argc == 3 && (!absl::SimpleAtoi(argv[2], &runs) || runs < 1))) {
-    std::fprintf(stderr, "usage: %s FLASHCP [RUNS]\n", argv[0]);
-    return 2;
-  }
-  const absl::Status status = flashcp::MeasureAll(argv[1], runs);
-  if (!status.ok()) std::fprintf(stderr, "%s\n", status.ToString().c_str());
-  return status.ok() ? 0 : 1;
+  CLI::App app("Time and memory of flashcp compile as a user starts it.");
+  app.add_option("FLASHCP", program, "the program")->required()->check(CLI::ExistingFile);
+  app.add_option("RUNS", runs, "of each strategy, of which the median counts")
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str();
+  if (std::optional<int> code = flashcp::ParseCommandLine(argc, argv, &app)) return *code;
+  return flashcp::Finish("compile_process_benchmark", flashcp::MeasureAll(program, runs));
 }

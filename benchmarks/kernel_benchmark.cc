@@ -6,12 +6,14 @@
 
 #include <immintrin.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <ctime>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +25,7 @@
 #include "runtime/cpu/generated_kernels.h"
 #include "runtime/cpu/worker_pool.h"
 #include "runtime/numeric.h"
+#include "support/command_line.h"
 
 namespace flashcp {
 namespace {
@@ -198,7 +201,11 @@ void Run() {
 }  // namespace
 }  // namespace flashcp
 
-int main() {
+int main(int argc, char** argv) {
+  CLI::App app(
+      "Generated attention kernels of this CPU, and oneDNN's products, in percent of what one core "
+      "can do. Measures for minutes.");
+  if (std::optional<int> code = flashcp::ParseCommandLine(argc, argv, &app)) return *code;
   flashcp::UseOneThreadForMatmul();
   flashcp::Run();
 }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <iostream>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@
 #include "compiler/solver/cluster.h"
 #include "compiler/solver/strategies.h"
 #include "nlohmann/json.hpp"
+#include "support/command_line.h"
 #include "support/files.h"
 #include "support/nearest_name.h"
 #include "support/status_macros.h"
@@ -149,13 +151,6 @@ int main(int argc, char** argv) {
       "Placement strategies compared on drawn sequences. Times are modelled, but for "
       "planning time, which is measured processor time.");
   flashcp::benchmarks::AddFlags(app, flags);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
-  absl::Status status = flashcp::benchmarks::Run(flags);
-  if (status.ok()) return 0;
-  std::cerr << "planner_benchmark: " << status.message() << "\n";
-  return status.code() == absl::StatusCode::kInternal ? 1 : 2;
+  if (std::optional<int> code = flashcp::ParseCommandLine(argc, argv, &app)) return *code;
+  return flashcp::Finish("planner_benchmark", flashcp::benchmarks::Run(flags));
 }

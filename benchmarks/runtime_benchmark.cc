@@ -1,9 +1,11 @@
 // Measures what the runtime adds to kernels and links: the executor's time, bytes on the wire,
 // memory, and how much of the transfers hides behind compute.
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +18,7 @@
 #include "compiler/solver/cluster.h"
 #include "compiler/solver/strategies.h"
 #include "runtime/plan/statistics.h"
+#include "support/command_line.h"
 #include "support/status_macros.h"
 
 namespace flashcp::benchmarks {
@@ -297,9 +300,11 @@ absl::Status RunAll() {
 }  // namespace
 }  // namespace flashcp::benchmarks
 
-int main() {
+int main(int argc, char** argv) {
+  CLI::App app(
+      "What the runtime adds to kernels and links: time, bytes, memory, and how much of transfers "
+      "hides behind compute. Measures for minutes.");
+  if (std::optional<int> code = flashcp::ParseCommandLine(argc, argv, &app)) return *code;
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
-  absl::Status status = flashcp::benchmarks::RunAll();
-  if (!status.ok()) std::fprintf(stderr, "runtime_benchmark: %s\n", status.ToString().c_str());
-  return status.ok() ? 0 : 1;
+  return flashcp::Finish("runtime_benchmark", flashcp::benchmarks::RunAll());
 }

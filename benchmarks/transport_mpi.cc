@@ -1,6 +1,6 @@
 // What the MPI transport does between two processes: latency, bandwidth of messages in one or many
 // runs, packed or not, what is left of a transfer behind other work, and the processor time of a
-// rank that waits. With an argument MPI has MPI_THREAD_FUNNELED: nothing moves behind other work.
+// rank that waits. With --funneled MPI has MPI_THREAD_FUNNELED: nothing moves behind other work.
 //   bazel build //benchmarks:transport_mpi && mpirun -n 2 bazel-bin/benchmarks/transport_mpi
 
 #include "runtime/transport_mpi.h"
@@ -8,6 +8,7 @@
 #include <mpi.h>
 #include <sys/resource.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -15,11 +16,13 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "support/command_line.h"
 
 namespace flashcp {
 namespace {
@@ -31,8 +34,7 @@ constexpr size_t kBytes = 16 << 20;
 
 void Require(const absl::Status& status) {
   if (status.ok()) return;
-  std::fprintf(stderr, "%s\n", status.ToString().c_str());
-  std::exit(1);
+  std::exit(Finish("transport_mpi", status));
 }
 
 // Sends from rank 0 to rank 1, or back.
@@ -156,8 +158,12 @@ void Run() {
 }  // namespace flashcp
 
 int main(int argc, char** argv) {
+  bool funneled = false;
+  CLI::App app("What the MPI transport does between two processes; start it with mpirun -n 2.");
+  app.add_flag("--funneled", funneled, "MPI_THREAD_FUNNELED: nothing moves behind other work");
+  if (std::optional<int> code = flashcp::ParseCommandLine(argc, argv, &app)) return *code;
   int provided;
-  const int level = argc > 1 ? MPI_THREAD_FUNNELED : MPI_THREAD_SERIALIZED;
+  const int level = funneled ? MPI_THREAD_FUNNELED : MPI_THREAD_SERIALIZED;
   MPI_Init_thread(&argc, &argv, level, &provided);
   flashcp::Run();
   MPI_Finalize();
