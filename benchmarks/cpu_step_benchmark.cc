@@ -8,8 +8,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -18,7 +20,9 @@
 #include "benchmarks/runtime_run.h"
 #include "compiler/compile.h"
 #include "compiler/input/cluster_file.h"
+#include "compiler/solver/strategies.h"
 #include "nlohmann/json.hpp"
+#include "support/command_line.h"
 #include "support/files.h"
 #include "support/status_macros.h"
 #include "tools/cli/calibration.h"
@@ -77,10 +81,9 @@ absl::StatusOr<PassTimes> Measured(const Plan& plan) {
   return PassTimes{ranks[0].forward.wall_us, ranks[0].backward.wall_us};
 }
 
-absl::StatusOr<solver::Cluster> ClusterFor(const Flags& flags, const solver::Problem& problem) {
-  if (!flags.cluster.empty()) return FindCluster(flags.cluster);
+absl::StatusOr<solver::Cluster> CalibratedCluster(const solver::Problem& problem) {
   cli::CalibrationRequest request;
-  request.ranks = flags.ranks;
+  request.ranks = problem.ranks;
   request.heads = problem.heads;
   request.dtype = problem.dtype;
   ASSIGN_OR_RETURN(cli::Calibration calibration,
@@ -107,7 +110,7 @@ void PrintSummary(const std::vector<Case>& cases) {
               100 * sum / cases.size(), 100 * worst, within, cases.size());
 }
 
-absl::Status WriteJson(const std::string& path, const std::vector<Case>& cases) {
+std::string Json(const std::vector<Case>& cases) {
   nlohmann::ordered_json json = nlohmann::ordered_json::array();
   for (const Case& c : cases) {
     json.push_back({{"distribution", c.distribution},
@@ -119,39 +122,75 @@ absl::Status WriteJson(const std::string& path, const std::vector<Case>& cases) 
                     {"measured_backward_us", c.measured.backward},
                     {"ratio", c.ratio()}});
   }
-  return WriteFile(path, absl::StrCat(json.dump(1), "\n"));
+  return absl::StrCat(json.dump(1), "\n");
+}
+
+// The sequences of one distribution.
+struct Workload {
+  std::string distribution;
+  std::vector<std::vector<solver::Document>> sequences;
+};
+
+// Whatever is wrong with the flags is known here, before minutes of work.
+absl::StatusOr<std::vector<Workload>> MakeWorkloads(const Flags& flags, solver::Problem problem) {
+  RETURN_IF_ERROR(problem.Check());
+  std::vector<Workload> workloads;
+  for (const std::string& name : flags.distributions) {
+    ASSIGN_OR_RETURN(Distribution lengths, MakeDistribution(name));
+    Workload workload = {lengths.name, {}};
+    for (int sequence = 0; sequence < flags.sequences; ++sequence) {
+      problem.documents = Documents(lengths, flags, sequence);
+      RETURN_IF_ERROR(problem.Check());
+      if (problem.documents.empty()) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("--shrink: ", flags.shrink, " leaves no token of ", lengths.name));
+      }
+      workload.sequences.push_back(std::move(problem.documents));
+    }
+    workloads.push_back(std::move(workload));
+  }
+  return workloads;
 }
 
 // Plans of all sequences by all strategies, for the request's cluster.
-absl::StatusOr<std::vector<Case>> MakeCases(const Flags& flags, const Distribution& lengths,
+absl::StatusOr<std::vector<Case>> MakeCases(const Flags& flags, const Workload& workload,
                                             CompileRequest* request) {
   std::vector<Case> cases;
   for (int sequence = 0; sequence < flags.sequences; ++sequence) {
-    request->problem.documents = Documents(lengths, flags, sequence);
+    request->problem.documents = workload.sequences[sequence];
     for (const std::string& strategy : flags.strategies) {
       request->strategy = strategy;
       ASSIGN_OR_RETURN(Plan plan, Compiler().Compile(*request));
       const PassTimes modelled = Modelled(plan);
-      cases.push_back({lengths.name, strategy, sequence, std::move(plan), modelled, {}});
+      cases.push_back({workload.distribution, strategy, sequence, std::move(plan), modelled, {}});
     }
   }
   return cases;
 }
 
 absl::Status Run(const Flags& flags) {
+  RETURN_IF_ERROR(EnterCallersFolder());
   CompileRequest request;
   solver::Problem& problem = request.problem;
   problem.ranks = flags.ranks;
   problem.heads = {flags.query_heads, flags.key_value_heads, flags.dim};
+  ASSIGN_OR_RETURN(problem.cluster, FindCluster(flags.cluster.empty() ? "cpu" : flags.cluster));
+  ASSIGN_OR_RETURN(std::vector<Workload> workloads, MakeWorkloads(flags, problem));
+  std::optional<OutputFile> json;
+  if (!flags.json_path.empty()) {
+    ASSIGN_OR_RETURN(OutputFile created, OutputFile::Create(flags.json_path));
+    json.emplace(std::move(created));
+  }
   std::printf(
       "milliseconds, modelled and measured on this host (the fastest of %d); ratio of steps\n",
       flags.rounds);
   std::vector<Case> all;
-  for (const std::string& name : flags.distributions) {
-    ASSIGN_OR_RETURN(Distribution lengths, MakeDistribution(name));
+  for (const Workload& workload : workloads) {
     // Anew for each: a shared host is faster at times.
-    ASSIGN_OR_RETURN(problem.cluster, ClusterFor(flags, problem));
-    ASSIGN_OR_RETURN(std::vector<Case> cases, MakeCases(flags, lengths, &request));
+    if (flags.cluster.empty()) {
+      ASSIGN_OR_RETURN(problem.cluster, CalibratedCluster(problem));
+    }
+    ASSIGN_OR_RETURN(std::vector<Case> cases, MakeCases(flags, workload, &request));
     // All cases in each round: what disturbs some seconds disturbs one round of each.
     for (int round = 0; round < flags.rounds; ++round) {
       for (Case& c : cases) {
@@ -165,7 +204,9 @@ absl::Status Run(const Flags& flags) {
     }
   }
   PrintSummary(all);
-  return flags.json_path.empty() ? absl::OkStatus() : WriteJson(flags.json_path, all);
+  if (!json) return absl::OkStatus();
+  RETURN_IF_ERROR(json->Write(Json(all)));
+  return json->Commit();
 }
 
 }  // namespace
@@ -173,29 +214,30 @@ absl::Status Run(const Flags& flags) {
 int Main(int argc, char** argv) {
   Flags flags;
   CLI::App app("Modelled and measured steps of plans on this host's CPU.");
+  auto add_number = [&](const char* name, auto* value, auto most, const char* description) {
+    app.add_option(name, *value, description)
+        ->check(CLI::Range(decltype(most){1}, most))
+        ->capture_default_str();
+  };
   app.add_option("--distribution", flags.distributions, "as planner_benchmark's");
-  app.add_option("--strategy", flags.strategies, "of the plans")->capture_default_str();
-  app.add_option("--cluster", flags.cluster, "a file of flashcp calibrate (none: calibrates)");
-  app.add_option("--tokens", flags.tokens, "of a sequence")->capture_default_str();
-  app.add_option("--shrink", flags.shrink, "all lengths are divided by this")
-      ->check(CLI::PositiveNumber)
+  app.add_option("--strategy", flags.strategies, "of the plans")
+      ->check(CLI::IsMember(solver::StrategyNames()))
       ->capture_default_str();
-  app.add_option("--sequences", flags.sequences, "of each distribution")->capture_default_str();
-  app.add_option("--ranks", flags.ranks, "no more than cores, or they wait for each other")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  app.add_option("--query-heads", flags.query_heads)->capture_default_str();
-  app.add_option("--key-value-heads", flags.key_value_heads)->capture_default_str();
+  app.add_option("--cluster", flags.cluster, "a file of flashcp calibrate (none: calibrates)")
+      ->check(RefuseEmpty);
+  add_number("--tokens", &flags.tokens, solver::kMaxTokens, "of a sequence");
+  add_number("--shrink", &flags.shrink, 1000000, "all lengths are divided by this");
+  add_number("--sequences", &flags.sequences, 1000000, "of each distribution");
+  add_number("--ranks", &flags.ranks, 1024, "no more than cores, or they wait for each other");
+  add_number("--query-heads", &flags.query_heads, solver::kMaxHeads, "");
+  add_number("--key-value-heads", &flags.key_value_heads, solver::kMaxHeads, "");
   app.add_option("--head-dim", flags.dim)->capture_default_str();
-  app.add_option("--rounds", flags.rounds, "of which the fastest counts")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  app.add_option("--json", flags.json_path, "also write all results to this file");
-  CLI11_PARSE(app, argc, argv);
+  add_number("--rounds", &flags.rounds, 1000000, "of which the fastest counts");
+  app.add_option("--json", flags.json_path, "also write all results to this file")
+      ->check(RefuseEmpty);
+  if (std::optional<int> code = ParseCommandLine(argc, argv, &app)) return *code;
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
-  const absl::Status status = Run(flags);
-  if (!status.ok()) std::fprintf(stderr, "cpu_step_benchmark: %s\n", status.ToString().c_str());
-  return status.ok() ? 0 : 1;
+  return Finish("cpu_step_benchmark", Run(flags));
 }
 
 }  // namespace flashcp::benchmarks

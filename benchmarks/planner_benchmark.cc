@@ -9,6 +9,7 @@
 #include <iostream>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "CLI/CLI.hpp"
@@ -65,7 +66,8 @@ void AddFlags(CLI::App& app, Flags& flags) {
                "kernel times that the study behind docs/planner.md assumed, not the preset's");
   app.add_flag("--no-latency", flags.no_latency, "messages take no time to start");
   app.add_option("--candidates", flags.candidates, "rows of the tables (all by default)");
-  app.add_option("--json", flags.json_path, "also write all results to this file (- for stdout)");
+  app.add_option("--json", flags.json_path, "also write all results to this file (- for stdout)")
+      ->check(RefuseEmpty);
 }
 
 absl::StatusOr<std::vector<Candidate>> SelectCandidates(const Flags& flags) {
@@ -122,8 +124,14 @@ int64_t PeakMemoryBytes() {
 }
 
 absl::Status Run(const Flags& flags) {
+  RETURN_IF_ERROR(EnterCallersFolder());
   ASSIGN_OR_RETURN(std::vector<Case> cases, MakeCases(flags));
   ASSIGN_OR_RETURN(std::vector<Candidate> candidates, SelectCandidates(flags));
+  std::optional<OutputFile> json_file;
+  if (!flags.json_path.empty()) {
+    ASSIGN_OR_RETURN(OutputFile created, OutputFile::Create(flags.json_path));
+    json_file.emplace(std::move(created));
+  }
   nlohmann::ordered_json json;
   for (const Case& benchmark_case : cases) {
     ASSIGN_OR_RETURN(std::vector<SequenceResult> results, RunCase(benchmark_case, candidates));
@@ -138,8 +146,9 @@ absl::Status Run(const Flags& flags) {
     std::cout << absl::StrFormat("peak memory %.1f MB (measured, whole process)\n",
                                  PeakMemoryBytes() / 1e6);
   }
-  if (flags.json_path.empty()) return absl::OkStatus();
-  return WriteFile(flags.json_path, absl::StrCat(json.dump(1), "\n"));
+  if (!json_file) return absl::OkStatus();
+  RETURN_IF_ERROR(json_file->Write(absl::StrCat(json.dump(1), "\n")));
+  return json_file->Commit();
 }
 
 }  // namespace

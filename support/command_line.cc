@@ -1,6 +1,11 @@
 #include "support/command_line.h"
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
 #include <iostream>
 
 #include "absl/strings/str_cat.h"
@@ -9,6 +14,13 @@ namespace flashcp {
 
 std::string RefuseEmpty(const std::string& value) {
   return value.empty() ? "expected a value, found ''" : "";
+}
+
+absl::Status EnterCallersFolder() {
+  const char* folder = std::getenv("BUILD_WORKING_DIRECTORY");
+  if (folder == nullptr || chdir(folder) == 0) return absl::OkStatus();
+  return absl::UnavailableError(
+      absl::StrCat(folder, ": cannot be entered: ", std::strerror(errno)));
 }
 
 std::optional<int> ParseCommandLine(int argc, char** argv, CLI::App* app) {

@@ -19,6 +19,10 @@ namespace flashcp {
 // A check of options: what is wrong with an empty value, which would read as "not given".
 std::string RefuseEmpty(const std::string& value);
 
+// Goes to the folder that `bazel run` was called in, where it was: it starts programs elsewhere,
+// and relative names are the caller's. Unavailable where that folder cannot be entered.
+absl::Status EnterCallersFolder();
+
 // Fills in the options. The exit code where the program is done: after --help, or an error, which
 // it has printed.
 std::optional<int> ParseCommandLine(int argc, char** argv, CLI::App* app);
