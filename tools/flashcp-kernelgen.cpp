@@ -32,6 +32,20 @@ static std::string dimNames() {
   return llvm::join(llvm::map_range(kernelShapes(kernelTargets().front(), false), dimsOf), ", ");
 }
 
+// Says what the values are, which cl's own parser does not.
+struct OutputParser : cl::parser<Output> {
+  explicit OutputParser(cl::Option &option) : cl::parser<Output>(option) {}
+
+  bool parse(cl::Option &option, llvm::StringRef flag, llvm::StringRef text, Output &output) {
+    if (findOption(text) < getNumOptions())
+      return cl::parser<Output>::parse(option, flag, text, output);
+    std::string names;
+    for (unsigned i = 0; i < getNumOptions(); ++i)
+      names += (i == 0 ? "" : ", ") + getOption(i).str();
+    return option.error("expected one of " + names + ", found '" + text + "'");
+  }
+};
+
 static cl::OptionCategory category("Kernels");
 static const std::string targetHelp =
     targetNames() + "; by default all, as --emit mlir and table can";
@@ -46,9 +60,9 @@ static cl::opt<bool> emulated("emulated", cl::cat(category),
 static cl::opt<std::string> function("function", cl::cat(category), cl::init("GeneratedKernels"),
                                      cl::desc("What --emit table defines"));
 static cl::opt<std::string> outputName("o", cl::cat(category), cl::init("-"),
-                                       cl::desc("The file to write"));
-static cl::opt<Output> emission(
-    "emit", cl::cat(category), cl::init(Output::mlir), cl::desc("What to write:"),
+                                       cl::desc("The file to write; by default standard output"));
+static cl::opt<Output, false, OutputParser> emission(
+    "emit", cl::cat(category), cl::init(Output::mlir), cl::desc("What to write; by default mlir:"),
     cl::values(clEnumValN(Output::mlir, "mlir", "the kernels before they are lowered"),
                clEnumValN(Output::llvm, "llvm", "optimised LLVM IR"),
                clEnumValN(Output::assembly, "asm", "assembly"),
@@ -58,6 +72,12 @@ static cl::opt<Output> emission(
 static int fail(const llvm::Twine &message) {
   llvm::WithColor::error(llvm::errs(), "flashcp-kernelgen") << message << "\n";
   return 2;
+}
+
+// Whether --function can be the name of a C++ function.
+static bool isIdentifier(llvm::StringRef name) {
+  return !name.empty() && !llvm::isDigit(name.front()) &&
+         llvm::all_of(name, [](char c) { return llvm::isAlnum(c) || c == '_'; });
 }
 
 // The kernels that the flags name.
@@ -85,13 +105,17 @@ static mlir::LogicalResult write(llvm::ArrayRef<KernelShape> shapes,
 int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
   cl::HideUnrelatedOptions(category);
-  cl::ParseCommandLineOptions(argc, argv, "FlashCP CPU kernel generator\n");
+  if (!cl::ParseCommandLineOptions(argc, argv, "FlashCP CPU kernel generator\n", &llvm::errs()))
+    return 2;
   std::vector<KernelShape> shapes = chosenShapes();
   if (shapes.empty())
     return fail("no kernel for --target " + targetName + " --dim " + dims + "; targets are " +
-                targetNames() + ", dims " + dimNames());
+                targetNames() + ", dims " + dimNames() +
+                ", which serves the other multiples of 8 up to 256");
   if (targetName == "all" && emission != Output::table && emission != Output::mlir)
     return fail("code is for one target: choose --target " + targetNames());
+  if (!isIdentifier(function))
+    return fail("--function: expected a C++ identifier, found '" + function + "'");
   std::error_code error;
   llvm::ToolOutputFile file(outputName, error, llvm::sys::fs::OF_None);
   if (error) return fail(outputName + ": " + error.message());
@@ -103,6 +127,12 @@ int main(int argc, char **argv) {
     llvm::raw_svector_ostream stream(bytes);
     if (mlir::failed(write(shapes, stream))) return 1;
     file.os() << llvm::StringRef(bytes.data(), bytes.size());
+  }
+  file.os().flush();
+  if (std::error_code failed = file.os().error()) {
+    file.os().clear_error();
+    fail(outputName + ": " + failed.message());
+    return 1;
   }
   file.keep();
   return 0;
