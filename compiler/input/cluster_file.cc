@@ -89,7 +89,8 @@ absl::StatusOr<solver::Cluster> ParseCluster(absl::string_view name, absl::strin
   ASSIGN_OR_RETURN(std::vector<JsonValue> values, ParseJson(name, text));
   if (values.size() != 1) {
     return absl::InvalidArgumentError(absl::StrCat(
-        name, ": expected one JSON object that describes a cluster, found ", values.size()));
+        name, ": expected one JSON object that describes a cluster, ",
+        values.empty() ? "but the file is empty" : absl::StrCat("found ", values.size())));
   }
   ASSIGN_OR_RETURN(solver::Cluster cluster, ClusterParser(name).Cluster(values[0]));
   absl::Status status = cluster.Check();

@@ -8,7 +8,9 @@
 #include "tools/cli/npy.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstddef>
+#include <cstring>
 #include <fstream>
 
 #include "absl/strings/match.h"
@@ -190,7 +192,9 @@ absl::StatusOr<NpyHeader> ParseNpyHeader(absl::string_view name, absl::string_vi
 absl::StatusOr<NpyArray> ReadNpy(const std::string& path, const std::vector<int64_t>& shape,
                                  const std::vector<NpyType>& types) {
   std::ifstream file(path, std::ios::binary);
-  if (!file) return absl::NotFoundError(absl::StrCat(path, ": cannot be opened"));
+  if (!file) {
+    return absl::NotFoundError(absl::StrCat(path, ": cannot be opened: ", std::strerror(errno)));
+  }
   std::string start(kMaxHeaderBytes, '\0');
   file.read(&start[0], start.size());
   start.resize(file.gcount());

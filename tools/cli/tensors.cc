@@ -97,8 +97,11 @@ absl::StatusOr<BatchTensors> ReadTensors(const Plan& plan, const std::string& fo
   ASSIGN_OR_RETURN(tensors.key, ReadTensor(plan, folder + "/k.npy", spec.key_value_heads));
   ASSIGN_OR_RETURN(tensors.value, ReadTensor(plan, folder + "/v.npy", spec.key_value_heads));
   if (backward) {
-    ASSIGN_OR_RETURN(tensors.output_gradient,
-                     ReadTensor(plan, folder + "/do.npy", spec.query_heads));
+    absl::StatusOr<std::string> gradient = ReadTensor(plan, folder + "/do.npy", spec.query_heads);
+    if (absl::IsNotFound(gradient.status())) {
+      return absl::NotFoundError(absl::StrCat(gradient.status().message(), " (for --backward)"));
+    }
+    ASSIGN_OR_RETURN(tensors.output_gradient, std::move(gradient));
   }
   AddResults(plan, backward, &tensors);
   return tensors;

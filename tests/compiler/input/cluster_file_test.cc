@@ -71,7 +71,10 @@ TEST(ClusterFileTest, RefusesValuesThatMakeNoCluster) {
 }
 
 TEST(ClusterFileTest, RefusesOtherThanOneObject) {
-  EXPECT_FALSE(ParseCluster("c.json", "").ok());
+  for (const char* nothing : {"", " \n"}) {
+    EXPECT_EQ(ParseCluster("c.json", nothing).status().message(),
+              "c.json: expected one JSON object that describes a cluster, but the file is empty");
+  }
   EXPECT_FALSE(ParseCluster("c.json", "[]").ok());
   EXPECT_FALSE(ParseCluster("c.json", std::string(kCluster) + "{}").ok());
 }
