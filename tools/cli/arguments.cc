@@ -150,8 +150,9 @@ class CommandLine {
     AddText(command, "--timeout", &run_.timeout, "SECONDS", "of every wait for another rank");
     AddText(command, "--device", &run_.device, "cpu", "where ranks compute");
     AddText(command, "--kernels", &run_.kernels, "generated|reference",
-            "generated for this CPU's instructions, or the plain ones");
-    AddText(command, "--threads", &run_.threads, "N", "of each rank that compute attention");
+            "generated for this CPU's instructions, or the plain ones, of one thread");
+    AddText(command, "--threads", &run_.threads, "N",
+            "of each rank that compute attention with generated kernels");
   }
 
   void AddCalibrate() {

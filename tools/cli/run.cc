@@ -12,6 +12,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
 #include "runtime/device.h"
+#include "runtime/kernel_spec.h"
 #include "runtime/layout.h"
 #include "runtime/trace.h"
 #include "support/files.h"
@@ -53,12 +54,23 @@ std::string PassSummary(const char* pass, const std::vector<double>& times_ms) {
                          pass, times_ms[times_ms.size() / 2], times_ms.size(), times_ms[0]);
 }
 
-std::string Summary(const Plan& plan, const std::string& transport, const Times& times) {
+// Of those that the ranks of this process compute with.
+absl::StatusOr<std::string> KernelsName(const Plan& plan, CpuDeviceOptions options) {
+  options.threads = 1;  // the name does not depend on it
+  const std::unique_ptr<Device> device = CreateCpuDevice(options);
+  ASSIGN_OR_RETURN(std::shared_ptr<AttentionKernels> kernels,
+                   device->FindKernels(KernelSpecOf(plan)));
+  return std::string(kernels->name());
+}
+
+std::string Summary(const Plan& plan, const std::string& transport, const std::string& kernels,
+                    const Times& times) {
   const fbs::HeadShape& heads = *plan->heads();
   return absl::StrCat(
-      absl::StrFormat("%d tokens on %d ranks, heads %d:%d of %d, %s, transport %s, device cpu\n",
+      absl::StrFormat("%d tokens on %d ranks, heads %d:%d of %d, %s, transport %s, device cpu, "
+                      "kernels %s\n",
                       TotalTokens(plan), plan.num_ranks(), heads.query(), heads.key_value(),
-                      heads.dim(), fbs::EnumNameDType(plan->dtype()), transport),
+                      heads.dim(), fbs::EnumNameDType(plan->dtype()), transport, kernels),
       PassSummary("forward", times.forward), PassSummary("backward", times.backward));
 }
 
@@ -120,7 +132,8 @@ absl::Status RunAndReport(const RunFlags& flags, const RunOptions& options, cons
     RETURN_IF_ERROR(inputs->trace->Write(TraceJson(plan, measured.traces)));
     RETURN_IF_ERROR(inputs->trace->Commit());
   }
-  RETURN_IF_ERROR(console.Print(Summary(plan, flags.transport, measured.times)));
+  ASSIGN_OR_RETURN(std::string kernels, KernelsName(plan, options.device));
+  RETURN_IF_ERROR(console.Print(Summary(plan, flags.transport, kernels, measured.times)));
   return flags.check ? Check(plan, inputs->batch, console) : absl::OkStatus();
 }
 
