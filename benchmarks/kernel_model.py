@@ -94,7 +94,10 @@ def set_trips(direction, function, dim):
 class Mca:
     def __init__(self, program, cpu):
         self.program = program
-        self.cpu, _, self.loads = cpu.partition("+")
+        self.cpu, plus, suffix = cpu.partition("+")
+        self.loads = suffix == "loads"
+        if plus and not self.loads:
+            fail(f"--cpu {cpu}: expected CPU or CPU+loads")
 
     def cycles(self, lines, iterations):
         if self.loads:

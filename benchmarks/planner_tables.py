@@ -1,11 +1,8 @@
 #!/usr/bin/env python3
-"""Turns the JSON of planner_benchmark into the Markdown tables of docs/planner.md.
+"""Turns the JSON of planner_benchmark into the Markdown tables of docs/planner.md."""
 
-    python3 benchmarks/planner_tables.py RESULTS.json
-"""
-
+import argparse
 import json
-import sys
 
 TITLES = {
     "auto": "**`auto`**",
@@ -57,10 +54,10 @@ def print_auto(cases):
 
 
 def main():
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    with open(sys.argv[1]) as file:
-        cases = json.load(file)["cases"]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("results", metavar="RESULTS.json", type=argparse.FileType(),
+                        help="what planner_benchmark --json wrote")
+    cases = json.load(parser.parse_args().results)["cases"]
     print_candidates(cases)
     print()
     print_auto(cases)

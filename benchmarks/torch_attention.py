@@ -9,10 +9,15 @@ mask allows, backward five products. Packed documents are computed on the faster
 batch, which only documents of equal length can be, and a loop over documents.
 """
 import argparse
+import math
+import sys
 import time
 
-import torch
-from torch.nn.functional import scaled_dot_product_attention
+try:
+    import torch
+    from torch.nn.functional import scaled_dot_product_attention
+except ImportError:  # main says so, behind --help
+    torch = None
 
 
 def attend(documents, key_value_heads):
@@ -49,10 +54,20 @@ def measure(batch, documents, heads, key_value_heads, tokens, dim):
     return forward, seconds(backward)
 
 
+def positive(text):
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, found {text}")
+    return value
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--peak", type=float, help="Gflop/s, to print ratios")
+    parser.add_argument("--peak", type=positive, help="Gflop/s, to print ratios")
     peak = parser.parse_args().peak
+    if torch is None:
+        sys.exit("torch_attention: error: no module torch; "
+                 "python3 -m venv venv && venv/bin/pip install torch numpy")
     torch.set_num_threads(1)
     print("torch", torch.__version__, torch.backends.cpu.get_cpu_capability())
     for dim in (64, 128):
