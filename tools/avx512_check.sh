@@ -16,7 +16,7 @@ fail() {
   exit 1
 }
 
-filter=${1:-'*/avx512_64_64:*/avx512_any:*/avx512_bf16_64_64:*/avx512_bf16_any:*ThisCpuRunsSome*'}
+filter=${1:-'*/avx512_64_64:*/avx512_any:*/avx512_bf16_64_64:*/avx512_bf16_any:*ThisCpuRunsAll*'}
 timeout_s=7200
 tools/install_dependencies.sh bochsbios vgabios busybox-static cpio curl grub-pc-bin grub-common \
   make mtools xorriso xz-utils
@@ -66,7 +66,7 @@ kernel=$(apt-cache depends linux-image-cloud-amd64 | awk '$1 == "Depends:" { pri
 cp "$work"/kernel/boot/vmlinuz-* "$work/iso/boot/vmlinuz"
 
 # What boots: busybox, the tests, and the libraries that they load.
-tests=(generated_attention_test exp2_test large_scores_test)
+tests=(generated_attention_test exp2_test extremes_test large_scores_test)
 cp /bin/busybox "$work/root/bin/"
 for test in "${tests[@]}"; do
   cp -L "bazel-bin/tests/runtime/cpu/$test" "$work/root/bin/"
@@ -86,6 +86,7 @@ run() { echo "== \$*"; "\$@" --gtest_color=no || failed=1; }
 /bin/busybox grep -m1 'model name' /proc/cpuinfo
 /bin/busybox grep -q avx512f /proc/cpuinfo || failed=1
 run /bin/exp2_test --gtest_filter='*/avx512*'
+run /bin/extremes_test --gtest_filter='*/avx512*'
 run /bin/large_scores_test --gtest_filter='*/avx512*'
 run /bin/generated_attention_test --gtest_filter='$filter'
 echo "avx512_check: failed=\$failed"

@@ -18,9 +18,10 @@ def CP_Dialect : Dialect {
     problem         cp.document                        what is asked
       | cp-place-documents
     placed          + cp.shard, cp.attend              who owns which tokens, who computes which tile
-      | cp-insert-transfers, cp-coalesce-transfers
+      | cp-insert-transfers, cp-coalesce-transfers, cp-relay-transfers,
+      | cp-keep-documents
     communicating   + cp.transfer                      which K/V rows move
-      | cp-schedule-stages, cp-allocate-buffers
+      | cp-schedule-stages, cp-allocate-buffers, cp-derive-backward
     scheduled       cp.document, cp.shard, cp.program  what each rank does, in order, and where
       | cp-emit-plan
     plan            runtime/plan/plan.fbs
