@@ -102,6 +102,9 @@ class MpiRanks : public Ranks {
       transport_->Abort(absl::ResourceExhaustedError("out of memory"));
     }
     if (peaceful_) {
+      // All ranks know how this ends, and the leading one has yet to say it: that another one has
+      // ended with an error, after which mpirun tells all to end, must not come between.
+      signal(SIGTERM, SIG_IGN);
       transport_.reset();
       MPI_Finalize();
     } else {
