@@ -6,7 +6,9 @@
 #include <new>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "gtest/gtest.h"
+#include "runtime/cpu/forward_units.h"
 #include "runtime/device.h"
 #include "runtime/executor.h"
 #include "runtime/kernel_spec.h"
@@ -84,6 +86,25 @@ TEST(AllocationTest, NorWithManyStages) {
   problem.ranks = 4;
   problem.remote_stages = 3;
   ExpectNoAllocations(MakeToyPlan(problem));
+}
+
+// The largest table comes last: a pass need not have run for a launch to allocate nothing.
+TEST(AllocationTest, NorDoCutsOfReservedTables) {
+  const KernelSpec spec = {ElementType::kF32, 6, 2, 8, 8, 1.0f};
+  std::vector<float> lse(5000 * spec.query_heads);
+  std::vector<AttentionTile> tiles(5);
+  for (int64_t i = 0; i < 5; ++i) {
+    tiles[i].lse = &lse[i * 1000 * spec.query_heads];
+    tiles[i].query_count = tiles[i].key_count = 1000;
+    tiles[i].head_end = spec.query_heads;
+    tiles[i].mask = MaskType::kFull;
+  }
+  ForwardUnits units(spec);
+  units.Reserve(tiles);
+  const int64_t before = num_allocations;
+  EXPECT_GE(units.Cut(absl::MakeConstSpan(tiles).first(2)).size(), 4);
+  EXPECT_GE(units.Cut(tiles).size(), 10);
+  EXPECT_EQ(num_allocations, before);
 }
 
 }  // namespace
