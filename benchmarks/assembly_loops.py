@@ -106,3 +106,14 @@ def choose_path(loop, blocks, targets):
         return known[block]
 
     return best(loop.header)[2]
+
+
+def fmas_of(loop):
+    return loop.text("vfmadd231ps|vdpbf16ps")
+
+
+def find_products(loop):
+    """Innermost loops that multiply and add, and are not the polynomial of exp2."""
+    if not loop.children:
+        return [loop] if len(fmas_of(loop)) >= 8 and not loop.text("vmulps") else []
+    return [product for inner in loop.inner() for product in find_products(inner)]

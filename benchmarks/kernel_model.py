@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 
-from assembly_loops import Loop, read_function
+from assembly_loops import Loop, find_products, fmas_of, read_function
 
 # llvm-mca's Skylake runs 512-bit multiply-adds on two ports, as Xeons do and its Sapphire Rapids
 # does not; but has an arithmetic port take part in 512-bit loads. CPU+loads takes them for 256-bit
@@ -30,17 +30,6 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 def fail(message):
     sys.exit(f"kernel_model: error: {message}")
-
-
-def fmas_of(loop):
-    return loop.text("vfmadd231ps|vdpbf16ps")
-
-
-def find_products(loop):
-    """Innermost loops that multiply and add, and are not the polynomial of exp2."""
-    if not loop.children:
-        return [loop] if len(fmas_of(loop)) >= 8 and not loop.text("vmulps") else []
-    return [product for inner in loop.inner() for product in find_products(inner)]
 
 
 def set_trips(direction, function, dim):

@@ -1,39 +1,27 @@
-"""Reads assembly and prints what the innermost loops that multiply hold.
+"""Reads assembly and prints what the loops of products hold.
 
 One line for each width and number of multiply-adds: how many such loops there
 are, and how many of their instructions use the stack.
 """
 import collections
+import os
 import re
 import sys
 
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../../../benchmarks"))
+from assembly_loops import find_products, fmas_of, read_function
 
-def innermost_loops(lines):
-    labels = {}
-    for i, line in enumerate(lines):
-        label = re.match(r"(\.LBB\d+_\d+):", line)
-        if label:
-            labels[label.group(1)] = i
-        jump = re.match(r"\s+j\w+\s+(\.LBB\d+_\d+)", line)
-        if jump and jump.group(1) in labels:
-            body = lines[labels[jump.group(1)] + 1 : i + 1]
-            if not any(x.startswith(".LBB") for x in body):
-                yield body
-
-
-loops = collections.Counter()
-on_stack = collections.Counter()
 assembly = sys.stdin.read()
 # A register like any other, unless functions keep their frame in it.
-stack = r"\(%rsp|\(%rbp" if "%rsp, %rbp" in assembly else r"\(%rsp"
-for body in innermost_loops(assembly.split("\n")):
-    multiplies = [x for x in body if re.match(r"\s+(vfmadd231ps|vdpbf16ps)\s", x)]
-    # The polynomial of exp2 uses other forms of vfmadd, and loops over it are not products.
-    if len(multiplies) < 12 or any("vmulps" in x for x in body):
-        continue
-    width = "zmm" if "zmm" in multiplies[0] else "ymm"
-    key = f"{multiplies[0].split()[0]} {width} x {len(multiplies)}"
-    loops[key] += 1
-    on_stack[key] += sum(bool(re.search(stack, x)) for x in body)
+stack = r".*\(%rsp|.*\(%rbp" if "%rsp, %rbp" in assembly else r".*\(%rsp"
+loops = collections.Counter()
+on_stack = collections.Counter()
+for function in re.findall(r"^flashcp_\w+:\n(.*?)^\.Lfunc_end", assembly, re.M | re.S):
+    for loop in find_products(read_function(function.split("\n"))):
+        fmas = fmas_of(loop)
+        width = "zmm" if "zmm" in fmas[0] else "ymm"
+        key = f"{fmas[0].split()[0]} {width} x {len(fmas)}"
+        loops[key] += 1
+        on_stack[key] += len(loop.text(stack))
 for key in sorted(loops):
     print(f"{key}: {loops[key]} loops, {on_stack[key]} uses of the stack")
