@@ -24,7 +24,7 @@ CPUS = {"avx2": ["znver3"],
 # Of a block, as in compiler/codegen/KernelShape.h and .cpp.
 KEYS, ROWS = {"forward": 128, "backward": 96}, 96
 EXP2_FMAS = 5
-STEP = 4  # of product loops, as in compiler/codegen/Emitter.cpp
+STEP = 4  # of product loops
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 

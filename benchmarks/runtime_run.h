@@ -32,7 +32,7 @@ struct PassMeasure {
   double cpu_us = 0;   // of the rank's thread, mean of the steps
   uint64_t instructions = 0;
   uint64_t send_bytes = 0, receive_bytes = 0;  // of one step, counted in Transport::Start
-  std::vector<TraceSpan> spans;  // of the fastest step
+  std::vector<TraceSpan> spans;                // of the fastest step
 };
 
 struct RankMeasure {

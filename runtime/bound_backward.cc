@@ -184,8 +184,8 @@ absl::Span<const Transfer> BoundBackward::Transfers(const fbs::Instruction& inst
 }
 
 absl::Span<const ConvertedRun> BoundBackward::Runs(const std::vector<ConvertedRun>& runs,
-                                             const std::vector<size_t>& first,
-                                             const fbs::Instruction& instruction) const {
+                                                   const std::vector<size_t>& first,
+                                                   const fbs::Instruction& instruction) const {
   const size_t begin = first[instruction.begin()];
   return absl::MakeConstSpan(runs).subspan(begin, first[instruction.end()] - begin);
 }

@@ -41,8 +41,9 @@ class BoundBackward : public BoundProgram {
   BackwardTile Resolve(const fbs::Tile& tile) const;
   ConvertedRun Resolve(const GradientRun& run, bool received) const;
   // The runs of messages [begin, end) that this rank received, or sent.
-  absl::Span<const ConvertedRun> Runs(const std::vector<ConvertedRun>& runs, const std::vector<size_t>& first,
-                                const fbs::Instruction& instruction) const;
+  absl::Span<const ConvertedRun> Runs(const std::vector<ConvertedRun>& runs,
+                                      const std::vector<size_t>& first,
+                                      const fbs::Instruction& instruction) const;
   ConvertedRun Whole(fbs::BufferKind sum, fbs::BufferKind gradient) const;
 
   const Plan plan_;  // keeps the tables alive
@@ -65,7 +66,7 @@ class BoundBackward : public BoundProgram {
   // Resolved by Bind.
   std::vector<ConvertedRun> packed_runs_, added_runs_;
   std::vector<ConvertedRun> stored_runs_;  // the caller's gradients
-  std::vector<FloatRange> cleared_;  // all sums
+  std::vector<FloatRange> cleared_;        // all sums
   std::vector<BackwardTile> tiles_;
 };
 

@@ -32,17 +32,17 @@ struct QueryBlock {
   int64_t begin;
   int count;
   KeyRange visible[kQueryBlock];  // keys of the tile that each row sees
-  float query[kQueryBlock][kMaxDim];
-  float output_gradient[kQueryBlock][kMaxDim];
+  float query[kQueryBlock][kMaxHeadDim];
+  float output_gradient[kQueryBlock][kMaxHeadDim];
 };
 
 // Key and value rows of one head as floats, both ways round; padding holds zeros.
 struct KeyBlock {
   int64_t begin;
   int count;
-  float key[kKeyBlock][kMaxDim];
-  float key_columns[kMaxDim][kKeyBlock];
-  float value_columns[kMaxDim][kKeyBlock];
+  float key[kKeyBlock][kMaxHeadDim];
+  float key_columns[kMaxHeadDim][kKeyBlock];
+  float value_columns[kMaxHeadDim][kKeyBlock];
 };
 
 // What the pairs of two blocks weigh, both ways round; 0 where the mask hides a pair.
@@ -75,15 +75,15 @@ void LoadQueries(const Head& head, QueryBlock* block) {
             spec.value_dim, block->output_gradient[i]);
     block->visible[i] = VisibleKeys(head.tile, block->begin + i);
     if (head.tile.lse[row] != -kInfinity) continue;  // adds nothing: times 0, not times NaN
-    std::fill_n(block->query[i], kMaxDim, 0.0f);
-    std::fill_n(block->output_gradient[i], kMaxDim, 0.0f);
+    std::fill_n(block->query[i], kMaxHeadDim, 0.0f);
+    std::fill_n(block->output_gradient[i], kMaxHeadDim, 0.0f);
   }
 }
 
 template <typename Element>
 void LoadKeys(const Head& head, KeyBlock* block) {
   const KernelSpec& spec = head.spec;
-  for (int d = 0; d < kMaxDim; ++d) {
+  for (int d = 0; d < kMaxHeadDim; ++d) {
     std::fill_n(block->key_columns[d], kKeyBlock, 0.0f);
     std::fill_n(block->value_columns[d], kKeyBlock, 0.0f);
   }
@@ -109,10 +109,10 @@ void ComputeWeights(const Head& head, const QueryBlock& queries, const KeyBlock&
   float scores[kQueryBlock][kKeyBlock] = {};
   float dp[kQueryBlock][kKeyBlock] = {};  // gradients of p
   RunWithWidestVectors<MultiplyLoop>(
-      queries.count, spec.dim, kKeyBlock, Matrix{queries.query[0], kMaxDim},
+      queries.count, spec.dim, kKeyBlock, Matrix{queries.query[0], kMaxHeadDim},
       Matrix{keys.key_columns[0], kKeyBlock}, scores[0], int64_t{kKeyBlock});
   RunWithWidestVectors<MultiplyLoop>(
-      queries.count, spec.value_dim, kKeyBlock, Matrix{queries.output_gradient[0], kMaxDim},
+      queries.count, spec.value_dim, kKeyBlock, Matrix{queries.output_gradient[0], kMaxHeadDim},
       Matrix{keys.value_columns[0], kKeyBlock}, dp[0], int64_t{kKeyBlock});
   *weights = {};
   for (int i = 0; i < queries.count; ++i) {
@@ -133,10 +133,11 @@ void ComputeWeights(const Head& head, const QueryBlock& queries, const KeyBlock&
 
 // sums rows [i, next) += weights b over depth [visible.begin, visible.end).
 void AddProducts(int count, KeyRange visible, int columns, const float* weights, int64_t stride,
-                 const float (*b)[kMaxDim], float (*sums)[kMaxDim]) {
+                 const float (*b)[kMaxHeadDim], float (*sums)[kMaxHeadDim]) {
   RunWithWidestVectors<MultiplyLoop>(count, static_cast<int>(visible.end - visible.begin),
                                      Padded(columns), Matrix{weights + visible.begin, stride},
-                                     Matrix{b[visible.begin], kMaxDim}, sums[0], int64_t{kMaxDim});
+                                     Matrix{b[visible.begin], kMaxHeadDim}, sums[0],
+                                     int64_t{kMaxHeadDim});
 }
 
 // Calls add(i, next) for the runs [i, next) of equal ranges.
@@ -171,8 +172,8 @@ void AddRow(const float* from, int dim, float* to) {
 void AddKeyGradients(const Head& head, const QueryBlock& queries, const KeyBlock& keys,
                      const Weights& weights) {
   const KernelSpec& spec = head.spec;
-  float key_sums[kKeyBlock][kMaxDim] = {};
-  float value_sums[kKeyBlock][kMaxDim] = {};
+  float key_sums[kKeyBlock][kMaxHeadDim] = {};
+  float value_sums[kKeyBlock][kMaxHeadDim] = {};
   KeyRange seers[kKeyBlock];
   FindSeers(queries, keys, seers);
   ForEachRun(seers, keys.count, [&](int j, int next) {
@@ -190,7 +191,7 @@ void AddKeyGradients(const Head& head, const QueryBlock& queries, const KeyBlock
 
 // dQ of the queries, from one block of keys.
 void AddQueryGradients(const Head& head, const QueryBlock& queries, const KeyBlock& keys,
-                       const Weights& weights, float (*query_sums)[kMaxDim]) {
+                       const Weights& weights, float (*query_sums)[kMaxHeadDim]) {
   KeyRange visible[kQueryBlock];
   for (int i = 0; i < queries.count; ++i) visible[i] = VisibleIn(queries, i, keys);
   ForEachRun(visible, queries.count, [&](int i, int next) {
@@ -209,7 +210,7 @@ void BackwardRows(const Head& head, int64_t row_begin) {
   queries.begin = row_begin;
   queries.count = static_cast<int>(std::min<int64_t>(kQueryBlock, tile.query_count - row_begin));
   LoadQueries<Element>(head, &queries);
-  float query_sums[kQueryBlock][kMaxDim] = {};
+  float query_sums[kQueryBlock][kMaxHeadDim] = {};
   int64_t keys_end = VisibleKeys(tile, row_begin + queries.count - 1).end;
   for (keys.begin = VisibleKeys(tile, row_begin).begin; keys.begin < keys_end;
        keys.begin += kKeyBlock) {

@@ -31,8 +31,8 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // One block of keys and values of one head as floats; padding holds zeros.
 struct KeyValueBlock {
-  float keys[kMaxDim][kKeyBlock];  // transposed
-  float values[kKeyBlock][kMaxDim];
+  float keys[kMaxHeadDim][kKeyBlock];  // transposed
+  float values[kKeyBlock][kMaxHeadDim];
 };
 
 template <typename Element>
@@ -53,8 +53,8 @@ void LoadKeyValueBlock(const KernelSpec& spec, const AttentionTile& tile, int ke
 
 // One query row of one head and what it has seen so far.
 struct QueryRow {
-  float query[kMaxDim];
-  float sum_of_values[kMaxDim];  // of exp(score - maximum) * value
+  float query[kMaxHeadDim];
+  float sum_of_values[kMaxHeadDim];  // of exp(score - maximum) * value
   float maximum;
   float sum;  // of exp(score - maximum)
 };
@@ -142,7 +142,7 @@ void AttendBlock(const KernelSpec& spec, const KeyValueBlock& block, const KeyRa
     }
     RunWithWidestVectors<MultiplyLoop>(
         next - i, static_cast<int>(keys.end - keys.begin), Padded(spec.value_dim),
-        Matrix{scores[i] + keys.begin, kKeyBlock}, Matrix{block.values[keys.begin], kMaxDim},
+        Matrix{scores[i] + keys.begin, kKeyBlock}, Matrix{block.values[keys.begin], kMaxHeadDim},
         rows[i].sum_of_values, kStride);
   }
 }

@@ -14,7 +14,6 @@
 
 namespace flashcp::reference {
 
-inline constexpr int kMaxDim = kMaxHeadDim;
 inline constexpr int kQueryBlock = 64;
 inline constexpr int kKeyBlock = 64;
 inline constexpr int kRows = 4;    // rows that are multiplied side by side, in registers

@@ -9,8 +9,8 @@
 
 namespace flashcp {
 
-// Threads that call run(0), run(1), ... up to run(count - 1): fewer of them where the host starts no
-// more. The caller joins them.
+// Threads that call run(0), run(1), ... up to run(count - 1): fewer of them where the host starts
+// no more. The caller joins them.
 template <typename Run>
 std::vector<std::thread> StartThreads(int count, const Run& run) {
   std::vector<std::thread> threads;

@@ -16,27 +16,34 @@ using namespace flashcp::codegen;
 enum class Output { mlir, llvm, assembly, object, table };
 
 static std::string dimsOf(const KernelShape &shape) {
-  if (shape.anyDim) return "any";
+  if (shape.anyDim)
+    return "any";
   std::string text = std::to_string(shape.dim);
-  if (shape.valueDim != shape.dim) text += ":" + std::to_string(shape.valueDim);
+  if (shape.valueDim != shape.dim)
+    text += ":" + std::to_string(shape.valueDim);
   return text;
 }
 
 // What --target and --dim may be, as in "64, 96, any".
 static std::string targetNames() {
   return llvm::join(llvm::map_range(kernelTargets(),
-                                    [](const KernelTarget &target) { return target.name.str(); }),
+                                    [](const KernelTarget &target) {
+                                      return target.name.str();
+                                    }),
                     ", ");
 }
 static std::string dimNames() {
-  return llvm::join(llvm::map_range(kernelShapes(kernelTargets().front(), false), dimsOf), ", ");
+  return llvm::join(
+      llvm::map_range(kernelShapes(kernelTargets().front(), false), dimsOf),
+      ", ");
 }
 
 // Says what the values are, which cl's own parser does not.
 struct OutputParser : cl::parser<Output> {
   explicit OutputParser(cl::Option &option) : cl::parser<Output>(option) {}
 
-  bool parse(cl::Option &option, llvm::StringRef flag, llvm::StringRef text, Output &output) {
+  bool parse(cl::Option &option, llvm::StringRef flag, llvm::StringRef text,
+             Output &output) {
     if (findOption(text) < getNumOptions())
       return cl::parser<Output>::parse(option, flag, text, output);
     std::string names;
@@ -50,24 +57,31 @@ static cl::OptionCategory category("Kernels");
 static const std::string targetHelp =
     targetNames() + "; by default all, as --emit mlir and table can";
 static const std::string dimHelp =
-    "One kernel, by the dim of its heads (192:128: V has another): " + dimNames() +
-    "; by default all";
-static cl::opt<std::string> targetName("target", cl::cat(category), cl::init("all"),
-                                       cl::desc(targetHelp));
-static cl::opt<std::string> dims("dim", cl::cat(category), cl::init("all"), cl::desc(dimHelp));
-static cl::opt<bool> emulated("emulated", cl::cat(category),
-                              cl::desc("Kernels that any x86-64-v3 runs, slowly, for tests"));
-static cl::opt<std::string> function("function", cl::cat(category), cl::init("GeneratedKernels"),
+    "One kernel, by the dim of its heads (192:128: V has another): " +
+    dimNames() + "; by default all";
+static cl::opt<std::string> targetName("target", cl::cat(category),
+                                       cl::init("all"), cl::desc(targetHelp));
+static cl::opt<std::string> dims("dim", cl::cat(category), cl::init("all"),
+                                 cl::desc(dimHelp));
+static cl::opt<bool>
+    emulated("emulated", cl::cat(category),
+             cl::desc("Kernels that any x86-64-v3 runs, slowly, for tests"));
+static cl::opt<std::string> function("function", cl::cat(category),
+                                     cl::init("GeneratedKernels"),
                                      cl::desc("What --emit table defines"));
-static cl::opt<std::string> outputName("o", cl::cat(category), cl::init("-"),
-                                       cl::desc("The file to write; by default standard output"));
-static cl::opt<Output, false, OutputParser> emission(
-    "emit", cl::cat(category), cl::init(Output::mlir), cl::desc("What to write; by default mlir:"),
-    cl::values(clEnumValN(Output::mlir, "mlir", "the kernels before they are lowered"),
-               clEnumValN(Output::llvm, "llvm", "optimised LLVM IR"),
-               clEnumValN(Output::assembly, "asm", "assembly"),
-               clEnumValN(Output::object, "obj", "an ELF object"),
-               clEnumValN(Output::table, "table", "C++ source that lists the kernels")));
+static cl::opt<std::string>
+    outputName("o", cl::cat(category), cl::init("-"),
+               cl::desc("The file to write; by default standard output"));
+static cl::opt<Output, false, OutputParser>
+    emission("emit", cl::cat(category), cl::init(Output::mlir),
+             cl::desc("What to write; by default mlir:"),
+             cl::values(clEnumValN(Output::mlir, "mlir",
+                                   "the kernels before they are lowered"),
+                        clEnumValN(Output::llvm, "llvm", "optimised LLVM IR"),
+                        clEnumValN(Output::assembly, "asm", "assembly"),
+                        clEnumValN(Output::object, "obj", "an ELF object"),
+                        clEnumValN(Output::table, "table",
+                                   "C++ source that lists the kernels")));
 
 static int fail(const llvm::Twine &message) {
   llvm::WithColor::error(llvm::errs(), "flashcp-kernelgen") << message << "\n";
@@ -77,16 +91,19 @@ static int fail(const llvm::Twine &message) {
 // Whether --function can be the name of a C++ function.
 static bool isIdentifier(llvm::StringRef name) {
   return !name.empty() && !llvm::isDigit(name.front()) &&
-         llvm::all_of(name, [](char c) { return llvm::isAlnum(c) || c == '_'; });
+         llvm::all_of(name,
+                      [](char c) { return llvm::isAlnum(c) || c == '_'; });
 }
 
 // The kernels that the flags name.
 static std::vector<KernelShape> chosenShapes() {
   std::vector<KernelShape> chosen;
   for (const KernelTarget &target : kernelTargets()) {
-    if (targetName != "all" && target.name != targetName) continue;
+    if (targetName != "all" && target.name != targetName)
+      continue;
     for (const KernelShape &shape : kernelShapes(target, emulated))
-      if (dims == "all" || dims == dimsOf(shape)) chosen.push_back(shape);
+      if (dims == "all" || dims == dimsOf(shape))
+        chosen.push_back(shape);
   }
   return chosen;
 }
@@ -96,36 +113,41 @@ static mlir::LogicalResult write(llvm::ArrayRef<KernelShape> shapes,
   mlir::MLIRContext context(mlir::MLIRContext::Threading::DISABLED);
   loadDialects(context);
   mlir::OwningOpRef<mlir::ModuleOp> module = buildKernels(context, shapes);
-  static constexpr Emission emissions[] = {Emission::mlir, Emission::llvm, Emission::assembly,
-                                           Emission::object};
-  return emitKernels(*module, shapes.front(), emissions[static_cast<int>(emission.getValue())],
-                     output);
+  static constexpr Emission emissions[] = {
+      Emission::mlir, Emission::llvm, Emission::assembly, Emission::object};
+  return emitKernels(*module, shapes.front(),
+                     emissions[static_cast<int>(emission.getValue())], output);
 }
 
 int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
   cl::HideUnrelatedOptions(category);
-  if (!cl::ParseCommandLineOptions(argc, argv, "FlashCP CPU kernel generator\n", &llvm::errs()))
+  if (!cl::ParseCommandLineOptions(argc, argv, "FlashCP CPU kernel generator\n",
+                                   &llvm::errs()))
     return 2;
   std::vector<KernelShape> shapes = chosenShapes();
   if (shapes.empty())
-    return fail("no kernel for --target " + targetName + " --dim " + dims + "; targets are " +
-                targetNames() + ", dims " + dimNames() +
+    return fail("no kernel for --target " + targetName + " --dim " + dims +
+                "; targets are " + targetNames() + ", dims " + dimNames() +
                 ", which serves the other multiples of 8 up to 256");
-  if (targetName == "all" && emission != Output::table && emission != Output::mlir)
+  if (targetName == "all" && emission != Output::table &&
+      emission != Output::mlir)
     return fail("code is for one target: choose --target " + targetNames());
   if (!isIdentifier(function))
-    return fail("--function: expected a C++ identifier, found '" + function + "'");
+    return fail("--function: expected a C++ identifier, found '" + function +
+                "'");
   std::error_code error;
   llvm::ToolOutputFile file(outputName, error, llvm::sys::fs::OF_None);
-  if (error) return fail(outputName + ": " + error.message());
+  if (error)
+    return fail(outputName + ": " + error.message());
   if (emission == Output::table) {
     emitTable(shapes, function, file.os());
   } else {
     // Code generation wants to seek, which standard output cannot.
     llvm::SmallVector<char> bytes;
     llvm::raw_svector_ostream stream(bytes);
-    if (mlir::failed(write(shapes, stream))) return 1;
+    if (mlir::failed(write(shapes, stream)))
+      return 1;
     file.os() << llvm::StringRef(bytes.data(), bytes.size());
   }
   file.os().flush();

@@ -33,7 +33,7 @@ enum Argument {
   GradientRows,   // [value dim / chunk][row][chunk] words, by row
   RowConstants,   // [2][row]: LSE in units of log 2; delta
   Visible,        // [2][row]: first key that a row sees, one after the last
-  Ranges,         // [panel][PanelRange]: keys of the block
+  Ranges,         // [panel][PanelBound]: keys of the block
   Keys,           // [key / group][dim][group] words
   ValueKeys,      // [key / group][value dim][group] words
   KeysByDim,      // [dim / group][key][group] words, by key
@@ -54,7 +54,7 @@ enum Argument {
 };
 
 // What `Ranges` holds for a panel, in order.
-enum PanelRange {
+enum PanelBound {
   Begin, // keys that any row sees, multiples of the group
   End,
   UnmaskedBegin, // keys that all rows see
@@ -62,7 +62,7 @@ enum PanelRange {
   NarrowBegin, // from this key on, a multiple of the group, rows of the first
                // vector see none
 };
-static_assert(NarrowBegin + 1 == kRangesPerPanel);
+static_assert(NarrowBegin + 1 == kBoundsPerPanel);
 
 class BackwardKernel {
 public:
@@ -103,7 +103,7 @@ private:
     return emit.add(emit.mul(panel, emit.index(target.panelRows())),
                     j * target.lanes);
   }
-  Value range(Value panel, PanelRange bound) {
+  Value range(Value panel, PanelBound bound) {
     return emit.loadScalar(arguments[Ranges], {panel, emit.index(bound)});
   }
   Value constant(int which, Value panel, int j) {
@@ -341,7 +341,7 @@ void buildBackward(ModuleOp module, const KernelShape &shape) {
                   emit.memref(word, {valueChunks, kBlockRows / words, chunk}),
                   emit.memref(f32, {2, kBlockRows}),
                   emit.memref(i32, {2, kBlockRows}),
-                  emit.memref(index, {panels, kRangesPerPanel}),
+                  emit.memref(index, {panels, kBoundsPerPanel}),
                   emit.memref(word, {keys * shape.dimWords()}),
                   emit.memref(word, {keys * shape.valueDimWords()}),
                   emit.memref(word, {keys / words * shape.dim}),

@@ -68,7 +68,7 @@ constexpr int kDimStep = 8;
 constexpr int kRunKeys = 256; // keys that are packed together at most, forward
 constexpr int kBlockRows =
     96; // query rows of one call of the backward kernel, whole panels
-constexpr int kRangesPerPanel = 5;
+constexpr int kBoundsPerPanel = 5;
 constexpr int kMaxLinesAhead =
     2304; // that a call of the forward kernel fetches
 

@@ -30,7 +30,7 @@ void emitTable(llvm::ArrayRef<KernelShape> shapes, llvm::StringRef function,
             "namespace flashcp {\n\n"
             "static_assert(kRunKeys == "
          << kRunKeys << " && kBlockRows == " << kBlockRows
-         << " && kRangesPerPanel == " << kRangesPerPanel
+         << " && kBoundsPerPanel == " << kBoundsPerPanel
          << " && kMaxLinesAhead == " << kMaxLinesAhead
          << ", \"the generator's sizes\");\n\n"
             "extern \"C\" {\n";

@@ -86,7 +86,7 @@ class DocumentBackward {
   }
 
   // products[key - all_.begin][lane] = scale * row of the key times the lane's row.
-  void Multiply(const std::vector<double>& rows, const std::array<Lanes, kMaxDim>& lanes,
+  void Multiply(const std::vector<double>& rows, const std::array<Lanes, kMaxHeadDim>& lanes,
                 double scale, std::vector<Lanes>* products) {
     const int64_t groups = (all_.end - all_.begin + kGroup - 1) / kGroup;
     products->assign(groups * kGroup, {});
@@ -147,7 +147,7 @@ class DocumentBackward {
   }
 
   void AddQueryGradients() {
-    std::array<Lanes, kMaxDim> sums = {};
+    std::array<Lanes, kMaxHeadDim> sums = {};
     const Matrix keys = {&key_[first_key_ + common_.begin * problem_.dim], 1, problem_.dim};
     RunWithWidestVectors<SumProductsLoop>(
         int64_t{problem_.dim / kGroup}, common_.end - common_.begin, keys,
@@ -180,7 +180,7 @@ class DocumentBackward {
 
   // sums[chunk][key] += sum over lanes of weights[key][lane] * rows[d][lane], elements d of a chunk
   // side by side.
-  void AddToKeys(const std::vector<Lanes>& weights, const std::array<Lanes, kMaxDim>& rows,
+  void AddToKeys(const std::vector<Lanes>& weights, const std::array<Lanes, kMaxHeadDim>& rows,
                  std::vector<Lanes>* sums) {
     const int64_t groups = (common_.end - common_.begin) / kGroup;
     const int64_t rest = common_.begin + groups * kGroup;  // what makes no group
@@ -239,8 +239,8 @@ class DocumentBackward {
   std::array<KeyRange, kLanes> visible_;
   KeyRange all_;     // keys that some query sees
   KeyRange common_;  // keys that all queries see
-  std::array<Lanes, kMaxDim> query_;
-  std::array<Lanes, kMaxDim> output_gradient_lanes_;
+  std::array<Lanes, kMaxHeadDim> query_;
+  std::array<Lanes, kMaxHeadDim> output_gradient_lanes_;
   std::vector<Lanes> weights_;          // by key of all_
   std::vector<Lanes> score_gradients_;  // by key of all_
 };

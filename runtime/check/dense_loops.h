@@ -17,7 +17,6 @@ namespace flashcp::dense {
 
 inline constexpr int kLanes = 16;  // queries of one block, or elements of a row
 inline constexpr int kGroup = 4;   // rows that are summed side by side, in registers
-inline constexpr int kMaxDim = kMaxHeadDim;
 
 using Lanes = std::array<double, kLanes>;
 

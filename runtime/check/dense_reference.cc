@@ -177,10 +177,10 @@ class BlockAttention {
   std::array<KeyRange, kLanes> visible_;
   KeyRange all_;     // keys that some query sees
   KeyRange common_;  // keys that all queries see
-  std::array<Lanes, kMaxDim> query_;
+  std::array<Lanes, kMaxHeadDim> query_;
   std::vector<Lanes> weights_;
   Lanes sum_;  // of weights
-  std::array<Lanes, kMaxDim> output_;
+  std::array<Lanes, kMaxHeadDim> output_;
 };
 
 }  // namespace

@@ -69,7 +69,7 @@ BackwardWorker::BackwardWorker(const GeneratedKernel& kernel, const KernelSpec& 
       value_gradient_size_(ChunkedSize(kernel.value_dim, kernel.chunk, kernel.gradient_key_block)),
       key_gradient_(scratch->Take<float>(key_gradient_size_)),
       value_gradient_(scratch->Take<float>(value_gradient_size_)),
-      ranges_(scratch->Take<int64_t>(kRangesPerPanel * block_panels_)),
+      ranges_(scratch->Take<int64_t>(kBoundsPerPanel * block_panels_)),
       weights_(scratch->Take<uint32_t>(kernel.gradient_key_block * kBlockRows)),
       score_gradients_(scratch->Take<uint32_t>(kernel.gradient_key_block * kBlockRows)),
       panel_weights_(scratch->Take<float>(kernel.gradient_key_block * kernel.panel_rows)),
@@ -206,10 +206,10 @@ void BackwardWorker::RunBlocks(const QueryRange& queries, KeyRange keys) {
     for (int panel = 0; panel < panels; ++panel) {
       const PanelKeys within = Within(panel_keys_[first + panel], keys, kernel_.group);
       any |= within.any.begin < within.any.end;
-      // In the order of PanelRange in compiler/codegen/BackwardKernel.cpp.
-      const int64_t ranges[kRangesPerPanel] = {within.any.begin, within.any.end, within.all.begin,
+      // In the order of PanelBound in compiler/codegen/BackwardKernel.cpp.
+      const int64_t ranges[kBoundsPerPanel] = {within.any.begin, within.any.end, within.all.begin,
                                                within.all.end, within.narrow};
-      std::copy_n(ranges, kRangesPerPanel, ranges_ + kRangesPerPanel * panel);
+      std::copy_n(ranges, kBoundsPerPanel, ranges_ + kBoundsPerPanel * panel);
     }
     if (!any) continue;
     const int block = first / block_panels_;

@@ -16,7 +16,7 @@ namespace flashcp {
 
 inline constexpr int kRunKeys = 256;         // keys that the forward kernel takes at once, at most
 inline constexpr int kBlockRows = 96;        // query rows that the backward kernel takes, at most
-inline constexpr int kRangesPerPanel = 5;    // of keys, that the backward kernel takes
+inline constexpr int kBoundsPerPanel = 5;    // of its keys, that the backward kernel takes
 inline constexpr int kMaxLinesAhead = 2304;  // that a call of the forward kernel fetches
 
 // One panel against keys [begin, end) of a run; state and output grow. Memory is aligned to 64

@@ -43,9 +43,10 @@ using Rows = RowsOf<const char>;
 using MutableRows = RowsOf<char>;
 
 // Generated kernels multiply masked pairs too, by a weight of 0: elements below this magnitude have
-// dot products, of up to 256 dims, whose sums of two are finite. An infinity or a NaN is not small.
+// dot products, of up to kMaxHeadDim dims, whose sums of two are finite. An infinity or a NaN is
+// not small.
 inline constexpr float kSmall = 0x1p59f;
-inline constexpr float kSmallProduct = 256 * kSmall * kSmall;
+inline constexpr float kSmallProduct = kMaxHeadDim * kSmall * kSmall;
 
 // What words are made from.
 struct WordFormat {

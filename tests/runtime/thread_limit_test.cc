@@ -1,5 +1,5 @@
-// Where the host starts no more threads, who asked for them gets an error; nothing hangs or ends the
-// process.
+// Where the host starts no more threads, who asked for them gets an error; nothing hangs or ends
+// the process.
 
 #include <pthread.h>
 #include <sys/resource.h>

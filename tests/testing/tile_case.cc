@@ -1,5 +1,6 @@
 #include "tests/testing/tile_case.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 

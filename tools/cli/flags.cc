@@ -1,6 +1,7 @@
 #include "tools/cli/flags.h"
 
 #include <algorithm>
+#include <string>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -15,10 +16,13 @@ absl::Status OfFlag(absl::string_view flag, const absl::Status& status) {
 }
 
 absl::StatusOr<int64_t> IntegerFlag(absl::string_view flag, absl::string_view text, int64_t min,
-                                    int64_t max) {
+                                    int64_t max, int64_t step) {
   int64_t value;
-  if (absl::SimpleAtoi(text, &value) && value >= min && value <= max) return value;
-  return absl::InvalidArgumentError(absl::StrCat(flag, ": expected an integer from ", min, " to ",
+  if (absl::SimpleAtoi(text, &value) && value >= min && value <= max && value % step == 0) {
+    return value;
+  }
+  const std::string kind = step == 1 ? "an integer" : absl::StrCat("a multiple of ", step);
+  return absl::InvalidArgumentError(absl::StrCat(flag, ": expected ", kind, " from ", min, " to ",
                                                  max, ", found ", Quoted(text)));
 }
 

@@ -17,9 +17,9 @@ namespace flashcp::cli {
 // "--flag: message" of the same code; OK stays OK.
 absl::Status OfFlag(absl::string_view flag, const absl::Status& status);
 
-// An integer of [min, max].
+// An integer of [min, max], a multiple of `step`.
 absl::StatusOr<int64_t> IntegerFlag(absl::string_view flag, absl::string_view text, int64_t min,
-                                    int64_t max);
+                                    int64_t max, int64_t step = 1);
 
 // The index of `text` in `names`; the error names the nearest of them.
 absl::StatusOr<int> NameFlag(absl::string_view flag, absl::string_view what, absl::string_view text,

@@ -86,12 +86,8 @@ absl::StatusOr<solver::HeadShape> ParseHeads(const std::string& text, const std:
         absl::StrCat("--heads: query heads must be a multiple of key/value heads, found ",
                      heads.query, " query heads and ", heads.key_value, " key/value heads"));
   }
-  if (absl::SimpleAtoi(head_dim, &heads.dim) && heads.dim >= 8 && heads.dim <= 256 &&
-      heads.dim % 8 == 0) {
-    return heads;
-  }
-  return absl::InvalidArgumentError(
-      absl::StrCat("--head-dim: expected a multiple of 8 from 8 to 256, found ", Quoted(head_dim)));
+  ASSIGN_OR_RETURN(heads.dim, IntegerFlag("--head-dim", head_dim, 8, 256, /*step=*/8));
+  return heads;
 }
 
 absl::StatusOr<solver::DType> ParseDType(const std::string& text) {

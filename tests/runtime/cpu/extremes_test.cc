@@ -93,8 +93,12 @@ TEST_P(ExtremesTest, ProductsOfMaskedPairsMayOverflow) {
         EXPECT_TRUE(std::isfinite(found.key[i])) << row;
         EXPECT_TRUE(std::isfinite(found.value[i])) << row;
         // What no pair with either of them adds to.
-        if (row < 25) EXPECT_NEAR(found.query[i], expected.query[i], 2e-2) << row;
-        if (row > 25 && row != 30) EXPECT_NEAR(found.value[i], expected.value[i], 2e-2) << row;
+        if (row < 25) {
+          EXPECT_NEAR(found.query[i], expected.query[i], 2e-2) << row;
+        }
+        if (row > 25 && row != 30) {
+          EXPECT_NEAR(found.value[i], expected.value[i], 2e-2) << row;
+        }
       }
     }
   }
