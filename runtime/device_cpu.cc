@@ -17,20 +17,38 @@ namespace {
 
 constexpr size_t kAlignment = 64;
 
+// The plain kernels. A K/V head, with the query heads that share it, is one worker's through the
+// whole table, so that sums have the same order for every number of workers.
 class ReferenceKernels : public AttentionKernels {
  public:
-  explicit ReferenceKernels(const KernelSpec& spec) : spec_(spec) {}
+  ReferenceKernels(const KernelSpec& spec, WorkerPool* pool) : spec_(spec), pool_(pool) {}
   absl::string_view name() const override { return "reference"; }
   void Reserve(absl::Span<const AttentionTile>) override {}
   void Forward(absl::Span<const AttentionTile> tiles) override {
-    ReferenceAttention(spec_, tiles.data(), static_cast<int64_t>(tiles.size()));
+    Spread(tiles, ReferenceAttention);
   }
   void Backward(absl::Span<const BackwardTile> tiles) override {
-    ReferenceAttentionBackward(spec_, tiles.data(), static_cast<int64_t>(tiles.size()));
+    Spread(tiles, ReferenceAttentionBackward);
   }
 
  private:
+  template <typename Tile>
+  void Spread(absl::Span<const Tile> tiles,
+              void (*compute)(const KernelSpec&, const Tile*, int64_t)) {
+    const int group = spec_.query_heads / spec_.key_value_heads;
+    pool_->Run([&](int worker) {
+      for (int head = worker; head < spec_.key_value_heads; head += pool_->size()) {
+        for (Tile tile : tiles) {
+          tile.head_begin = std::max(tile.head_begin, head * group);
+          tile.head_end = std::min(tile.head_end, (head + 1) * group);
+          compute(spec_, &tile, 1);
+        }
+      }
+    });
+  }
+
   const KernelSpec spec_;
+  WorkerPool* const pool_;
 };
 
 class CpuDevice : public Device {
@@ -56,14 +74,14 @@ class CpuDevice : public Device {
                          kHeadDimStep, " to ", kMaxHeadDim, " in steps of ", kHeadDimStep));
       }
     }
-    const GeneratedKernel* kernel = reference_kernels_ ? nullptr : FindGeneratedKernel(spec);
-    if (kernel == nullptr) return std::make_shared<ReferenceKernels>(spec);
     if (pool_ == nullptr) pool_ = std::make_unique<WorkerPool>(threads_);
     if (pool_->size() < threads_) {
       return absl::ResourceExhaustedError(absl::StrCat("the host started ", pool_->size(), " of ",
                                                        threads_,
                                                        " threads that compute; ask for fewer"));
     }
+    const GeneratedKernel* kernel = reference_kernels_ ? nullptr : FindGeneratedKernel(spec);
+    if (kernel == nullptr) return std::make_shared<ReferenceKernels>(spec, pool_.get());
     return CreateGeneratedAttention(*kernel, spec, pool_.get());
   }
 
@@ -118,7 +136,7 @@ class CpuDevice : public Device {
  private:
   const bool reference_kernels_;
   const int threads_;
-  std::unique_ptr<WorkerPool> pool_;  // where generated kernels were found
+  std::unique_ptr<WorkerPool> pool_;  // where kernels were found
 };
 
 }  // namespace

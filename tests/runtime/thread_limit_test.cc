@@ -67,17 +67,16 @@ TEST(ThreadLimitTest, APoolHasFewerWorkersAndTheyWork) {
 }
 
 TEST(ThreadLimitTest, ADeviceFindsNoKernels) {
-  const KernelSpec spec = {ElementType::kF32, 1, 1, 64, 64, 0.125f};
-  const std::unique_ptr<Device> one_thread = CreateCpuDevice();
-  const auto kernels = one_thread->FindKernels(spec);
-  ASSERT_TRUE(kernels.ok()) << kernels.status();
-  if ((*kernels)->name() == "reference") GTEST_SKIP() << "it uses no threads";
-  CpuDeviceOptions options;
-  options.threads = kManyThreads;
-  FewThreads limit;
-  const absl::Status status = CreateCpuDevice(options)->FindKernels(spec).status();
-  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("of 512 threads that compute"));
+  for (bool reference_kernels : {false, true}) {
+    CpuDeviceOptions options;
+    options.reference_kernels = reference_kernels;
+    options.threads = kManyThreads;
+    FewThreads limit;
+    const absl::Status status =
+        CreateCpuDevice(options)->FindKernels({ElementType::kF32, 1, 1, 64, 64, 0.125f}).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << reference_kernels;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("of 512 threads that compute"));
+  }
 }
 
 TEST(ThreadLimitTest, RanksThatRunGetTheReason) {
