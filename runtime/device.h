@@ -5,6 +5,8 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -58,7 +60,8 @@ class Device {
   // At least `bytes` bytes, aligned to 64. ResourceExhausted where there is no such memory.
   virtual absl::StatusOr<DeviceMemory> Allocate(size_t bytes) = 0;
 
-  // The kernels for a specification. NotFound where the device has none, ResourceExhausted without
+  // The kernels for a specification. NotFound where the device has none, InvalidArgument where those
+  // it was told to use do not run here or do not take such elements, ResourceExhausted without
   // memory or threads for them. They must not outlive the device.
   virtual absl::StatusOr<std::shared_ptr<AttentionKernels>> FindKernels(const KernelSpec& spec) = 0;
 
@@ -80,9 +83,13 @@ class Device {
 struct CpuDeviceOptions {
   // Threads that compute attention, with the calling one. Results do not depend on it.
   int threads = 1;
-  // The plain kernels instead of the generated ones, which this CPU may have none of.
-  bool reference_kernels = false;
+  // "generated": those that this CPU runs fastest, the plain ones if it runs none; "reference": the
+  // plain ones; or a target of generated kernels, such as "avx512".
+  std::string kernels = "generated";
 };
+
+// The values of CpuDeviceOptions::kernels that run on this CPU.
+std::vector<std::string> CpuKernelNames();
 
 // The host's CPU: the calling thread computes, with others if it is told so.
 std::unique_ptr<Device> CreateCpuDevice(const CpuDeviceOptions& options = {});

@@ -4,13 +4,19 @@
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
-#include <new>
+#include <string>
+#include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "runtime/cpu/generated_attention.h"
+#include "runtime/cpu/kernel_targets.h"
 #include "runtime/cpu/worker_pool.h"
 #include "runtime/device.h"
 #include "runtime/numeric.h"
+#include "support/nearest_name.h"
+#include "support/status_macros.h"
 
 namespace flashcp {
 namespace {
@@ -51,10 +57,42 @@ class ReferenceKernels : public AttentionKernels {
   WorkerPool* const pool_;
 };
 
+std::vector<std::string> NamesOf(absl::FunctionRef<bool(absl::string_view target)> include) {
+  std::vector<std::string> names = {"generated", "reference"};
+  for (absl::string_view target : KernelTargets()) {
+    if (include(target)) names.emplace_back(target);
+  }
+  return names;
+}
+
+const char* NameOf(ElementType element) {
+  return element == ElementType::kF32 ? "f32" : element == ElementType::kBF16 ? "bf16" : "f16";
+}
+
+bool Contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+// InvalidArgument where kernels of this name do not run here, or do not take such elements.
+absl::Status CheckKernels(const std::string& name, ElementType element) {
+  const std::vector<std::string> all = NamesOf([](absl::string_view) { return true; });
+  if (!Contains(all, name)) {
+    return absl::InvalidArgumentError(UnknownNameMessage("kind of kernels", name, all));
+  }
+  const std::vector<std::string> fit = NamesOf(
+      [&](absl::string_view target) { return Runs(ThisCpu(), target) && Takes(target, element); });
+  if (Contains(fit, name)) return absl::OkStatus();
+  const std::string why = Takes(name, element)
+                              ? absl::StrCat("this CPU lacks the instructions of ", name)
+                              : absl::StrCat(name, " takes bf16 alone, not ", NameOf(element));
+  return absl::InvalidArgumentError(
+      absl::StrCat(why, ": expected one that can run here: ", absl::StrJoin(fit, ", ")));
+}
+
 class CpuDevice : public Device {
  public:
   explicit CpuDevice(const CpuDeviceOptions& options)
-      : reference_kernels_(options.reference_kernels), threads_(options.threads) {}
+      : kernels_(options.kernels), threads_(options.threads) {}
 
   absl::StatusOr<DeviceMemory> Allocate(size_t bytes) override {
     size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
@@ -74,13 +112,16 @@ class CpuDevice : public Device {
                          kHeadDimStep, " to ", kMaxHeadDim, " in steps of ", kHeadDimStep));
       }
     }
+    RETURN_IF_ERROR(CheckKernels(kernels_, spec.element));
     if (pool_ == nullptr) pool_ = std::make_unique<WorkerPool>(threads_);
     if (pool_->size() < threads_) {
       return absl::ResourceExhaustedError(absl::StrCat("the host started ", pool_->size(), " of ",
                                                        threads_,
                                                        " threads that compute; ask for fewer"));
     }
-    const GeneratedKernel* kernel = reference_kernels_ ? nullptr : FindGeneratedKernel(spec);
+    const GeneratedKernel* kernel = kernels_ == "reference"   ? nullptr
+                                    : kernels_ == "generated" ? FindGeneratedKernel(spec)
+                                                              : FindGeneratedKernel(spec, kernels_);
     if (kernel == nullptr) return std::make_shared<ReferenceKernels>(spec, pool_.get());
     return CreateGeneratedAttention(*kernel, spec, pool_.get());
   }
@@ -134,12 +175,16 @@ class CpuDevice : public Device {
   }
 
  private:
-  const bool reference_kernels_;
+  const std::string kernels_;
   const int threads_;
   std::unique_ptr<WorkerPool> pool_;  // where kernels were found
 };
 
 }  // namespace
+
+std::vector<std::string> CpuKernelNames() {
+  return NamesOf([](absl::string_view target) { return Runs(ThisCpu(), target); });
+}
 
 std::unique_ptr<Device> CreateCpuDevice(const CpuDeviceOptions& options) {
   return std::make_unique<CpuDevice>(options);

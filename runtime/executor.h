@@ -71,10 +71,11 @@ struct ExecutorOptions {
 class Executor {
  public:
   // Waits for the other ranks. transport and device are borrowed and outlive the executor.
-  // InvalidArgument for a rank or a number of ranks that the plan does not have; FailedPrecondition
-  // for a plan that breaks a rule, or that is not the plan of every rank (naming both ranks and
-  // hashes); NotFound where the device has no kernels for the plan; ResourceExhausted where it has
-  // no memory for the workspace, or no memory or threads for the kernels.
+  // InvalidArgument for a rank or a number of ranks that the plan does not have, or where the device
+  // was told to use kernels that do not run here or not on such a plan; FailedPrecondition for a
+  // plan that breaks a rule, or that is not the plan of every rank (naming both ranks and hashes);
+  // NotFound where the device has no kernels for the plan; ResourceExhausted where it has no memory
+  // for the workspace, or no memory or threads for the kernels.
   static absl::StatusOr<std::unique_ptr<Executor>> Create(const Plan& plan, int rank,
                                                           Transport* transport, Device* device,
                                                           const ExecutorOptions& options = {});

@@ -1,6 +1,5 @@
 #include "runtime/cpu/generated_attention.h"
 
-#include <array>
 #include <atomic>
 #include <cstdint>
 #include <cstdlib>
@@ -13,6 +12,7 @@
 #include "runtime/cpu/forward_units.h"
 #include "runtime/cpu/forward_worker.h"
 #include "runtime/cpu/gradient_order.h"
+#include "runtime/cpu/kernel_targets.h"
 #include "runtime/cpu/scratch.h"
 
 namespace flashcp {
@@ -78,47 +78,28 @@ class GeneratedAttention : public AttentionKernels {
   GradientOrder order_;
 };
 
-// The targets that kernels are generated for, the widest instructions first.
-struct Target {
-  absl::string_view name;
-  bool runs_here;
-};
-
-const std::array<Target, 3>& Targets() {
-  static const std::array<Target, 3> targets = [] {
-    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                      __builtin_cpu_supports("f16c");
-    const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
-                        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
-                        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    const bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
-    return std::array<Target, 3>{{{"avx512-bf16", bf16}, {"avx512", avx512}, {"avx2", avx2}}};
-  }();
-  return targets;
-}
-
 }  // namespace
 
 bool RunsHere(const GeneratedKernel& kernel) {
-  const absl::string_view name = kernel.emulated ? "avx2" : kernel.target;
-  for (const Target& target : Targets()) {
-    if (target.name == name) return target.runs_here;
-  }
-  return false;
+  return Runs(ThisCpu(), kernel.emulated ? "avx2" : kernel.target);
 }
 
 bool Fits(const GeneratedKernel& kernel, const KernelSpec& spec) {
-  if (kernel.pairs && spec.element != ElementType::kBF16) return false;
+  if (!Takes(kernel.target, spec.element)) return false;
   if (kernel.any_dim) return spec.dim <= kernel.dim && spec.value_dim <= kernel.value_dim;
   return spec.dim == kernel.dim && spec.value_dim == kernel.value_dim;
 }
 
+const GeneratedKernel* FindGeneratedKernel(const KernelSpec& spec, absl::string_view target) {
+  for (const GeneratedKernel& kernel : GeneratedKernels()) {
+    if (kernel.target == target && Fits(kernel, spec)) return &kernel;
+  }
+  return nullptr;
+}
+
 const GeneratedKernel* FindGeneratedKernel(const KernelSpec& spec) {
-  for (const Target& target : Targets()) {
-    if (!target.runs_here) continue;
-    for (const GeneratedKernel& kernel : GeneratedKernels()) {
-      if (kernel.target == target.name && Fits(kernel, spec)) return &kernel;
-    }
+  for (absl::string_view target : FastestTargets(ThisCpu(), spec.element)) {
+    if (const GeneratedKernel* kernel = FindGeneratedKernel(spec, target)) return kernel;
   }
   return nullptr;
 }

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "runtime/cpu/generated_kernels.h"
 #include "runtime/cpu/worker_pool.h"
 #include "runtime/device.h"
@@ -18,8 +19,9 @@ namespace flashcp {
 bool RunsHere(const GeneratedKernel& kernel);
 bool Fits(const GeneratedKernel& kernel, const KernelSpec& spec);
 
-// The kernel for the specification with the widest instructions that this CPU has; null where there
-// is none.
+// The kernel of the target for the specification; null where there is none.
+const GeneratedKernel* FindGeneratedKernel(const KernelSpec& spec, absl::string_view target);
+// The kernel for the specification that this CPU runs fastest; null where there is none.
 const GeneratedKernel* FindGeneratedKernel(const KernelSpec& spec);
 
 // Launches of `kernel`, which fits. The pool is borrowed. ResourceExhausted without memory.

@@ -67,14 +67,14 @@ TEST(ThreadLimitTest, APoolHasFewerWorkersAndTheyWork) {
 }
 
 TEST(ThreadLimitTest, ADeviceFindsNoKernels) {
-  for (bool reference_kernels : {false, true}) {
+  for (const char* kernels : {"generated", "reference"}) {
     CpuDeviceOptions options;
-    options.reference_kernels = reference_kernels;
+    options.kernels = kernels;
     options.threads = kManyThreads;
     FewThreads limit;
     const absl::Status status =
         CreateCpuDevice(options)->FindKernels({ElementType::kF32, 1, 1, 64, 64, 0.125f}).status();
-    EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << reference_kernels;
+    EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << kernels;
     EXPECT_THAT(std::string(status.message()), HasSubstr("of 512 threads that compute"));
   }
 }

@@ -12,6 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "compiler/solver/cluster.h"
 #include "compiler/solver/strategies.h"
+#include "runtime/device.h"
 #include "runtime/plan/plan.h"
 #include "support/command_line.h"
 #include "support/nearest_name.h"
@@ -149,10 +150,12 @@ class CommandLine {
             "ranks are threads, or processes of mpirun");
     AddText(command, "--timeout", &run_.timeout, "SECONDS", "of every wait for another rank");
     AddText(command, "--device", &run_.device, "cpu", "where ranks compute");
-    AddText(command, "--kernels", &run_.kernels, "generated|reference",
-            "generated for this CPU's instructions, or the plain ones, of one thread");
+    AddText(command, "--kernels", &run_.kernels, "NAME",
+            absl::StrCat("generated: those that this CPU runs fastest; reference: the plain ones; "
+                         "on this CPU run ",
+                         absl::StrJoin(CpuKernelNames(), ", ")));
     AddText(command, "--threads", &run_.threads, "N",
-            "of each rank that compute attention with generated kernels");
+            "threads of each rank that compute attention");
   }
 
   void AddCalibrate() {

@@ -40,9 +40,7 @@ absl::StatusOr<RunOptions> ParseOptions(const RunFlags& flags) {
   options.timeout = absl::Seconds(seconds);
   options.backward = flags.backward;
   options.trace = !flags.trace.empty();
-  ASSIGN_OR_RETURN(int kernels, NameFlag("--kernels", "kind of kernels", flags.kernels,
-                                         {"generated", "reference"}));
-  options.device.reference_kernels = kernels == 1;
+  options.device.kernels = flags.kernels;
   ASSIGN_OR_RETURN(int64_t threads, IntegerFlag("--threads", flags.threads, 1, 1024));
   options.device.threads = static_cast<int>(threads);
   return options;
@@ -54,13 +52,15 @@ std::string PassSummary(const char* pass, const std::vector<double>& times_ms) {
                          pass, times_ms[times_ms.size() / 2], times_ms.size(), times_ms[0]);
 }
 
-// Of those that the ranks of this process compute with.
+// Returns the name of the kernels that the ranks of this process compute with.
 absl::StatusOr<std::string> KernelsName(const Plan& plan, CpuDeviceOptions options) {
   options.threads = 1;  // the name does not depend on it
   const std::unique_ptr<Device> device = CreateCpuDevice(options);
-  ASSIGN_OR_RETURN(std::shared_ptr<AttentionKernels> kernels,
-                   device->FindKernels(KernelSpecOf(plan)));
-  return std::string(kernels->name());
+  absl::StatusOr<std::shared_ptr<AttentionKernels>> kernels =
+      device->FindKernels(KernelSpecOf(plan));
+  if (absl::IsInvalidArgument(kernels.status())) return OfFlag("--kernels", kernels.status());
+  RETURN_IF_ERROR(kernels.status());
+  return std::string((*kernels)->name());
 }
 
 std::string Summary(const Plan& plan, const std::string& transport, const std::string& kernels,
@@ -94,6 +94,7 @@ absl::Status Check(const Plan& plan, const BatchTensors& batch, const Console& c
 // What a process needs to run its ranks; only the leading one has tensors.
 struct Inputs {
   Plan plan;
+  std::string kernels;
   BatchTensors batch;
   std::optional<TensorWriter> writer;
   std::optional<OutputFile> trace;
@@ -103,7 +104,8 @@ absl::StatusOr<Inputs> ReadInputs(const RunFlags& flags, const RunOptions& optio
                                   const Ranks& ranks) {
   ASSIGN_OR_RETURN(Plan plan, LoadVerifiedPlan(flags.plan));
   RETURN_IF_ERROR(ranks.CheckNumber(plan));
-  Inputs inputs{std::move(plan), {}, std::nullopt, std::nullopt};
+  ASSIGN_OR_RETURN(std::string kernels, KernelsName(plan, options.device));
+  Inputs inputs{std::move(plan), std::move(kernels), {}, std::nullopt, std::nullopt};
   if (!ranks.leads()) return inputs;
   if (flags.inputs.empty()) {
     inputs.batch = RandomTensors(inputs.plan, options.seed, options.backward);
@@ -132,8 +134,7 @@ absl::Status RunAndReport(const RunFlags& flags, const RunOptions& options, cons
     RETURN_IF_ERROR(inputs->trace->Write(TraceJson(plan, measured.traces)));
     RETURN_IF_ERROR(inputs->trace->Commit());
   }
-  ASSIGN_OR_RETURN(std::string kernels, KernelsName(plan, options.device));
-  RETURN_IF_ERROR(console.Print(Summary(plan, flags.transport, kernels, measured.times)));
+  RETURN_IF_ERROR(console.Print(Summary(plan, flags.transport, inputs->kernels, measured.times)));
   return flags.check ? Check(plan, inputs->batch, console) : absl::OkStatus();
 }
 
