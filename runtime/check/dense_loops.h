@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -97,6 +98,29 @@ inline std::vector<double> PackByHead(absl::Span<const float> rows, int64_t head
     }
   }
   return packed;
+}
+
+// Each number squared.
+inline std::vector<double> Squares(std::vector<double> numbers) {
+  for (double& x : numbers) x *= x;
+  return numbers;
+}
+
+// The Euclidean norm of a row; 0 for a row that is not finite, whose results are not compared.
+inline double FiniteNorm(const float* row, int64_t dim) {
+  double squares = 0;
+  for (int64_t d = 0; d < dim; ++d) squares += double{row[d]} * row[d];
+  return std::isfinite(squares) ? std::sqrt(squares) : 0;
+}
+
+// The largest FiniteNorm of the rows [first_token, first_token + length) of one head.
+inline double LargestNorm(absl::Span<const float> rows, int64_t heads, int64_t dim, int64_t head,
+                          int64_t first_token, int64_t length) {
+  double largest = 0;
+  for (int64_t token = first_token; token < first_token + length; ++token) {
+    largest = std::max(largest, FiniteNorm(&rows[(token * heads + head) * dim], dim));
+  }
+  return largest;
 }
 
 }  // namespace flashcp::dense

@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "runtime/check/dense_loops.h"
+#include "runtime/check/tolerance.h"
 #include "runtime/kernel_spec.h"
 #include "runtime/widest_vectors.h"
 #include "support/start_threads.h"
@@ -29,7 +30,7 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 // Queries [begin, end) of a document, for all heads: the unit of work of a thread.
 struct QueryBlock {
-  const DenseDocument* document;
+  int document;
   int64_t first_token;  // of the document, in global order
   int64_t begin;
   int64_t end;
@@ -38,39 +39,74 @@ struct QueryBlock {
 std::vector<QueryBlock> MakeBlocks(const std::vector<DenseDocument>& documents) {
   std::vector<QueryBlock> blocks;
   int64_t token = 0;
-  for (const DenseDocument& document : documents) {
-    for (int64_t begin = 0; begin < document.length; begin += kLanes) {
-      blocks.push_back({&document, token, begin, std::min(begin + kLanes, document.length)});
+  for (size_t d = 0; d < documents.size(); ++d) {
+    const int64_t length = documents[d].length;
+    for (int64_t begin = 0; begin < length; begin += kLanes) {
+      blocks.push_back({static_cast<int>(d), token, begin, std::min(begin + kLanes, length)});
     }
-    token += document.length;
+    token += length;
   }
   return blocks;
 }
 
+// The largest norm of a key, [documents, heads].
+std::vector<double> LargestKeyNorms(const DenseProblem& problem) {
+  const KernelSpec& spec = problem.spec;
+  std::vector<double> norms;
+  int64_t token = 0;
+  for (const DenseDocument& document : problem.documents) {
+    for (int head = 0; head < spec.key_value_heads; ++head) {
+      norms.push_back(
+          LargestNorm(problem.key, spec.key_value_heads, spec.dim, head, token, document.length));
+    }
+    token += document.length;
+  }
+  return norms;
+}
+
+// Keys and values as [heads, tokens, dim] and kGroup - 1 more rows of any content.
+struct PackedRows {
+  explicit PackedRows(const DenseProblem& problem)
+      : key(PackByHead(problem.key, problem.spec.key_value_heads, problem.spec.dim)),
+        value(PackByHead(problem.value, problem.spec.key_value_heads, problem.spec.dim)),
+        value_squares(Squares(value)),
+        key_norms(LargestKeyNorms(problem)) {}
+
+  std::vector<double> key;
+  std::vector<double> value;
+  std::vector<double> value_squares;
+  std::vector<double> key_norms;  // [documents, heads], the largest
+};
+
 // Computes one block of queries after the other; belongs to one thread.
 class BlockAttention {
  public:
-  // key and value are those of the problem as [heads, tokens, dim] and kGroup - 1 more rows of any
-  // content.
-  BlockAttention(const DenseProblem& problem, const std::vector<double>& key,
-                 const std::vector<double>& value, DenseResult* result)
-      : problem_(problem), key_(key), value_(value), result_(result) {}
+  BlockAttention(const DenseProblem& problem, const PackedRows& packed, DenseResult* result)
+      : problem_(problem), packed_(packed), result_(result) {}
 
   void Run(const QueryBlock& block, int head) {
-    const int key_value_head = head / (problem_.query_heads / problem_.key_value_heads);
-    first_key_ = (key_value_head * tokens_ + block.first_token) * problem_.dim;
-    first_row_ = (block.first_token + block.begin) * problem_.query_heads + head;
+    const int key_value_head = head / (spec_.query_heads / spec_.key_value_heads);
+    const DenseDocument& document = problem_.documents[block.document];
+    first_key_ = (key_value_head * tokens_ + block.first_token) * spec_.dim;
+    first_row_ = (block.first_token + block.begin) * spec_.query_heads + head;
     count_ = static_cast<int>(block.end - block.begin);
     for (int lane = 0; lane < count_; ++lane) {
-      visible_[lane] = VisibleKeys(*block.document, block.begin + lane);
+      visible_[lane] = VisibleKeys(document, block.begin + lane);
     }
     all_ = {visible_[0].begin, visible_[count_ - 1].end};
     const int64_t common_begin = visible_[count_ - 1].begin;
     common_ = {common_begin, std::max(common_begin, visible_[0].end)};
     ComputeScores();
     ComputeWeights();
-    SumValues();
+    SumValues(packed_.value, &output_);
+    const double floor = Tolerance::WeightFloor(spec_.element);
+    for (Lanes& weights : weights_) {
+      for (double& weight : weights) weight = weight == 0 ? 0 : (weight + floor) * (weight + floor);
+    }
+    SumValues(packed_.value_squares, &squares_);
     StoreOutput();
+    StoreAllowed(document.length,
+                 packed_.key_norms[block.document * spec_.key_value_heads + key_value_head]);
   }
 
  private:
@@ -78,18 +114,16 @@ class BlockAttention {
   Lanes& Weights(int64_t key) { return weights_[key - all_.begin]; }
 
   void ComputeScores() {
-    const double scale = 1 / std::sqrt(static_cast<double>(problem_.dim));
     query_.fill({});
     for (int lane = 0; lane < count_; ++lane) {
-      const int64_t row = first_row_ + int64_t{lane} * problem_.query_heads;
-      for (int d = 0; d < problem_.dim; ++d) {
-        query_[d][lane] = scale * problem_.query[row * problem_.dim + d];
+      for (int d = 0; d < spec_.dim; ++d) {
+        query_[d][lane] = scale_ * problem_.query[Row(lane) * spec_.dim + d];
       }
     }
     const int64_t groups = (all_.end - all_.begin + kGroup - 1) / kGroup;
     weights_.assign(groups * kGroup, {});
-    const Matrix keys = {&key_[first_key_ + all_.begin * problem_.dim], problem_.dim, 1};
-    RunWithWidestVectors<SumProductsLoop>(groups, int64_t{problem_.dim}, keys, query_.data(),
+    const Matrix keys = {&packed_.key[first_key_ + all_.begin * spec_.dim], spec_.dim, 1};
+    RunWithWidestVectors<SumProductsLoop>(groups, int64_t{spec_.dim}, keys, query_.data(),
                                           weights_.data());
   }
 
@@ -125,31 +159,32 @@ class BlockAttention {
       }
     }
     for (int lane = 0; lane < count_; ++lane) {
-      result_->lse[first_row_ + int64_t{lane} * problem_.query_heads] =
-          sum_[lane] == 0 ? -kInfinity : maximum[lane] + std::log(sum_[lane]);
+      result_->lse[Row(lane)] = sum_[lane] == 0 ? -kInfinity : maximum[lane] + std::log(sum_[lane]);
     }
   }
 
-  void SumValues() {
-    output_.fill({});
-    SumEdgeValues({all_.begin, common_.begin});
+  // sums = the rows of the keys, weighted.
+  void SumValues(const std::vector<double>& rows, std::array<Lanes, kMaxHeadDim>* sums) {
+    sums->fill({});
+    SumEdgeValues(rows, {all_.begin, common_.begin}, sums);
     for (int64_t key = common_.begin; key < common_.end; key += kKeyChunk) {
-      const Matrix values = {&value_[first_key_ + key * problem_.dim], 1, problem_.dim};
-      RunWithWidestVectors<SumProductsLoop>(int64_t{problem_.dim / kGroup},
+      const Matrix values = {&rows[first_key_ + key * spec_.dim], 1, spec_.dim};
+      RunWithWidestVectors<SumProductsLoop>(int64_t{spec_.dim / kGroup},
                                             std::min(kKeyChunk, common_.end - key), values,
-                                            &Weights(key), output_.data());
+                                            &Weights(key), sums->data());
     }
-    SumEdgeValues({common_.end, all_.end});
+    SumEdgeValues(rows, {common_.end, all_.end}, sums);
   }
 
   // A value that a query does not see may be NaN, so that a weight of 0 would not hide it.
-  void SumEdgeValues(KeyRange keys) {
+  void SumEdgeValues(const std::vector<double>& rows, KeyRange keys,
+                     std::array<Lanes, kMaxHeadDim>* sums) {
     for (int64_t key = keys.begin; key < keys.end; ++key) {
-      const double* value = &value_[first_key_ + key * problem_.dim];
+      const double* value = &rows[first_key_ + key * spec_.dim];
       for (int lane = 0; lane < count_; ++lane) {
         const double weight = Weights(key)[lane];
         if (weight == 0) continue;
-        for (int d = 0; d < problem_.dim; ++d) output_[d][lane] += weight * value[d];
+        for (int d = 0; d < spec_.dim; ++d) (*sums)[d][lane] += weight * value[d];
       }
     }
   }
@@ -157,18 +192,34 @@ class BlockAttention {
   void StoreOutput() {
     for (int lane = 0; lane < count_; ++lane) {
       if (sum_[lane] == 0) continue;  // saw no key: its output stays 0
-      const int64_t row = first_row_ + int64_t{lane} * problem_.query_heads;
-      for (int d = 0; d < problem_.dim; ++d) {
-        result_->output[row * problem_.dim + d] = output_[d][lane] / sum_[lane];
+      for (int d = 0; d < spec_.dim; ++d) {
+        result_->output[Row(lane) * spec_.dim + d] = output_[d][lane] / sum_[lane];
       }
     }
   }
 
+  void StoreAllowed(int64_t length, double key_norm) {
+    for (int lane = 0; lane < count_; ++lane) {
+      const double norm = FiniteNorm(&problem_.query[Row(lane) * spec_.dim], spec_.dim);
+      const Tolerance tolerance(spec_.element, length, scale_ * norm * key_norm);
+      result_->lse_allowed[Row(lane)] = tolerance.AllowedLse();
+      for (int d = 0; d < spec_.dim && sum_[lane] != 0; ++d) {
+        const double unit =
+            (std::abs(output_[d][lane]) + std::sqrt(squares_[d][lane])) / sum_[lane];
+        result_->output_allowed[Row(lane) * spec_.dim + d] = tolerance.Allowed(unit);
+      }
+    }
+  }
+
+  // The row of O of a lane's query, of all heads.
+  int64_t Row(int lane) const { return first_row_ + int64_t{lane} * spec_.query_heads; }
+
   const DenseProblem& problem_;
-  const std::vector<double>& key_;
-  const std::vector<double>& value_;
+  const KernelSpec& spec_ = problem_.spec;
+  const PackedRows& packed_;
   DenseResult* const result_;
-  const int64_t tokens_ = problem_.key.size() / (problem_.key_value_heads * problem_.dim);
+  const double scale_ = 1 / std::sqrt(static_cast<double>(spec_.dim));
+  const int64_t tokens_ = problem_.key.size() / (spec_.key_value_heads * spec_.dim);
 
   // Of the block at hand:
   int64_t first_key_;  // element of the document's first key
@@ -181,6 +232,7 @@ class BlockAttention {
   std::vector<Lanes> weights_;
   Lanes sum_;  // of weights
   std::array<Lanes, kMaxHeadDim> output_;
+  std::array<Lanes, kMaxHeadDim> squares_;  // sums of squared weights and values
 };
 
 }  // namespace
@@ -195,16 +247,17 @@ std::vector<DenseDocument> DenseDocumentsOf(const Plan& plan) {
 
 DenseResult DenseAttention(const DenseProblem& problem) {
   const std::vector<QueryBlock> blocks = MakeBlocks(problem.documents);
-  const std::vector<double> key = PackByHead(problem.key, problem.key_value_heads, problem.dim);
-  const std::vector<double> value = PackByHead(problem.value, problem.key_value_heads, problem.dim);
+  const PackedRows packed(problem);
   DenseResult result;
   result.output.resize(problem.query.size());
-  result.lse.resize(problem.query.size() / problem.dim);
+  result.output_allowed.resize(problem.query.size());
+  result.lse.resize(problem.query.size() / problem.spec.dim);
+  result.lse_allowed.resize(result.lse.size());
   std::atomic<size_t> next{0};
   auto work = [&] {
-    BlockAttention attention(problem, key, value, &result);
+    BlockAttention attention(problem, packed, &result);
     for (size_t i = next++; i < blocks.size(); i = next++) {
-      for (int head = 0; head < problem.query_heads; ++head) attention.Run(blocks[i], head);
+      for (int head = 0; head < problem.spec.query_heads; ++head) attention.Run(blocks[i], head);
     }
   };
   const int others = static_cast<int>(std::thread::hardware_concurrency()) - 1;

@@ -1,5 +1,6 @@
-// Dense attention in float64 over whole documents: what any plan has to compute. It shares no code
-// with the kernels, the plan's programs or the executor.
+// Dense attention in float64 over whole documents: what any plan has to compute, and how far from
+// it rounding may take each element (tolerance.h). It shares no code with the kernels, the plan's
+// programs or the executor.
 
 #ifndef FLASHCP_RUNTIME_CHECK_DENSE_REFERENCE_H_
 #define FLASHCP_RUNTIME_CHECK_DENSE_REFERENCE_H_
@@ -23,9 +24,7 @@ struct DenseDocument {
 // kernels see, already rounded to the dtype.
 struct DenseProblem {
   std::vector<DenseDocument> documents;
-  int query_heads;
-  int key_value_heads;
-  int dim;
+  KernelSpec spec;                // value_dim is dim
   absl::Span<const float> query;  // [tokens, query_heads, dim]
   absl::Span<const float> key;    // [tokens, key_value_heads, dim]
   absl::Span<const float> value;  // [tokens, key_value_heads, dim]
@@ -34,6 +33,9 @@ struct DenseProblem {
 struct DenseResult {
   std::vector<double> output;  // [tokens, query_heads, dim]
   std::vector<double> lse;     // [tokens, query_heads], natural log; -inf where no key has weight
+  // The largest error that rounding explains, element by element.
+  std::vector<float> output_allowed;
+  std::vector<float> lse_allowed;
 };
 
 // The documents of a plan.
@@ -44,16 +46,22 @@ struct DenseGradients {
   std::vector<double> query;  // [tokens, query_heads, dim]
   std::vector<double> key;    // [tokens, key_value_heads, dim]
   std::vector<double> value;  // [tokens, key_value_heads, dim]
+  // The largest error that rounding explains, element by element.
+  std::vector<float> query_allowed;
+  std::vector<float> key_allowed;
+  std::vector<float> value_allowed;
 };
 
 // softmax(Q K^T / sqrt(dim)) V and its log-sum-exp. Uses all cores; the result does not depend on
-// their number. O(pairs * heads * dim) time; keys and values are copied as doubles.
+// their number. O(pairs * heads * dim) time, three products a pair; keys and values are copied as
+// doubles.
 DenseResult DenseAttention(const DenseProblem& problem);
 
-// The gradients of the same by the chain rule, from weights that are computed again.
-// output_gradient is [tokens, query_heads, dim]. Uses all cores; the result does not depend on
-// their number. O(pairs * heads * dim) time, five products a pair.
-DenseGradients DenseAttentionBackward(const DenseProblem& problem,
+// The gradients of the same by the chain rule, from weights that are computed again. `forward` is
+// what DenseAttention returned, output_gradient [tokens, query_heads, dim]. Uses all cores; the
+// result does not depend on their number. O(pairs * heads * dim) time, five products a pair and
+// four for the errors that are allowed.
+DenseGradients DenseAttentionBackward(const DenseProblem& problem, const DenseResult& forward,
                                       absl::Span<const float> output_gradient);
 
 }  // namespace flashcp

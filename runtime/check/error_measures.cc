@@ -8,30 +8,40 @@
 namespace flashcp {
 namespace {
 
-// The largest |found - expected| / unit(|expected|).
-template <typename Unit>
-double LargestError(absl::Span<const double> expected, absl::Span<const float> found,
-                    const Unit& unit) {
-  constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  if (expected.size() != found.size()) return kInfinity;
-  double largest = 0;
-  for (size_t i = 0; i < expected.size(); ++i) {
-    if (expected[i] == found[i]) continue;
-    const double difference = std::abs(found[i] - expected[i]);
-    if (!std::isfinite(difference)) return kInfinity;
-    largest = std::max(largest, difference / unit(std::abs(expected[i])));
-  }
-  return largest;
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+double ErrorOf(double expected, double found) {
+  if (expected == found) return 0;
+  const double difference = std::abs(found - expected);
+  return std::isfinite(difference) ? difference : kInfinity;
 }
 
 }  // namespace
 
-double MaxError(absl::Span<const double> expected, absl::Span<const float> found) {
-  return LargestError(expected, found, [](double) { return 1.0; });
+WorstElement FindWorst(absl::Span<const double> expected, absl::Span<const float> allowed,
+                       absl::Span<const float> found) {
+  WorstElement worst;
+  if (expected.size() != found.size() || expected.size() != allowed.size()) {
+    worst.ratio = worst.error = kInfinity;
+    return worst;
+  }
+  for (size_t i = 0; i < expected.size(); ++i) {
+    const double error = ErrorOf(expected[i], found[i]);
+    if (error == 0 || error <= worst.ratio * allowed[i]) continue;
+    const double ratio = error / allowed[i];
+    worst = {std::isnan(ratio) ? kInfinity : ratio, error, allowed[i], static_cast<int64_t>(i)};
+    if (worst.ratio == kInfinity) break;
+  }
+  return worst;
 }
 
-double MaxScaledError(absl::Span<const double> expected, absl::Span<const float> found) {
-  return LargestError(expected, found, [](double size) { return std::max(1.0, size); });
+double MaxError(absl::Span<const double> expected, absl::Span<const float> found) {
+  if (expected.size() != found.size()) return kInfinity;
+  double largest = 0;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    largest = std::max(largest, ErrorOf(expected[i], found[i]));
+  }
+  return largest;
 }
 
 double RelativeError(absl::Span<const double> expected, absl::Span<const float> found) {

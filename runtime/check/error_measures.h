@@ -7,15 +7,26 @@
 #ifndef FLASHCP_RUNTIME_CHECK_ERROR_MEASURES_H_
 #define FLASHCP_RUNTIME_CHECK_ERROR_MEASURES_H_
 
+#include <cstdint>
+
 #include "absl/types/span.h"
 
 namespace flashcp {
 
+// The element of a tensor that is worst for what it is allowed.
+struct WorstElement {
+  double ratio = 0;    // error / allowed; above 1 the tensor is wrong
+  double error = 0;    // |found - expected|
+  double allowed = 0;  // of this element
+  int64_t index = -1;  // -1 where no element is off, or where sizes differ
+};
+
+// Compares with what each element is allowed (tolerance.h).
+WorstElement FindWorst(absl::Span<const double> expected, absl::Span<const float> allowed,
+                       absl::Span<const float> found);
+
 // The largest |found - expected|.
 double MaxError(absl::Span<const double> expected, absl::Span<const float> found);
-
-// The largest |found - expected| / max(1, |expected|), each element over its own.
-double MaxScaledError(absl::Span<const double> expected, absl::Span<const float> found);
 
 // MaxError over the largest finite |expected| of the tensor; MaxError itself where that is 0.
 double RelativeError(absl::Span<const double> expected, absl::Span<const float> found);

@@ -64,9 +64,7 @@ void expectExact(const Plan &plan) {
   TestBatch batch(DenseDocumentsOf(plan), KernelSpecOf(plan), /*seed=*/3);
   absl::StatusOr<TestStep> step = testing::RunPlanBackward(plan, batch);
   ASSERT_TRUE(step.ok()) << step.status();
-  testing::ExpectExact(batch, batch.Reference(), step->result);
-  testing::ExpectExactGradients(batch, batch.ReferenceGradients(),
-                                step->gradients);
+  testing::ExpectExactStep(batch, *step);
 }
 
 TEST(StagesTest, OfRowsAndOfHeads) {

@@ -86,8 +86,7 @@ TEST_P(MpiExactnessTest, IsThatOfThreads) {
     testing::TestBatch batch(DenseDocumentsOf(*plan), KernelSpecOf(*plan), /*seed=*/1);
     absl::StatusOr<testing::TestStep> step = testing::RunPlanBackward(*plan, batch);
     ASSERT_TRUE(step.ok()) << step.status();
-    testing::ExpectExact(batch, batch.Reference(), step->result);
-    testing::ExpectExactGradients(batch, batch.ReferenceGradients(), step->gradients);
+    testing::ExpectExactStep(batch, *step);
     absl::Status status = testing::RunMpi(
         ranks, [&](Transport* transport) { return RunRank(*plan, batch, *step, transport); });
     EXPECT_TRUE(status.ok()) << status;

@@ -28,8 +28,7 @@ namespace {
 
 using ::testing::AllOf;
 using testing::DealZigzag;
-using testing::ExpectExact;
-using testing::ExpectExactGradients;
+using testing::ExpectExactStep;
 using ::testing::HasSubstr;
 using testing::MakeToyPlan;
 using testing::RankTensors;
@@ -43,8 +42,7 @@ void ExpectPlanIsExact(const ToyProblem& problem, uint64_t seed, int steps = 1) 
   TestBatch batch(DenseDocumentsOf(plan), KernelSpecOf(plan), seed);
   absl::StatusOr<TestStep> step = RunPlanBackward(plan, batch, steps);
   ASSERT_TRUE(step.ok()) << step.status();
-  ExpectExact(batch, batch.Reference(), step->result);
-  ExpectExactGradients(batch, batch.ReferenceGradients(), step->gradients);
+  ExpectExactStep(batch, *step);
 }
 
 // Documents of many lengths, among them empty ones, all with this mask.
@@ -153,8 +151,7 @@ TEST(ExecutorShapesTest, MessagesOfSingleHeads) {
   TestBatch batch(DenseDocumentsOf(plan), KernelSpecOf(plan), 9);
   absl::StatusOr<TestStep> step = RunPlanBackward(plan, batch);
   ASSERT_TRUE(step.ok()) << step.status();
-  ExpectExact(batch, batch.Reference(), step->result);
-  ExpectExactGradients(batch, batch.ReferenceGradients(), step->gradients);
+  ExpectExactStep(batch, *step);
 }
 
 TEST(ExecutorTest, GradientsAreTheSameBitsInEveryRun) {
@@ -179,8 +176,7 @@ TEST(ExecutorTest, GradientsAreTheSameBitsInEveryRun) {
 class FailingDevice : public testing::ForwardingDevice {
  public:
   explicit FailingDevice(int launches) : launches_(launches) {}
-  absl::Status Attend(AttentionKernels* kernels,
-                      absl::Span<const AttentionTile> tiles) override {
+  absl::Status Attend(AttentionKernels* kernels, absl::Span<const AttentionTile> tiles) override {
     if (launches_-- == 0) return absl::InternalError("the device is on fire");
     return ForwardingDevice::Attend(kernels, tiles);
   }

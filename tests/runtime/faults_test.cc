@@ -210,10 +210,7 @@ std::vector<Prepared> Prepare() {
     TestBatch batch(DenseDocumentsOf(plan), KernelSpecOf(plan), 17);
     absl::StatusOr<testing::TestStep> step = testing::RunPlanBackward(plan, batch);
     EXPECT_TRUE(step.ok()) << step.status();
-    if (step.ok()) {
-      testing::ExpectExact(batch, batch.Reference(), step->result);
-      testing::ExpectExactGradients(batch, batch.ReferenceGradients(), step->gradients);
-    }
+    if (step.ok()) testing::ExpectExactStep(batch, *step);
     std::vector<RankOutcome> expected = RunAll(plan, batch, {Kind::kLate, -1, 0, 0});
     all.push_back({std::move(plan), std::move(batch), std::move(expected)});
   }

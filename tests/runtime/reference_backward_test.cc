@@ -109,7 +109,7 @@ TEST(ReferenceBackwardTest, WholeDocumentsAreExact) {
         DenseDocument{200, MaskType::kWindow, 31}}) {
     TestBatch batch({document, {1, MaskType::kCausal, 0}}, Spec(ElementType::kF32, 4, 2, 64, 64),
                     6);
-    const DenseGradients expected = batch.ReferenceGradients();
+    const DenseGradients expected = batch.ReferenceGradients(batch.Reference());
     const TestGradients found = DenseKernelGradients(batch);
     EXPECT_LE(RelativeError(expected.query, found.query), 1e-5);
     EXPECT_LE(RelativeError(expected.key, found.key), 1e-5);

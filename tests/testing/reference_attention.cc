@@ -40,17 +40,14 @@ int64_t TestBatch::tokens() const {
 }
 
 DenseResult TestBatch::Reference() const {
-  return DenseAttention(
-      {documents, spec.query_heads, spec.key_value_heads, spec.dim, query, key, value});
+  return DenseAttention({documents, spec, query, key, value});
 }
 
-DenseGradients TestBatch::ReferenceGradients() const {
-  return DenseAttentionBackward(
-      {documents, spec.query_heads, spec.key_value_heads, spec.dim, query, key, value},
-      output_gradient);
+DenseGradients TestBatch::ReferenceGradients(const DenseResult& reference) const {
+  return DenseAttentionBackward({documents, spec, query, key, value}, reference, output_gradient);
 }
 
-TestResult DenseKernel(const TestBatch& batch) {
+TestResult DenseKernel(const TestBatch& batch, AttentionKernels* kernels) {
   const KernelSpec& spec = batch.spec;
   std::vector<char> query = ToElements(spec.element, batch.query);
   std::vector<char> key = ToElements(spec.element, batch.key);
@@ -73,16 +70,20 @@ TestResult DenseKernel(const TestBatch& batch) {
     tile.head_end = spec.query_heads;
     tile.mask = document.mask;
     tile.first = tile.last = true;
-    if (document.length > 0) ReferenceAttention(spec, &tile, 1);
+    if (kernels != nullptr) {
+      kernels->Forward({&tile, 1});
+    } else if (document.length > 0) {
+      ReferenceAttention(spec, &tile, 1);
+    }
     token += document.length;
   }
   result.output = ToFloats(spec.element, output);
   return result;
 }
 
-TestGradients DenseKernelGradients(const TestBatch& batch) {
+TestGradients DenseKernelGradients(const TestBatch& batch, AttentionKernels* kernels) {
   const KernelSpec& spec = batch.spec;
-  const TestResult result = DenseKernel(batch);
+  const TestResult result = DenseKernel(batch, kernels);
   std::vector<char> query = ToElements(spec.element, batch.query);
   std::vector<char> key = ToElements(spec.element, batch.key);
   std::vector<char> value = ToElements(spec.element, batch.value);
@@ -115,7 +116,11 @@ TestGradients DenseKernelGradients(const TestBatch& batch) {
     tile.window = document.window;
     tile.head_end = spec.query_heads;
     tile.mask = document.mask;
-    ReferenceAttentionBackward(spec, &tile, 1);
+    if (kernels != nullptr) {
+      kernels->Backward({&tile, 1});
+    } else {
+      ReferenceAttentionBackward(spec, &tile, 1);
+    }
     token += document.length;
   }
   for (std::vector<float>* gradient : {&sums.query, &sums.key, &sums.value}) {

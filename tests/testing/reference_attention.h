@@ -9,6 +9,7 @@
 
 #include "absl/types/span.h"
 #include "runtime/check/dense_reference.h"
+#include "runtime/device.h"
 #include "runtime/kernels.h"
 
 namespace flashcp::testing {
@@ -26,7 +27,7 @@ struct TestBatch {
 
   int64_t tokens() const;
   DenseResult Reference() const;
-  DenseGradients ReferenceGradients() const;
+  DenseGradients ReferenceGradients(const DenseResult& reference) const;
 
   std::vector<DenseDocument> documents;
   KernelSpec spec;
@@ -48,10 +49,10 @@ struct TestGradients {
   std::vector<float> value;
 };
 
-// The batch on one rank: the reference kernels on one tile for each document. Gradients are rounded
-// to the type of the batch, from the kernel's own output and LSE.
-TestResult DenseKernel(const TestBatch& batch);
-TestGradients DenseKernelGradients(const TestBatch& batch);
+// The batch on one rank: one tile for each document. Gradients are rounded to the type of the
+// batch, from the kernels' own output and LSE. Without `kernels` the plain ones compute.
+TestResult DenseKernel(const TestBatch& batch, AttentionKernels* kernels = nullptr);
+TestGradients DenseKernelGradients(const TestBatch& batch, AttentionKernels* kernels = nullptr);
 
 }  // namespace flashcp::testing
 

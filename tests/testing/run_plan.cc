@@ -108,45 +108,30 @@ absl::StatusOr<TestStep> RunPlanBackward(const Plan& plan, const TestBatch& batc
 
 namespace {
 
-// Half the distance of 1 and the next element: what rounding alone does to numbers below 2.
-double HalfEpsilon(ElementType element) { return element == ElementType::kBF16 ? 0x1p-8 : 0x1p-11; }
-
-// Twice the error of the kernel on one rank, which is at most `most`: a kernel that is wrong there,
-// too, would else allow anything.
-double ToleranceFrom(double on_one_rank, double most) {
-  EXPECT_LE(on_one_rank, most) << "the kernel on one rank";
-  return 2 * std::min(on_one_rank, most) + 1e-6;
+void ExpectAllowed(const char* name, const std::vector<double>& expected,
+                   const std::vector<float>& allowed, const std::vector<float>& found) {
+  const WorstElement worst = FindWorst(expected, allowed, found);
+  EXPECT_LE(worst.ratio, 1) << name << ", element " << worst.index << ": off by " << worst.error
+                            << ", allowed " << worst.allowed;
 }
 
 }  // namespace
 
-void ExpectExactGradients(const TestBatch& batch, const DenseGradients& expected,
-                          const TestGradients& gradients) {
-  const ElementType element = batch.spec.element;
-  const bool is_f32 = element == ElementType::kF32;
-  const TestGradients dense = is_f32 ? TestGradients() : DenseKernelGradients(batch);
-  auto expect = [&](const std::vector<double>& reference, const std::vector<float>& found,
-                    const std::vector<float>& on_one_rank, const char* name) {
-    SCOPED_TRACE(name);
-    const double tolerance =
-        is_f32 ? 1e-4
-               : ToleranceFrom(RelativeError(reference, on_one_rank), 4 * HalfEpsilon(element));
-    EXPECT_LE(RelativeError(reference, found), tolerance);
-  };
-  expect(expected.query, gradients.query, dense.query, "dQ");
-  expect(expected.key, gradients.key, dense.key, "dK");
-  expect(expected.value, gradients.value, dense.value, "dV");
+void ExpectExact(const DenseResult& expected, const TestResult& result) {
+  ExpectAllowed("O", expected.output, expected.output_allowed, result.output);
+  ExpectAllowed("LSE", expected.lse, expected.lse_allowed, result.lse);
 }
 
-void ExpectExact(const TestBatch& batch, const DenseResult& expected, const TestResult& result) {
-  const ElementType element = batch.spec.element;
-  double tolerance = 2e-5;
-  if (element != ElementType::kF32) {
-    tolerance = ToleranceFrom(MaxError(expected.output, DenseKernel(batch).output),
-                              HalfEpsilon(element) + 2e-5);
-  }
-  EXPECT_LE(MaxError(expected.output, result.output), tolerance);
-  EXPECT_LE(MaxError(expected.lse, result.lse), 2e-5);
+void ExpectExactGradients(const DenseGradients& expected, const TestGradients& gradients) {
+  ExpectAllowed("dQ", expected.query, expected.query_allowed, gradients.query);
+  ExpectAllowed("dK", expected.key, expected.key_allowed, gradients.key);
+  ExpectAllowed("dV", expected.value, expected.value_allowed, gradients.value);
+}
+
+void ExpectExactStep(const TestBatch& batch, const TestStep& step) {
+  const DenseResult reference = batch.Reference();
+  ExpectExact(reference, step.result);
+  ExpectExactGradients(batch.ReferenceGradients(reference), step.gradients);
 }
 
 }  // namespace flashcp::testing

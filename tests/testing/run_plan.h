@@ -52,16 +52,12 @@ struct TestStep {
 };
 absl::StatusOr<TestStep> RunPlanBackward(const Plan& plan, const TestBatch& batch, int steps = 1);
 
-// The result is the batch's attention: f32 to 2e-5, as the LSE always; other types to twice the
-// error of the plain kernel on one rank, which is that of rounding. `expected` is
-// batch.Reference().
-void ExpectExact(const TestBatch& batch, const DenseResult& expected, const TestResult& result);
+// What was found is `expected` within what rounding explains (runtime/check/tolerance.h).
+void ExpectExact(const DenseResult& expected, const TestResult& result);
+void ExpectExactGradients(const DenseGradients& expected, const TestGradients& gradients);
 
-// The gradients are the batch's: f32 to 1e-4 of their largest element; other types to twice the
-// error of the plain kernel on one rank, which is that of a few roundings. `expected` is
-// batch.ReferenceGradients().
-void ExpectExactGradients(const TestBatch& batch, const DenseGradients& expected,
-                          const TestGradients& gradients);
+// Both, of a step of the batch.
+void ExpectExactStep(const TestBatch& batch, const TestStep& step);
 
 }  // namespace flashcp::testing
 

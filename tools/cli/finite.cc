@@ -9,36 +9,10 @@
 #include "runtime/kernel_spec.h"
 #include "runtime/layout.h"
 #include "runtime/numeric.h"
+#include "tools/cli/place.h"
 
 namespace flashcp::cli {
 namespace {
-
-struct Place {
-  int document;
-  int64_t position;
-};
-
-Place PlaceOf(const Plan& plan, int64_t token) {
-  Place place{0, token};
-  for (const fbs::Document& document : Items(plan->documents())) {
-    if (place.position < document.length()) break;
-    place.position -= document.length();
-    ++place.document;
-  }
-  return place;
-}
-
-int OwnerOf(const Plan& plan, const Place& place) {
-  for (int rank = 0; rank < plan.num_ranks(); ++rank) {
-    for (const fbs::TokenRange& range : Items(plan->ranks()->Get(rank)->layout())) {
-      if (static_cast<int>(range.document()) == place.document && range.begin() <= place.position &&
-          place.position < range.end()) {
-        return rank;
-      }
-    }
-  }
-  return -1;  // no verified plan: every token has an owner
-}
 
 absl::Status CheckTensor(const Plan& plan, const char* name, const std::string& elements,
                          int64_t heads) {
@@ -51,13 +25,10 @@ absl::Status CheckTensor(const Plan& plan, const char* name, const std::string& 
     ElementsToFloats(type, elements.data() + token * row * ElementBytes(type), row, floats.data());
     for (int64_t i = 0; i < row; ++i) {
       if (std::isfinite(floats[i])) continue;
-      const Place place = PlaceOf(plan, token);
       const std::string found = std::isnan(floats[i]) ? "nan" : floats[i] > 0 ? "inf" : "-inf";
       return absl::DataLossError(absl::StrFormat(
-          "%s of document %d, position %d (token %d), head %d, element %d is %s: a finite number "
-          "expected; rank %d owns the token",
-          name, place.document, place.position, token, i / dim, i % dim, found,
-          OwnerOf(plan, place)));
+          "%s of %s is %s: a finite number expected; rank %d owns the token", name,
+          ElementText(plan, token * row + i, heads, dim), found, PlaceOf(plan, token).rank));
     }
   }
   return absl::OkStatus();

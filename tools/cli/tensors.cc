@@ -5,8 +5,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "runtime/check/dense_reference.h"
-#include "runtime/check/error_measures.h"
 #include "runtime/check/random_tensor.h"
 #include "runtime/kernel_spec.h"
 #include "runtime/layout.h"
@@ -15,18 +13,19 @@
 #include "tools/cli/npy.h"
 
 namespace flashcp::cli {
+
+std::vector<float> FloatsOf(ElementType type, const std::string& elements) {
+  std::vector<float> floats(elements.size() / ElementBytes(type));
+  ElementsToFloats(type, elements.data(), floats.size(), floats.data());
+  return floats;
+}
+
 namespace {
 
 std::string ElementsOf(ElementType type, const std::vector<float>& floats) {
   std::string elements(floats.size() * ElementBytes(type), '\0');
   FloatsToElements(type, floats.data(), floats.size(), &elements[0]);
   return elements;
-}
-
-std::vector<float> FloatsOf(ElementType type, const std::string& elements) {
-  std::vector<float> floats(elements.size() / ElementBytes(type));
-  ElementsToFloats(type, elements.data(), floats.size(), floats.data());
-  return floats;
 }
 
 // Room for the results.
@@ -50,18 +49,6 @@ absl::StatusOr<std::string> ReadTensor(const Plan& plan, const std::string& path
     return std::move(array.elements);
   }
   return ElementsOf(type, FloatsOf(ElementType::kF32, array.elements));
-}
-
-double EpsilonOf(ElementType type) {
-  switch (type) {
-    case ElementType::kF32:
-      return 0;
-    case ElementType::kBF16:
-      return 0x1p-7;
-    case ElementType::kF16:
-      return 0x1p-10;
-  }
-  return 0;
 }
 
 }  // namespace
@@ -157,32 +144,6 @@ absl::Status TensorWriter::Write(const Plan& plan, const BatchTensors& tensors) 
   }
   for (OutputFile& file : files_) RETURN_IF_ERROR(file.Commit());
   return absl::OkStatus();
-}
-
-CheckResult CheckTensors(const Plan& plan, const BatchTensors& tensors) {
-  KernelSpec spec = KernelSpecOf(plan);
-  std::vector<float> query = FloatsOf(spec.element, tensors.query);
-  std::vector<float> key = FloatsOf(spec.element, tensors.key);
-  std::vector<float> value = FloatsOf(spec.element, tensors.value);
-  const DenseProblem problem = {
-      DenseDocumentsOf(plan), spec.query_heads, spec.key_value_heads, spec.dim, query, key, value};
-  DenseResult expected = DenseAttention(problem);
-  CheckResult result;
-  result.output_error = MaxScaledError(expected.output, FloatsOf(spec.element, tensors.output));
-  result.lse_error = MaxScaledError(expected.lse, FloatsOf(ElementType::kF32, tensors.lse));
-  result.output_allowed = 2e-5 + EpsilonOf(spec.element);
-  result.lse_allowed = 2e-5;
-  if (tensors.output_gradient.empty()) return result;
-  DenseGradients gradients =
-      DenseAttentionBackward(problem, FloatsOf(spec.element, tensors.output_gradient));
-  auto error = [&](const std::string& found, const std::vector<double>& exact) {
-    return RelativeError(exact, FloatsOf(spec.element, found));
-  };
-  result.query_gradient_error = error(tensors.query_gradient, gradients.query);
-  result.key_gradient_error = error(tensors.key_gradient, gradients.key);
-  result.value_gradient_error = error(tensors.value_gradient, gradients.value);
-  result.gradient_allowed = 1e-4 + 2 * EpsilonOf(spec.element);
-  return result;
 }
 
 }  // namespace flashcp::cli

@@ -1,5 +1,5 @@
-// The tensors of a whole batch for `flashcp run`: made or read, run on, written and checked. All in
-// global token order (documents one after the other), elements of the plan's dtype.
+// The tensors of a whole batch for `flashcp run`: made or read, run on and written. All in global
+// token order (documents one after the other), elements of the plan's dtype.
 
 #ifndef FLASHCP_TOOLS_CLI_TENSORS_H_
 #define FLASHCP_TOOLS_CLI_TENSORS_H_
@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "runtime/kernels.h"
 #include "runtime/plan/plan.h"
 #include "support/files.h"
 
@@ -37,6 +38,9 @@ struct BatchTensors {
   std::string value_gradient;   // [tokens, key/value heads, dim]
 };
 
+// Elements of one type as floats.
+std::vector<float> FloatsOf(ElementType type, const std::string& elements);
+
 // Uniform random Q, K and V, and dO with a backward pass, the same for the same seed on every
 // machine; room for the results.
 BatchTensors RandomTensors(const Plan& plan, uint64_t seed, bool backward);
@@ -60,30 +64,6 @@ class TensorWriter {
   explicit TensorWriter(std::vector<OutputFile> files);
   std::vector<OutputFile> files_;  // o, lse, dq, dk, dv
 };
-
-// Errors against float64 attention, and what is allowed. MaxScaledError of O: 2e-5 for sums in
-// float32, and for bf16 and f16 the dtype's epsilon (2^-7 and 2^-10: O is rounded to it) on top. Of
-// LSE, which stays float32: 2e-5.
-//
-// RelativeError of gradients, where there are any: 1e-4, and on top twice the dtype's epsilon, as
-// what ranks send each other is rounded to it, and so are the sums.
-struct CheckResult {
-  double output_error;
-  double lse_error;
-  double output_allowed;
-  double lse_allowed;
-  double query_gradient_error = 0;
-  double key_gradient_error = 0;
-  double value_gradient_error = 0;
-  double gradient_allowed = 0;
-
-  bool ok() const {
-    return output_error <= output_allowed && lse_error <= lse_allowed &&
-           query_gradient_error <= gradient_allowed && key_gradient_error <= gradient_allowed &&
-           value_gradient_error <= gradient_allowed;
-  }
-};
-CheckResult CheckTensors(const Plan& plan, const BatchTensors& tensors);
 
 }  // namespace flashcp::cli
 

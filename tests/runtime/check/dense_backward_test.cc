@@ -59,7 +59,7 @@ TEST(DenseBackwardTest, IsTheDerivativeOfTheForwardReference) {
   for (const std::vector<DenseDocument>& documents : batches) {
     for (const KernelSpec& spec : {Spec(4, 2, 8), Spec(2, 1, 24)}) {
       TestBatch batch(documents, spec, /*seed=*/7);
-      const DenseGradients gradients = batch.ReferenceGradients();
+      const DenseGradients gradients = batch.ReferenceGradients(batch.Reference());
       ExpectGradient(batch, &TestBatch::query, gradients.query);
       ExpectGradient(batch, &TestBatch::key, gradients.key);
       ExpectGradient(batch, &TestBatch::value, gradients.value);
@@ -74,7 +74,7 @@ TEST(DenseBackwardTest, NaNReachesOnlyWhatMeetsIt) {
   constexpr int kBad = 21;
   TestBatch batch({{kLength, MaskType::kWindow, 6}}, Spec(1, 1, 8), /*seed=*/1);
   batch.key[kBad * 8 + 2] = std::nanf("");
-  const DenseGradients gradients = batch.ReferenceGradients();
+  const DenseGradients gradients = batch.ReferenceGradients(batch.Reference());
   for (int i = 0; i < kLength; ++i) {
     EXPECT_EQ(std::isnan(gradients.query[i * 8]), i >= kBad && i < kBad + 6) << i;
     EXPECT_EQ(std::isnan(gradients.value[i * 8]), i > kBad - 6 && i < kBad + 6) << i;

@@ -14,13 +14,17 @@ namespace {
 
 constexpr int kDim = 8;
 
+KernelSpec Spec(int query_heads, int key_value_heads) {
+  return {ElementType::kF32, query_heads, key_value_heads, kDim, kDim, 1 / std::sqrt(8.0f)};
+}
+
 // Keys are 0, so all visible keys weigh the same; value row j is j in each element.
 DenseResult Uniform(std::vector<DenseDocument> documents, int tokens) {
   std::vector<float> query(tokens * kDim, 1.0f);
   std::vector<float> key(tokens * kDim, 0.0f);
   std::vector<float> value;
   for (int j = 0; j < tokens; ++j) value.insert(value.end(), kDim, static_cast<float>(j));
-  return DenseAttention({documents, 1, 1, kDim, query, key, value});
+  return DenseAttention({documents, Spec(1, 1), query, key, value});
 }
 
 TEST(DenseReferenceTest, MasksAndDocumentsSayWhatAQuerySees) {
@@ -49,7 +53,7 @@ TEST(DenseReferenceTest, ScoresAreScaledAndHeadsGrouped) {
     value[2 * kDim + d] = 2;  // token 1, head 0
     value[3 * kDim + d] = 4;  // token 1, head 1
   }
-  DenseResult result = DenseAttention({{{2, MaskType::kFull, 0}}, 4, 2, kDim, query, key, value});
+  DenseResult result = DenseAttention({{{2, MaskType::kFull, 0}}, Spec(4, 2), query, key, value});
   double weight = std::exp(std::sqrt(8.0));
   for (int head = 0; head < 4; ++head) {
     double expected = head < 2 ? 2 * 0.5 : 4 * weight / (1 + weight);
@@ -72,7 +76,7 @@ TEST(DenseReferenceTest, LongDocumentsAgreeWithOneSumPerQuery) {
     std::vector<float> query = RandomTensor(1, 2 * length * kDim, ElementType::kF32);
     std::vector<float> key = RandomTensor(2, 2 * length * kDim, ElementType::kF32);
     std::vector<float> value = RandomTensor(3, 2 * length * kDim, ElementType::kF32);
-    DenseResult result = DenseAttention({{document, document}, 1, 1, kDim, query, key, value});
+    DenseResult result = DenseAttention({{document, document}, Spec(1, 1), query, key, value});
     for (int64_t i = 0; i < 2 * length; ++i) {
       const int64_t first = i / length * length;  // token of the document
       double sum = 0;
@@ -103,7 +107,7 @@ TEST(DenseReferenceTest, NaNReachesOnlyTheQueriesThatSeeIt) {
     for (int64_t window : {0, 6}) {
       const MaskType mask = window == 0 ? MaskType::kCausal : MaskType::kWindow;
       DenseResult result =
-          DenseAttention({{{kLength, mask, window}}, 1, 1, kDim, query, key, value});
+          DenseAttention({{{kLength, mask, window}}, Spec(1, 1), query, key, value});
       for (int i = 0; i < kLength; ++i) {
         const bool sees = i >= kBad && (window == 0 || i < kBad + window);
         EXPECT_EQ(std::isnan(result.output[i * kDim + 2]), sees) << i;

@@ -1,0 +1,37 @@
+// Compares the results of a run with float64 attention, by the rule of runtime/check/tolerance.h.
+
+#ifndef FLASHCP_TOOLS_CLI_CHECK_H_
+#define FLASHCP_TOOLS_CLI_CHECK_H_
+
+#include <string>
+#include <vector>
+
+#include "runtime/check/error_measures.h"
+#include "runtime/plan/plan.h"
+#include "tools/cli/tensors.h"
+
+namespace flashcp::cli {
+
+// One result, and its element that is worst for what rounding allows.
+struct CheckedTensor {
+  std::string name;  // O, LSE, dQ, dK or dV
+  WorstElement worst;
+  std::string place;  // of a tensor that is wrong: rank, document, position, head, values
+};
+
+struct CheckResult {
+  std::vector<CheckedTensor> tensors;  // gradients only where there are any
+
+  // The tensor that is worst for what it is allowed.
+  const CheckedTensor& Worst() const;
+  bool ok() const { return Worst().worst.ratio <= 1; }
+  // "max error O 3.89e-03 (allowed 7.83e-03), LSE 6.82e-07 (allowed 2.00e-05)"
+  std::string Text() const;
+};
+
+// Computes the float64 reference on all cores. The plan has passed VerifyPlan.
+CheckResult CheckTensors(const Plan& plan, const BatchTensors& tensors);
+
+}  // namespace flashcp::cli
+
+#endif  // FLASHCP_TOOLS_CLI_CHECK_H_

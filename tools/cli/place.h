@@ -1,0 +1,28 @@
+// Where a token of a batch is, for messages to a person.
+
+#ifndef FLASHCP_TOOLS_CLI_PLACE_H_
+#define FLASHCP_TOOLS_CLI_PLACE_H_
+
+#include <cstdint>
+#include <string>
+
+#include "runtime/plan/plan.h"
+
+namespace flashcp::cli {
+
+struct Place {
+  int document;
+  int64_t position;  // in the document
+  int rank;          // that owns the token
+};
+
+// Of a token in global order, below TotalTokens. The plan has passed VerifyPlan.
+Place PlaceOf(const Plan& plan, int64_t token);
+
+// "document 3, position 17 (token 1234), head 2, element 5", of an element of a tensor [tokens,
+// heads, dim] in global order. A tensor [tokens, heads] has dim 0 and no element.
+std::string ElementText(const Plan& plan, int64_t index, int64_t heads, int64_t dim);
+
+}  // namespace flashcp::cli
+
+#endif  // FLASHCP_TOOLS_CLI_PLACE_H_
