@@ -90,6 +90,15 @@ class VectorAudit {
   uint64_t bytes_ = 0;
 };
 
+// One step of SplitMix64, with the output function of Stafford's variant 13: a bijection in which
+// each bit of the argument changes about half of the bits of the result.
+uint64_t SplitMix64(uint64_t word) {
+  word += 0x9e3779b97f4a7c15;
+  word = (word ^ (word >> 30)) * 0xbf58476d1ce4e5b9;
+  word = (word ^ (word >> 27)) * 0x94d049bb133111eb;
+  return word ^ (word >> 31);
+}
+
 absl::Status CheckVectors(const fbs::Plan& plan, size_t size) {
   VectorAudit audit;
   audit.Add(Items(plan.documents()));
@@ -176,16 +185,14 @@ absl::Status Plan::Save(const std::string& path) const { return WriteFile(path, 
 absl::string_view Plan::bytes() const { return {static_cast<const char*>(owner_.get()), size_}; }
 
 uint64_t ContentHash(const fbs::Plan& plan, absl::string_view bytes) {
-  constexpr uint64_t kOffsetBasis = 0xcbf29ce484222325;
-  constexpr uint64_t kPrime = 0x100000001b3;
   const uint8_t* field =
       reinterpret_cast<const flatbuffers::Table&>(plan).GetAddressOf(fbs::Plan::VT_CONTENT_HASH);
-  uint64_t hash = kOffsetBasis;
+  uint64_t hash = bytes.size();
   for (size_t i = 0; i < bytes.size(); i += sizeof(uint64_t)) {
     uint64_t word = 0;
     std::memcpy(&word, bytes.data() + i, std::min(sizeof(word), bytes.size() - i));
     bool is_hash = reinterpret_cast<const char*>(field) == bytes.data() + i;
-    hash = (hash ^ (is_hash ? 0 : flatbuffers::EndianScalar(word))) * kPrime;
+    hash = SplitMix64(hash ^ (is_hash ? 0 : flatbuffers::EndianScalar(word)));
   }
   return hash;
 }

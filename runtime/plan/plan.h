@@ -20,7 +20,7 @@
 namespace flashcp {
 
 // Version of plan.fbs that this build writes and reads.
-inline constexpr uint32_t kPlanVersion = 2;
+inline constexpr uint32_t kPlanVersion = 3;
 
 // Set in the tags of messages that carry gradients; the number of a message stays below it.
 inline constexpr uint32_t kGradientTag = uint32_t{1} << 30;
@@ -73,8 +73,9 @@ absl::Span<const T> Items(const flatbuffers::Vector<T>* scalars) {
   return {scalars->data(), scalars->size()};
 }
 
-// 64-bit hash of a plan's bytes with its content_hash field taken as 0: the FNV-1a recurrence over
-// little-endian 64-bit words, the last one padded with zeros, so that any change of one word shows.
+// Hashes a plan's bytes to 64 bits, with its content_hash field taken as 0, as docs/plan.md says.
+// Two plans of one size that differ in one 64-bit word have different hashes; any others have equal
+// ones with a probability of about 2^-64. It finds damage, not malice.
 uint64_t ContentHash(const fbs::Plan& plan, absl::string_view bytes);
 
 // Bytes of one element.

@@ -6,7 +6,9 @@
 #include <dirent.h>
 #include <sys/stat.h>
 
+#include <cstring>
 #include <fstream>
+#include <random>
 #include <string>
 #include <utility>
 #include <vector>
@@ -128,7 +130,7 @@ TEST(PlanTest, RefusesAnotherVersion) {
   fbs::PlanT plan = testing::MakeToyPlanT({});
   plan.version = 7;
   EXPECT_EQ(ErrorOf(BytesOf(testing::SealPlanT(plan))),
-            "plan version 7, this build reads 2: compile the plan again");
+            "plan version 7, this build reads 3: compile the plan again");
 }
 
 TEST(PlanTest, RefusesTooManyRanks) {
@@ -174,6 +176,55 @@ TEST(PlanTest, RefusesEveryCorruptByte) {
       ASSERT_NE(ErrorOf(std::move(corrupt)), "") << "byte " << i << " ^ " << change;
     }
   }
+}
+
+// A multiplication alone carries nothing down: the highest bits of two words cancelled once.
+TEST(PlanTest, RefusesTheSameBitFlippedInAnyTwoWords) {
+  const std::string bytes = BytesOf(SmallPlan());
+  for (int bit : {0, 31, 62, 63}) {
+    auto flip = [&](std::string* corrupt, size_t word) {
+      (*corrupt)[8 * word + bit / 8] ^= 1 << bit % 8;
+    };
+    for (size_t a = 0; a < bytes.size() / 8; ++a) {
+      for (size_t b = 0; b < a; ++b) {
+        std::string corrupt = bytes;
+        flip(&corrupt, a);
+        flip(&corrupt, b);
+        ASSERT_NE(ErrorOf(std::move(corrupt)), "") << "bit " << bit << ", words " << a << ", " << b;
+      }
+    }
+  }
+}
+
+TEST(PlanTest, RefusesAnyFewBitsFlipped) {
+  const std::string bytes = BytesOf(SmallPlan());
+  std::mt19937 random(1);
+  for (int i = 0; i < 100000; ++i) {
+    std::string corrupt = bytes;
+    for (int flips = 2 + i % 3; flips > 0; --flips) {
+      corrupt[random() % bytes.size()] ^= 1 << random() % 8;
+    }
+    if (corrupt == bytes) continue;
+    ASSERT_NE(ErrorOf(std::move(corrupt)), "") << i;
+  }
+}
+
+// The algorithm is a part of the format: docs/plan.md.
+TEST(PlanTest, HashIsTheDocumentedOne) {
+  const Plan plan = SmallPlan();
+  uint64_t expected = plan.bytes().size();
+  int skipped = 0;
+  for (size_t i = 0; i < plan.bytes().size(); i += 8) {
+    uint64_t word;
+    std::memcpy(&word, plan.bytes().data() + i, 8);
+    if (word == plan.hash()) word = 0, ++skipped;
+    uint64_t x = (expected ^ word) + 0x9e3779b97f4a7c15;
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
+    expected = x ^ (x >> 31);
+  }
+  EXPECT_EQ(skipped, 1);
+  EXPECT_EQ(plan.hash(), expected);
 }
 
 }  // namespace
