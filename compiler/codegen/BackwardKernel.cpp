@@ -1,8 +1,9 @@
 // The backward kernel: a block of query panels against a block of keys, the
 // five products of FlashAttention-2.
 //
-// With S = K Q^T again, P = 2^(S * scale - lse), dP = V dO^T and
-// dS = P * (dP - delta), everything transposed as in the forward kernel:
+// With the scores S = K Q^T of the forward kernel again, scaled and rounded as
+// there, P = 2^(S - lse), dP = V dO^T and dS = P * (dP - delta), everything
+// transposed as there:
 //   dV += P^T dO,  dK += dS^T Q,  dQ^T += K^T dS.
 // The scale of dQ and dK is the caller's to multiply. dV and dK sum over query
 // rows, in one ascending order over all panels of the block.
@@ -27,7 +28,7 @@ namespace {
 // those of the block. A chunk is as many dims as gradients are summed for side
 // by side, and "by row" words pair rows, where words are pairs.
 enum Argument {
-  Query,          // [panel][dim][row of the panel] words
+  Query,          // [panel][dim][row of the panel] words; f32: times Scale
   OutputGradient, // [panel][value dim][row of the panel] words
   QueryRows,      // [dim / chunk][row][chunk] words, by row
   GradientRows,   // [value dim / chunk][row][chunk] words, by row
@@ -137,17 +138,18 @@ private:
 
   void buildWeights(Value panel, IndexRange keys, int first) {
     int columns = target.rowVectors - first;
-    Value scale = emit.broadcast(arguments[Scale], emit.floats());
     Value unmaskedBegin = range(panel, UnmaskedBegin);
     Value unmaskedEnd = range(panel, UnmaskedEnd);
     emit.loop(keys, target.group, [&](Value key) {
-      Values weights = buildDotProducts(arguments[Keys], arguments[Query],
-                                        panel, key, dim, first);
+      Values weights =
+          emit.scaledScores(buildDotProducts(arguments[Keys], arguments[Query],
+                                             panel, key, dim, first),
+                            arguments[Scale]);
       for (auto [i, weight] : llvm::enumerate(weights)) {
         Value lse = constant(0, panel, first + i % columns);
         // No score is above the LSE of its row; where scores are so large that
         // rounding says otherwise, the weight is still at most 1.
-        Value exponent = emit.fma(weight, scale, emit.negf(lse));
+        Value exponent = emit.subf(weight, lse);
         weight = buildExp2(emit, emit.minf(emit.splat(0), exponent));
       }
       Value unmasked =

@@ -138,7 +138,6 @@ Value Emitter::mulf(Value a, Value b) {
   return arith::MulFOp::create(builder, a, b);
 }
 
-Value Emitter::negf(Value a) { return arith::NegFOp::create(builder, a); }
 
 Value Emitter::fma(Value a, Value b, Value sum) {
   return vector::FMAOp::create(builder, a, b, sum);
@@ -310,6 +309,15 @@ Values Emitter::dotProducts(Value packed, Value key, Value depth, int first,
         return loadScalar(packed, add(word, i));
       },
       [&](int j, Value k) { return panel(first + j, k); });
+}
+
+Values Emitter::scaledScores(Values products, Value scale) {
+  if (!target().pairs)
+    return products;
+  Value factor = broadcast(scale, floats());
+  for (Value &product : products)
+    product = mulf(product, factor);
+  return products;
 }
 
 Values Emitter::selectVisible(ValueRange tile, int first, Value firstKey,

@@ -67,7 +67,6 @@ public:
   mlir::Value addf(mlir::Value a, mlir::Value b);
   mlir::Value subf(mlir::Value a, mlir::Value b);
   mlir::Value mulf(mlir::Value a, mlir::Value b);
-  mlir::Value negf(mlir::Value a);
   mlir::Value fma(mlir::Value a, mlir::Value b, mlir::Value sum);
   /// The larger one; b where one of them is NaN.
   mlir::Value maxf(mlir::Value a, mlir::Value b);
@@ -107,6 +106,11 @@ public:
   Values
   dotProducts(mlir::Value packed, mlir::Value key, mlir::Value depth, int first,
               llvm::function_ref<mlir::Value(int j, mlir::Value k)> panel);
+
+  /// K Q^T as both passes take it: times `scale` where words are pairs;
+  /// queries of f32 are scaled when they are packed. Both passes round scores
+  /// alike, or P of backward would not match the LSE and O of forward.
+  Values scaledScores(Values products, mlir::Value scale);
 
   /// A tile as of dotProducts, of keys from `firstKey`, an i32, on; `otherwise`
   /// where a row does not see the key. `visible` is [2][row]: the first key

@@ -142,16 +142,11 @@ private:
 
   // K Q^T, scaled, of one group of keys.
   Values buildDotProducts(Value key, int first) {
-    Values scores = emit.dotProducts(
+    Values products = emit.dotProducts(
         arguments[PackedKeys], key, dimWords, first, [&](int j, Value k) {
           return emit.load(arguments[Query], {k, column(j)}, emit.words());
         });
-    if (target.pairs) { // f32 queries are scaled already
-      Value scale = emit.broadcast(arguments[Scale], emit.floats());
-      for (Value &score : scores)
-        score = emit.mulf(score, scale);
-    }
-    return scores;
+    return emit.scaledScores(products, arguments[Scale]);
   }
 
   // The scores; -inf where a row does not see the key.

@@ -134,21 +134,25 @@ bool BackwardWorker::PackQueries(const BackwardTile& tile, const QueryRange& que
   for (int panel = 0; panel < panels.count; ++panel) {
     small &= LoadRowConstants(tile, queries, panel);
     small &= PackPanel(panels.RowsOfPanel(query, panel), panel, spec_.dim, query_stride_, query_,
-                       query_rows_stride_, query_rows_);
-    small &= PackPanel(panels.RowsOfPanel(gradient, panel), panel, spec_.value_dim,
-                       gradient_stride_, output_gradient_, gradient_rows_stride_, gradient_rows_);
+                       query_rows_stride_, query_rows_, spec_.scale * kLog2E);
+    small &=
+        PackPanel(panels.RowsOfPanel(gradient, panel), panel, spec_.value_dim, gradient_stride_,
+                  output_gradient_, gradient_rows_stride_, gradient_rows_, 1);
   }
   return small;
 }
 
-// Both layouts of a panel. Returns whether all numbers are small.
+// Fills both layouts of a panel; what is not by row is in f32 times `factor`. Returns whether all
+// numbers are small.
 bool BackwardWorker::PackPanel(const Rows& rows, int panel, int dim, int64_t stride,
-                               uint32_t* panels, int64_t rows_stride, uint32_t* by_row) const {
+                               uint32_t* panels, int64_t rows_stride, uint32_t* by_row,
+                               float factor) const {
   const int words = kernel_.elements_per_word();
   const int first = panel % block_panels_ * kernel_.panel_rows / words;  // in its block
   PackChunks(format_, rows, dim, kernel_.chunk, kBlockRows / words, kernel_.panel_rows,
              by_row + panel / block_panels_ * rows_stride + first * kernel_.chunk);
-  return PackGroups(format_, rows, dim, kernel_.panel_rows, stride, panels + panel * stride);
+  return PackGroups(format_, rows, dim, kernel_.panel_rows, stride, panels + panel * stride,
+                    factor);
 }
 
 // Rows that add nothing, since they are none or saw no key, get the LSE +inf: all weights are 0.

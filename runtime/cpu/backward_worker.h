@@ -28,7 +28,7 @@ class BackwardWorker {
   KeyRange FindPanelKeys(const BackwardTile& tile, const QueryRange& queries);
   bool PackQueries(const BackwardTile& tile, const QueryRange& queries);
   bool PackPanel(const Rows& rows, int panel, int dim, int64_t stride, uint32_t* panels,
-                 int64_t rows_stride, uint32_t* by_row) const;
+                 int64_t rows_stride, uint32_t* by_row, float factor) const;
   bool LoadRowConstants(const BackwardTile& tile, const QueryRange& queries, int panel);
   bool PackKeys(const BackwardTile& tile, int key_value_head, KeyRange keys);
   void RunBlocks(const QueryRange& queries, KeyRange keys);

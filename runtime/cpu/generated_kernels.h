@@ -44,7 +44,7 @@ using ForwardFunction = void(const void* query,   // [dim][row] words; f32: time
 // Up to kBlockRows rows, in panels, against up to gradient_key_block keys; the gradients grow,
 // without `scale`.
 using BackwardFunction =
-    void(const void* query,            // [panel][dim][row] words
+    void(const void* query,            // [panel][dim][row] words; f32: times `scale`
          const void* output_gradient,  // [panel][value dim][row] words
          const void* query_rows,       // [dim / chunk][row][chunk] words, by row
          const void* gradient_rows,    // [value dim / chunk][row][chunk] words, by row
@@ -61,7 +61,9 @@ using BackwardFunction =
          void* panel_score_gradients,  // scratch
          int64_t panels,
          int64_t key_count,  // a multiple of group and gradient_group
-         int32_t first_key, float scale, int64_t dim, int64_t value_dim);
+         int32_t first_key,
+         float scale,  // of scores, times log2(e)
+         int64_t dim, int64_t value_dim);
 
 struct GeneratedKernel {
   const char* name;
