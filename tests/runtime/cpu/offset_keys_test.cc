@@ -42,14 +42,10 @@ TEST_P(OffsetKeysTest, QueryGradientsKeepTheirDigits) {
   auto kernels = CreateGeneratedAttention(*GetParam(), spec, &pool).value();
   const testing::SavedRows saved = tile.SavedBy(tile.Forward(kernels.get()));
   const testing::TestGradients found = tile.Backward(saved, 0, kernels.get());
-  const DenseProblem problem = {{{kTokens, MaskType::kCausal, 0}},
-                                spec.query_heads,
-                                spec.key_value_heads,
-                                kDim,
-                                tile.query,
-                                tile.key,
-                                tile.value};
-  const DenseGradients expected = DenseAttentionBackward(problem, tile.output_gradient);
+  const DenseProblem problem = {
+      {{kTokens, MaskType::kCausal, 0}}, spec, tile.query, tile.key, tile.value};
+  const DenseGradients expected =
+      DenseAttentionBackward(problem, DenseAttention(problem), tile.output_gradient);
   EXPECT_LE(RelativeError(expected.query, found.query), 2e-5);
 }
 
