@@ -16,11 +16,14 @@ def field_offset(table, index):
 
 
 def sealed(data, hash_offset):
-    """The content hash of plan.h, stored."""
+    """The content hash of docs/plan.md, stored."""
     struct.pack_into("<Q", data, hash_offset, 0)
-    value = 0xCBF29CE484222325
+    value = len(data)
     for (word,) in struct.iter_unpack("<Q", data):
-        value = (value ^ word) * 0x100000001B3 % 2**64
+        value = ((value ^ word) + 0x9E3779B97F4A7C15) % 2**64
+        value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+        value = (value ^ value >> 27) * 0x94D049BB133111EB % 2**64
+        value ^= value >> 31
     struct.pack_into("<Q", data, hash_offset, value)
     return data
 
