@@ -19,11 +19,16 @@ Needs Debian's python3-scipy. Not part of the test suite: a sequence may take th
 
 import argparse
 import json
+import math
 import sys
 
-import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.sparse import coo_matrix
+try:
+    import numpy as np
+    from scipy.optimize import Bounds, LinearConstraint, milp
+    from scipy.sparse import coo_matrix
+except ImportError as error:  # main says so, behind --help
+    np = None
+    missing = error.name
 
 CELLS = 32
 BLOCK = 128  # tokens, rows and keys of a tile
@@ -52,7 +57,7 @@ class Program:
         self.objective += [objective] * count
         return np.arange(first, first + count).reshape(shape)
 
-    def row(self, terms, low, high=np.inf):
+    def row(self, terms, low, high=math.inf):
         merged = {}
         for variable, coefficient in terms:
             merged[variable] = merged.get(variable, 0.0) + coefficient
@@ -171,8 +176,13 @@ def main():
     parser.add_argument("--mean", type=float, default=1.03, help="largest mean ratio that passes")
     parser.add_argument("--max", type=float, default=1.10, help="largest ratio that passes")
     arguments = parser.parse_args()
-    with open(arguments.results) as file:
-        cases = json.load(file)["cases"]
+    if np is None:
+        parser.error(f"no module {missing}; apt-get install python3-scipy")
+    try:
+        with open(arguments.results) as file:
+            cases = json.load(file)["cases"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        parser.error(f"{arguments.results}: no results of planner_benchmark --json: {error}")
     ratios = []
     for case in cases:
         ratios += check_case(case, arguments.candidate, arguments.time_limit)
