@@ -32,6 +32,6 @@ cat <<'END'
   bazel-bin/tools/flashcp compile examples/batch_128k.txt --cluster h100-ib8 -o /tmp/batch.plan
   bazel-bin/tools/flashcp inspect /tmp/batch.plan
   bazel-bin/tools/flashcp compile examples/batch_small.txt --ranks 2 --emit ir     # the program as IR
-  bazel-bin/tools/flashcp compare examples/batch_masks.json --cluster examples/cluster_4x8.json --ranks 32
+  bazel-bin/tools/flashcp compare examples/batch_128k.txt --cluster h100-ib8   # a network between all GPUs
   bazel-bin/tools/flashcp --help, and docs/cli.md for the formats
 END
