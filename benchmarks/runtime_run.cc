@@ -79,6 +79,7 @@ class MeasuredTransport : public Transport {
   absl::StatusOr<std::vector<uint64_t>> AllGather(uint64_t value, absl::Duration timeout) override {
     return base_.AllGather(value, timeout);
   }
+  void SetComputing(bool computing) override { base_.SetComputing(computing); }
   void Abort(const absl::Status& reason) override { base_.Abort(reason); }
 
   PassMeasure* counter = nullptr;

@@ -35,6 +35,18 @@ absl::Status CheckRanks(const Plan& plan, int rank, const Transport& transport) 
   return absl::OkStatus();
 }
 
+// The time of a call in which this rank computes whenever it does not wait.
+class ComputingScope {
+ public:
+  explicit ComputingScope(Transport* transport) : transport_(*transport) {
+    transport_.SetComputing(true);
+  }
+  ~ComputingScope() { transport_.SetComputing(false); }
+
+ private:
+  Transport& transport_;
+};
+
 // Fails on every rank alike where not all of them hold the same plan.
 absl::Status AgreeOnPlan(const Plan& plan, Transport* transport, absl::Duration timeout) {
   ASSIGN_OR_RETURN(std::vector<uint64_t> hashes, transport->AllGather(plan.hash(), timeout));
@@ -88,9 +100,11 @@ class PlanExecutor : public Executor {
   }
 
   absl::Status Forward(const ForwardTensors& tensors) override {
+    const ComputingScope scope(transport_);
     return EndAllUnlessOk(RunForward(tensors));
   }
   absl::Status Backward(const BackwardTensors& tensors) override {
+    const ComputingScope scope(transport_);
     return EndAllUnlessOk(RunBackward(tensors));
   }
 
@@ -174,6 +188,7 @@ absl::StatusOr<std::unique_ptr<Executor>> CreateExecutor(const Plan& plan, int r
 absl::StatusOr<std::unique_ptr<Executor>> Executor::Create(const Plan& plan, int rank,
                                                            Transport* transport, Device* device,
                                                            const ExecutorOptions& options) {
+  const ComputingScope scope(transport);
   absl::StatusOr<std::unique_ptr<Executor>> executor =
       CatchExceptions(absl::StrCat("creating the executor of rank ", rank),
                       [&] { return CreateExecutor(plan, rank, transport, device, options); });

@@ -47,8 +47,12 @@ struct BackwardTensors {
 };
 
 struct ExecutorOptions {
-  absl::Duration timeout = absl::Seconds(60);  // of every wait for another rank
-  bool backward = true;                        // false: Forward only, with less workspace
+  // How long a wait lasts in which the awaited ranks do nothing, as transport.h says. A rank in a
+  // call of its executor computes: ranks of one process wait for it however long it takes, forever
+  // where a kernel does not end. Between processes the timeout must be longer than the longest
+  // computation of a rank that another one waits for.
+  absl::Duration timeout = absl::Seconds(60);
+  bool backward = true;        // false: Forward only, with less workspace
   RankTrace* trace = nullptr;  // outlives the executor; if given, gets the timeline of each step
 };
 
@@ -71,11 +75,11 @@ struct ExecutorOptions {
 class Executor {
  public:
   // Waits for the other ranks. transport and device are borrowed and outlive the executor.
-  // InvalidArgument for a rank or a number of ranks that the plan does not have, or where the device
-  // was told to use kernels that do not run here or not on such a plan; FailedPrecondition for a
-  // plan that breaks a rule, or that is not the plan of every rank (naming both ranks and hashes);
-  // NotFound where the device has no kernels for the plan; ResourceExhausted where it has no memory
-  // for the workspace, or no memory or threads for the kernels.
+  // InvalidArgument for a rank or a number of ranks that the plan does not have, or where the
+  // device was told to use kernels that do not run here or not on such a plan; FailedPrecondition
+  // for a plan that breaks a rule, or that is not the plan of every rank (naming both ranks and
+  // hashes); NotFound where the device has no kernels for the plan; ResourceExhausted where it has
+  // no memory for the workspace, or no memory or threads for the kernels.
   static absl::StatusOr<std::unique_ptr<Executor>> Create(const Plan& plan, int rank,
                                                           Transport* transport, Device* device,
                                                           const ExecutorOptions& options = {});

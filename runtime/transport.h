@@ -3,7 +3,13 @@
 // One Transport object belongs to one rank and is used by one thread. Semantics are those of a
 // group of nonblocking sends and receives (ncclGroupStart/End, MPI_Isend/Irecv + Waitall): a group
 // completes once every peer has started the matching operation; between two ranks, messages match
-// in the order in which they were started. Every wait has a timeout.
+// in the order in which they were started.
+//
+// Every wait has a timeout: how long the ranks that it waits for may do nothing. A rank does
+// something while it computes, as SetComputing says, and while it waits for ranks that do. So a
+// slow rank is waited for, and one that left, stands still or is in a circle of waits is found
+// within the timeout. A transport between processes cannot know what the others do: there the
+// timeout counts from the start of the wait.
 //
 // Where messages do not match, a wait runs out of time or a rank calls Abort, the whole group of
 // ranks ends: every call of every rank that cannot complete fails from then on, with the first
@@ -61,13 +67,17 @@ class Transport {
   // where it sent and its part was complete, from a later call).
   virtual absl::StatusOr<Group> Start(absl::Span<const Transfer> transfers) = 0;
 
-  // Waits for a started group. DeadlineExceeded after `timeout`, naming rank and peer; Aborted
-  // where another rank has called Abort, with its message.
+  // Waits for a started group. DeadlineExceeded when `timeout` has passed, naming rank and peer;
+  // Aborted when another rank has called Abort, with its message.
   virtual absl::Status Wait(Group group, absl::Duration timeout) = 0;
 
   // When the last message of the group that Wait has last returned had been delivered, nanoseconds
   // of the steady clock; 0 where only the return of Wait is known. For traces.
   virtual int64_t CompletedNs() const { return 0; }
+
+  // Says whether this rank computes from now on, between its calls: other ranks then do not take it
+  // for lost, however long it takes. A computation must come to an end by itself.
+  virtual void SetComputing(bool computing) { (void)computing; }
 
   // Gathers one value of every rank, in rank order; all ranks call it. Used at set-up only.
   virtual absl::StatusOr<std::vector<uint64_t>> AllGather(uint64_t value,

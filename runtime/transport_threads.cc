@@ -6,6 +6,11 @@
 // wait: it claims the message under the lock, copies without it, and wakes the other. A group thus
 // completes once every peer has started the matching operations, whatever the peers do meanwhile.
 //
+// A wait runs out of time when `timeout` has passed since the ranks that it waits for were last
+// seen to do something. Each rank is known to compute, to wait, or to be elsewhere since some
+// moment; what a waiting rank waits for is followed from rank to rank, when a deadline passes and
+// not before.
+//
 // The end of a group (Abort, mismatch, timeout) is one status that every call sees from then on.
 // A rank that learns of it first waits for the copies in progress that touch its memory, and no
 // copy starts after the end; so it may free its tensors, whatever the other ranks still do.
@@ -53,9 +58,9 @@ using Phase = Operation::Phase;
 using Direction = Transfer::Direction;
 using Lock = std::unique_lock<std::mutex>;
 
-Time DeadlineAfter(absl::Duration timeout) {
+Time DeadlineAfter(Time start, absl::Duration timeout) {
   constexpr absl::Duration kForever = absl::Hours(24 * 365);  // does not overflow the clock
-  return Clock::now() + absl::ToChronoNanoseconds(std::min(timeout, kForever));
+  return start + absl::ToChronoNanoseconds(std::min(timeout, kForever));
 }
 
 // Operations from one rank to another that wait for a match: all sends or all receives.
@@ -91,6 +96,16 @@ std::string Describe(const Operation& operation) {
                          transfer.tag);
 }
 
+// The first message of a group that `peer` has yet to start.
+std::string DescribeAwaited(const OperationGroup& group, int peer) {
+  for (const Operation& operation : group.operations) {
+    if (operation.phase == Phase::kWaiting && operation.transfer->peer == peer) {
+      return Describe(operation);
+    }
+  }
+  return "";
+}
+
 }  // namespace
 
 class ThreadsGroup::State {
@@ -107,6 +122,7 @@ class ThreadsGroup::State {
   absl::Status Wait(int rank, Transport::Group group, absl::Duration timeout);
   Time Completed(int rank) const { return ranks_[rank].completed; }
   absl::StatusOr<std::vector<uint64_t>> AllGather(int rank, uint64_t value, absl::Duration timeout);
+  void SetComputing(int rank, bool computing);
   void Abort(int rank, const absl::Status& reason);
   void Leave(int rank);
 
@@ -116,14 +132,42 @@ class ThreadsGroup::State {
     std::vector<std::unique_ptr<OperationGroup>> groups;  // indexed by Transport::Group
     int copies = 0;  // in progress, from or to this rank's memory
     Time completed;  // the group that it has waited for last; of this rank's thread, not the lock
+
+    bool computing = false;  // unless it waits
+    bool waiting = false;
+    const OperationGroup* awaited = nullptr;  // while it waits; null: an all-gather
+    uint64_t gather = 0;                      // its number
+    Time since;                               // of the wait; else of the last call
+  };
+
+  // The time that a rank spends in a wait; begins and ends under the lock.
+  class WaitScope {
+   public:
+    WaitScope(Rank* rank, const OperationGroup* awaited, uint64_t gather) : rank_(*rank) {
+      rank_.waiting = true;
+      rank_.awaited = awaited;
+      rank_.gather = gather;
+      rank_.since = Clock::now();
+    }
+    ~WaitScope() {
+      rank_.waiting = false;
+      rank_.since = Clock::now();
+    }
+
+   private:
+    Rank& rank_;
   };
 
   // All of these are called under the lock; those that take it may let it go meanwhile.
   Transport::Group FreeGroup(Rank* rank);
   absl::Status Post(Lock* lock, Operation* operation);
   void Copy(Lock* lock, Operation* operation);
-  const Operation* CopyMatched(Lock* lock, OperationGroup* group, Time* next);
+  bool CopyMatched(Lock* lock, OperationGroup* group, Time* next);
   absl::Status End(Lock* lock, int rank, const absl::Status& reason);
+  template <typename Visit>
+  void VisitAwaited(const Rank& rank, const Visit& visit) const;
+  Time ActiveUntil(int rank, Time now, std::vector<Time>* known) const;
+  int FirstLost(int rank, absl::Duration timeout, Time* deadline) const;
   void CompleteAllGather();
   void WakeAll();
 
@@ -154,7 +198,7 @@ absl::StatusOr<Transport::Group> ThreadsGroup::State::Start(int rank,
   Transport::Group handle = FreeGroup(&ranks_[rank]);
   OperationGroup& group = *ranks_[rank].groups[handle];
   group.active = true;
-  group.started = Clock::now();
+  group.started = ranks_[rank].since = Clock::now();
   group.operations.assign(transfers.size(), Operation());
   for (size_t i = 0; i < transfers.size(); ++i) {
     Operation& operation = group.operations[i];
@@ -206,29 +250,27 @@ absl::Status ThreadsGroup::State::Post(Lock* lock, Operation* operation) {
 }
 
 absl::Status ThreadsGroup::State::Wait(int rank, Transport::Group handle, absl::Duration timeout) {
-  const Time deadline = DeadlineAfter(timeout);
   Lock lock(mutex_);
   Rank& self = ranks_[rank];
   if (handle >= self.groups.size() || !self.groups[handle]->active) {
     return absl::InvalidArgumentError(
         absl::StrCat("rank ", rank, " waits for group ", handle, ", which it has not started"));
   }
-  bool expired = false;
-  while (true) {
-    Time next = deadline;
-    const Operation* pending = CopyMatched(&lock, self.groups[handle].get(), &next);
-    if (pending == nullptr) break;
-    if (!end_.ok()) return End(&lock, rank, end_);
-    if (expired) {
-      return End(&lock, rank,
-                 absl::DeadlineExceededError(absl::StrCat(
-                     "rank ", rank, " waited ", absl::FormatDuration(timeout), " for rank ",
-                     pending->transfer->peer, ": ", Describe(*pending))));
-    }
-    self.changed.wait_until(lock, next);
-    expired = Clock::now() >= deadline;
-  }
   OperationGroup& group = *self.groups[handle];
+  const WaitScope scope(&self, &group, 0);
+  Time deadline = DeadlineAfter(self.since, timeout);
+  while (true) {
+    Time next = Time::max();
+    if (CopyMatched(&lock, &group, &next)) break;
+    if (!end_.ok()) return End(&lock, rank, end_);
+    if (const int lost = FirstLost(rank, timeout, &deadline); lost >= 0) {
+      return End(&lock, rank,
+                 absl::DeadlineExceededError(
+                     absl::StrCat("rank ", rank, " waited ", absl::FormatDuration(timeout),
+                                  " for rank ", lost, ": ", DescribeAwaited(group, lost))));
+    }
+    self.changed.wait_until(lock, std::min(next, deadline));
+  }
   group.active = false;
   self.completed = group.started;
   for (const Operation& operation : group.operations) {
@@ -237,13 +279,13 @@ absl::Status ThreadsGroup::State::Wait(int rank, Transport::Group handle, absl::
   return absl::OkStatus();
 }
 
-// Copies what has arrived and returns an operation for which nothing could be done; null: all done.
-// `next` becomes earlier where a message arrives by itself before.
-const Operation* ThreadsGroup::State::CopyMatched(Lock* lock, OperationGroup* group, Time* next) {
-  const Operation* pending;
+// Copies what has arrived and returns whether all of the group is done. `next` becomes earlier
+// where a message arrives by itself before.
+bool ThreadsGroup::State::CopyMatched(Lock* lock, OperationGroup* group, Time* next) {
+  bool done;
   bool copied;
   do {
-    pending = nullptr;
+    done = true;
     copied = false;
     for (Operation& operation : group->operations) {
       if (operation.phase == Phase::kMatched && end_.ok()) {
@@ -254,10 +296,55 @@ const Operation* ThreadsGroup::State::CopyMatched(Lock* lock, OperationGroup* gr
           *next = std::min(*next, operation.arrival);
         }
       }
-      if (operation.phase != Phase::kDone) pending = &operation;
+      done &= operation.phase == Phase::kDone;
     }
-  } while (pending != nullptr && copied);  // more may have been matched meanwhile
-  return pending;
+  } while (!done && copied);  // more may have been matched meanwhile
+  return done;
+}
+
+// Visits the ranks that have yet to start what a waiting rank waits for.
+template <typename Visit>
+void ThreadsGroup::State::VisitAwaited(const Rank& rank, const Visit& visit) const {
+  if (rank.awaited != nullptr) {
+    for (const Operation& operation : rank.awaited->operations) {
+      if (operation.phase == Phase::kWaiting) visit(operation.transfer->peer);
+    }
+  } else if (rank.gather == num_gathered_) {
+    for (int peer = 0; peer < num_ranks_; ++peer) {
+      if (!arriving_[peer]) visit(peer);
+    }
+  }
+}
+
+// When a rank was last known to do something: `now` while it computes, or waits for nothing but
+// ranks that do. `known` holds what was found before, by rank.
+Time ThreadsGroup::State::ActiveUntil(int rank, Time now, std::vector<Time>* known) const {
+  const Rank& self = ranks_[rank];
+  if (!self.waiting) return self.computing ? now : self.since;
+  Time& result = (*known)[rank];
+  if (result != Time()) return result;
+  result = self.since;  // what ranks find that wait for this one, and this one for them
+  Time until = now;
+  VisitAwaited(self, [&](int peer) { until = std::min(until, ActiveUntil(peer, now, known)); });
+  return result = std::max(self.since, until);
+}
+
+// Once the deadline of a waiting rank has passed: the rank that it waits for and that has done
+// nothing for `timeout`. If there is none, -1, and the deadline moves to when there could be one.
+int ThreadsGroup::State::FirstLost(int rank, absl::Duration timeout, Time* deadline) const {
+  const Time now = Clock::now();
+  if (now < *deadline) return -1;
+  std::vector<Time> known(num_ranks_);
+  Time until = now;
+  int lost = -1;
+  VisitAwaited(ranks_[rank], [&](int peer) {
+    const Time active = std::max(ranks_[rank].since, ActiveUntil(peer, now, &known));
+    if (lost >= 0 && active >= until) return;
+    until = active;
+    lost = peer;
+  });
+  *deadline = DeadlineAfter(until, timeout);
+  return now < *deadline ? -1 : lost;
 }
 
 void ThreadsGroup::State::Copy(Lock* lock, Operation* operation) {
@@ -281,23 +368,21 @@ void ThreadsGroup::State::Copy(Lock* lock, Operation* operation) {
 
 absl::StatusOr<std::vector<uint64_t>> ThreadsGroup::State::AllGather(int rank, uint64_t value,
                                                                      absl::Duration timeout) {
-  const Time deadline = DeadlineAfter(timeout);
   Lock lock(mutex_);
-  uint64_t number = num_gathered_;
+  const uint64_t number = num_gathered_;
+  const WaitScope scope(&ranks_[rank], nullptr, number);
+  Time deadline = DeadlineAfter(ranks_[rank].since, timeout);
   arriving_[rank] = value;
   CompleteAllGather();
-  bool expired = false;
   while (num_gathered_ == number) {
     if (!end_.ok()) return End(&lock, rank, end_);
-    if (expired) {
-      int missing =
-          std::find(arriving_.begin(), arriving_.end(), absl::nullopt) - arriving_.begin();
+    if (const int lost = FirstLost(rank, timeout, &deadline); lost >= 0) {
       return End(&lock, rank,
                  absl::DeadlineExceededError(
                      absl::StrCat("rank ", rank, " waited ", absl::FormatDuration(timeout),
-                                  " for rank ", missing, " to join an all-gather")));
+                                  " for rank ", lost, " to join an all-gather")));
     }
-    expired = ranks_[rank].changed.wait_until(lock, deadline) == std::cv_status::timeout;
+    ranks_[rank].changed.wait_until(lock, deadline);
   }
   return gathered_;
 }
@@ -312,6 +397,12 @@ void ThreadsGroup::State::CompleteAllGather() {
   WakeAll();
 }
 
+void ThreadsGroup::State::SetComputing(int rank, bool computing) {
+  Lock lock(mutex_);
+  ranks_[rank].computing = computing;
+  ranks_[rank].since = Clock::now();
+}
+
 void ThreadsGroup::State::Abort(int rank, const absl::Status& reason) {
   Lock lock(mutex_);
   End(&lock, rank, absl::AbortedError(absl::StrCat("ended by rank ", rank, ": ", reason.message())))
@@ -320,6 +411,8 @@ void ThreadsGroup::State::Abort(int rank, const absl::Status& reason) {
 
 void ThreadsGroup::State::Leave(int rank) {
   Lock lock(mutex_);
+  if (ranks_[rank].computing) ranks_[rank].since = Clock::now();
+  ranks_[rank].computing = false;
   for (const auto& group : ranks_[rank].groups) {
     if (!group->active) continue;
     End(&lock, rank,
@@ -366,6 +459,7 @@ class ThreadsTransport : public Transport {
   absl::StatusOr<std::vector<uint64_t>> AllGather(uint64_t value, absl::Duration timeout) override {
     return state_->AllGather(rank_, value, timeout);
   }
+  void SetComputing(bool computing) override { state_->SetComputing(rank_, computing); }
   void Abort(const absl::Status& reason) override { state_->Abort(rank_, reason); }
 
  private:

@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -29,6 +30,7 @@ namespace {
 using ::testing::AllOf;
 using testing::DealZigzag;
 using testing::ExpectExactStep;
+using testing::ForwardingDevice;
 using ::testing::HasSubstr;
 using testing::MakeToyPlan;
 using testing::RankTensors;
@@ -293,6 +295,48 @@ TEST(ExecutorFailureTest, AMissingTensorIsNamed) {
     return executor->Forward(forward);
   });
   EXPECT_EQ(status, absl::InvalidArgumentError("rank 1: tensor lse is null"));
+}
+
+// The CPU, but the first launch of each pass is slow.
+class SlowDevice : public ForwardingDevice {
+ public:
+  absl::Status Attend(AttentionKernels* kernels, absl::Span<const AttentionTile> tiles) override {
+    SleepOnce(&forward_);
+    return ForwardingDevice::Attend(kernels, tiles);
+  }
+  absl::Status AttendBackward(AttentionKernels* kernels,
+                              absl::Span<const BackwardTile> tiles) override {
+    SleepOnce(&backward_);
+    return ForwardingDevice::AttendBackward(kernels, tiles);
+  }
+
+ private:
+  static void SleepOnce(bool* slept) {
+    if (!std::exchange(*slept, true)) absl::SleepFor(absl::Milliseconds(1500));
+  }
+
+  bool forward_ = false;
+  bool backward_ = false;
+};
+
+// Each pass of rank 1 takes longer than the timeout, while rank 0 waits for it.
+TEST(ExecutorTimeoutTest, RanksOfOneProcessWaitForARankThatComputes) {
+  Plan plan = MakeToyPlan(MakeProblem(2, fbs::MaskKind::causal));
+  TestBatch batch(DenseDocumentsOf(plan), KernelSpecOf(plan), 13);
+  absl::Status status = RunThreads(2, [&](Transport* transport) -> absl::Status {
+    const int rank = transport->rank();
+    std::unique_ptr<Device> device = CreateCpuDevice();
+    if (rank == 1) device = std::make_unique<SlowDevice>();
+    ExecutorOptions options;
+    options.timeout = absl::Seconds(1);
+    ASSIGN_OR_RETURN(std::unique_ptr<Executor> executor,
+                     Executor::Create(plan, rank, transport, device.get(), options));
+    RankTensors tensors(plan, rank, batch);
+    RETURN_IF_ERROR(executor->Forward(tensors.forward()));
+    RETURN_IF_ERROR(executor->Backward(tensors.backward()));
+    return transport->AllGather(0, options.timeout).status();
+  });
+  EXPECT_EQ(status, absl::OkStatus());
 }
 
 TEST(ExecutorFailureTest, ARankThatNeverComesIsATimeoutThatNamesIt) {

@@ -79,6 +79,10 @@ absl::StatusOr<std::vector<uint64_t>> FaultyTransport::AllGather(uint64_t value,
   return inner_->AllGather(value, timeout);
 }
 
+void FaultyTransport::SetComputing(bool computing) {
+  if (inner_ != nullptr) inner_->SetComputing(computing);
+}
+
 void FaultyTransport::Abort(const absl::Status& reason) {
   if (inner_ != nullptr) inner_->Abort(reason);
 }

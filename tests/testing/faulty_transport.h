@@ -36,6 +36,7 @@ class FaultyTransport : public Transport {
   absl::Status Wait(Group group, absl::Duration timeout) override;
   // The first one, where ranks that have just been created meet, waits for a minute at least.
   absl::StatusOr<std::vector<uint64_t>> AllGather(uint64_t value, absl::Duration timeout) override;
+  void SetComputing(bool computing) override;
   void Abort(const absl::Status& reason) override;
 
   bool struck() const { return struck_; }
