@@ -147,7 +147,7 @@ class CommandLine {
     AddText(command, "--iterations", &run_.iterations, "K", "forward passes, each timed");
     AddText(command, "--seed", &run_.seed, "N", "of the random tensors");
     AddText(command, "--transport", &run_.transport, "threads|mpi",
-            "ranks are threads, or processes of mpirun");
+            "ranks are threads (the default), or processes of mpirun");
     AddText(command, "--timeout", &run_.timeout, "SECONDS", "of every wait for another rank");
     AddText(command, "--device", &run_.device, "cpu", "where ranks compute");
     AddText(command, "--kernels", &run_.kernels, "NAME",

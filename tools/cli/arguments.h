@@ -56,7 +56,7 @@ struct RunFlags {
   std::string trace;    // empty: none is written
   std::string iterations = "1";
   std::string seed = "0";
-  std::string transport = "threads";
+  std::string transport;  // empty: threads, unless a launcher has started several processes
   std::string timeout = "60";
   std::string device = "cpu";
   std::string kernels = "generated";

@@ -22,6 +22,7 @@
 #include "absl/time/time.h"
 #include "runtime/transport_mpi.h"
 #include "support/status_macros.h"
+#include "tools/cli/launcher.h"
 #include "tools/cli/ranks.h"
 
 namespace flashcp::cli {
@@ -82,15 +83,6 @@ void HandleSigterm(int rank, int size) {
     signal(SIGALRM, SIG_IGN);  // this process has said it
     Linger();
   });
-}
-
-// Whether a launcher has started this process as one of several: mpirun, or another that speaks
-// PMIx or PMI, as srun.
-bool IsLaunched() {
-  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"}) {
-    if (std::getenv(name) != nullptr) return true;
-  }
-  return false;
 }
 
 class MpiRanks : public Ranks {

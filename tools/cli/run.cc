@@ -21,6 +21,7 @@
 #include "tools/cli/commands.h"
 #include "tools/cli/finite.h"
 #include "tools/cli/flags.h"
+#include "tools/cli/launcher.h"
 #include "tools/cli/plan_file.h"
 #include "tools/cli/ranks.h"
 #include "tools/cli/tensors.h"
@@ -30,11 +31,24 @@
 namespace flashcp::cli {
 namespace {
 
+// Refuses to run all ranks in each of several processes, unless told to.
+absl::StatusOr<std::string> ParseTransport(const std::string& flag) {
+  if (!flag.empty()) {
+    RETURN_IF_ERROR(NameFlag("--transport", "transport", flag, {"threads", "mpi"}).status());
+    return flag;
+  }
+  const LaunchedProcesses processes = CountLaunchedProcesses();
+  if (processes.number == 1) return "threads";
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--transport: this is one of ", processes.number, " processes (", processes.variable,
+      "), each of which would run all ranks: give --transport mpi for one rank in each, or "
+      "--transport threads if you mean it"));
+}
+
 absl::StatusOr<RunOptions> ParseOptions(const RunFlags& flags) {
-  RETURN_IF_ERROR(
-      NameFlag("--transport", "transport", flags.transport, {"threads", "mpi"}).status());
   RETURN_IF_ERROR(NameFlag("--device", "device", flags.device, {"cpu"}).status());
   RunOptions options;
+  ASSIGN_OR_RETURN(options.transport, ParseTransport(flags.transport));
   ASSIGN_OR_RETURN(options.iterations, IntegerFlag("--iterations", flags.iterations, 1, 1000000));
   ASSIGN_OR_RETURN(options.seed, IntegerFlag("--seed", flags.seed, 0, 1000000000));
   ASSIGN_OR_RETURN(int64_t seconds, IntegerFlag("--timeout", flags.timeout, 1, 1000000));
@@ -128,7 +142,7 @@ absl::Status RunAndReport(const RunFlags& flags, const RunOptions& options, cons
     RETURN_IF_ERROR(inputs->trace->Write(TraceJson(plan, measured.traces)));
     RETURN_IF_ERROR(inputs->trace->Commit());
   }
-  RETURN_IF_ERROR(console.Print(Summary(plan, flags.transport, inputs->kernels, measured.times)));
+  RETURN_IF_ERROR(console.Print(Summary(plan, options.transport, inputs->kernels, measured.times)));
   return flags.check ? Check(plan, inputs->batch, console) : absl::OkStatus();
 }
 
@@ -137,14 +151,23 @@ absl::StatusOr<std::unique_ptr<Ranks>> MakeRanks(const std::string& transport,
   return transport == "mpi" ? MakeMpiRanks(timeout) : MakeThreadRanks();
 }
 
+// Adds to the error of a wait the flag that makes it longer.
+absl::Status NameTimeout(const absl::Status& status) {
+  if (!absl::IsDeadlineExceeded(status) || status.message().empty()) return status;
+  return absl::Status(status.code(),
+                      absl::StrCat(status.message(), "; --timeout SECONDS waits longer"));
+}
+
 }  // namespace
 
 absl::Status RunCommand(const RunFlags& flags, const Console& console) {
   ASSIGN_OR_RETURN(RunOptions options, ParseOptions(flags));
-  ASSIGN_OR_RETURN(std::unique_ptr<Ranks> ranks, MakeRanks(flags.transport, options.timeout));
+  absl::StatusOr<std::unique_ptr<Ranks>> made = MakeRanks(options.transport, options.timeout);
+  RETURN_IF_ERROR(NameTimeout(made.status()));
+  Ranks* const ranks = made->get();
   absl::StatusOr<Inputs> inputs = ReadInputs(flags, options, *ranks);
   RETURN_IF_ERROR(ranks->Agree(inputs.status()));
-  return ranks->Agree(RunAndReport(flags, options, console, ranks.get(), &*inputs));
+  return ranks->Agree(NameTimeout(RunAndReport(flags, options, console, ranks, &*inputs)));
 }
 
 }  // namespace flashcp::cli

@@ -4,6 +4,7 @@
 #define FLASHCP_TOOLS_CLI_TIMED_RUN_H_
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -18,6 +19,7 @@
 namespace flashcp::cli {
 
 struct RunOptions {
+  std::string transport = "threads";
   int64_t iterations = 1;
   int64_t seed = 0;  // of random tensors
   bool backward = false;
