@@ -1,6 +1,7 @@
 #include "runtime/trace.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
@@ -11,7 +12,7 @@ namespace {
 
 using Opcode = fbs::Opcode;
 
-std::string NameOf(const fbs::Instruction& instruction) {
+std::string NameOf(const fbs::Instruction& instruction, bool backward) {
   auto staged = [&](const char* what) {
     return absl::StrCat(what, " stage ", instruction.stage());
   };
@@ -19,17 +20,17 @@ std::string NameOf(const fbs::Instruction& instruction) {
     case Opcode::attend:
       return staged("attend");
     case Opcode::exchange:
-      return staged("exchange");
+      return staged(backward ? "exchange re-sent" : "exchange");
     case Opcode::clear_gradients:
       return "clear gradients";
     case Opcode::attend_backward:
       return staged("attend backward");
     case Opcode::pack_gradients:
-      return staged("pack");
+      return staged("pack gradients");
     case Opcode::exchange_gradients:
       return staged("exchange gradients");
     case Opcode::add_gradients:
-      return staged("add");
+      return staged("add gradients");
     case Opcode::store_gradients:
       return "store gradients";
   }
@@ -46,7 +47,7 @@ class EventMaker {
 
   TraceEvent Make(const fbs::Instruction& instruction, bool backward) const {
     TraceEvent event;
-    event.name = NameOf(instruction);
+    event.name = NameOf(instruction, backward);
     event.backward = backward;
     event.stream = instruction.stream();
     event.stage = instruction.stage();
@@ -124,6 +125,13 @@ class EventMaker {
   const fbs::Program& program_;
 };
 
+// Whether an instruction that works on tiles or messages has none on this rank.
+bool IsEmpty(const fbs::Instruction& instruction, const TraceEvent& event) {
+  const bool whole = instruction.opcode() == Opcode::clear_gradients ||
+                     instruction.opcode() == Opcode::store_gradients;
+  return !whole && event.tiles == 0 && event.messages == 0;
+}
+
 // Exchanges that are under way at the same time get lanes of their own.
 void ChooseLanes(absl::Span<TraceEvent> events) {
   std::vector<TraceEvent*> order;
@@ -152,9 +160,11 @@ std::vector<TraceEvent> TraceEvents(const Plan& plan, int rank, const RankTrace&
   auto add = [&](absl::Span<const fbs::Instruction> instructions,
                  const std::vector<TraceSpan>& spans, bool backward) {
     for (uint32_t i = 0; i < spans.size(); ++i) {
-      events.push_back(maker.Make(instructions[i], backward));
-      events.back().instruction = i;
-      events.back().span = spans[i];
+      TraceEvent event = maker.Make(instructions[i], backward);
+      if (IsEmpty(instructions[i], event)) continue;
+      event.instruction = i;
+      event.span = spans[i];
+      events.push_back(std::move(event));
     }
   };
   add(Items(rank_plan.forward()->instructions()), trace.forward, false);

@@ -32,7 +32,7 @@ struct RankTrace {
 
 // A span with its meaning.
 struct TraceEvent {
-  std::string name;  // "attend stage 1", "exchange gradients stage 2"
+  std::string name;  // "attend stage 1", "exchange gradients stage 2"; no two passes share one
   TraceSpan span;
   bool backward = false;
   fbs::Stream stream = fbs::Stream::compute;
@@ -47,7 +47,8 @@ struct TraceEvent {
 };
 
 // The events of one rank of a plan that passed VerifyPlan, forward then backward, each in program
-// order; a pass that has not been recorded has none.
+// order; a pass that has not been recorded has none. Instructions that compute no tile and move no
+// message of this rank have none either.
 std::vector<TraceEvent> TraceEvents(const Plan& plan, int rank, const RankTrace& trace);
 
 }  // namespace flashcp

@@ -1,11 +1,19 @@
-"""Checks what `flashcp run --trace` wrote: check_trace.py FILE RANKS PASS..."""
+"""Checks what `flashcp run --trace` wrote: check_trace.py FILE PLAN RANKS PASS..."""
 
 import collections
 import json
+import socket
+import subprocess
 import sys
 
-path, ranks, passes = sys.argv[1], int(sys.argv[2]), set(sys.argv[3:])
-events = json.load(open(path))["traceEvents"]
+path, plan, ranks, passes = sys.argv[1], sys.argv[2], int(sys.argv[3]), set(sys.argv[4:])
+trace = json.load(open(path))
+plan_hash = json.loads(subprocess.check_output(["flashcp", "inspect", "--json", plan]))["hash"]
+hosts = [socket.gethostname()] * ranks
+assert trace["otherData"] == {"plan_hash": plan_hash, "hosts": hosts}, trace["otherData"]
+events = trace["traceEvents"]
+labels = {e["pid"]: e["args"]["labels"] for e in events if e["name"] == "process_labels"}
+assert labels == dict(enumerate(hosts)), labels
 names = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e["name"] == "thread_name"}
 processes = {e["pid"]: e["args"]["name"] for e in events if e["name"] == "process_name"}
 assert processes == {rank: f"rank {rank}" for rank in range(ranks)}, processes
@@ -13,6 +21,12 @@ assert processes == {rank: f"rank {rank}" for rank in range(ranks)}, processes
 spans = [e for e in events if e["ph"] == "X"]
 assert {e["cat"] for e in spans} == passes, passes
 assert min(e["ts"] for e in spans) == 0
+passes_of = collections.defaultdict(set)
+for e in spans:
+    passes_of[e["name"]].add(e["cat"])
+    if e["name"] not in ("clear gradients", "store gradients"):
+        assert e["args"].get("tiles", 0) + e["args"].get("messages", 0) > 0, e
+assert all(len(p) == 1 for p in passes_of.values()), passes_of
 lanes = collections.defaultdict(list)
 for e in spans:
     assert e["dur"] >= 0

@@ -12,7 +12,6 @@
 #include "runtime/executor.h"
 #include "runtime/transport.h"
 #include "support/status_macros.h"
-#include "tools/cli/trace_file.h"
 
 namespace flashcp::cli {
 namespace {

@@ -15,6 +15,7 @@
 #include "tools/cli/console.h"
 #include "tools/cli/ranks.h"
 #include "tools/cli/tensors.h"
+#include "tools/cli/trace_file.h"
 
 namespace flashcp::cli {
 
@@ -35,7 +36,7 @@ struct Times {
 
 struct Measured {
   Times times;
-  std::vector<RankTrace> traces;  // of all ranks, if asked for; on the leading process
+  std::vector<HostTrace> traces;  // of all ranks, if asked for; on the leading process
 };
 
 // Runs the plan on the batch, whose results are those of the last iteration. Ranks begin each pass
