@@ -5,6 +5,7 @@
 #include "compiler/Passes.h"
 #include "compiler/RemoteStages.h"
 #include "compiler/SharedQueries.h"
+#include "compiler/plan_size.h"
 
 using namespace mlir;
 
@@ -190,10 +191,10 @@ struct AllocateBuffersPass : impl::AllocateBuffersBase<AllocateBuffersPass> {
           Allocator(batch, program, kept, sent[program.getRank()]).run();
       if (most <= std::numeric_limits<uint32_t>::max())
         continue;
-      program.emitOpError()
-          << "rank " << program.getRank() << " exchanges " << most
-          << " heads of K and V rows, more than the 2^32 - 1 "
-             "that a plan counts: use more ranks";
+      program.emitError() << std::string(kPlanTooLarge) << "rank "
+                          << program.getRank() << " exchanges " << most
+                          << " heads of K and V rows, more than the 2^32 - 1 "
+                             "that a plan counts: use more ranks";
       return signalPassFailure();
     }
   }

@@ -2,9 +2,12 @@
 
 #include "compiler/compile.h"
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "compiler/BatchProblem.h"
 #include "compiler/EmitPlan.h"
 #include "compiler/Passes.h"
+#include "compiler/plan_size.h"
 #include "compiler/solver/strategies.h"
 #include "support/nearest_name.h"
 #include "support/status_macros.h"
@@ -32,16 +35,35 @@ struct Compiler::State {
 
 namespace {
 
+/// Returns the text of a diagnostic without the op that emitOpError begins it
+/// with: a user of the compiler has no IR in which to look for it.
+std::string textForUsers(const Diagnostic &diagnostic) {
+  std::string text = diagnostic.str();
+  StringRef rest = text;
+  if (rest.consume_front("'cp."))
+    return rest.substr(rest.find("' op ") + 5).str();
+  return text;
+}
+
 /// Gathers the errors that ops and passes report while it lives.
 class ErrorCollector {
 public:
   explicit ErrorCollector(MLIRContext *context)
       : handler(context, [this](Diagnostic &diagnostic) {
-          text += (text.empty() ? "" : "; ") + diagnostic.str();
+          text += (text.empty() ? "" : "; ") + textForUsers(diagnostic);
           return success();
         }) {}
 
-  absl::Status status() const { return absl::InternalError(text); }
+  /// Any error but that of a limit is one of the passes' own, since the problem
+  /// has passed Check().
+  absl::Status status() const {
+    if (absl::StartsWith(text, kPlanTooLarge))
+      return absl::ResourceExhaustedError(text);
+    return absl::InternalError(
+        absl::StrCat("an error of the planner itself, please report it with "
+                     "the command and LENGTHS: ",
+                     text));
+  }
 
 private:
   std::string text;

@@ -8,6 +8,7 @@
 #include "compiler/EmitProgram.h"
 #include "compiler/Passes.h"
 #include "compiler/PlanTables.h"
+#include "compiler/plan_size.h"
 #include "compiler/solver/cost_model.h"
 
 using namespace mlir;
@@ -117,9 +118,6 @@ fbs::Modelled modelledTimes(const solver::Problem &problem,
                        bounds.communication_us, bounds.combined_us);
 }
 
-/// FlatBuffers address with 31 bits.
-constexpr size_t kMaxPlanBytes = (size_t(1) << 31) - (1 << 20);
-
 } // namespace
 
 FailureOr<Plan> emitPlan(cp::BatchOp batch, const PlanRequest &request) {
@@ -129,10 +127,7 @@ FailureOr<Plan> emitPlan(cp::BatchOp batch, const PlanRequest &request) {
   MessageEmitter messages(batch);
   size_t bytes = maxPlanBytes(batch, messages);
   if (bytes > kMaxPlanBytes)
-    return batch.emitOpError()
-           << "the plan would take " << bytes
-           << " bytes, more than the 2 GiB of a plan file: use fewer ranks or "
-              "a strategy that cuts documents less";
+    return batch.emitError() << PlanTooLarge(bytes);
   flatbuffers::FlatBufferBuilder builder(bytes);
   const llvm::BitVector kept = keptDocuments(batch);
   std::vector<flatbuffers::Offset<fbs::RankPlan>> ranks;

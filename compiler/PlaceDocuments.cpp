@@ -3,6 +3,7 @@
 
 #include "compiler/BatchProblem.h"
 #include "compiler/Passes.h"
+#include "compiler/plan_size.h"
 #include "compiler/solver/strategies.h"
 
 using namespace mlir;
@@ -56,6 +57,11 @@ struct PlaceDocumentsPass : impl::PlaceDocumentsBase<PlaceDocumentsPass> {
         solver::Place(std::string(strategy), *problem, timeBudgetMs);
     if (!placement.ok()) {
       batch.emitOpError() << std::string(placement.status().message());
+      return signalPassFailure();
+    }
+    size_t bytes = EstimatePlanBytes(*problem, *placement);
+    if (bytes > kMaxPlanBytes) {
+      batch.emitError() << PlanTooLarge(bytes);
       return signalPassFailure();
     }
     OpBuilder builder = OpBuilder::atBlockEnd(&batch.getBody().front());

@@ -45,7 +45,8 @@ public:
 
   // A pure function of the request: the same bytes on every machine.
   // InvalidArgument for a problem that fails Check() or an unknown strategy,
-  // with the text to show to the user. `steps`, if given, receives the time of
+  // ResourceExhausted for a plan that its format cannot hold, with the text to
+  // show to the user. `steps`, if given, receives the time of
   // each step, in the order of the pipeline.
   absl::StatusOr<Plan> Compile(const CompileRequest &request,
                                std::vector<StepTime> *steps = nullptr);

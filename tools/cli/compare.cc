@@ -14,33 +14,56 @@
 namespace flashcp::cli {
 namespace {
 
-absl::StatusOr<Comparison> PlanWithAll(const solver::Problem& problem, double time_budget_ms,
-                                       TimedCompiler* compiler) {
-  Comparison plans;
+// Plans with every strategy. What one cannot plan does not keep the others from their rows.
+absl::StatusOr<Comparison> CompareStrategies(const solver::Problem& problem, const Console& console,
+                                             const CompareFlags& flags, TimedCompiler* compiler) {
+  ASSIGN_OR_RETURN(double time_budget_ms, ParseTimeBudget(flags.planning.time_budget));
+  Comparison comparison{&problem, {}};
+  if (!flags.json) RETURN_IF_ERROR(console.Print(ComparisonHeader(problem)));
   for (const std::string& strategy : solver::StrategyNames()) {
-    ASSIGN_OR_RETURN(TimedPlan plan, compiler->Compile({problem, strategy, time_budget_ms}));
-    plans.push_back(std::move(plan));
+    ComparedStrategy compared =
+        Compare(strategy, compiler->Compile({problem, strategy, time_budget_ms}));
+    if (!flags.json) RETURN_IF_ERROR(console.Print(ComparisonRow(compared)));
+    if (!compared.status.ok()) {
+      console.Note(absl::StrCat(strategy, ": ", compared.status.message()));
+    }
+    comparison.strategies.push_back(std::move(compared));
   }
-  return plans;
+  return comparison;
+}
+
+// Says whether the command did its work: a plan that is too large is an answer, unless there is no
+// other.
+absl::Status Verdict(const std::vector<Comparison>& batches) {
+  for (size_t b = 0; b < batches.size(); ++b) {
+    bool planned = false;
+    for (const ComparedStrategy& compared : batches[b].strategies) {
+      planned |= compared.status.ok();
+      if (!compared.status.ok() && !absl::IsResourceExhausted(compared.status)) {
+        return absl::InternalError(absl::StrCat("batch ", b, ": ", compared.strategy, " failed"));
+      }
+    }
+    if (!planned) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("batch ", b, ": every strategy's plan is too large: use fewer ranks"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
 
 absl::Status RunCommand(const CompareFlags& flags, const Console& console) {
   ASSIGN_OR_RETURN(std::vector<solver::Problem> problems, MakeProblems(flags.planning));
-  ASSIGN_OR_RETURN(double time_budget_ms, ParseTimeBudget(flags.planning.time_budget));
   TimedCompiler compiler;
   std::vector<Comparison> batches;
   for (const solver::Problem& problem : problems) {
-    ASSIGN_OR_RETURN(Comparison plans, PlanWithAll(problem, time_budget_ms, &compiler));
-    if (!flags.json) {
-      absl::string_view gap = &problem == &problems.front() ? "" : "\n";
-      RETURN_IF_ERROR(console.Print(absl::StrCat(gap, ComparisonTable(plans))));
-    } else {
-      batches.push_back(std::move(plans));
-    }
+    if (!flags.json && !batches.empty()) RETURN_IF_ERROR(console.Print("\n"));
+    ASSIGN_OR_RETURN(Comparison comparison, CompareStrategies(problem, console, flags, &compiler));
+    batches.push_back(std::move(comparison));
   }
-  return flags.json ? console.Print(ComparisonJson(batches)) : absl::OkStatus();
+  if (flags.json) RETURN_IF_ERROR(console.Print(ComparisonJson(batches)));
+  return Verdict(batches);
 }
 
 }  // namespace flashcp::cli

@@ -4,9 +4,10 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "runtime/plan/statistics.h"
+#include "compiler/solver/cost_model.h"
 #include "tools/cli/table.h"
 
 namespace flashcp::cli {
@@ -16,15 +17,15 @@ using Json = nlohmann::ordered_json;
 
 constexpr double kMsPerUs = 1e-3;
 
-// The plan's modelled times in milliseconds.
+// Modelled times in milliseconds.
 struct ModelledMs {
-  explicit ModelledMs(const Plan& plan)
-      : forward(plan->modelled()->forward_us() * kMsPerUs),
-        backward(plan->modelled()->backward_us() * kMsPerUs),
+  explicit ModelledMs(const fbs::Modelled& modelled)
+      : forward(modelled.forward_us() * kMsPerUs),
+        backward(modelled.backward_us() * kMsPerUs),
         step(forward + backward),
-        compute_bound(plan->modelled()->compute_bound_us() * kMsPerUs),
-        communication_bound(plan->modelled()->communication_bound_us() * kMsPerUs),
-        combined_bound(plan->modelled()->combined_bound_us() * kMsPerUs),
+        compute_bound(modelled.compute_bound_us() * kMsPerUs),
+        communication_bound(modelled.communication_bound_us() * kMsPerUs),
+        combined_bound(modelled.combined_bound_us() * kMsPerUs),
         lower_bound(std::max({compute_bound, communication_bound, combined_bound})) {}
 
   // How far the step is above the bound: 0.02 is 2 percent.
@@ -42,8 +43,8 @@ struct ModelledMs {
   double lower_bound;  // the largest of them
 };
 
-Json ModelledJson(const Plan& plan) {
-  ModelledMs ms(plan);
+Json ModelledJson(const fbs::Modelled& modelled) {
+  ModelledMs ms(modelled);
   return {{"forward_ms", ms.forward},
           {"backward_ms", ms.backward},
           {"step_ms", ms.step},
@@ -81,8 +82,8 @@ std::string Text(const Json& json) {
 
 std::string HashText(const Plan& plan) { return absl::StrFormat("%016x", plan.hash()); }
 
-std::string ExchangeText(const Plan& plan) {
-  return plan->exchange() == fbs::Exchange::needed ? "needed" : "all-gather";
+std::string ExchangeText(solver::Exchange exchange) {
+  return exchange == solver::Exchange::kNeeded ? "needed" : "all-gather";
 }
 
 std::string PlanningText(std::optional<double> planning_ms) {
@@ -97,14 +98,36 @@ uint64_t TotalMessages(const PlanStatistics& statistics) {
 }
 
 // "131072 tokens in 79 documents on 8 ranks of h100x8, heads 32:8 of 128, bf16, exchange needed"
-std::string Headline(const Plan& plan, const PlanStatistics& statistics) {
-  const fbs::HeadShape& heads = *plan->heads();
+std::string Headline(const solver::Problem& problem) {
   return absl::StrFormat(
       "%d tokens in %d documents on %d ranks of %s, heads %d:%d of %d, %s, "
       "exchange %s",
-      statistics.tokens, Items(plan->documents()).size(), plan.num_ranks(),
-      plan->cluster()->name()->str(), heads.query(), heads.key_value(), heads.dim(),
-      fbs::EnumNameDType(plan->dtype()), ExchangeText(plan));
+      problem.TotalTokens(), problem.documents.size(), problem.ranks, problem.cluster.name,
+      problem.heads.query, problem.heads.key_value, problem.heads.dim,
+      fbs::EnumNameDType(static_cast<fbs::DType>(problem.dtype)), ExchangeText(problem.exchange));
+}
+
+// A row of compare's table, wide enough for the figures of most batches.
+RowFormat ComparisonFormat() {
+  return RowFormat(
+      {"strategy", "work\nimbalance", "token\nimbalance", "K/V in\nmax rank", "K/V in\nall ranks",
+       "messages", "step ms\n(modelled)", "above\nbound", "planning ms\n(measured)"},
+      {{"flashcp-paper", "", "", "999.99 MB", "999.99 MB", "", "", "999.9%", ""}});
+}
+
+Json StrategyJson(const ComparedStrategy& compared) {
+  if (!compared.status.ok()) {
+    return {{"strategy", compared.strategy}, {"error", std::string(compared.status.message())}};
+  }
+  return {{"strategy", compared.strategy},
+          {"work_imbalance", compared.statistics.work_imbalance},
+          {"token_imbalance", compared.statistics.token_imbalance},
+          {"recv_bytes_max", compared.statistics.receive_bytes_max},
+          {"recv_bytes_total", compared.statistics.receive_bytes_total},
+          {"messages", TotalMessages(compared.statistics)},
+          {"modelled", ModelledJson(compared.modelled)},
+          {"above_lower_bound", ModelledMs(compared.modelled).AboveBound()},
+          {"planning_ms", compared.planning_ms}};
 }
 
 }  // namespace
@@ -119,7 +142,7 @@ std::string PlanJson(const Plan& plan, std::optional<double> planning_ms) {
   Json json = {{"version", plan->version()},
                {"hash", HashText(plan)},
                {"strategy", plan->strategy()->str()},
-               {"exchange", ExchangeText(plan)},
+               {"exchange", ExchangeText(static_cast<solver::Exchange>(plan->exchange()))},
                {"cluster", plan->cluster()->name()->str()},
                {"slack_percent", plan->slack_percent()},
                {"time_budget_ms", plan->time_budget_ms()},
@@ -134,7 +157,7 @@ std::string PlanJson(const Plan& plan, std::optional<double> planning_ms) {
                {"token_imbalance", statistics.token_imbalance},
                {"recv_bytes_max", statistics.receive_bytes_max},
                {"recv_bytes_total", statistics.receive_bytes_total},
-               {"modelled", ModelledJson(plan)},
+               {"modelled", ModelledJson(*plan->modelled())},
                {"planning_ms", planning_ms ? Json(*planning_ms) : Json()}};
   return Text(json);
 }
@@ -152,11 +175,11 @@ std::string PlanTable(const Plan& plan, std::optional<double> planning_ms) {
                     absl::StrCat(rank.messages), absl::StrCat(rank.segments),
                     FormatBytes(rank.peak_bytes)});
   }
-  ModelledMs ms(plan);
+  ModelledMs ms(*plan->modelled());
   return absl::StrCat(
-      Headline(plan, statistics), "\nstrategy ", plan->strategy()->str(), ", hash ", HashText(plan),
-      ", format version ", plan->version(), "\n\n", FormatTable(rows), "\nwork imbalance ",
-      FormatRatio(statistics.work_imbalance), ", token imbalance ",
+      Headline(RequestOf(plan).problem), "\nstrategy ", plan->strategy()->str(), ", hash ",
+      HashText(plan), ", format version ", plan->version(), "\n\n", FormatTable(rows),
+      "\nwork imbalance ", FormatRatio(statistics.work_imbalance), ", token imbalance ",
       FormatRatio(statistics.token_imbalance), " (most / mean)\nK/V received forward: at most ",
       FormatBytes(statistics.receive_bytes_max), " by a rank, ",
       FormatBytes(statistics.receive_bytes_total), " in all, ", TotalMessages(statistics),
@@ -178,50 +201,59 @@ std::string TimingTable(const TimedPlan& timed) {
                       ", emission ", FormatMs(emission), "\n", FormatTable(rows));
 }
 
+ComparedStrategy Compare(const std::string& strategy, const absl::StatusOr<TimedPlan>& timed) {
+  ComparedStrategy compared;
+  compared.strategy = strategy;
+  compared.status = timed.status();
+  if (timed.ok()) {
+    compared.statistics = ComputeStatistics(timed->plan);
+    compared.modelled = *timed->plan->modelled();
+    compared.planning_ms = timed->planning_ms;
+  }
+  return compared;
+}
+
 std::string ComparisonJson(const std::vector<Comparison>& batches) {
   Json entries = Json::array();
-  for (const Comparison& plans : batches) {
+  for (const Comparison& comparison : batches) {
+    const solver::Problem& problem = *comparison.problem;
     Json strategies = Json::array();
-    for (const TimedPlan& timed : plans) {
-      PlanStatistics statistics = ComputeStatistics(timed.plan);
-      strategies.push_back({{"strategy", timed.plan->strategy()->str()},
-                            {"work_imbalance", statistics.work_imbalance},
-                            {"token_imbalance", statistics.token_imbalance},
-                            {"recv_bytes_max", statistics.receive_bytes_max},
-                            {"recv_bytes_total", statistics.receive_bytes_total},
-                            {"messages", TotalMessages(statistics)},
-                            {"modelled", ModelledJson(timed.plan)},
-                            {"above_lower_bound", ModelledMs(timed.plan).AboveBound()},
-                            {"planning_ms", timed.planning_ms}});
+    for (const ComparedStrategy& compared : comparison.strategies) {
+      strategies.push_back(StrategyJson(compared));
     }
-    const Plan& plan = plans[0].plan;
-    entries.push_back({{"ranks", plan.num_ranks()},
-                       {"tokens", ComputeStatistics(plan).tokens},
-                       {"documents", Items(plan->documents()).size()},
-                       {"cluster", plan->cluster()->name()->str()},
-                       {"exchange", ExchangeText(plan)},
+    entries.push_back({{"ranks", problem.ranks},
+                       {"tokens", problem.TotalTokens()},
+                       {"documents", problem.documents.size()},
+                       {"cluster", problem.cluster.name},
+                       {"exchange", ExchangeText(problem.exchange)},
                        {"strategies", std::move(strategies)}});
   }
   return Text({{"batches", std::move(entries)}});
 }
 
-std::string ComparisonTable(const Comparison& plans) {
-  std::vector<std::vector<std::string>> rows = {
-      {"strategy", "work\nimbalance", "token\nimbalance", "K/V in\nmax rank", "K/V in\nall ranks",
-       "messages", "step ms\n(modelled)", "above\nbound", "planning ms\n(measured)"}};
-  for (const TimedPlan& timed : plans) {
-    PlanStatistics statistics = ComputeStatistics(timed.plan);
-    ModelledMs ms(timed.plan);
-    rows.push_back({timed.plan->strategy()->str(), FormatRatio(statistics.work_imbalance),
-                    FormatRatio(statistics.token_imbalance),
-                    FormatBytes(statistics.receive_bytes_max),
-                    FormatBytes(statistics.receive_bytes_total),
-                    absl::StrCat(TotalMessages(statistics)), FormatMs(ms.step),
-                    absl::StrFormat("%.1f%%", 100 * ms.AboveBound()), FormatMs(timed.planning_ms)});
+std::string ComparisonHeader(const solver::Problem& problem) {
+  solver::LowerBounds bounds = solver::BoundStep(problem);
+  ModelledMs ms(
+      fbs::Modelled(0, 0, bounds.compute_us, bounds.communication_us, bounds.combined_us));
+  return absl::StrCat(Headline(problem), "\nmodelled: ", ms.BoundText(), "\n\n",
+                      ComparisonFormat().Headings());
+}
+
+std::string ComparisonRow(const ComparedStrategy& compared) {
+  if (!compared.status.ok()) {
+    std::string name = ComparisonFormat().Row({compared.strategy});
+    name.pop_back();  // the line's end
+    bool too_large = absl::IsResourceExhausted(compared.status);
+    return absl::StrCat(name, "  ", too_large ? "plan too large" : "failed", "\n");
   }
-  const Plan& plan = plans[0].plan;
-  return absl::StrCat(Headline(plan, ComputeStatistics(plan)),
-                      "\nmodelled: ", ModelledMs(plan).BoundText(), "\n\n", FormatTable(rows));
+  const PlanStatistics& statistics = compared.statistics;
+  ModelledMs ms(compared.modelled);
+  return ComparisonFormat().Row(
+      {compared.strategy, FormatRatio(statistics.work_imbalance),
+       FormatRatio(statistics.token_imbalance), FormatBytes(statistics.receive_bytes_max),
+       FormatBytes(statistics.receive_bytes_total), absl::StrCat(TotalMessages(statistics)),
+       FormatMs(ms.step), absl::StrFormat("%.1f%%", 100 * ms.AboveBound()),
+       FormatMs(compared.planning_ms)});
 }
 
 }  // namespace flashcp::cli

@@ -8,7 +8,11 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "compiler/solver/problem.h"
 #include "runtime/plan/plan.h"
+#include "runtime/plan/statistics.h"
 #include "tools/cli/planning.h"
 
 namespace flashcp::cli {
@@ -21,13 +25,28 @@ std::string PlanTable(const Plan& plan, std::optional<double> planning_ms);
 // Where planning time went: the solver, the rest of the IR, emission, and each step.
 std::string TimingTable(const TimedPlan& timed);
 
-// Plans of one batch, each by another strategy.
-using Comparison = std::vector<TimedPlan>;
+// What compare keeps of a strategy's plan, which may be large.
+struct ComparedStrategy {
+  std::string strategy;
+  absl::Status status;  // figures are there only if it is OK
+  PlanStatistics statistics;
+  fbs::Modelled modelled;
+  double planning_ms = 0;
+};
+ComparedStrategy Compare(const std::string& strategy, const absl::StatusOr<TimedPlan>& timed);
 
-// One JSON object with an entry for each batch.
+// The strategies of one batch.
+struct Comparison {
+  const solver::Problem* problem;
+  std::vector<ComparedStrategy> strategies;
+};
+
+// Returns one JSON object with an entry for each batch.
 std::string ComparisonJson(const std::vector<Comparison>& batches);
-// A table of strategies.
-std::string ComparisonTable(const Comparison& plans);
+// Return the lines above a batch's strategies, and the line of one strategy: a reader sees each as
+// soon as it is known.
+std::string ComparisonHeader(const solver::Problem& problem);
+std::string ComparisonRow(const ComparedStrategy& compared);
 
 }  // namespace flashcp::cli
 

@@ -27,22 +27,37 @@ std::vector<std::vector<std::string>> SplitHeadings(const std::vector<std::strin
 
 }  // namespace
 
-std::string FormatTable(const std::vector<std::vector<std::string>>& rows) {
-  std::vector<std::vector<std::string>> lines = SplitHeadings(rows[0]);
-  lines.insert(lines.end(), rows.begin() + 1, rows.end());
-  std::vector<size_t> widths(rows[0].size());
-  for (const auto& line : lines) {
-    for (size_t i = 0; i < line.size(); ++i) widths[i] = std::max(widths[i], line[i].size());
+RowFormat::RowFormat(const std::vector<std::string>& headings,
+                     const std::vector<std::vector<std::string>>& samples)
+    : headings_(SplitHeadings(headings)), widths_(headings.size()) {
+  std::vector<std::vector<std::string>> rows = headings_;
+  rows.insert(rows.end(), samples.begin(), samples.end());
+  for (const auto& row : rows) {
+    for (size_t i = 0; i < row.size(); ++i) widths_[i] = std::max(widths_[i], row[i].size());
   }
+}
+
+std::string RowFormat::Headings() const {
   std::string text;
-  for (const auto& line : lines) {
-    for (size_t i = 0; i < line.size(); ++i) {
-      std::string space(widths[i] - line[i].size(), ' ');
-      i == 0 ? absl::StrAppend(&text, line[i], space)
-             : absl::StrAppend(&text, "  ", space, line[i]);
-    }
-    text.push_back('\n');
+  for (const auto& line : headings_) absl::StrAppend(&text, Row(line));
+  return text;
+}
+
+std::string RowFormat::Row(const std::vector<std::string>& cells) const {
+  std::string text;
+  for (size_t i = 0; i < cells.size(); ++i) {
+    std::string space(widths_[i] - std::min(widths_[i], cells[i].size()), ' ');
+    i == 0 ? absl::StrAppend(&text, cells[i], space)
+           : absl::StrAppend(&text, "  ", space, cells[i]);
   }
+  return text + "\n";
+}
+
+std::string FormatTable(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::vector<std::string>> body(rows.begin() + 1, rows.end());
+  RowFormat format(rows[0], body);
+  std::string text = format.Headings();
+  for (const auto& row : body) absl::StrAppend(&text, format.Row(row));
   return text;
 }
 

@@ -9,8 +9,23 @@
 
 namespace flashcp::cli {
 
-// Rows of cells, the first row being the headings. A heading may have several lines. Cells are
-// right-aligned, except in the first column.
+// Columns wide enough for headings and samples, so that rows can be printed one by one. A heading
+// may have several lines. Cells are right-aligned, except in the first column.
+class RowFormat {
+ public:
+  RowFormat(const std::vector<std::string>& headings,
+            const std::vector<std::vector<std::string>>& samples);
+
+  std::string Headings() const;
+  // One line; fewer cells than columns make a shorter one.
+  std::string Row(const std::vector<std::string>& cells) const;
+
+ private:
+  std::vector<std::vector<std::string>> headings_;  // line by line
+  std::vector<size_t> widths_;
+};
+
+// Returns the first row as headings and the others below, as RowFormat prints them.
 std::string FormatTable(const std::vector<std::vector<std::string>>& rows);
 
 // "1.50 MB": powers of 1000.
