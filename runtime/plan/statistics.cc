@@ -62,6 +62,7 @@ void CountTraffic(const fbs::Plan& plan, const fbs::Program& program, RankStatis
   for (const fbs::Message& message : Items(program.messages())) {
     ++rank->messages;
     bool send = message.direction() == fbs::Direction::send;
+    if (!send) ++rank->receive_messages;
     (send ? rank->send_bytes_forward : rank->receive_bytes_forward) += message.bytes();
     // Gradients of all rows come back.
     (send ? rank->receive_bytes_backward : rank->send_bytes_backward) += message.bytes();

@@ -23,8 +23,9 @@ struct RankStatistics {
   // same direction, each row of the latter in the other one.
   uint64_t receive_bytes_backward = 0;
   uint64_t send_bytes_backward = 0;
-  uint64_t messages = 0;  // sends and receives of the forward program
-  uint64_t segments = 0;  // contiguous query ranges
+  uint64_t messages = 0;          // sends and receives of the forward program
+  uint64_t receive_messages = 0;  // its receives: over all ranks, each message once
+  uint64_t segments = 0;          // contiguous query ranges
   // Scratch memory besides the caller's tensors: the larger of both passes, which may share it.
   uint64_t workspace_bytes = 0;
   uint64_t saved_bytes = 0;         // memory that forward fills and backward reads

@@ -67,6 +67,9 @@ TEST(ArgumentsTest, ValuesMayLookLikeFlagsAndCommands) {
   EXPECT_EQ(FlagsOf<CompileFlags>({"compile", "x", "--ranks", "-1"}).planning.ranks, "-1");
   EXPECT_EQ(FlagsOf<VerifyFlags>({"verify", "run"}).plan, "run");
   EXPECT_TRUE(FlagsOf<InspectFlags>({"inspect", "p", "--json"}).json);
+  EXPECT_FALSE(FlagsOf<InspectFlags>({"inspect", "p"}).timing);
+  EXPECT_TRUE(FlagsOf<InspectFlags>({"inspect", "p", "--timing"}).timing);
+  EXPECT_TRUE(FlagsOf<InspectFlags>({"inspect", "p", "--all-ranks"}).all_ranks);
 }
 
 TEST(ArgumentsTest, SuggestsNames) {

@@ -117,6 +117,10 @@ class CommandLine {
   void AddInspect() {
     CLI::App* command = AddCommand("inspect", "print what a plan holds");
     AddInput(command, "PLAN", &inspect_.plan, "a plan file");
+    command->add_flag("--all-ranks", inspect_.all_ranks,
+                      "a row for each rank, however many there are");
+    command->add_flag("--timing", inspect_.timing,
+                      "plan the same inputs again, and say how long that takes");
     command->add_flag("--json", inspect_.json, "one JSON object");
   }
 

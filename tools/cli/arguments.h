@@ -37,6 +37,8 @@ struct CompileFlags {
 
 struct InspectFlags {
   std::string plan;
+  bool all_ranks = false;
+  bool timing = false;
   bool json = false;
 };
 

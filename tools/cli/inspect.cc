@@ -1,4 +1,4 @@
-// flashcp inspect: what a plan holds, and how long planning it takes on this machine.
+// flashcp inspect: what a plan holds and, if asked, how long planning it takes on this machine.
 
 #include <optional>
 
@@ -10,6 +10,7 @@
 #include "tools/cli/plan_file.h"
 #include "tools/cli/planning.h"
 #include "tools/cli/report.h"
+#include "tools/cli/table.h"
 
 namespace flashcp::cli {
 namespace {
@@ -41,8 +42,12 @@ std::optional<double> MeasurePlanning(const Plan& plan, const Console& console) 
 
 absl::Status RunCommand(const InspectFlags& flags, const Console& console) {
   ASSIGN_OR_RETURN(Plan plan, LoadPlan(flags.plan));
-  std::optional<double> planning_ms = MeasurePlanning(plan, console);
-  return console.Print(flags.json ? PlanJson(plan, planning_ms) : PlanTable(plan, planning_ms));
+  std::optional<double> planning_ms;
+  if (flags.timing) planning_ms = MeasurePlanning(plan, console);
+  if (flags.json) return console.Print(PlanJson(plan, planning_ms));
+  RETURN_IF_ERROR(console.Print(PlanTable(plan, flags.all_ranks)));
+  if (!planning_ms) return absl::OkStatus();
+  return console.Print(absl::StrCat("\nplanning: ", FormatMs(*planning_ms), " ms, measured\n"));
 }
 
 }  // namespace flashcp::cli

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "compiler/solver/cost_model.h"
+#include "tools/cli/rank_table.h"
 #include "tools/cli/table.h"
 
 namespace flashcp::cli {
@@ -86,25 +87,23 @@ std::string ExchangeText(solver::Exchange exchange) {
   return exchange == solver::Exchange::kNeeded ? "needed" : "all-gather";
 }
 
-std::string PlanningText(std::optional<double> planning_ms) {
-  return planning_ms ? absl::StrCat(FormatMs(*planning_ms), " ms, measured") : "not known";
-}
-
-// Messages of all ranks, each counted once, though two ranks have it.
+// Messages of all ranks, each counted once, at its receiver.
 uint64_t TotalMessages(const PlanStatistics& statistics) {
-  uint64_t sides = 0;
-  for (const RankStatistics& rank : statistics.ranks) sides += rank.messages;
-  return sides / 2;
+  uint64_t messages = 0;
+  for (const RankStatistics& rank : statistics.ranks) messages += rank.receive_messages;
+  return messages;
 }
 
 // "131072 tokens in 79 documents on 8 ranks of h100x8, heads 32:8 of 128, bf16, exchange needed"
 std::string Headline(const solver::Problem& problem) {
-  return absl::StrFormat(
-      "%d tokens in %d documents on %d ranks of %s, heads %d:%d of %d, %s, "
-      "exchange %s",
-      problem.TotalTokens(), problem.documents.size(), problem.ranks, problem.cluster.name,
-      problem.heads.query, problem.heads.key_value, problem.heads.dim,
-      fbs::EnumNameDType(static_cast<fbs::DType>(problem.dtype)), ExchangeText(problem.exchange));
+  constexpr size_t kNameWidth = 40;  // a calibrated cluster's name is longer
+  const solver::HeadShape& heads = problem.heads;
+  return FoldItems({absl::StrFormat("%d tokens in %d documents on %d ranks of %s",
+                                    problem.TotalTokens(), problem.documents.size(), problem.ranks,
+                                    Shorten(problem.cluster.name, kNameWidth)),
+                    absl::StrFormat("heads %d:%d of %d", heads.query, heads.key_value, heads.dim),
+                    fbs::EnumNameDType(static_cast<fbs::DType>(problem.dtype)),
+                    absl::StrCat("exchange ", ExchangeText(problem.exchange))});
 }
 
 // A row of compare's table, wide enough for the figures of most batches.
@@ -112,7 +111,7 @@ RowFormat ComparisonFormat() {
   return RowFormat(
       {"strategy", "work\nimbalance", "token\nimbalance", "K/V in\nmax rank", "K/V in\nall ranks",
        "messages", "step ms\n(modelled)", "above\nbound", "planning ms\n(measured)"},
-      {{"flashcp-paper", "", "", "999.99 MB", "999.99 MB", "", "", "999.9%", ""}});
+      {{"flashcp-paper", "", "", "999.9 MiB", "999.9 MiB", "", "", "999.9%", ""}});
 }
 
 Json StrategyJson(const ComparedStrategy& compared) {
@@ -162,30 +161,19 @@ std::string PlanJson(const Plan& plan, std::optional<double> planning_ms) {
   return Text(json);
 }
 
-std::string PlanTable(const Plan& plan, std::optional<double> planning_ms) {
+std::string PlanTable(const Plan& plan, bool all_ranks) {
   PlanStatistics statistics = ComputeStatistics(plan);
-  std::vector<std::vector<std::string>> rows = {
-      {"rank", "tokens", "pairs", "K/V in\nforward", "K/V out\nforward", "in\nbackward",
-       "out\nbackward", "messages\nforward", "query\nranges", "peak\nmemory"}};
-  for (size_t r = 0; r < statistics.ranks.size(); ++r) {
-    const RankStatistics& rank = statistics.ranks[r];
-    rows.push_back({absl::StrCat(r), absl::StrCat(rank.tokens), absl::StrCat(rank.pairs),
-                    FormatBytes(rank.receive_bytes_forward), FormatBytes(rank.send_bytes_forward),
-                    FormatBytes(rank.receive_bytes_backward), FormatBytes(rank.send_bytes_backward),
-                    absl::StrCat(rank.messages), absl::StrCat(rank.segments),
-                    FormatBytes(rank.peak_bytes)});
-  }
   ModelledMs ms(*plan->modelled());
   return absl::StrCat(
       Headline(RequestOf(plan).problem), "\nstrategy ", plan->strategy()->str(), ", hash ",
-      HashText(plan), ", format version ", plan->version(), "\n\n", FormatTable(rows),
-      "\nwork imbalance ", FormatRatio(statistics.work_imbalance), ", token imbalance ",
+      HashText(plan), ", format version ", plan->version(), "\nwork imbalance ",
+      FormatRatio(statistics.work_imbalance), ", token imbalance ",
       FormatRatio(statistics.token_imbalance), " (most / mean)\nK/V received forward: at most ",
       FormatBytes(statistics.receive_bytes_max), " by a rank, ",
       FormatBytes(statistics.receive_bytes_total), " in all, ", TotalMessages(statistics),
       " messages\nmodelled, not measured: forward ", FormatMs(ms.forward), " ms, backward ",
-      FormatMs(ms.backward), " ms, step ", FormatMs(ms.step), " ms, ", ms.BoundText(),
-      "\nplanning: ", PlanningText(planning_ms), "\n");
+      FormatMs(ms.backward), " ms, step ", FormatMs(ms.step), " ms\n", ms.BoundText(), "\n\n",
+      RankTable(statistics, all_ranks));
 }
 
 std::string TimingTable(const TimedPlan& timed) {

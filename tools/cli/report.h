@@ -19,8 +19,8 @@ namespace flashcp::cli {
 
 // One JSON object. planning_ms is null where it is not known.
 std::string PlanJson(const Plan& plan, std::optional<double> planning_ms);
-// A table of ranks, and the plan's totals below it.
-std::string PlanTable(const Plan& plan, std::optional<double> planning_ms);
+// The plan's totals, and below them a table of ranks: of many, the extremes unless `all_ranks`.
+std::string PlanTable(const Plan& plan, bool all_ranks);
 
 // Where planning time went: the solver, the rest of the IR, emission, and each step.
 std::string TimingTable(const TimedPlan& timed);

@@ -61,16 +61,40 @@ std::string FormatTable(const std::vector<std::vector<std::string>>& rows) {
   return text;
 }
 
-std::string FormatBytes(uint64_t bytes) {
-  const char* units[] = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};
-  double value = static_cast<double>(bytes);
-  int unit = 0;
-  while (value >= 999.995 && unit < 6) {
-    value /= 1000;
-    ++unit;
+std::string FoldItems(const std::vector<std::string>& items) {
+  constexpr size_t kMaxColumns = 100;
+  std::string text;
+  size_t line = 0;  // where it begins
+  for (const std::string& item : items) {
+    // The comma after the item counts too.
+    if (!text.empty() && text.size() + 1 + item.size() + 1 - line > kMaxColumns) {
+      text.push_back('\n');
+      line = text.size();
+      text.push_back(' ');
+    }
+    if (!text.empty()) text.push_back(' ');
+    absl::StrAppend(&text, item, &item == &items.back() ? "" : ",");
   }
-  return unit == 0 ? absl::StrCat(bytes, " B") : absl::StrFormat("%.2f %s", value, units[unit]);
+  return text;
 }
+
+std::string Shorten(const std::string& text, size_t width) {
+  if (text.size() <= width) return text;
+  size_t end = width - 3;
+  while (end > 0 && (text[end] & 0xC0) == 0x80) --end;  // not within a character of UTF-8
+  return text.substr(0, end) + "...";
+}
+
+std::string FormatMib(double bytes) {
+  const double mib = bytes / (1 << 20);
+  if (mib == 0) return "0";
+  if (mib < 0.0005) return "<0.001";
+  if (mib < 1) return absl::StrFormat("%.3f", mib);
+  if (mib < 100) return absl::StrFormat("%.2f", mib);
+  return absl::StrFormat(mib < 1000 ? "%.1f" : "%.0f", mib);
+}
+
+std::string FormatBytes(uint64_t bytes) { return absl::StrCat(FormatMib(bytes), " MiB"); }
 
 std::string FormatMs(double ms) { return absl::StrFormat("%.3f", ms); }
 std::string FormatRatio(double ratio) { return absl::StrFormat("%.3f", ratio); }

@@ -28,7 +28,15 @@ class RowFormat {
 // Returns the first row as headings and the others below, as RowFormat prints them.
 std::string FormatTable(const std::vector<std::vector<std::string>>& rows);
 
-// "1.50 MB": powers of 1000.
+// Returns the items as one line, or as several of at most 100 columns where they do not fit:
+// separated by ", ", each further line indented. Without the last line's end.
+std::string FoldItems(const std::vector<std::string>& items);
+// Returns the text, or its beginning and "..." where it has more than `width` bytes.
+std::string Shorten(const std::string& text, size_t width);
+
+// "1.43", in MiB, the unit of --memory-budget: three digits or more of what is not tiny.
+std::string FormatMib(double bytes);
+// "1.43 MiB"
 std::string FormatBytes(uint64_t bytes);
 // "12.345"
 std::string FormatMs(double ms);

@@ -1,0 +1,20 @@
+// How a plan's work, traffic and memory are spread over its ranks, as a table: a row for each rank,
+// or for each quantity its least, its mean and its most.
+
+#ifndef FLASHCP_TOOLS_CLI_RANK_TABLE_H_
+#define FLASHCP_TOOLS_CLI_RANK_TABLE_H_
+
+#include <string>
+
+#include "runtime/plan/statistics.h"
+
+namespace flashcp::cli {
+
+// Returns a row for each of up to 16 ranks, the extremes of more, or a row for each of any number
+// if `all_ranks`. Backward has one column where every rank receives as many bytes as it sends, as
+// it does unless rows are kept.
+std::string RankTable(const PlanStatistics& statistics, bool all_ranks);
+
+}  // namespace flashcp::cli
+
+#endif  // FLASHCP_TOOLS_CLI_RANK_TABLE_H_
