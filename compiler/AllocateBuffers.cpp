@@ -3,6 +3,7 @@
 
 #include "compiler/BatchProblem.h"
 #include "compiler/Passes.h"
+#include "compiler/Phase.h"
 #include "compiler/RemoteStages.h"
 #include "compiler/SharedQueries.h"
 #include "compiler/plan_size.h"
@@ -184,9 +185,15 @@ struct AllocateBuffersPass : impl::AllocateBuffersBase<AllocateBuffersPass> {
 
   void runOnOperation() override {
     cp::BatchOp batch = getOperation();
+    if (failed(requirePhase(batch, Phase::scheduled, getArgument())))
+      return signalPassFailure();
     llvm::BitVector kept = keptDocuments(batch);
     SmallVector<int64_t> sent = countSentHeads(batch);
     for (auto program : batch.getBody().getOps<cp::ProgramOp>()) {
+      if (program.getWorkspaceBytes()) {
+        program.emitOpError() << "has buffers already";
+        return signalPassFailure();
+      }
       int64_t most =
           Allocator(batch, program, kept, sent[program.getRank()]).run();
       if (most <= std::numeric_limits<uint32_t>::max())

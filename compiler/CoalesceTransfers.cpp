@@ -2,6 +2,7 @@
 // ranges in one op, so that a row goes to a rank once.
 
 #include "compiler/Passes.h"
+#include "compiler/Phase.h"
 
 using namespace mlir;
 
@@ -49,6 +50,9 @@ struct CoalesceTransfersPass
   using CoalesceTransfersBase::CoalesceTransfersBase;
 
   void runOnOperation() override {
+    if (failed(requirePhase(getOperation(), Phase::communicating,
+                            getArgument())))
+      return signalPassFailure();
     llvm::MapVector<TransferKey, SmallVector<cp::TransferOp>> groups;
     for (auto transfer : getOperation().getBody().getOps<cp::TransferOp>())
       groups[{transfer.getSharded(), transfer.getTensor(),

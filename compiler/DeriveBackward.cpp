@@ -9,6 +9,7 @@
 #include "compiler/BatchProblem.h"
 #include "compiler/LocalSplit.h"
 #include "compiler/Passes.h"
+#include "compiler/Phase.h"
 #include "compiler/RemoteStages.h"
 
 using namespace mlir;
@@ -91,6 +92,13 @@ struct DeriveBackwardPass : impl::DeriveBackwardBase<DeriveBackwardPass> {
 
   void runOnOperation() override {
     cp::BatchOp batch = getOperation();
+    if (failed(requirePhase(batch, Phase::scheduled, getArgument())))
+      return signalPassFailure();
+    for (auto program : batch.getBody().getOps<cp::ProgramOp>())
+      if (!program.getBody().getOps<cp::BackwardOp>().empty()) {
+        program.emitOpError() << "has a backward pass already";
+        return signalPassFailure();
+      }
     FailureOr<LocalSplit> split = LocalSplit::create(batch);
     if (failed(split))
       return signalPassFailure();

@@ -7,6 +7,7 @@
 #include "compiler/EmitMessages.h"
 #include "compiler/EmitProgram.h"
 #include "compiler/Passes.h"
+#include "compiler/Phase.h"
 #include "compiler/PlanTables.h"
 #include "compiler/plan_size.h"
 #include "compiler/solver/cost_model.h"
@@ -165,6 +166,13 @@ struct EmitPlanPass : impl::EmitPlanBase<EmitPlanPass> {
 
   void runOnOperation() override {
     cp::BatchOp batch = getOperation();
+    if (failed(requirePhase(batch, Phase::complete, getArgument())))
+      return signalPassFailure();
+    if (output.empty()) {
+      batch.emitOpError() << "has nowhere to go: option output of "
+                          << getArgument() << " names no file";
+      return signalPassFailure();
+    }
     FailureOr<Plan> plan =
         emitPlan(batch, {strategy, timeBudgetMs, memoryBudget});
     if (failed(plan))

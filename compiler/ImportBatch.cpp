@@ -27,6 +27,9 @@ struct ImportBatchPass : impl::ImportBatchBase<ImportBatchPass> {
   }
 
   absl::Status import(ModuleOp module) {
+    if (lengths.empty())
+      return absl::InvalidArgumentError(
+          "option lengths of cp-import-batch names no file");
     absl::StatusOr<solver::Mask> defaultMask = ParseMask(mask.getValue());
     if (!defaultMask.ok())
       return defaultMask.status();

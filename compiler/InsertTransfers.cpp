@@ -3,6 +3,7 @@
 
 #include "compiler/OwnedRanges.h"
 #include "compiler/Passes.h"
+#include "compiler/Phase.h"
 
 using namespace mlir;
 
@@ -51,6 +52,8 @@ struct InsertTransfersPass : impl::InsertTransfersBase<InsertTransfersPass> {
 
   void runOnOperation() override {
     cp::BatchOp batch = getOperation();
+    if (failed(requirePhase(batch, Phase::placed, getArgument())))
+      return signalPassFailure();
     OpBuilder builder = OpBuilder::atBlockEnd(&batch.getBody().front());
     if (batch.getExchange() == cp::Exchange::all_gather)
       gatherAll(batch, builder);

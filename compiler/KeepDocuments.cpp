@@ -2,6 +2,7 @@
 // of being sent again: as many rows as a budget of memory allows.
 
 #include "compiler/Passes.h"
+#include "compiler/Phase.h"
 
 #include "llvm/ADT/STLExtras.h"
 
@@ -46,6 +47,8 @@ struct KeepDocumentsPass : impl::KeepDocumentsBase<KeepDocumentsPass> {
 
   void runOnOperation() override {
     cp::BatchOp batch = getOperation();
+    if (failed(requirePhase(batch, Phase::communicating, getArgument())))
+      return signalPassFailure();
     if (memoryBudget <= 0)
       return;
     SmallVector<ReceivedRows> documents = receivedRows(batch);

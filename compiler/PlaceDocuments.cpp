@@ -3,6 +3,7 @@
 
 #include "compiler/BatchProblem.h"
 #include "compiler/Passes.h"
+#include "compiler/Phase.h"
 #include "compiler/plan_size.h"
 #include "compiler/solver/strategies.h"
 
@@ -50,6 +51,8 @@ struct PlaceDocumentsPass : impl::PlaceDocumentsBase<PlaceDocumentsPass> {
 
   void runOnOperation() override {
     cp::BatchOp batch = getOperation();
+    if (failed(requirePhase(batch, Phase::problem, getArgument())))
+      return signalPassFailure();
     FailureOr<solver::Problem> problem = problemOf(batch);
     if (failed(problem))
       return signalPassFailure();

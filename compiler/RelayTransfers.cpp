@@ -10,6 +10,7 @@
 #include "compiler/BatchProblem.h"
 #include "compiler/OwnedRanges.h"
 #include "compiler/Passes.h"
+#include "compiler/Phase.h"
 
 using namespace mlir;
 
@@ -161,6 +162,8 @@ struct RelayTransfersPass : impl::RelayTransfersBase<RelayTransfersPass> {
 
   void runOnOperation() override {
     cp::BatchOp batch = getOperation();
+    if (failed(requirePhase(batch, Phase::communicating, getArgument())))
+      return signalPassFailure();
     FailureOr<solver::Problem> problem = problemOf(batch);
     if (failed(problem))
       return signalPassFailure();

@@ -6,6 +6,7 @@
 #include "compiler/BatchProblem.h"
 #include "compiler/OwnedRanges.h"
 #include "compiler/Passes.h"
+#include "compiler/Phase.h"
 #include "compiler/ReceivedRows.h"
 #include "compiler/solver/cost_model.h"
 #include "compiler/solver/stages.h"
@@ -238,6 +239,8 @@ struct ScheduleStagesPass : impl::ScheduleStagesBase<ScheduleStagesPass> {
 
   void runOnOperation() override {
     cp::BatchOp batch = getOperation();
+    if (failed(requirePhase(batch, Phase::communicating, getArgument())))
+      return signalPassFailure();
     FailureOr<solver::Problem> problem = problemOf(batch);
     if (failed(problem) || failed(checkTransfers(batch)))
       return signalPassFailure();

@@ -139,7 +139,7 @@ def CP_TransferOp : CP_Op<"transfer", [HasParent<"BatchOp">]> {
   let arguments = (ins CP_ShardedType:$sharded, CP_TensorAttr:$tensor, I64Attr:$head_begin,
                        I64Attr:$head_end, DenseI64ArrayAttr:$ranges);
   let assemblyFormat = [{
-    $sharded $tensor `heads` `` custom<HalfOpen>($head_begin, $head_end)
+    $sharded `` $tensor `heads` `` custom<HalfOpen>($head_begin, $head_end)
     custom<ReceivedRanges>($ranges) attr-dict
   }];
   let hasVerifier = 1;
@@ -220,7 +220,7 @@ def CP_ExchangeOp : CP_Op<"exchange", [HasParent<"ProgramOp">]> {
   let arguments = (ins I64Attr:$stage, CP_TensorAttr:$tensor, I64Attr:$head_begin,
                        I64Attr:$head_end, DenseI64ArrayAttr:$received);
   let assemblyFormat = [{
-    `stage` `(` $stage `)` $tensor
+    `stage` `(` $stage `)` `` $tensor
     `heads` `` custom<HalfOpen>($head_begin, $head_end)
     `receive` custom<TokenRanges>($received) attr-dict
   }];
@@ -250,7 +250,7 @@ def CP_ForwardOp : CP_Op<"forward", [HasParent<"ProgramOp">]> {
   let arguments = (ins I64Attr:$stage, CP_TensorAttr:$tensor, I64Attr:$head_begin,
                        I64Attr:$head_end, DenseI64ArrayAttr:$received);
   let assemblyFormat = [{
-    `stage` `(` $stage `)` $tensor
+    `stage` `(` $stage `)` `` $tensor
     `heads` `` custom<HalfOpen>($head_begin, $head_end)
     `receive` custom<ForwardedRanges>($received) attr-dict
   }];
@@ -274,7 +274,7 @@ def CP_BufferOp : CP_Op<"buffer", [HasParent<"ProgramOp">]> {
   let arguments = (ins CP_BufferKindAttr:$kind, I64Attr:$stage, I64Attr:$offset,
                        DenseI64ArrayAttr:$holds);
   let assemblyFormat = [{
-    $kind `stage` `(` $stage `)` `offset` `(` $offset `)`
+    `` $kind `stage` `(` $stage `)` `offset` `(` $offset `)`
     `holds` custom<TokenRanges>($holds) attr-dict
   }];
   let hasVerifier = 1;
@@ -296,7 +296,7 @@ def CP_GradientBufferOp : CP_Op<"gradient_buffer", [HasParent<"ProgramOp">]> {
   }];
   let arguments = (ins CP_GradientKindAttr:$kind, I64Attr:$stage, I64Attr:$offset, I64Attr:$rows);
   let assemblyFormat = [{
-    $kind `stage` `(` $stage `)` `offset` `(` $offset `)` `rows` `(` $rows `)` attr-dict
+    `` $kind `stage` `(` $stage `)` `offset` `(` $offset `)` `rows` `(` $rows `)` attr-dict
   }];
   let hasVerifier = 1;
 }

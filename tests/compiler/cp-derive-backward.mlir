@@ -131,4 +131,6 @@ cp.batch @relayed ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<nee
 cp.batch @unplaced ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed>
     cluster<"h100x8"> {
   %d0 = cp.document length(100) mask(causal)
+  cp.program rank(0) layout {} {}
+  cp.program rank(1) layout {} {}
 }
