@@ -24,9 +24,13 @@ class ClusterParser {
 
   absl::StatusOr<solver::Cluster> Cluster(const JsonValue& root) const {
     RETURN_IF_ERROR(reader_.CheckKeys(
-        root, "cluster", {"name", "ranks_per_node", "intra_node", "inter_node", "tiles"}));
+        root, "cluster", {"name", "ranks_per_node", "intra_node", "inter_node", "tiles"},
+        {"ranks"}));
     solver::Cluster cluster;
     ASSIGN_OR_RETURN(cluster.name, reader_.String(*JsonReader::Find(root, "name"), "name"));
+    if (JsonReader::Find(root, "ranks") != nullptr) {
+      ASSIGN_OR_RETURN(cluster.ranks, Integer(root, "ranks"));
+    }
     ASSIGN_OR_RETURN(cluster.ranks_per_node, Integer(root, "ranks_per_node"));
     ASSIGN_OR_RETURN(cluster.intra_node, Link(root, "intra_node"));
     ASSIGN_OR_RETURN(cluster.inter_node, Link(root, "inter_node"));
@@ -105,6 +109,7 @@ std::string ClusterJson(const solver::Cluster& cluster) {
   };
   const solver::TileTable& tiles = cluster.tiles;
   const nlohmann::ordered_json json = {{"name", cluster.name},
+                                       {"ranks", cluster.ranks},
                                        {"ranks_per_node", cluster.ranks_per_node},
                                        {"intra_node", link(cluster.intra_node)},
                                        {"inter_node", link(cluster.inter_node)},

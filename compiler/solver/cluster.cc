@@ -36,9 +36,10 @@ TileTable LinearTiles(int block, const LinearKernel& forward, const LinearKernel
 // H100 SXM with FlashAttention-3: benchmarks/fit_tiles.py on its published TFLOP/s by sequence
 // length (655 forward, 592 backward where sequences are long); docs/planner.md has the residuals.
 // NVLink 4 inside a node, one 400 Gb/s NIC per GPU between nodes.
-Cluster H100(absl::string_view name, int ranks_per_node) {
+Cluster H100(absl::string_view name, int ranks, int ranks_per_node) {
   Cluster cluster;
   cluster.name = std::string(name);
+  cluster.ranks = ranks;
   cluster.ranks_per_node = ranks_per_node;
   cluster.intra_node = {/*bytes_per_us=*/350e3, /*latency_us=*/2};
   cluster.inter_node = {/*bytes_per_us=*/45e3, /*latency_us=*/5};
@@ -53,6 +54,7 @@ Cluster H100(absl::string_view name, int ranks_per_node) {
 Cluster Cpu() {
   Cluster cluster;
   cluster.name = "cpu";
+  cluster.ranks = 8;  // not the cores of this host: plans are the same on every machine
   cluster.ranks_per_node = 4096;
   cluster.intra_node = {/*bytes_per_us=*/8e3, /*latency_us=*/10};
   cluster.inter_node = cluster.intra_node;
@@ -121,6 +123,10 @@ absl::Status CheckTimes(absl::string_view field, const std::vector<double>& time
 
 absl::Status CheckFields(const Cluster& cluster) {
   const TileTable& tiles = cluster.tiles;
+  if (cluster.ranks < 1 || cluster.ranks > kMaxRanks) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("ranks is ", cluster.ranks, ": must be from 1 to ", kMaxRanks));
+  }
   if (cluster.ranks_per_node < 1) {
     return absl::InvalidArgumentError(
         absl::StrCat("ranks_per_node is ", cluster.ranks_per_node, ": must be at least 1"));
@@ -146,8 +152,9 @@ std::vector<std::string> ClusterPresetNames() { return {"h100x8", "h100x64", "h1
 
 absl::StatusOr<Cluster> ClusterPreset(absl::string_view name) {
   // Eight GPUs on one node and 64 on eight differ by the number of ranks alone.
-  if (name == "h100x8" || name == "h100x64") return H100(name, /*ranks_per_node=*/8);
-  if (name == "h100-ib8") return H100(name, /*ranks_per_node=*/1);
+  if (name == "h100x8") return H100(name, /*ranks=*/8, /*ranks_per_node=*/8);
+  if (name == "h100x64") return H100(name, /*ranks=*/64, /*ranks_per_node=*/8);
+  if (name == "h100-ib8") return H100(name, /*ranks=*/8, /*ranks_per_node=*/1);
   if (name == "cpu") return Cpu();
   return absl::NotFoundError(UnknownNameMessage("cluster", name, ClusterPresetNames()));
 }

@@ -14,6 +14,8 @@
 
 namespace flashcp::solver {
 
+inline constexpr int kMaxRanks = 4096;
+
 struct HeadShape {
   int query = 32;
   int key_value = 8;
@@ -49,11 +51,13 @@ struct TileTable {
 
 struct Cluster {
   std::string name;
+  int ranks = 8;           // how many a batch is planned for unless it says so itself
   int ranks_per_node = 8;  // consecutive ranks share a node
   LinkClass intra_node;
   LinkClass inter_node;
   TileTable tiles;
 
+  // True if all that costs depend on is equal: `ranks` is a default, and no plan holds it.
   friend bool operator==(const Cluster& a, const Cluster& b) {
     return a.name == b.name && a.ranks_per_node == b.ranks_per_node &&
            a.intra_node == b.intra_node && a.inter_node == b.inter_node && a.tiles == b.tiles;

@@ -17,7 +17,6 @@ namespace flashcp::solver {
 
 // Tokens of one batch: positions and rows of a plan are 32-bit.
 inline constexpr int64_t kMaxTokens = int64_t{1} << 31;
-inline constexpr int kMaxRanks = 4096;
 inline constexpr int kMaxHeads = 1024;  // query heads: byte counts of any batch fit 64 bits
 
 enum class MaskKind { kCausal, kFull, kWindow };

@@ -41,7 +41,7 @@ std::string ErrorOf(const std::vector<const char*>& words) {
 TEST(ArgumentsTest, DefaultsAreThoseOfTheContract) {
   auto flags = FlagsOf<CompileFlags>({"compile", "lengths.txt"});
   EXPECT_EQ(flags.planning.lengths, "lengths.txt");
-  EXPECT_EQ(flags.planning.ranks, "8");
+  EXPECT_EQ(flags.planning.ranks, "");
   EXPECT_EQ(flags.planning.heads, "32:8");
   EXPECT_EQ(flags.planning.head_dim, "128");
   EXPECT_EQ(flags.planning.dtype, "bf16");
@@ -84,7 +84,7 @@ TEST(ArgumentsTest, SuggestsNames) {
 }
 
 TEST(ArgumentsTest, NamesWhatIsMissingOrTooMuch) {
-  EXPECT_THAT(ErrorOf({}), HasSubstr("expected a command: compile, inspect, verify, compare, run"));
+  EXPECT_THAT(ErrorOf({}), HasSubstr("expected a command: compile, inspect, verify, compare, cluster, run"));
   EXPECT_THAT(ErrorOf({"compile"}), HasSubstr("compile: LENGTHS is required"));
   EXPECT_THAT(ErrorOf({"verify"}), HasSubstr("verify: PLAN is required"));
   EXPECT_THAT(ErrorOf({"verify", "a", "b"}), HasSubstr("unexpected 'b'"));

@@ -41,6 +41,7 @@ class CommandLine {
     AddInspect();
     AddVerify();
     AddCompare();
+    AddCluster();
     AddRun();
     AddCalibrate();
   }
@@ -82,7 +83,8 @@ class CommandLine {
     AddInput(command, "LENGTHS", &flags->lengths,
              "document lengths: text, JSON or JSON Lines; - is standard input");
     AddText(command, "--batch", &flags->batch, "K", "which batch of LENGTHS, from 0");
-    AddText(command, "--ranks", &flags->ranks, "N", "ranks of the context-parallel group");
+    AddText(command, "--ranks", &flags->ranks, "N",
+            "ranks of the context-parallel group (without it: the cluster's)");
     AddText(command, "--heads", &flags->heads, "Q:KV", "query heads, and key and value heads");
     AddText(command, "--head-dim", &flags->head_dim, "D", "elements of one head");
     AddText(command, "--dtype", &flags->dtype, "f32|bf16|f16", "of Q, K, V and O");
@@ -133,6 +135,15 @@ class CommandLine {
     CLI::App* command = AddCommand("compare", "plan a batch with every strategy, one table");
     AddPlanning(command, &compare_.planning);
     command->add_flag("--json", compare_.json, "one JSON object");
+  }
+
+  void AddCluster() {
+    CLI::App* command =
+        AddCommand("cluster", "print a cluster as JSON, to change it and use it as --cluster");
+    AddInput(
+        command, "NAME", &cluster_.cluster,
+        absl::StrCat("a preset: ", absl::StrJoin(solver::ClusterPresetNames(), ", "), "; or a file")
+            .c_str());
   }
 
   void AddRun() {
@@ -228,6 +239,7 @@ class CommandLine {
     if (name == "inspect") return Arguments{inspect_, quiet_};
     if (name == "verify") return Arguments{verify_, quiet_};
     if (name == "compare") return Arguments{compare_, quiet_};
+    if (name == "cluster") return Arguments{cluster_, quiet_};
     if (name == "run") return Arguments{run_, quiet_};
     return Arguments{calibrate_, quiet_};
   }
@@ -238,6 +250,7 @@ class CommandLine {
   InspectFlags inspect_;
   VerifyFlags verify_;
   CompareFlags compare_;
+  ClusterFlags cluster_;
   RunFlags run_;
   CalibrateFlags calibrate_;
 };

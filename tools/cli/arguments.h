@@ -15,7 +15,7 @@ namespace flashcp::cli {
 struct PlanningFlags {
   std::string lengths;  // path, or "-"
   std::string batch;    // empty: the only one, or all of them
-  std::string ranks = "8";
+  std::string ranks;    // empty: those of the cluster
   std::string heads = "32:8";
   std::string head_dim = "128";
   std::string dtype = "bf16";
@@ -49,6 +49,10 @@ struct VerifyFlags {
 struct CompareFlags {
   PlanningFlags planning;
   bool json = false;
+};
+
+struct ClusterFlags {
+  std::string cluster;
 };
 
 struct RunFlags {
@@ -85,8 +89,8 @@ struct ShowText {
 };
 
 struct Arguments {
-  std::variant<ShowText, CompileFlags, InspectFlags, VerifyFlags, CompareFlags, RunFlags,
-               CalibrateFlags>
+  std::variant<ShowText, CompileFlags, InspectFlags, VerifyFlags, CompareFlags, ClusterFlags,
+               RunFlags, CalibrateFlags>
       command;
   bool quiet = false;  // no notes on standard error, errors only
 };

@@ -196,6 +196,7 @@ absl::StatusOr<Calibration> Calibrate(const CalibrationRequest& request, const C
       "calibrated cpu: ranks %d, threads %d, %s, query heads for each of K/V %d, dimension %d",
       request.ranks, request.threads, fbs::EnumNameDType(static_cast<fbs::DType>(request.dtype)),
       request.heads.query / request.heads.key_value, request.heads.dim);
+  cluster.ranks = request.ranks;
   cluster.ranks_per_node = solver::kMaxRanks;
   ASSIGN_OR_RETURN(cluster.intra_node, MeasureLink());
   cluster.inter_node = cluster.intra_node;

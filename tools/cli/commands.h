@@ -11,6 +11,7 @@
 namespace flashcp::cli {
 
 absl::Status RunCommand(const CalibrateFlags& flags, const Console& console);
+absl::Status RunCommand(const ClusterFlags& flags, const Console& console);
 absl::Status RunCommand(const CompileFlags& flags, const Console& console);
 absl::Status RunCommand(const InspectFlags& flags, const Console& console);
 absl::Status RunCommand(const VerifyFlags& flags, const Console& console);

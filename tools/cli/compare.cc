@@ -55,6 +55,8 @@ absl::Status Verdict(const std::vector<Comparison>& batches) {
 
 absl::Status RunCommand(const CompareFlags& flags, const Console& console) {
   ASSIGN_OR_RETURN(std::vector<solver::Problem> problems, MakeProblems(flags.planning));
+  std::string nodes = NodesNote(problems[0]);
+  if (!nodes.empty()) console.Note(nodes);  // batches differ by their documents alone
   TimedCompiler compiler;
   std::vector<Comparison> batches;
   for (const solver::Problem& problem : problems) {

@@ -56,6 +56,8 @@ absl::Status RunCommand(const CompileFlags& flags, const Console& console) {
   ASSIGN_OR_RETURN(int emit, NameFlag("--emit", "output", flags.emit, {"plan", "ir", "json"}));
   ASSIGN_OR_RETURN(std::string output, OutputOf(flags, emit));
   ASSIGN_OR_RETURN(CompileRequest request, RequestOf(flags));
+  std::string nodes = NodesNote(request.problem);
+  if (!nodes.empty()) console.Note(nodes);
   if (flags.timing) {
     ASSIGN_OR_RETURN(TimedPlan timed, TimedCompiler().Compile(request));
     console.Note(TimingTable(timed));

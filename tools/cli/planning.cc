@@ -1,5 +1,6 @@
 #include "tools/cli/planning.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdint>
@@ -33,7 +34,6 @@ constexpr int kMaxBudgetMs = 3'600'000;
 // All that flags say of a problem, without its documents.
 absl::StatusOr<solver::Problem> ParseProblem(const PlanningFlags& flags) {
   solver::Problem problem;
-  ASSIGN_OR_RETURN(problem.ranks, IntegerFlag("--ranks", flags.ranks, 1, solver::kMaxRanks));
   ASSIGN_OR_RETURN(problem.heads, ParseHeads(flags.heads, flags.head_dim));
   ASSIGN_OR_RETURN(problem.dtype, ParseDType(flags.dtype));
   ASSIGN_OR_RETURN(int exchange,
@@ -43,6 +43,10 @@ absl::StatusOr<solver::Problem> ParseProblem(const PlanningFlags& flags) {
   auto cluster = FindCluster(flags.cluster);
   RETURN_IF_ERROR(OfFlag("--cluster", cluster.status()));
   problem.cluster = *std::move(cluster);
+  problem.ranks = problem.cluster.ranks;
+  if (!flags.ranks.empty()) {
+    ASSIGN_OR_RETURN(problem.ranks, IntegerFlag("--ranks", flags.ranks, 1, solver::kMaxRanks));
+  }
   return problem;
 }
 
@@ -111,6 +115,19 @@ absl::StatusOr<std::vector<solver::Problem>> MakeProblems(const PlanningFlags& f
     problems.push_back(problem);
   }
   return problems;
+}
+
+std::string NodesNote(const solver::Problem& problem) {
+  const solver::Cluster& cluster = problem.cluster;
+  const int node = cluster.ranks_per_node;
+  bool preset = solver::ClusterPreset(cluster.name).ok();
+  bool one_node = std::max(problem.ranks, cluster.ranks) <= node;
+  if (!preset || one_node || problem.ranks == cluster.ranks) return "";
+  int nodes = (problem.ranks + node - 1) / node;
+  int last = problem.ranks - (nodes - 1) * node;
+  return absl::StrCat("--ranks ", problem.ranks, ": cluster ", cluster.name, " has ", cluster.ranks,
+                      " ranks; this plans for ", nodes, nodes == 1 ? " node of " : " nodes of ",
+                      node, last < node ? absl::StrCat(", ", last, " ranks on the last") : "");
 }
 
 absl::StatusOr<double> ParseTimeBudget(const std::string& text) {

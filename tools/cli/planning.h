@@ -19,6 +19,10 @@ namespace flashcp::cli {
 // InvalidArgument or NotFound, naming file and line or flag.
 absl::StatusOr<std::vector<solver::Problem>> MakeProblems(const PlanningFlags& flags);
 
+// Returns a note for a preset that is planned for another number of ranks than its own, if either
+// spans several nodes: how many nodes that makes. Empty for any other problem.
+std::string NodesNote(const solver::Problem& problem);
+
 // What --heads Q:KV and --head-dim say.
 absl::StatusOr<solver::HeadShape> ParseHeads(const std::string& heads, const std::string& head_dim);
 

@@ -50,6 +50,16 @@ TEST(ClusterFileTest, ReadsEveryField) {
   EXPECT_THAT(cluster->tiles.backward_us, ElementsAre(2.5, 5));
 }
 
+TEST(ClusterFileTest, RanksMayBeLeftOut) {
+  EXPECT_EQ(ParseCluster("c.json", kCluster)->ranks, 8);
+  std::string text = absl::StrReplaceAll(kCluster, {{"\"ranks_per", "\"ranks\": 6, \"ranks_per"}});
+  EXPECT_EQ(ParseCluster("c.json", text)->ranks, 6);
+  EXPECT_THAT(ErrorWith("\"ranks_per", "\"ranks\": 0, \"ranks_per"),
+              StartsWith("c.json:3: ranks: "));
+  EXPECT_THAT(ErrorWith("\"ranks_per", "\"ranks\": 4097, \"ranks_per"),
+              AllOf(StartsWith("c.json: "), HasSubstr("ranks is 4097: must be from 1 to 4096")));
+}
+
 TEST(ClusterFileTest, NamesLineAndKey) {
   EXPECT_THAT(ErrorWith("latency_us\": 5", "latencyus\": 5"),
               AllOf(StartsWith("c.json:5: inter_node: "), HasSubstr("did you mean 'latency_us'?")));
@@ -99,6 +109,7 @@ TEST(ClusterJsonTest, IsReadAsTheSameCluster) {
     absl::StatusOr<solver::Cluster> read = ParseCluster("c.json", ClusterJson(cluster));
     ASSERT_TRUE(read.ok()) << read.status();
     EXPECT_EQ(*read, cluster);
+    EXPECT_EQ(read->ranks, cluster.ranks);
   }
 }
 
