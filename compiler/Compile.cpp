@@ -14,6 +14,7 @@
 
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/Pass/PassInstrumentation.h"
+#include "llvm/Support/ErrorHandling.h"
 
 #include <chrono>
 
@@ -138,6 +139,14 @@ Compiler::State::schedule(const CompileRequest &request,
 
 Compiler::Compiler() : state_(std::make_unique<State>()) {}
 Compiler::~Compiler() = default;
+
+void Compiler::HandleOutOfMemory(void (*handler)()) {
+  llvm::install_bad_alloc_error_handler(
+      [](void *handler, const char *, bool) {
+        reinterpret_cast<void (*)()>(handler)();
+      },
+      reinterpret_cast<void *>(handler));
+}
 
 absl::StatusOr<Plan> Compiler::Compile(const CompileRequest &request,
                                        std::vector<StepTime> *steps) {

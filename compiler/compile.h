@@ -51,6 +51,10 @@ public:
   absl::StatusOr<Plan> Compile(const CompileRequest &request,
                                std::vector<StepTime> *steps = nullptr);
 
+  // LLVM, which cannot be left by an exception, calls `handler` when it has no
+  // memory, instead of abort(). Called once; the handler does not return.
+  static void HandleOutOfMemory(void (*handler)());
+
   // The program as scheduled IR, in the text form that flashcp-opt reads.
   absl::StatusOr<std::string> CompileToIr(const CompileRequest &request);
 

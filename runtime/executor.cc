@@ -167,19 +167,27 @@ class PlanExecutor : public Executor {
   absl::optional<ProgramRunner> run_backward_;
 };
 
+// Adds to a lack of memory or threads whose it is.
+absl::Status OfRank(int rank, const absl::Status& status) {
+  if (!absl::IsResourceExhausted(status)) return status;
+  return absl::Status(status.code(), absl::StrCat("rank ", rank, ": ", status.message()));
+}
+
 absl::StatusOr<std::unique_ptr<Executor>> CreateExecutor(const Plan& plan, int rank,
                                                          Transport* transport, Device* device,
                                                          const ExecutorOptions& options) {
   RETURN_IF_ERROR(CheckRanks(plan, rank, *transport));
   RETURN_IF_ERROR(AgreeOnPlan(plan, transport, options.timeout));
   RETURN_IF_ERROR(VerifyPlan(plan));
-  ASSIGN_OR_RETURN(std::shared_ptr<AttentionKernels> kernels,
-                   device->FindKernels(KernelSpecOf(plan)));
+  absl::StatusOr<std::shared_ptr<AttentionKernels>> kernels =
+      device->FindKernels(KernelSpecOf(plan));
+  RETURN_IF_ERROR(OfRank(rank, kernels.status()));
   const fbs::RankPlan& rank_plan = *plan->ranks()->Get(rank);
   const uint64_t backward_bytes = options.backward ? rank_plan.backward_workspace_bytes() : 0;
-  ASSIGN_OR_RETURN(DeviceMemory workspace,
-                   device->Allocate(std::max(rank_plan.workspace_bytes(), backward_bytes)));
-  return std::make_unique<PlanExecutor>(plan, transport, device, kernels, std::move(workspace),
+  absl::StatusOr<DeviceMemory> workspace =
+      device->Allocate(std::max(rank_plan.workspace_bytes(), backward_bytes));
+  RETURN_IF_ERROR(OfRank(rank, workspace.status()));
+  return std::make_unique<PlanExecutor>(plan, transport, device, *kernels, *std::move(workspace),
                                         options);
 }
 

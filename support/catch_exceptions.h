@@ -5,6 +5,7 @@
 #define FLASHCP_SUPPORT_CATCH_EXCEPTIONS_H_
 
 #include <exception>
+#include <new>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -12,12 +13,14 @@
 
 namespace flashcp {
 
-// What `function`, which returns a Status or a StatusOr, returns, or kInternal with what `who`
-// threw.
+// Returns what `function` does, a Status or a StatusOr, or kInternal with what `who` threw;
+// kResourceExhausted when it found no memory.
 template <typename Function>
 auto CatchExceptions(absl::string_view who, const Function& function) -> decltype(function()) {
   try {
     return function();
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError(absl::StrCat(who, ": out of memory"));
   } catch (const std::exception& thrown) {
     return absl::InternalError(absl::StrCat(who, " threw ", thrown.what()));
   } catch (...) {

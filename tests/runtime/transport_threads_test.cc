@@ -1,5 +1,6 @@
 // The threads transport: the conformance suite, and what is particular to running threads.
 
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -125,6 +126,14 @@ TEST(RunThreadsTest, GivesTheErrorOfTheRankThatFailedByItself) {
     return transport->AllGather(0, absl::Seconds(60)).status();
   });
   EXPECT_EQ(status, absl::DataLossError("rank 3 lost it"));
+}
+
+TEST(RunThreadsTest, ARankWithoutMemoryIsNamed) {
+  absl::Status status = RunThreads(2, [&](Transport* transport) -> absl::Status {
+    if (transport->rank() == 1) throw std::bad_alloc();
+    return transport->AllGather(0, kLong).status();
+  });
+  EXPECT_EQ(status, absl::ResourceExhaustedError("rank 1: out of memory"));
 }
 
 TEST(RunThreadsTest, ARankThatThrowsEndsAllOthers) {

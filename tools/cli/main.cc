@@ -1,22 +1,47 @@
 #include "tools/cli/main.h"
 
+#include <cstdlib>
+#include <exception>
 #include <new>
 #include <stdexcept>
 #include <type_traits>
 #include <variant>
 
 #include "absl/status/status.h"
+#include "compiler/compile.h"
 #include "support/command_line.h"
 #include "support/status_macros.h"
 #include "tools/cli/arguments.h"
 #include "tools/cli/commands.h"
 #include "tools/cli/console.h"
+#include "tools/cli/memory.h"
 
 namespace flashcp::cli {
 namespace {
 
+// An exception that nobody caught, in a thread for instance.
+void OnTerminate() {
+  try {
+    if (std::current_exception()) throw;
+  } catch (const std::bad_alloc&) {
+    ExitOutOfMemory();
+  } catch (...) {
+  }
+  std::abort();
+}
+
+// Commands that plan end at once when there is no memory: exceptions must not pass through MLIR,
+// and they have nothing open. `run` has other ranks, which must learn of it.
+void HandleOutOfMemory(bool runs) {
+  std::set_terminate(OnTerminate);
+  if (runs) return;
+  std::set_new_handler(ExitOutOfMemory);
+  Compiler::HandleOutOfMemory(ExitOutOfMemory);
+}
+
 absl::Status ParseAndRun(int argc, const char* const* argv) {
   ASSIGN_OR_RETURN(Arguments arguments, ParseArguments(argc, argv));
+  HandleOutOfMemory(std::holds_alternative<RunFlags>(arguments.command));
   Console console(arguments.quiet);
   return std::visit(
       [&](const auto& command) {
@@ -36,9 +61,9 @@ int Main(int argc, const char* const* argv) {
   try {
     status = ParseAndRun(argc, argv);
   } catch (const std::bad_alloc&) {
-    status = absl::ResourceExhaustedError("out of memory");
+    status = absl::ResourceExhaustedError(OutOfMemoryMessage());
   } catch (const std::length_error&) {  // of a container
-    status = absl::ResourceExhaustedError("out of memory");
+    status = absl::ResourceExhaustedError(OutOfMemoryMessage());
   }
   return Finish("flashcp", status);
 }

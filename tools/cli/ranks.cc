@@ -50,6 +50,7 @@ namespace {
 class ThreadRanks : public Ranks {
  public:
   bool leads() const override { return true; }
+  bool Holds(int) const override { return true; }
   absl::Status CheckNumber(const Plan&) const override { return absl::OkStatus(); }
   absl::Status Agree(const absl::Status& status) override { return status; }
 

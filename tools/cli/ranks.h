@@ -44,6 +44,9 @@ class Ranks {
   // Whether this process reads, prints and writes for all ranks.
   virtual bool leads() const = 0;
 
+  // Whether a rank of the plan is in this process.
+  virtual bool Holds(int rank) const = 0;
+
   // InvalidArgument where these are not as many as the plan has.
   virtual absl::Status CheckNumber(const Plan& plan) const = 0;
 

@@ -23,6 +23,7 @@
 #include "runtime/transport_mpi.h"
 #include "support/status_macros.h"
 #include "tools/cli/launcher.h"
+#include "tools/cli/memory.h"
 #include "tools/cli/ranks.h"
 
 namespace flashcp::cli {
@@ -91,7 +92,7 @@ class MpiRanks : public Ranks {
   ~MpiRanks() override {
     if (peaceful_ && std::uncaught_exceptions() > 0) {
       peaceful_ = false;
-      transport_->Abort(absl::ResourceExhaustedError("out of memory"));
+      transport_->Abort(absl::ResourceExhaustedError(OutOfMemoryMessage()));
     }
     if (peaceful_) {
       // All ranks know how this ends, and the leading one has yet to say it: that another one has
@@ -121,6 +122,7 @@ class MpiRanks : public Ranks {
   }
 
   bool leads() const override { return transport_->rank() == 0; }
+  bool Holds(int rank) const override { return transport_->rank() == rank; }
 
   absl::Status CheckNumber(const Plan& plan) const override {
     if (plan.num_ranks() == transport_->size()) return absl::OkStatus();

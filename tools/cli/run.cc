@@ -22,8 +22,10 @@
 #include "tools/cli/finite.h"
 #include "tools/cli/flags.h"
 #include "tools/cli/launcher.h"
+#include "tools/cli/memory.h"
 #include "tools/cli/plan_file.h"
 #include "tools/cli/ranks.h"
+#include "tools/cli/run_memory.h"
 #include "tools/cli/tensors.h"
 #include "tools/cli/timed_run.h"
 #include "tools/cli/trace_file.h"
@@ -112,6 +114,7 @@ absl::StatusOr<Inputs> ReadInputs(const RunFlags& flags, const RunOptions& optio
                                   const Ranks& ranks) {
   ASSIGN_OR_RETURN(Plan plan, LoadVerifiedPlan(flags.plan));
   RETURN_IF_ERROR(ranks.CheckNumber(plan));
+  RETURN_IF_ERROR(CheckRunMemory(plan, options.backward, ranks));
   ASSIGN_OR_RETURN(std::string kernels, KernelsName(plan, options.device));
   Inputs inputs{std::move(plan), std::move(kernels), {}, std::nullopt, std::nullopt};
   if (!ranks.leads()) return inputs;
@@ -151,8 +154,12 @@ absl::StatusOr<std::unique_ptr<Ranks>> MakeRanks(const std::string& transport,
   return transport == "mpi" ? MakeMpiRanks(timeout) : MakeThreadRanks();
 }
 
-// Adds to the error of a wait the flag that makes it longer.
-absl::Status NameTimeout(const absl::Status& status) {
+// Adds to the error of a wait the flag that makes it longer, and to a lack of memory what was
+// found.
+absl::Status Explain(const absl::Status& status) {
+  if (absl::IsResourceExhausted(status) && !status.message().empty()) {
+    return absl::Status(status.code(), absl::StrCat(status.message(), "; ", OutOfMemoryMessage()));
+  }
   if (!absl::IsDeadlineExceeded(status) || status.message().empty()) return status;
   return absl::Status(status.code(),
                       absl::StrCat(status.message(), "; --timeout SECONDS waits longer"));
@@ -163,11 +170,11 @@ absl::Status NameTimeout(const absl::Status& status) {
 absl::Status RunCommand(const RunFlags& flags, const Console& console) {
   ASSIGN_OR_RETURN(RunOptions options, ParseOptions(flags));
   absl::StatusOr<std::unique_ptr<Ranks>> made = MakeRanks(options.transport, options.timeout);
-  RETURN_IF_ERROR(NameTimeout(made.status()));
+  RETURN_IF_ERROR(Explain(made.status()));
   Ranks* const ranks = made->get();
   absl::StatusOr<Inputs> inputs = ReadInputs(flags, options, *ranks);
   RETURN_IF_ERROR(ranks->Agree(inputs.status()));
-  return ranks->Agree(NameTimeout(RunAndReport(flags, options, console, ranks, &*inputs)));
+  return ranks->Agree(Explain(RunAndReport(flags, options, console, ranks, &*inputs)));
 }
 
 }  // namespace flashcp::cli
