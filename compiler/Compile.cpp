@@ -31,7 +31,14 @@ struct Compiler::State {
   absl::StatusOr<OwningOpRef<ModuleOp>> schedule(const CompileRequest &request,
                                                  std::vector<StepTime> *steps);
 
+  /// Tells the observer, if there is one, that a step begins.
+  void beginStep(const std::string &step) const {
+    if (observer)
+      observer(step);
+  }
+
   MLIRContext context;
+  StepObserver observer;
 };
 
 namespace {
@@ -85,18 +92,26 @@ private:
       std::chrono::steady_clock::now();
 };
 
-/// Takes the time of each pass on the batch.
-class PassTimer : public PassInstrumentation {
+/// Tells of each pass on the batch as it begins and, if `steps` is given, takes
+/// its time.
+class PassObserver : public PassInstrumentation {
 public:
-  explicit PassTimer(std::vector<StepTime> *steps) : steps(steps) {}
+  PassObserver(StepObserver begin, std::vector<StepTime> *steps)
+      : begin(std::move(begin)), steps(steps) {}
 
-  void runBeforePass(Pass *, Operation *) override { timer = StepTimer(); }
+  // Not of the adaptor that holds these passes.
+  void runBeforePass(Pass *pass, Operation *op) override {
+    if (begin && isa<cp::BatchOp>(op))
+      begin(pass->getArgument().str());
+    timer = StepTimer();
+  }
   void runAfterPass(Pass *pass, Operation *op) override {
-    if (isa<cp::BatchOp>(op)) // not the adaptor that holds these passes
+    if (steps && isa<cp::BatchOp>(op))
       steps->push_back({pass->getArgument().str(), timer.elapsedMs()});
   }
 
 private:
+  StepObserver begin;
   std::vector<StepTime> *steps;
   StepTimer timer;
 };
@@ -129,8 +144,7 @@ Compiler::State::schedule(const CompileRequest &request,
   options.timeBudgetMs = request.time_budget_ms;
   options.memoryBudget = request.memory_budget_bytes;
   buildCompilePipeline(pipeline, options);
-  if (steps)
-    pipeline.addInstrumentation(std::make_unique<PassTimer>(steps));
+  pipeline.addInstrumentation(std::make_unique<PassObserver>(observer, steps));
   ErrorCollector errors(&context);
   if (failed(pipeline.run(*module)))
     return errors.status();
@@ -148,11 +162,16 @@ void Compiler::HandleOutOfMemory(void (*handler)()) {
       reinterpret_cast<void *>(handler));
 }
 
+void Compiler::Observe(StepObserver observer) {
+  state_->observer = std::move(observer);
+}
+
 absl::StatusOr<Plan> Compiler::Compile(const CompileRequest &request,
                                        std::vector<StepTime> *steps) {
   ASSIGN_OR_RETURN(OwningOpRef<ModuleOp> module,
                    state_->schedule(request, steps));
   ErrorCollector errors(&state_->context);
+  state_->beginStep("emit-plan");
   StepTimer timer;
   FailureOr<Plan> plan =
       emitPlan(batchOf(*module), {request.strategy, request.time_budget_ms,

@@ -6,6 +6,7 @@
 #define FLASHCP_COMPILER_COMPILE_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -36,6 +37,9 @@ struct StepTime {
   double ms;
 };
 
+// Receives the name of a step as it begins.
+using StepObserver = std::function<void(const std::string &step)>;
+
 // Keeps what is worth keeping between batches (the MLIR context): make one and
 // plan many batches with it. Used by one thread at a time.
 class Compiler {
@@ -43,11 +47,14 @@ public:
   Compiler();
   ~Compiler();
 
+  // Tells `observer` of every step of what is compiled from now on.
+  void Observe(StepObserver observer);
+
   // A pure function of the request: the same bytes on every machine.
   // InvalidArgument for a problem that fails Check() or an unknown strategy,
   // ResourceExhausted for a plan that its format cannot hold, with the text to
-  // show to the user. `steps`, if given, receives the time of
-  // each step, in the order of the pipeline.
+  // show to the user. `steps`, if given, receives the time of each step, in the
+  // order of the pipeline.
   absl::StatusOr<Plan> Compile(const CompileRequest &request,
                                std::vector<StepTime> *steps = nullptr);
 

@@ -46,11 +46,12 @@ class DocumentBackward {
  public:
   DocumentBackward(const DenseProblem& problem, const PackedRows& packed,
                    const DenseResult& forward, absl::Span<const float> output_gradient,
-                   DenseGradients* gradients)
+                   BlockCounter* counter, DenseGradients* gradients)
       : problem_(problem),
         packed_(packed),
         forward_(forward),
         output_gradient_(output_gradient),
+        counter_(*counter),
         gradients_(*gradients) {}
 
   void Run(const DenseDocument& document, int64_t first_token, int key_value_head) {
@@ -69,6 +70,7 @@ class DocumentBackward {
         count_ = static_cast<int>(std::min<int64_t>(kLanes, length_ - begin));
         first_row_ = (first_token + begin) * spec_.query_heads + head;
         RunBlock(document, begin);
+        counter_.Add(document, begin, 1);
       }
     }
     Store(first_token, key_value_head);
@@ -309,6 +311,7 @@ class DocumentBackward {
   const PackedRows& packed_;
   const DenseResult& forward_;
   const absl::Span<const float> output_gradient_;
+  BlockCounter& counter_;
   DenseGradients& gradients_;
   const double scale_ = 1 / std::sqrt(static_cast<double>(spec_.dim));
   const int chunks_ = (spec_.dim + kLanes - 1) / kLanes;  // of the elements of a row
@@ -340,7 +343,8 @@ class DocumentBackward {
 }  // namespace
 
 DenseGradients DenseAttentionBackward(const DenseProblem& problem, const DenseResult& forward,
-                                      absl::Span<const float> output_gradient) {
+                                      absl::Span<const float> output_gradient,
+                                      const DenseProgress& progress) {
   const PackedRows packed(problem);
   DenseGradients gradients;
   gradients.query.resize(problem.query.size());
@@ -355,9 +359,10 @@ DenseGradients DenseAttentionBackward(const DenseProblem& problem, const DenseRe
     first_tokens.push_back(tokens);
     tokens += document.length;
   }
+  BlockCounter counter(problem.documents, problem.spec.query_heads, progress);
   std::atomic<size_t> next{0};
   auto work = [&] {
-    DocumentBackward backward(problem, packed, forward, output_gradient, &gradients);
+    DocumentBackward backward(problem, packed, forward, output_gradient, &counter, &gradients);
     const size_t count = problem.documents.size() * problem.spec.key_value_heads;
     for (size_t i = next++; i < count; i = next++) {
       const size_t document = i / problem.spec.key_value_heads;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <vector>
@@ -39,6 +40,39 @@ inline KeyRange VisibleKeys(const DenseDocument& document, int64_t query) {
   }
   return {0, 0};
 }
+
+// Keys of the queries [begin, begin + kLanes), or up to the document's end: the work of a block.
+inline int64_t BlockKeys(const DenseDocument& document, int64_t begin) {
+  const int64_t last = std::min(begin + kLanes, document.length) - 1;
+  return VisibleKeys(document, last).end - VisibleKeys(document, begin).begin;
+}
+
+// Counts the blocks that threads have done, by their keys, and reports what part of all this is.
+class BlockCounter {
+ public:
+  // `heads` is how often each block of a document is run.
+  BlockCounter(const std::vector<DenseDocument>& documents, int heads, const DenseProgress& report)
+      : report_(report) {
+    if (!report_) return;
+    for (const DenseDocument& document : documents) {
+      for (int64_t begin = 0; begin < document.length; begin += kLanes) {
+        total_ += heads * BlockKeys(document, begin);
+      }
+    }
+  }
+
+  // A block has been run for `heads` heads.
+  void Add(const DenseDocument& document, int64_t begin, int heads) {
+    if (!report_) return;
+    const int64_t done = done_ += heads * BlockKeys(document, begin);
+    report_(static_cast<double>(done) / total_);
+  }
+
+ private:
+  const DenseProgress& report_;
+  int64_t total_ = 0;
+  std::atomic<int64_t> done_{0};
+};
 
 // A matrix by its first element and the distances of its rows and of its columns.
 struct Matrix {

@@ -245,7 +245,7 @@ std::vector<DenseDocument> DenseDocumentsOf(const Plan& plan) {
   return documents;
 }
 
-DenseResult DenseAttention(const DenseProblem& problem) {
+DenseResult DenseAttention(const DenseProblem& problem, const DenseProgress& progress) {
   const std::vector<QueryBlock> blocks = MakeBlocks(problem.documents);
   const PackedRows packed(problem);
   DenseResult result;
@@ -253,11 +253,13 @@ DenseResult DenseAttention(const DenseProblem& problem) {
   result.output_allowed.resize(problem.query.size());
   result.lse.resize(problem.query.size() / problem.spec.dim);
   result.lse_allowed.resize(result.lse.size());
+  BlockCounter counter(problem.documents, problem.spec.query_heads, progress);
   std::atomic<size_t> next{0};
   auto work = [&] {
     BlockAttention attention(problem, packed, &result);
     for (size_t i = next++; i < blocks.size(); i = next++) {
       for (int head = 0; head < problem.spec.query_heads; ++head) attention.Run(blocks[i], head);
+      counter.Add(problem.documents[blocks[i].document], blocks[i].begin, problem.spec.query_heads);
     }
   };
   const int others = static_cast<int>(std::thread::hardware_concurrency()) - 1;

@@ -6,6 +6,7 @@
 #define FLASHCP_RUNTIME_CHECK_DENSE_REFERENCE_H_
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "absl/types/span.h"
@@ -52,17 +53,21 @@ struct DenseGradients {
   std::vector<float> value_allowed;
 };
 
+// Receives the part of the work that is done, from 0 to 1; called by several threads at once.
+using DenseProgress = std::function<void(double fraction)>;
+
 // softmax(Q K^T / sqrt(dim)) V and its log-sum-exp. Uses all cores; the result does not depend on
 // their number. O(pairs * heads * dim) time, three products a pair; keys and values are copied as
 // doubles.
-DenseResult DenseAttention(const DenseProblem& problem);
+DenseResult DenseAttention(const DenseProblem& problem, const DenseProgress& progress = nullptr);
 
 // The gradients of the same by the chain rule, from weights that are computed again. `forward` is
 // what DenseAttention returned, output_gradient [tokens, query_heads, dim]. Uses all cores; the
 // result does not depend on their number. O(pairs * heads * dim) time, five products a pair and
 // four for the errors that are allowed.
 DenseGradients DenseAttentionBackward(const DenseProblem& problem, const DenseResult& forward,
-                                      absl::Span<const float> output_gradient);
+                                      absl::Span<const float> output_gradient,
+                                      const DenseProgress& progress = nullptr);
 
 }  // namespace flashcp
 

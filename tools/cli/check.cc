@@ -5,7 +5,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "runtime/check/dense_reference.h"
 #include "runtime/kernel_spec.h"
 #include "tools/cli/place.h"
 
@@ -39,6 +38,12 @@ class Checker {
   CheckResult result_;
 };
 
+// Progress of a part of the work, which begins when `begin` of it is done and ends at `end`.
+DenseProgress PartOf(const DenseProgress& progress, double begin, double end) {
+  if (!progress) return nullptr;
+  return [=](double fraction) { progress(begin + (end - begin) * fraction); };
+}
+
 }  // namespace
 
 const CheckedTensor& CheckResult::Worst() const {
@@ -56,23 +61,27 @@ std::string CheckResult::Text() const {
   return text;
 }
 
-CheckResult CheckTensors(const Plan& plan, const BatchTensors& tensors) {
+CheckResult CheckTensors(const Plan& plan, const BatchTensors& tensors,
+                         const DenseProgress& progress) {
   const KernelSpec spec = KernelSpecOf(plan);
   auto floats = [&](const std::string& elements) { return FloatsOf(spec.element, elements); };
   const std::vector<float> query = floats(tensors.query);
   const std::vector<float> key = floats(tensors.key);
   const std::vector<float> value = floats(tensors.value);
   const DenseProblem problem = {DenseDocumentsOf(plan), spec, query, key, value};
-  const DenseResult exact = DenseAttention(problem);
+  const bool backward = !tensors.output_gradient.empty();
+  // Three products of matrices a pair, and nine for gradients.
+  const double forward_end = backward ? 3.0 / 12 : 1;
+  const DenseResult exact = DenseAttention(problem, PartOf(progress, 0, forward_end));
   Checker checker(plan);
   const int q = spec.query_heads;
   const int kv = spec.key_value_heads;
   checker.Check("O", q, spec.dim, exact.output, exact.output_allowed, floats(tensors.output));
   checker.Check("LSE", q, 0, exact.lse, exact.lse_allowed,
                 FloatsOf(ElementType::kF32, tensors.lse));
-  if (tensors.output_gradient.empty()) return checker.Take();
-  const DenseGradients gradients =
-      DenseAttentionBackward(problem, exact, floats(tensors.output_gradient));
+  if (!backward) return checker.Take();
+  const DenseGradients gradients = DenseAttentionBackward(
+      problem, exact, floats(tensors.output_gradient), PartOf(progress, forward_end, 1));
   checker.Check("dQ", q, spec.dim, gradients.query, gradients.query_allowed,
                 floats(tensors.query_gradient));
   checker.Check("dK", kv, spec.dim, gradients.key, gradients.key_allowed,

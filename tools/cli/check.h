@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/check/dense_reference.h"
 #include "runtime/check/error_measures.h"
 #include "runtime/plan/plan.h"
 #include "tools/cli/tensors.h"
@@ -29,8 +30,10 @@ struct CheckResult {
   std::string Text() const;
 };
 
-// Computes the float64 reference on all cores. The plan has passed VerifyPlan.
-CheckResult CheckTensors(const Plan& plan, const BatchTensors& tensors);
+// Computes the float64 reference on all cores, and tells `progress`. The plan has passed
+// VerifyPlan.
+CheckResult CheckTensors(const Plan& plan, const BatchTensors& tensors,
+                         const DenseProgress& progress = nullptr);
 
 }  // namespace flashcp::cli
 

@@ -16,6 +16,7 @@
 #include "tools/cli/commands.h"
 #include "tools/cli/flags.h"
 #include "tools/cli/planning.h"
+#include "tools/cli/progress_line.h"
 #include "tools/cli/report.h"
 #include "tools/cli/table.h"
 
@@ -50,6 +51,21 @@ absl::StatusOr<CompileRequest> RequestOf(const CompileFlags& flags) {
   return request;
 }
 
+// "planning 79 documents on 8 ranks by auto"
+std::string WorkText(const CompileRequest& request) {
+  return absl::StrCat("planning ", request.problem.documents.size(), " documents on ",
+                      request.problem.ranks, " ranks by ", request.strategy);
+}
+
+// Plans with a Compiler or a TimedCompiler, and shows its steps.
+template <typename C, typename Call>
+auto PlanShown(const CompileRequest& request, const Console& console, const Call& call) {
+  ProgressLine progress(console, WorkText(request));
+  C compiler;
+  compiler.Observe([&](const std::string& step) { progress.Show(step); });
+  return call(&compiler);
+}
+
 }  // namespace
 
 absl::Status RunCommand(const CompileFlags& flags, const Console& console) {
@@ -58,19 +74,21 @@ absl::Status RunCommand(const CompileFlags& flags, const Console& console) {
   ASSIGN_OR_RETURN(CompileRequest request, RequestOf(flags));
   std::string nodes = NodesNote(request.problem);
   if (!nodes.empty()) console.Note(nodes);
+  auto compile = [&](auto* compiler) { return compiler->Compile(request); };
+  auto compile_to_ir = [&](Compiler* compiler) { return compiler->CompileToIr(request); };
   if (flags.timing) {
-    ASSIGN_OR_RETURN(TimedPlan timed, TimedCompiler().Compile(request));
+    ASSIGN_OR_RETURN(TimedPlan timed, PlanShown<TimedCompiler>(request, console, compile));
     console.Note(TimingTable(timed));
   }
   if (emit == kIr) {
-    ASSIGN_OR_RETURN(std::string ir, Compiler().CompileToIr(request));
+    ASSIGN_OR_RETURN(std::string ir, PlanShown<Compiler>(request, console, compile_to_ir));
     return WriteFile(output, ir);
   }
   if (emit == kJson) {
-    ASSIGN_OR_RETURN(TimedPlan timed, TimedCompiler().Compile(request));
+    ASSIGN_OR_RETURN(TimedPlan timed, PlanShown<TimedCompiler>(request, console, compile));
     return WriteFile(output, PlanJson(timed.plan, timed.planning_ms));
   }
-  ASSIGN_OR_RETURN(Plan plan, Compiler().Compile(request));
+  ASSIGN_OR_RETURN(Plan plan, PlanShown<Compiler>(request, console, compile));
   RETURN_IF_ERROR(plan.Save(output));
   console.Note(absl::StrFormat("%s: %d tokens on %d ranks by %s, hash %016x, %s", output,
                                request.problem.TotalTokens(), request.problem.ranks,

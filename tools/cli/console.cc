@@ -15,7 +15,9 @@ void Console::Note(absl::string_view line) const {
 }
 
 void Console::Progress(absl::string_view line) const {
-  if (isatty(STDERR_FILENO)) Note(line);
+  if (ShowsProgress()) Note(line);
 }
+
+bool Console::ShowsProgress() const { return !quiet_ && isatty(STDERR_FILENO); }
 
 }  // namespace flashcp::cli

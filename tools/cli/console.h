@@ -19,6 +19,8 @@ class Console {
   void Note(absl::string_view line) const;
   // A note where standard error is a terminal, nothing elsewhere.
   void Progress(absl::string_view line) const;
+  // Returns whether notes are wanted and standard error is a terminal.
+  bool ShowsProgress() const;
 
  private:
   bool quiet_;

@@ -9,11 +9,19 @@
 #include "tools/cli/commands.h"
 #include "tools/cli/plan_file.h"
 #include "tools/cli/planning.h"
+#include "tools/cli/progress_line.h"
 #include "tools/cli/report.h"
 #include "tools/cli/table.h"
 
 namespace flashcp::cli {
 namespace {
+
+absl::StatusOr<TimedPlan> PlanAgain(const Plan& plan, const Console& console) {
+  ProgressLine progress(console, "planning again");
+  TimedCompiler compiler;
+  compiler.Observe([&](const std::string& step) { progress.Show(step); });
+  return compiler.Compile(RequestOf(plan));
+}
 
 // A plan does not hold the time that it took to make (its bytes are the same everywhere), so its
 // inputs are planned again. Empty, with a note why, for a plan that has no sound inputs.
@@ -23,7 +31,7 @@ std::optional<double> MeasurePlanning(const Plan& plan, const Console& console) 
     console.Note(absl::StrCat("the plan breaks a rule, planning is not timed: ", status.message()));
     return std::nullopt;
   }
-  absl::StatusOr<TimedPlan> again = TimedCompiler().Compile(RequestOf(plan));
+  absl::StatusOr<TimedPlan> again = PlanAgain(plan, console);
   if (!again.ok()) {
     console.Note(absl::StrCat("the plan cannot be made again, planning is not timed: ",
                               again.status().message()));

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -49,6 +50,7 @@ struct TimedPlan {
 class TimedCompiler {
  public:
   TimedCompiler();
+  void Observe(StepObserver observer) { compiler_.Observe(std::move(observer)); }
   absl::StatusOr<TimedPlan> Compile(const CompileRequest& request);
 
  private:

@@ -24,6 +24,7 @@
 #include "tools/cli/launcher.h"
 #include "tools/cli/memory.h"
 #include "tools/cli/plan_file.h"
+#include "tools/cli/progress_line.h"
 #include "tools/cli/ranks.h"
 #include "tools/cli/run_memory.h"
 #include "tools/cli/tensors.h"
@@ -80,20 +81,21 @@ absl::StatusOr<std::string> KernelsName(const Plan& plan, CpuDeviceOptions optio
   return std::string((*kernels)->name());
 }
 
-std::string Summary(const Plan& plan, const std::string& transport, const std::string& kernels,
-                    const Times& times) {
+std::string Header(const Plan& plan, const std::string& transport, const std::string& kernels) {
   const fbs::HeadShape& heads = *plan->heads();
-  return absl::StrCat(
-      absl::StrFormat("%d tokens on %d ranks, heads %d:%d of %d, %s, transport %s, device cpu, "
-                      "kernels %s\n",
-                      TotalTokens(plan), plan.num_ranks(), heads.query(), heads.key_value(),
-                      heads.dim(), fbs::EnumNameDType(plan->dtype()), transport, kernels),
-      PassSummary("forward", times.forward), PassSummary("backward", times.backward));
+  return absl::StrFormat(
+      "%d tokens on %d ranks, heads %d:%d of %d, %s, transport %s, device cpu, kernels %s\n",
+      TotalTokens(plan), plan.num_ranks(), heads.query(), heads.key_value(), heads.dim(),
+      fbs::EnumNameDType(plan->dtype()), transport, kernels);
 }
 
 // Prints the largest errors; an error where they are out of tolerance.
 absl::Status Check(const Plan& plan, const BatchTensors& batch, const Console& console) {
-  const CheckResult result = CheckTensors(plan, batch);
+  CheckResult result;
+  {
+    ProgressLine progress(console, "checking against float64");
+    result = CheckTensors(plan, batch, [&](double fraction) { progress.Update(fraction); });
+  }
   if (!result.ok()) {
     return absl::DataLossError(
         absl::StrCat("check failed against float64: ", result.Worst().place, "; ", result.Text()));
@@ -110,19 +112,27 @@ struct Inputs {
   std::optional<OutputFile> trace;
 };
 
+absl::StatusOr<BatchTensors> MakeBatch(const Plan& plan, const RunFlags& flags,
+                                       const RunOptions& options, const Console& console) {
+  if (flags.inputs.empty()) {
+    ProgressLine progress(console, "making random inputs");
+    return RandomTensors(plan, options.seed, options.backward);
+  }
+  ProgressLine progress(console, "reading inputs");
+  return ReadTensors(plan, flags.inputs, options.backward);
+}
+
+// Prints the header as soon as the plan is known: large inputs take their time.
 absl::StatusOr<Inputs> ReadInputs(const RunFlags& flags, const RunOptions& options,
-                                  const Ranks& ranks) {
+                                  const Console& console, const Ranks& ranks) {
   ASSIGN_OR_RETURN(Plan plan, LoadVerifiedPlan(flags.plan));
   RETURN_IF_ERROR(ranks.CheckNumber(plan));
   RETURN_IF_ERROR(CheckRunMemory(plan, options.backward, ranks));
   ASSIGN_OR_RETURN(std::string kernels, KernelsName(plan, options.device));
   Inputs inputs{std::move(plan), std::move(kernels), {}, std::nullopt, std::nullopt};
   if (!ranks.leads()) return inputs;
-  if (flags.inputs.empty()) {
-    inputs.batch = RandomTensors(inputs.plan, options.seed, options.backward);
-  } else {
-    ASSIGN_OR_RETURN(inputs.batch, ReadTensors(inputs.plan, flags.inputs, options.backward));
-  }
+  RETURN_IF_ERROR(console.Print(Header(inputs.plan, options.transport, inputs.kernels)));
+  ASSIGN_OR_RETURN(inputs.batch, MakeBatch(inputs.plan, flags, options, console));
   if (flags.check_finite) RETURN_IF_ERROR(CheckFinite(inputs.plan, inputs.batch));
   if (!flags.outputs.empty()) {
     ASSIGN_OR_RETURN(TensorWriter created, TensorWriter::Create(flags.outputs, options.backward));
@@ -145,7 +155,9 @@ absl::Status RunAndReport(const RunFlags& flags, const RunOptions& options, cons
     RETURN_IF_ERROR(inputs->trace->Write(TraceJson(plan, measured.traces)));
     RETURN_IF_ERROR(inputs->trace->Commit());
   }
-  RETURN_IF_ERROR(console.Print(Summary(plan, options.transport, inputs->kernels, measured.times)));
+  const Times& times = measured.times;
+  RETURN_IF_ERROR(console.Print(absl::StrCat(PassSummary("forward", times.forward),
+                                             PassSummary("backward", times.backward))));
   return flags.check ? Check(plan, inputs->batch, console) : absl::OkStatus();
 }
 
@@ -172,7 +184,7 @@ absl::Status RunCommand(const RunFlags& flags, const Console& console) {
   absl::StatusOr<std::unique_ptr<Ranks>> made = MakeRanks(options.transport, options.timeout);
   RETURN_IF_ERROR(Explain(made.status()));
   Ranks* const ranks = made->get();
-  absl::StatusOr<Inputs> inputs = ReadInputs(flags, options, *ranks);
+  absl::StatusOr<Inputs> inputs = ReadInputs(flags, options, console, *ranks);
   RETURN_IF_ERROR(ranks->Agree(inputs.status()));
   return ranks->Agree(Explain(RunAndReport(flags, options, console, ranks, &*inputs)));
 }

@@ -12,6 +12,7 @@
 #include "runtime/executor.h"
 #include "runtime/transport.h"
 #include "support/status_macros.h"
+#include "tools/cli/progress_line.h"
 
 namespace flashcp::cli {
 namespace {
@@ -60,8 +61,8 @@ BackwardTensors BackwardOf(RankTensors* local) {
 }
 
 // All iterations of one rank.
-absl::Status RunRank(const Plan& plan, const RunOptions& options, const Console& console,
-                     Transport* transport, RankTensors* local, Measured* measured) {
+absl::Status RunRank(const Plan& plan, const RunOptions& options, Transport* transport,
+                     RankTensors* local, ProgressLine* progress, Measured* measured) {
   Times* times = &measured->times;
   RankTrace trace;
   std::unique_ptr<Device> device = CreateCpuDevice(options.device);
@@ -74,18 +75,24 @@ absl::Status RunRank(const Plan& plan, const RunOptions& options, const Console&
       Executor::Create(plan, transport->rank(), transport, device.get(), executor_options));
   const ForwardTensors forward = ForwardOf(local);
   const BackwardTensors backward = BackwardOf(local);
+  auto show = [&](const char* pass, int64_t iteration) {
+    if (transport->rank() != 0) return;
+    progress->Show(absl::StrCat(pass, ", ", iteration + 1, " of ", options.iterations));
+  };
   for (int64_t i = 0; i < options.iterations; ++i) {
     const std::string iteration = absl::StrCat("iteration ", i);
+    show("forward", i);
     RETURN_IF_ERROR(TimePass(
         iteration, options.timeout, transport, [&] { return executor->Forward(forward); },
         &times->forward));
     if (options.backward) {
+      show("backward", i);
       RETURN_IF_ERROR(TimePass(
           iteration, options.timeout, transport, [&] { return executor->Backward(backward); },
           &times->backward));
     }
     if (i == 0 && options.iterations > 1 && transport->rank() == 0) {
-      console.Note(
+      progress->Note(
           absl::StrFormat("the first of %d iterations: %.3f ms", options.iterations,
                           times->forward[0] + (options.backward ? times->backward[0] : 0)));
     }
@@ -100,9 +107,11 @@ absl::Status RunRank(const Plan& plan, const RunOptions& options, const Console&
 absl::StatusOr<Measured> TimedRun(const Plan& plan, const RunOptions& options,
                                   const Console& console, Ranks* ranks, BatchTensors* batch) {
   std::vector<Measured> measured(plan.num_ranks());
+  const Console shown = ranks->leads() ? console : Console(/*quiet=*/true);
+  ProgressLine progress(shown, absl::StrCat("running on ", plan.num_ranks(), " ranks"));
   RETURN_IF_ERROR(
       ranks->Run(plan, options.backward, batch, [&](Transport* transport, RankTensors* local) {
-        return RunRank(plan, options, console, transport, local, &measured[transport->rank()]);
+        return RunRank(plan, options, transport, local, &progress, &measured[transport->rank()]);
       }));
   Times& times = measured[0].times;
   std::sort(times.forward.begin(), times.forward.end());

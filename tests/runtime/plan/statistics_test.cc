@@ -43,6 +43,8 @@ TEST(StatisticsTest, CountsByHand) {
   EXPECT_EQ(first.receive_bytes_backward, 8 * token_bytes);
   EXPECT_EQ(first.send_bytes_backward, 8 * token_bytes);
   EXPECT_EQ(first.messages, 2);
+  EXPECT_EQ(first.receive_messages, 1);
+  EXPECT_EQ(second.receive_messages, 1);
   EXPECT_EQ(first.segments, 2);
   EXPECT_EQ(second.segments, 2);
   // Q and O have 4 heads, K and V 2, LSE one float for each query head.
