@@ -10,20 +10,28 @@
 namespace flashcp {
 namespace {
 
-// Levenshtein distance, one row at a time.
+// Number of letters to put in, leave out, replace or swap with their neighbour, to make `b` of `a`.
 size_t EditDistance(absl::string_view a, absl::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      size_t substitute = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substitute});
+  std::vector<std::vector<size_t>> distance(a.size() + 1, std::vector<size_t>(b.size() + 1));
+  for (size_t i = 0; i <= a.size(); ++i) {
+    for (size_t j = 0; j <= b.size(); ++j) {
+      if (i == 0 || j == 0) {
+        distance[i][j] = i + j;
+        continue;
+      }
+      distance[i][j] = std::min({distance[i - 1][j] + 1, distance[i][j - 1] + 1,
+                                 distance[i - 1][j - 1] + (a[i - 1] != b[j - 1])});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
+        distance[i][j] = std::min(distance[i][j], distance[i - 2][j - 2] + 1);
+      }
     }
   }
-  return row[b.size()];
+  return distance[a.size()][b.size()];
+}
+
+// A third of the letters may be wrong: further off is another word, and no typing error.
+bool IsNear(size_t distance, absl::string_view a, absl::string_view b) {
+  return 3 * distance <= std::max(a.size(), b.size());
 }
 
 }  // namespace
@@ -35,7 +43,7 @@ std::string NearestName(absl::string_view name, const std::vector<std::string>& 
   std::string nearest;
   for (const std::string& candidate : candidates) {
     size_t distance = EditDistance(name, candidate);
-    if (distance < best) {
+    if (distance < best && IsNear(distance, name, candidate)) {
       best = distance;
       nearest = candidate;
     }
@@ -45,9 +53,10 @@ std::string NearestName(absl::string_view name, const std::vector<std::string>& 
 
 std::string UnknownNameMessage(absl::string_view what, absl::string_view name,
                                const std::vector<std::string>& candidates) {
-  return absl::StrCat("unknown ", what, " ", Quoted(name), ": did you mean '",
-                      NearestName(name, candidates), "'? (one of ",
-                      absl::StrJoin(candidates, ", "), ")");
+  const std::string nearest = NearestName(name, candidates);
+  return absl::StrCat("unknown ", what, " ", Quoted(name),
+                      nearest.empty() ? "" : absl::StrCat(": did you mean '", nearest, "'?"),
+                      " (one of ", absl::StrJoin(candidates, ", "), ")");
 }
 
 }  // namespace flashcp

@@ -10,11 +10,12 @@
 
 namespace flashcp {
 
-// The candidate with the smallest edit distance to `name`, the first one of equals; empty where
-// there are no candidates.
+// Returns the candidate with the smallest edit distance to `name`, the first one of equals; empty
+// if none is near enough for a typing error.
 std::string NearestName(absl::string_view name, const std::vector<std::string>& candidates);
 
-// "unknown strategy 'zigzg': did you mean 'zigzag'? (contiguous, zigzag, ...)"
+// Returns "unknown strategy 'zigzg': did you mean 'zigzag'? (one of contiguous, zigzag, ...)", or,
+// if no candidate is near, "unknown strategy 'ring' (one of contiguous, zigzag, ...)".
 std::string UnknownNameMessage(absl::string_view what, absl::string_view name,
                                const std::vector<std::string>& candidates);
 
