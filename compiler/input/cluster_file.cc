@@ -1,7 +1,9 @@
 #include "compiler/input/cluster_file.h"
 
 #include <cstdint>
+#include <filesystem>
 #include <limits>
+#include <system_error>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -87,6 +89,16 @@ class ClusterParser {
   JsonReader reader_;
 };
 
+// Tells names that can only be those of files.
+bool IsPath(absl::string_view name) {
+  return absl::StrContains(name, '/') || absl::EndsWith(name, ".json");
+}
+
+bool IsFile(const std::string& path) {
+  std::error_code ignored;  // a file that cannot be asked about is not there
+  return std::filesystem::exists(path, ignored) && !std::filesystem::is_directory(path, ignored);
+}
+
 }  // namespace
 
 absl::StatusOr<solver::Cluster> ParseCluster(absl::string_view name, absl::string_view text) {
@@ -123,8 +135,13 @@ std::string ClusterJson(const solver::Cluster& cluster) {
 }
 
 absl::StatusOr<solver::Cluster> FindCluster(const std::string& preset_or_path) {
-  if (!absl::StrContains(preset_or_path, '/') && !absl::EndsWith(preset_or_path, ".json")) {
-    return solver::ClusterPreset(preset_or_path);
+  if (!IsPath(preset_or_path)) {
+    absl::StatusOr<solver::Cluster> preset = solver::ClusterPreset(preset_or_path);
+    if (preset.ok()) return preset;
+    if (!IsFile(preset_or_path)) {
+      return absl::NotFoundError(
+          absl::StrCat(preset.status().message(), ", and no file has this name"));
+    }
   }
   ASSIGN_OR_RETURN(std::string text, ReadFile(preset_or_path, kMaxFileBytes));
   return ParseCluster(preset_or_path, text);

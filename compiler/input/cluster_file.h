@@ -18,8 +18,9 @@ absl::StatusOr<solver::Cluster> ParseCluster(absl::string_view name, absl::strin
 // The text that ParseCluster makes the same cluster of.
 std::string ClusterJson(const solver::Cluster& cluster);
 
-// A preset by name, or, where `preset_or_path` holds a '/' or ends in ".json", ParseCluster of
-// that file. NotFound where there is no such preset (naming the nearest) or file.
+// Returns a preset by name, or ParseCluster of a file. Presets win over files of the same name; a
+// '/' or the ending ".json" makes a name that of a file. NotFound if there is no such preset or
+// file.
 absl::StatusOr<solver::Cluster> FindCluster(const std::string& preset_or_path);
 
 }  // namespace flashcp

@@ -2,17 +2,21 @@
 
 #include "compiler/input/cluster_file.h"
 
+#include <unistd.h>
+
 #include <string>
 
 #include "absl/strings/str_replace.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "support/files.h"
 
 namespace flashcp {
 namespace {
 
 using ::testing::AllOf;
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
@@ -94,6 +98,16 @@ TEST(ClusterFileTest, FindsPresetsByName) {
   absl::Status unknown = FindCluster("h100x65").status();
   EXPECT_EQ(unknown.code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(unknown.message()), HasSubstr("did you mean 'h100x64'?"));
+  EXPECT_THAT(std::string(unknown.message()), EndsWith(", and no file has this name"));
+}
+
+TEST(ClusterFileTest, ReadsAFileThatExistsWhateverItsName) {
+  ASSERT_EQ(chdir(::testing::TempDir().c_str()), 0);
+  ASSERT_TRUE(WriteFile("b8.txt", kCluster).ok());
+  ASSERT_TRUE(WriteFile("cpu", kCluster).ok());
+  EXPECT_EQ(FindCluster("b8.txt")->name, "pair");
+  EXPECT_EQ(FindCluster("./cpu")->name, "pair");
+  EXPECT_EQ(FindCluster("cpu")->name, "cpu");
 }
 
 TEST(ClusterFileTest, TakesPathsForFiles) {
