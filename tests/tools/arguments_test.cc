@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -12,8 +14,10 @@ namespace flashcp::cli {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ContainsRegex;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 absl::StatusOr<Arguments> Parse(std::vector<const char*> words) {
   words.insert(words.begin(), "flashcp");
@@ -60,6 +64,7 @@ TEST(ArgumentsTest, FlagsMayStandAnywhere) {
   EXPECT_EQ(flags.planning.lengths, "-");
   EXPECT_EQ(flags.planning.heads, "4:2");
   EXPECT_TRUE(Parse({"verify", "p", "--quiet"})->quiet);
+  EXPECT_TRUE(Parse({"--quiet", "verify", "p"})->quiet);
   EXPECT_FALSE(Parse({"verify", "p"})->quiet);
 }
 
@@ -84,12 +89,15 @@ TEST(ArgumentsTest, SuggestsNames) {
 }
 
 TEST(ArgumentsTest, NamesWhatIsMissingOrTooMuch) {
-  EXPECT_THAT(ErrorOf({}), HasSubstr("expected a command: compile, inspect, verify, compare, cluster, run"));
+  EXPECT_THAT(ErrorOf({}),
+              HasSubstr("expected a command: compile, inspect, verify, compare, cluster, run"));
   EXPECT_THAT(ErrorOf({"compile"}), HasSubstr("compile: LENGTHS is required"));
   EXPECT_THAT(ErrorOf({"verify"}), HasSubstr("verify: PLAN is required"));
   EXPECT_THAT(ErrorOf({"verify", "a", "b"}), HasSubstr("unexpected 'b'"));
-  EXPECT_THAT(ErrorOf({"compile", "x", "--ranks"}), HasSubstr("--ranks"));
-  EXPECT_THAT(ErrorOf({"compile", "x", "--ranks", "4", "--ranks", "8"}), HasSubstr("--ranks"));
+  EXPECT_THAT(ErrorOf({"compile", "x", "--ranks"}),
+              HasSubstr("compile: --ranks: expected a value (see"));
+  EXPECT_THAT(ErrorOf({"compile", "x", "--ranks", "4", "--ranks", "8"}),
+              HasSubstr("compile: --ranks is given 2 times: expected once (see"));
 }
 
 TEST(ArgumentsTest, NoValueIsEmpty) {
@@ -112,6 +120,33 @@ TEST(ArgumentsTest, HelpIsEverywhere) {
   }
   EXPECT_THAT(FlagsOf<ShowText>({"compile", "--help"}).text, HasSubstr("PRESET|FILE.json"));
   EXPECT_THAT(FlagsOf<ShowText>({"--version"}).text, HasSubstr("flashcp 0."));
+}
+
+TEST(ArgumentsTest, HelpFitsATerminalAndHasSubjectsAndExamples) {
+  const std::vector<const char*> kCommands = {"compile", "inspect", "verify",    "compare",
+                                              "cluster", "run",     "calibrate", "help"};
+  std::vector<std::vector<const char*>> help = {{"--help"}};
+  for (const char* command : kCommands) help.push_back({command, "--help"});
+  for (const auto& words : help) {
+    SCOPED_TRACE(words[0]);
+    const std::string text = FlagsOf<ShowText>(words).text;
+    EXPECT_THAT(text, HasSubstr("\nExample: flashcp "));
+    for (absl::string_view line : absl::StrSplit(text, '\n')) {
+      EXPECT_LE(line.size(), 100) << line;
+      EXPECT_THAT(std::string(line), Not(ContainsRegex("^  -[^ ].*  of "))) << "lacks a subject";
+    }
+  }
+}
+
+TEST(ArgumentsTest, HelpIsACommand) {
+  EXPECT_EQ(FlagsOf<ShowText>({"help"}).text, FlagsOf<ShowText>({"--help"}).text);
+  EXPECT_EQ(FlagsOf<ShowText>({"help", "run"}).text, FlagsOf<ShowText>({"run", "--help"}).text);
+  EXPECT_THAT(ErrorOf({"help", "rum"}), HasSubstr("unknown command 'rum': did you mean 'run'?"));
+}
+
+TEST(ArgumentsTest, SuggestsNothingFar) {
+  EXPECT_THAT(ErrorOf({"compile", "x", "-n"}), HasSubstr("unknown flag '-n' (one of --"));
+  EXPECT_THAT(ErrorOf({"prune"}), HasSubstr("unknown command 'prune' (one of "));
 }
 
 }  // namespace

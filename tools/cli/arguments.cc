@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "compiler/solver/cluster.h"
 #include "compiler/solver/strategies.h"
@@ -22,9 +23,28 @@ namespace {
 
 constexpr char kVersion[] = "0.1.0";
 
+constexpr char kQuiet[] = "print no notes on standard error, errors only";
+
 constexpr char kFooter[] =
     "Exit codes: 0 done; 1 the check or the work failed; 2 bad usage or bad input.\n"
     "Results go to standard output, everything else to standard error.";
+
+// Breaks a text into lines that, beside the column of names, fit in 100 columns.
+std::string Wrapped(absl::string_view text) {
+  constexpr size_t kWidth = 70;
+  std::string result;
+  size_t column = 0;
+  for (absl::string_view word : absl::StrSplit(text, ' ')) {
+    if (column > 0) {
+      const bool fits = column + 1 + word.size() <= kWidth;
+      result += fits ? ' ' : '\n';
+      column = fits ? column + 1 : 0;
+    }
+    absl::StrAppend(&result, word);
+    column += word.size();
+  }
+  return result;
+}
 
 // The parser and the flags that it fills in.
 class CommandLine {
@@ -32,7 +52,9 @@ class CommandLine {
   CommandLine()
       : app_("FlashCP plans context-parallel attention of packed documents, and runs it.",
              "flashcp") {
-    app_.footer(kFooter);
+    app_.footer(absl::StrCat("Example: flashcp compile examples/batch_128k.txt -o batch.plan\n\n",
+                             kFooter));
+    app_.add_flag("--quiet", quiet_, kQuiet);
     app_.set_version_flag("--version", absl::StrCat("flashcp ", kVersion, " (plan format version ",
                                                     kPlanVersion, ")"));
     app_.require_subcommand(0, 1);
@@ -44,16 +66,19 @@ class CommandLine {
     AddCluster();
     AddRun();
     AddCalibrate();
+    AddHelp();
   }
 
   absl::StatusOr<Arguments> Parse(int argc, const char* const* argv) {
     try {
       app_.parse(argc, argv);
     } catch (const CLI::CallForHelp&) {
-      const CLI::App& chosen = Chosen();
-      return Arguments{ShowText{chosen.help(&chosen == &app_ ? "" : "flashcp")}};
+      return Help(Chosen());
     } catch (const CLI::CallForVersion& version) {
       return Arguments{ShowText{absl::StrCat(version.what(), "\n")}};
+    } catch (const CLI::ArgumentMismatch& error) {  // "--flag: what the library says"
+      const std::string text = error.what();
+      return Usage(Chosen(), absl::StrCat(text.substr(0, text.find(": ")), ": expected a value"));
     } catch (const CLI::ParseError& error) {
       return Usage(Chosen(), error.what());
     }
@@ -61,85 +86,101 @@ class CommandLine {
   }
 
  private:
-  CLI::App* AddCommand(const char* name, const char* description) {
-    CLI::App* command = app_.add_subcommand(name, description);
-    command->add_flag("--quiet", quiet_, "no notes on standard error, errors only");
+  // The example is a command line without "flashcp" and the name.
+  CLI::App* AddCommand(const char* name, const char* description, const char* example) {
+    CLI::App* command = app_.add_subcommand(name, Wrapped(description));
+    command->add_flag("--quiet", quiet_, kQuiet);
+    command->footer(absl::StrCat("Example: flashcp ", name, " ", example, "\n\n", kFooter));
     return command;
   }
 
   static void AddInput(CLI::App* command, const char* name, std::string* value,
                        const char* description) {
-    command->add_option(name, *value, description)->type_name("")->required()->check(RefuseEmpty);
+    command->add_option(name, *value, Wrapped(description))
+        ->type_name("")
+        ->required()
+        ->check(RefuseEmpty);
   }
   static void AddText(CLI::App* command, const char* name, std::string* value, const char* type,
                       const std::string& description) {
-    command->add_option(name, *value, description)
+    command->add_option(name, *value, Wrapped(description))
         ->type_name(type)
         ->capture_default_str()
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)  // GivenTwice() has the message
         ->check(RefuseEmpty);
   }
 
   static void AddPlanning(CLI::App* command, PlanningFlags* flags) {
     AddInput(command, "LENGTHS", &flags->lengths,
              "document lengths: text, JSON or JSON Lines; - is standard input");
-    AddText(command, "--batch", &flags->batch, "K", "which batch of LENGTHS, from 0");
+    AddText(command, "--batch", &flags->batch, "K", "which batch of LENGTHS, counted from 0");
     AddText(command, "--ranks", &flags->ranks, "N",
-            "ranks of the context-parallel group (without it: the cluster's)");
-    AddText(command, "--heads", &flags->heads, "Q:KV", "query heads, and key and value heads");
-    AddText(command, "--head-dim", &flags->head_dim, "D", "elements of one head");
-    AddText(command, "--dtype", &flags->dtype, "f32|bf16|f16", "of Q, K, V and O");
-    AddText(command, "--mask", &flags->mask, "causal|full|window:W",
-            "of documents that do not name their own");
+            "number of ranks of the context-parallel group, 1 to 4096; without it the cluster's");
+    AddText(command, "--heads", &flags->heads, "Q:KV",
+            "number of query heads, and of key/value heads, each 1 to 1024; Q is a multiple of KV");
+    AddText(command, "--head-dim", &flags->head_dim, "D",
+            "elements of one head, 8 to 256 in steps of 8");
+    AddText(command, "--dtype", &flags->dtype, "f32|bf16|f16", "element type of Q, K, V and O");
+    AddText(
+        command, "--mask", &flags->mask, "causal|full|window:W",
+        "mask of documents that do not name their own; window:W is causal over the last W keys");
     AddText(command, "--cluster", &flags->cluster, "PRESET|FILE.json",
-            absl::StrCat("presets: ", absl::StrJoin(solver::ClusterPresetNames(), ", ")));
+            absl::StrCat("where the plan will run: a file, or one of ",
+                         absl::StrJoin(solver::ClusterPresetNames(), ", ")));
     AddText(command, "--exchange", &flags->exchange, "needed|all-gather",
             "which K/V rows a rank gets: those it attends to, or all");
     AddText(command, "--slack", &flags->slack, "PERCENT",
-            "tokens that a rank may own above its equal share");
+            "tokens that a rank may own above its equal share, 0 to 100");
     AddText(command, "--time-budget", &flags->time_budget, "MS",
-            "how long strategy auto searches, milliseconds of one core, counted in steps");
+            "how long strategy auto searches, 0 to 3600000; milliseconds of one core, counted in "
+            "steps");
   }
 
   void AddCompile() {
-    CLI::App* command = AddCommand("compile", "make a plan for a batch of documents");
+    CLI::App* command = AddCommand("compile", "make a plan for a batch of documents",
+                                   "lengths.txt --ranks 8 --cluster h100-ib8 -o batch.plan");
     AddPlanning(command, &compile_.planning);
     AddText(command, "--strategy", &compile_.strategy, "NAME",
-            absl::StrJoin(solver::StrategyNames(), ", "));
+            absl::StrCat("rule that places tokens on ranks: one of ",
+                         absl::StrJoin(solver::StrategyNames(), ", ")));
     AddText(
         command, "--memory-budget", &compile_.memory_budget, "MIB",
         "memory of a rank for K/V rows of others that stay from forward to backward, instead of "
-        "being sent again");
-    command->add_flag("--timing", compile_.timing, "where planning time goes, on standard error");
+        "being sent again; 0 to 16777216");
+    command->add_flag("--timing", compile_.timing,
+                      "print where planning time goes, on standard error");
     AddText(command, "--emit", &compile_.emit, "plan|ir|json",
-            "the plan file, its scheduled IR, or what inspect --json prints");
+            "what to write: the plan file, its scheduled IR, or what inspect --json prints");
     AddText(command, "-o,--output", &compile_.output, "FILE",
-            "- is standard output, the default for ir and json");
+            "file to write; - is standard output, the default for ir and json");
   }
 
   void AddInspect() {
-    CLI::App* command = AddCommand("inspect", "print what a plan holds");
+    CLI::App* command = AddCommand("inspect", "print what a plan holds", "batch.plan --json");
     AddInput(command, "PLAN", &inspect_.plan, "a plan file");
     command->add_flag("--all-ranks", inspect_.all_ranks,
-                      "a row for each rank, however many there are");
+                      "print a row for each rank, however many there are");
     command->add_flag("--timing", inspect_.timing,
                       "plan the same inputs again, and say how long that takes");
-    command->add_flag("--json", inspect_.json, "one JSON object");
+    command->add_flag("--json", inspect_.json, "print one JSON object");
   }
 
   void AddVerify() {
-    CLI::App* command = AddCommand("verify", "check every rule of a plan");
+    CLI::App* command = AddCommand("verify", "check every rule of a plan", "batch.plan");
     AddInput(command, "PLAN", &verify_.plan, "a plan file");
   }
 
   void AddCompare() {
-    CLI::App* command = AddCommand("compare", "plan a batch with every strategy, one table");
+    CLI::App* command = AddCommand("compare", "plan a batch with every strategy, one table",
+                                   "lengths.txt --ranks 8 --cluster h100-ib8");
     AddPlanning(command, &compare_.planning);
-    command->add_flag("--json", compare_.json, "one JSON object");
+    command->add_flag("--json", compare_.json, "print one JSON object");
   }
 
   void AddCluster() {
     CLI::App* command =
-        AddCommand("cluster", "print a cluster as JSON, to change it and use it as --cluster");
+        AddCommand("cluster", "print a cluster as JSON, to change it and use it as --cluster",
+                   "h100x8 > mine.json");
     AddInput(
         command, "NAME", &cluster_.cluster,
         absl::StrCat("a preset: ", absl::StrJoin(solver::ClusterPresetNames(), ", "), "; or a file")
@@ -147,45 +188,72 @@ class CommandLine {
   }
 
   void AddRun() {
-    CLI::App* command = AddCommand(
-        "run", "run a plan forward, all ranks in this process or one in each of an mpirun");
+    CLI::App* command =
+        AddCommand("run", "run a plan, all ranks in this process or one in each of an mpirun",
+                   "batch.plan --backward --check");
     AddInput(command, "PLAN", &run_.plan, "a plan file");
-    AddText(command, "--inputs", &run_.inputs, "DIR",
-            "folder of q.npy, k.npy and v.npy in global token order (without it: random tensors)");
-    AddText(command, "--outputs", &run_.outputs, "DIR", "folder to write o.npy and lse.npy to");
+    AddText(
+        command, "--inputs", &run_.inputs, "DIR",
+        "folder of q.npy, k.npy and v.npy in global token order; without it tensors are random");
+    AddText(command, "--outputs", &run_.outputs, "DIR",
+            "folder to write o.npy and lse.npy to, with --backward also dq.npy, dk.npy and dv.npy");
     AddText(command, "--trace", &run_.trace, "FILE",
-            "timeline of the last iteration, for ui.perfetto.dev");
-    command->add_flag("--backward", run_.backward, "gradients too, from do.npy or random ones");
-    command->add_flag("--check", run_.check, "compare with a float64 reference");
+            "file to write the timeline of the last iteration to, for ui.perfetto.dev");
+    command->add_flag("--backward", run_.backward,
+                      "compute gradients too, from do.npy or a random dO");
+    command->add_flag("--check", run_.check, "compare the results with a float64 reference");
     command->add_flag("--check-finite", run_.check_finite,
                       "refuse inputs with a NaN or an infinity, and name the first");
-    AddText(command, "--iterations", &run_.iterations, "K", "forward passes, each timed");
-    AddText(command, "--seed", &run_.seed, "N", "of the random tensors");
+    AddText(command, "--iterations", &run_.iterations, "K",
+            "number of passes, each timed, 1 to 1000000");
+    AddText(command, "--seed", &run_.seed, "N", "seed of the random tensors, 0 to 1000000000");
     AddText(command, "--transport", &run_.transport, "threads|mpi",
-            "ranks are threads (the default), or processes of mpirun");
-    AddText(command, "--timeout", &run_.timeout, "SECONDS", "of every wait for another rank");
-    AddText(command, "--device", &run_.device, "cpu", "where ranks compute");
-    AddText(command, "--kernels", &run_.kernels, "NAME",
-            absl::StrCat("generated: those that this CPU runs fastest; reference: the plain ones; "
-                         "on this CPU run ",
-                         absl::StrJoin(CpuKernelNames(), ", ")));
+            "whether ranks are threads (the default) or processes of mpirun");
+    AddText(command, "--timeout", &run_.timeout, "SECONDS",
+            "limit of every wait for another rank, 1 to 1000000");
+    AddText(command, "--device", &run_.device, "cpu", "device that ranks compute on");
+    AddText(
+        command, "--kernels", &run_.kernels, "NAME",
+        absl::StrCat("attention kernels; generated: those that this CPU runs fastest; reference: "
+                     "the plain ones; on this CPU run ",
+                     absl::StrJoin(CpuKernelNames(), ", ")));
     AddText(command, "--threads", &run_.threads, "N",
-            "threads of each rank that compute attention");
+            "threads of each rank that compute attention, 1 to 1024");
   }
 
   void AddCalibrate() {
     CLI::App* command =
-        AddCommand("calibrate", "measure this host and write a cluster for compile --cluster");
-    AddText(command, "--device", &calibrate_.device, "cpu", "what to measure");
-    AddText(command, "--ranks", &calibrate_.ranks, "N",
-            "ranks at work at the same time (without it: one for each core, over --threads)");
-    AddText(command, "--threads", &calibrate_.threads, "N", "of each rank");
-    AddText(command, "--heads", &calibrate_.heads, "Q:KV", "of the plans that will run");
-    AddText(command, "--head-dim", &calibrate_.head_dim, "D", "of the plans that will run");
-    AddText(command, "--dtype", &calibrate_.dtype, "f32|bf16|f16", "of the plans that will run");
+        AddCommand("calibrate", "measure this host and write a cluster for compile --cluster",
+                   "--heads 8:2 -o cpu.json");
+    AddText(command, "--device", &calibrate_.device, "cpu", "device to measure");
+    AddText(
+        command, "--ranks", &calibrate_.ranks, "N",
+        "ranks at work at the same time, 1 to 1024; without it one for each core, over --threads");
+    AddText(command, "--threads", &calibrate_.threads, "N", "threads of each rank, 1 to 1024");
+    AddText(command, "--heads", &calibrate_.heads, "Q:KV",
+            "heads of the plans that will run, each 1 to 1024; Q is a multiple of KV");
+    AddText(command, "--head-dim", &calibrate_.head_dim, "D",
+            "elements of one head of the plans that will run, 8 to 256 in steps of 8");
+    AddText(command, "--dtype", &calibrate_.dtype, "f32|bf16|f16",
+            "element type of the plans that will run");
     AddText(command, "--tokens", &calibrate_.tokens, "T",
-            "of each rank, and of the longest document that is measured");
-    AddText(command, "-o,--output", &calibrate_.output, "FILE", "- is standard output");
+            "tokens of each rank, and of the longest document that is measured, 128 to 1048576");
+    AddText(command, "-o,--output", &calibrate_.output, "FILE",
+            "file to write; - is standard output");
+  }
+
+  void AddHelp() {
+    CLI::App* command = app_.add_subcommand("help", "print the help of a command");
+    command->add_option("COMMAND", topic_, "a command; without it, all of them")->type_name("");
+    command->footer("Example: flashcp help compile");
+  }
+
+  // By the formatter, since App::help() of the program is that of the command that was parsed.
+  Arguments Help(const CLI::App& command) const {
+    const std::string name =
+        &command == &app_ ? "flashcp" : absl::StrCat("flashcp ", command.get_name());
+    return Arguments{
+        ShowText{app_.get_formatter()->make_help(&command, name, CLI::AppFormatMode::Normal)}};
   }
 
   // The command of this command line, or the program itself.
@@ -224,6 +292,25 @@ class CommandLine {
     return names;
   }
 
+  // Refuses a flag whose value would depend on which of two counts.
+  absl::Status GivenTwice(const CLI::App& command) const {
+    for (const CLI::Option* option : command.get_options()) {
+      if (option->get_items_expected() > 0 && option->count() > 1) {
+        return Usage(command, absl::StrCat(option->get_name(), " is given ", option->count(),
+                                           " times: expected once"));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<Arguments> HelpOnTopic() const {
+    if (topic_.empty()) return Help(app_);
+    for (const CLI::App* command : app_.get_subcommands(nullptr)) {
+      if (command->get_name() == topic_) return Help(*command);
+    }
+    return Usage(app_, UnknownNameMessage("command", topic_, CommandNames()));
+  }
+
   // What the parser has filled in, once no argument is left over or missing.
   absl::StatusOr<Arguments> Result() const {
     const CLI::App& command = Chosen();
@@ -234,7 +321,9 @@ class CommandLine {
     if (&command == &app_) {
       return Usage(app_, absl::StrCat("expected a command: ", absl::StrJoin(CommandNames(), ", ")));
     }
+    if (absl::Status status = GivenTwice(command); !status.ok()) return status;
     const std::string& name = command.get_name();
+    if (name == "help") return HelpOnTopic();
     if (name == "compile") return Arguments{compile_, quiet_};
     if (name == "inspect") return Arguments{inspect_, quiet_};
     if (name == "verify") return Arguments{verify_, quiet_};
@@ -246,6 +335,7 @@ class CommandLine {
 
   CLI::App app_;
   bool quiet_ = false;
+  std::string topic_;  // of help
   CompileFlags compile_;
   InspectFlags inspect_;
   VerifyFlags verify_;
