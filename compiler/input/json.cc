@@ -262,9 +262,8 @@ absl::StatusOr<std::string> JsonReader::String(const JsonValue& value,
 }
 
 absl::Status JsonReader::CheckArray(const JsonValue& value, absl::string_view what) const {
-  if (value.kind == JsonValue::Kind::kArray && !value.items.empty()) return absl::OkStatus();
-  return Error(value, absl::StrCat(what, ": expected a list with at least one item, found ",
-                                   value.kind == JsonValue::Kind::kArray ? "none" : Found(value)));
+  if (value.kind == JsonValue::Kind::kArray) return absl::OkStatus();
+  return Error(value, absl::StrCat(what, ": expected a list, found ", Found(value)));
 }
 
 }  // namespace flashcp

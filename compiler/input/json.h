@@ -48,7 +48,7 @@ class JsonReader {
                                   int64_t max) const;
   absl::StatusOr<double> Number(const JsonValue& value, absl::string_view what) const;
   absl::StatusOr<std::string> String(const JsonValue& value, absl::string_view what) const;
-  // OK where `value` is an array with at least one item.
+  // Refuses a value that is not an array.
   absl::Status CheckArray(const JsonValue& value, absl::string_view what) const;
 
  private:

@@ -17,8 +17,9 @@ using Batch = std::vector<solver::Document>;
 
 // The batches of a text: whitespace-separated token counts (one batch), or JSON values, a batch
 // each: {"documents": [4096, {"length": 1200, "mask": "window:512"}]} or the bare list. Documents
-// without a mask get `default_mask`. There is at least one batch, with at least one document each,
-// and at most solver::kMaxTokens tokens. Linear in the text. InvalidArgument, "name:line: ...".
+// without a mask get `default_mask`. There is at least one batch; each has at most
+// solver::kMaxTokens tokens, and may have none. Linear in the text. InvalidArgument, "name:line:
+// ...".
 absl::StatusOr<std::vector<Batch>> ParseLengths(absl::string_view name, absl::string_view text,
                                                 const solver::Mask& default_mask);
 

@@ -21,7 +21,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   assert(!batches->empty());
   for (const Batch& batch : *batches) {
-    assert(!batch.empty());
     int64_t tokens = 0;
     for (const solver::Document& document : batch) {
       assert(document.length >= 0 && document.length <= solver::kMaxTokens);

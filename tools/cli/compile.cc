@@ -74,11 +74,14 @@ absl::Status RunCommand(const CompileFlags& flags, const Console& console) {
   ASSIGN_OR_RETURN(CompileRequest request, RequestOf(flags));
   std::string nodes = NodesNote(request.problem);
   if (!nodes.empty()) console.Note(nodes);
+  if (request.problem.TotalTokens() == 0) {
+    console.Note("LENGTHS has no tokens: the plan is valid, and its ranks have nothing to do");
+  }
   auto compile = [&](auto* compiler) { return compiler->Compile(request); };
   auto compile_to_ir = [&](Compiler* compiler) { return compiler->CompileToIr(request); };
   if (flags.timing) {
     ASSIGN_OR_RETURN(TimedPlan timed, PlanShown<TimedCompiler>(request, console, compile));
-    console.Note(TimingTable(timed));
+    console.Report(TimingTable(timed));
   }
   if (emit == kIr) {
     ASSIGN_OR_RETURN(std::string ir, PlanShown<Compiler>(request, console, compile_to_ir));
@@ -90,7 +93,8 @@ absl::Status RunCommand(const CompileFlags& flags, const Console& console) {
   }
   ASSIGN_OR_RETURN(Plan plan, PlanShown<Compiler>(request, console, compile));
   RETURN_IF_ERROR(plan.Save(output));
-  console.Note(absl::StrFormat("%s: %d tokens on %d ranks by %s, hash %016x, %s", output,
+  console.Note(absl::StrFormat("%s: %d tokens on %d ranks by %s, hash %016x, %s",
+                               output == "-" ? "standard output" : output,
                                request.problem.TotalTokens(), request.problem.ranks,
                                request.strategy, plan.hash(), FormatBytes(plan.bytes().size())));
   return absl::OkStatus();

@@ -10,8 +10,10 @@ namespace flashcp::cli {
 
 absl::Status Console::Print(absl::string_view text) const { return WriteFile("-", text); }
 
+void Console::Report(absl::string_view text) const { std::cerr << text << '\n'; }
+
 void Console::Note(absl::string_view line) const {
-  if (!quiet_) std::cerr << line << '\n';
+  if (!quiet_) Report(line);
 }
 
 void Console::Progress(absl::string_view line) const {

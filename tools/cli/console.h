@@ -15,6 +15,8 @@ class Console {
 
   // Unavailable where standard output does not take it.
   absl::Status Print(absl::string_view text) const;
+  // Prints what a flag asked for to standard error, --quiet or not. Without the last line's end.
+  void Report(absl::string_view text) const;
   // One line, without the line's end.
   void Note(absl::string_view line) const;
   // A note where standard error is a terminal, nothing elsewhere.

@@ -57,6 +57,10 @@ absl::StatusOr<RunOptions> ParseOptions(const RunFlags& flags) {
   ASSIGN_OR_RETURN(int64_t seconds, IntegerFlag("--timeout", flags.timeout, 1, 1000000));
   options.timeout = absl::Seconds(seconds);
   options.backward = flags.backward;
+  if (flags.trace == "-") {
+    return absl::InvalidArgumentError(
+        "--trace: expected a file, found '-': standard output is for the results");
+  }
   options.trace = !flags.trace.empty();
   options.device.kernels = flags.kernels;
   ASSIGN_OR_RETURN(int64_t threads, IntegerFlag("--threads", flags.threads, 1, 1024));
