@@ -53,8 +53,8 @@ Message Describe() {
   const FreeMemory found = FindFreeMemory();
   Message message;
   std::snprintf(message.data(), message.size(),
-                "out of memory: %" PRIu64 " MB in use, %" PRIu64 " MB more found (%s)",
-                FindUsed().mapped / 1000000, found.bytes / 1000000, found.limit);
+                "out of memory: %" PRIu64 " MiB in use, %" PRIu64 " MiB more found (%s)",
+                FindUsed().mapped >> 20, found.bytes >> 20, found.limit);
   return message;
 }
 
