@@ -30,8 +30,8 @@ using namespace dense;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 // Keys and values as [heads, tokens, dim] and kGroup - 1 more rows of any content.
-struct PackedRows {
-  explicit PackedRows(const DenseProblem& problem)
+struct BackwardRows {
+  explicit BackwardRows(const DenseProblem& problem)
       : key(PackByHead(problem.key, problem.spec.key_value_heads, problem.spec.dim)),
         key_squares(Squares(key)),
         value(PackByHead(problem.value, problem.spec.key_value_heads, problem.spec.dim)) {}
@@ -44,7 +44,7 @@ struct PackedRows {
 // The gradients of one document and key/value head; belongs to one thread.
 class DocumentBackward {
  public:
-  DocumentBackward(const DenseProblem& problem, const PackedRows& packed,
+  DocumentBackward(const DenseProblem& problem, const BackwardRows& packed,
                    const DenseResult& forward, absl::Span<const float> output_gradient,
                    BlockCounter* counter, DenseGradients* gradients)
       : problem_(problem),
@@ -308,7 +308,7 @@ class DocumentBackward {
 
   const DenseProblem& problem_;
   const KernelSpec& spec_ = problem_.spec;
-  const PackedRows& packed_;
+  const BackwardRows& packed_;
   const DenseResult& forward_;
   const absl::Span<const float> output_gradient_;
   BlockCounter& counter_;
@@ -345,7 +345,7 @@ class DocumentBackward {
 DenseGradients DenseAttentionBackward(const DenseProblem& problem, const DenseResult& forward,
                                       absl::Span<const float> output_gradient,
                                       const DenseProgress& progress) {
-  const PackedRows packed(problem);
+  const BackwardRows packed(problem);
   DenseGradients gradients;
   gradients.query.resize(problem.query.size());
   gradients.key.resize(problem.key.size());

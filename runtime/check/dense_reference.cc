@@ -65,8 +65,8 @@ std::vector<double> LargestKeyNorms(const DenseProblem& problem) {
 }
 
 // Keys and values as [heads, tokens, dim] and kGroup - 1 more rows of any content.
-struct PackedRows {
-  explicit PackedRows(const DenseProblem& problem)
+struct ForwardRows {
+  explicit ForwardRows(const DenseProblem& problem)
       : key(PackByHead(problem.key, problem.spec.key_value_heads, problem.spec.dim)),
         value(PackByHead(problem.value, problem.spec.key_value_heads, problem.spec.dim)),
         value_squares(Squares(value)),
@@ -81,7 +81,7 @@ struct PackedRows {
 // Computes one block of queries after the other; belongs to one thread.
 class BlockAttention {
  public:
-  BlockAttention(const DenseProblem& problem, const PackedRows& packed, DenseResult* result)
+  BlockAttention(const DenseProblem& problem, const ForwardRows& packed, DenseResult* result)
       : problem_(problem), packed_(packed), result_(result) {}
 
   void Run(const QueryBlock& block, int head) {
@@ -99,10 +99,7 @@ class BlockAttention {
     ComputeScores();
     ComputeWeights();
     SumValues(packed_.value, &output_);
-    const double floor = Tolerance::WeightFloor(spec_.element);
-    for (Lanes& weights : weights_) {
-      for (double& weight : weights) weight = weight == 0 ? 0 : (weight + floor) * (weight + floor);
-    }
+    SquareWeights();
     SumValues(packed_.value_squares, &squares_);
     StoreOutput();
     StoreAllowed(document.length,
@@ -163,6 +160,14 @@ class BlockAttention {
     }
   }
 
+  // Weights become what tolerance.h squares of them.
+  void SquareWeights() {
+    const double floor = Tolerance::WeightFloor(spec_.element);
+    for (Lanes& weights : weights_) {
+      for (double& weight : weights) weight = weight == 0 ? 0 : (weight + floor) * (weight + floor);
+    }
+  }
+
   // sums = the rows of the keys, weighted.
   void SumValues(const std::vector<double>& rows, std::array<Lanes, kMaxHeadDim>* sums) {
     sums->fill({});
@@ -216,7 +221,7 @@ class BlockAttention {
 
   const DenseProblem& problem_;
   const KernelSpec& spec_ = problem_.spec;
-  const PackedRows& packed_;
+  const ForwardRows& packed_;
   DenseResult* const result_;
   const double scale_ = 1 / std::sqrt(static_cast<double>(spec_.dim));
   const int64_t tokens_ = problem_.key.size() / (spec_.key_value_heads * spec_.dim);
@@ -247,7 +252,7 @@ std::vector<DenseDocument> DenseDocumentsOf(const Plan& plan) {
 
 DenseResult DenseAttention(const DenseProblem& problem, const DenseProgress& progress) {
   const std::vector<QueryBlock> blocks = MakeBlocks(problem.documents);
-  const PackedRows packed(problem);
+  const ForwardRows packed(problem);
   DenseResult result;
   result.output.resize(problem.query.size());
   result.output_allowed.resize(problem.query.size());
