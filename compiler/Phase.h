@@ -1,5 +1,5 @@
-// How far the pipeline has taken a batch, as its ops show, so that each pass
-// can ask for the phase that it takes.
+// The phase of a batch, which follows from its ops: each pass asks for the one
+// that it takes.
 
 #ifndef FLASHCP_COMPILER_PHASE_H
 #define FLASHCP_COMPILER_PHASE_H

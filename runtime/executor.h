@@ -47,7 +47,7 @@ struct BackwardTensors {
 };
 
 struct ExecutorOptions {
-  // How long a wait lasts in which the awaited ranks do nothing, as transport.h says. A rank in a
+  // Limit of a wait in which the awaited ranks do nothing, as transport.h says. A rank in a
   // call of its executor computes: ranks of one process wait for it however long it takes, forever
   // where a kernel does not end. Between processes the timeout must be longer than the longest
   // computation of a rank that another one waits for.

@@ -123,7 +123,7 @@ class DocumentBackward {
     }
   }
 
-  // Of a lane's query, in tensors of all queries.
+  // Returns the first element of a lane's query, in tensors of all queries.
   int64_t FirstElement(int lane) const {
     return (first_row_ + int64_t{lane} * spec_.query_heads) * spec_.dim;
   }

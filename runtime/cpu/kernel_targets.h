@@ -13,7 +13,7 @@
 
 namespace flashcp {
 
-// What CPUID and the operating system say of a CPU.
+// The features of a CPU by which kernels are chosen, as CPUID and the operating system give them.
 struct CpuDescription {
   std::string vendor;        // as CPUID spells it: "GenuineIntel", "AuthenticAMD"
   bool avx2 = false;         // with FMA and F16C

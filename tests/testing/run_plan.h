@@ -52,7 +52,7 @@ struct TestStep {
 };
 absl::StatusOr<TestStep> RunPlanBackward(const Plan& plan, const TestBatch& batch, int steps = 1);
 
-// What was found is `expected` within what rounding explains (runtime/check/tolerance.h).
+// Expect the results to be `expected` within what rounding explains (runtime/check/tolerance.h).
 void ExpectExact(const DenseResult& expected, const TestResult& result);
 void ExpectExactGradients(const DenseGradients& expected, const TestGradients& gradients);
 

@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -79,19 +80,17 @@ absl::Status RunCommand(const CompileFlags& flags, const Console& console) {
   }
   auto compile = [&](auto* compiler) { return compiler->Compile(request); };
   auto compile_to_ir = [&](Compiler* compiler) { return compiler->CompileToIr(request); };
-  if (flags.timing) {
-    ASSIGN_OR_RETURN(TimedPlan timed, PlanShown<TimedCompiler>(request, console, compile));
-    console.Report(TimingTable(timed));
+  std::optional<TimedPlan> timed;
+  if (emit != kIr || flags.timing) {
+    ASSIGN_OR_RETURN(timed, PlanShown<TimedCompiler>(request, console, compile));
   }
+  if (flags.timing) console.Report(TimingTable(*timed));
   if (emit == kIr) {
     ASSIGN_OR_RETURN(std::string ir, PlanShown<Compiler>(request, console, compile_to_ir));
     return WriteFile(output, ir);
   }
-  if (emit == kJson) {
-    ASSIGN_OR_RETURN(TimedPlan timed, PlanShown<TimedCompiler>(request, console, compile));
-    return WriteFile(output, PlanJson(timed.plan, timed.planning_ms));
-  }
-  ASSIGN_OR_RETURN(Plan plan, PlanShown<Compiler>(request, console, compile));
+  if (emit == kJson) return WriteFile(output, PlanJson(timed->plan, timed->planning_ms));
+  const Plan& plan = timed->plan;
   RETURN_IF_ERROR(plan.Save(output));
   console.Note(absl::StrFormat("%s: %d tokens on %d ranks by %s, hash %016x, %s",
                                output == "-" ? "standard output" : output,

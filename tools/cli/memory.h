@@ -1,4 +1,4 @@
-// How much memory this process may have, and how flashcp ends when that is not enough.
+// Finds how much memory this process may have, and ends flashcp when that is not enough.
 
 #ifndef FLASHCP_TOOLS_CLI_MEMORY_H_
 #define FLASHCP_TOOLS_CLI_MEMORY_H_

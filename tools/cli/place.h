@@ -1,4 +1,4 @@
-// Where a token of a batch is, for messages to a person.
+// Names the place of a token or an element of a batch, for messages to a person.
 
 #ifndef FLASHCP_TOOLS_CLI_PLACE_H_
 #define FLASHCP_TOOLS_CLI_PLACE_H_
@@ -16,11 +16,11 @@ struct Place {
   int rank;          // that owns the token
 };
 
-// Of a token in global order, below TotalTokens. The plan has passed VerifyPlan.
+// Returns the place of a token in global order, below TotalTokens. The plan has passed VerifyPlan.
 Place PlaceOf(const Plan& plan, int64_t token);
 
-// "document 3, position 17 (token 1234), head 2, element 5", of an element of a tensor [tokens,
-// heads, dim] in global order. A tensor [tokens, heads] has dim 0 and no element.
+// Returns "document 3, position 17 (token 1234), head 2, element 5" for an element of a tensor
+// [tokens, heads, dim] in global order. A tensor [tokens, heads] has dim 0 and no element.
 std::string ElementText(const Plan& plan, int64_t index, int64_t heads, int64_t dim);
 
 }  // namespace flashcp::cli
