@@ -1,8 +1,8 @@
 // flashcp-kernelgen: writes the CPU's attention kernels, as MLIR, LLVM IR,
 // assembly or an object, or the table that tells the runtime what they are.
 
-#include "compiler/codegen/KernelTable.h"
-#include "compiler/codegen/Lowering.h"
+#include "codegen/x86/KernelTable.h"
+#include "codegen/x86/Lowering.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FileSystem.h"
@@ -12,6 +12,7 @@
 
 namespace cl = llvm::cl;
 using namespace flashcp::codegen;
+using namespace flashcp::codegen::x86;
 
 enum class Output { mlir, llvm, assembly, object, table };
 
@@ -24,7 +25,7 @@ static std::string dimsOf(const KernelShape &shape) {
   return text;
 }
 
-// What --target and --dim may be, as in "64, 96, any".
+// Return the values of --target and --dim, as in "64, 96, any".
 static std::string targetNames() {
   return llvm::join(llvm::map_range(kernelTargets(),
                                     [](const KernelTarget &target) {
@@ -38,7 +39,7 @@ static std::string dimNames() {
       ", ");
 }
 
-// Says what the values are, which cl's own parser does not.
+// A parser whose errors list the values, as cl's own does not.
 struct OutputParser : cl::parser<Output> {
   explicit OutputParser(cl::Option &option) : cl::parser<Output>(option) {}
 
@@ -88,14 +89,14 @@ static int fail(const llvm::Twine &message) {
   return 2;
 }
 
-// Whether --function can be the name of a C++ function.
+// Returns whether --function can be the name of a C++ function.
 static bool isIdentifier(llvm::StringRef name) {
   return !name.empty() && !llvm::isDigit(name.front()) &&
          llvm::all_of(name,
                       [](char c) { return llvm::isAlnum(c) || c == '_'; });
 }
 
-// The kernels that the flags name.
+// Returns the kernels that the flags name.
 static std::vector<KernelShape> chosenShapes() {
   std::vector<KernelShape> chosen;
   for (const KernelTarget &target : kernelTargets()) {
@@ -129,7 +130,8 @@ int main(int argc, char **argv) {
   if (shapes.empty())
     return fail("no kernel for --target " + targetName + " --dim " + dims +
                 "; targets are " + targetNames() + ", dims " + dimNames() +
-                ", which serves the other multiples of 8 up to 256");
+                ", which serves the other multiples of " +
+                llvm::Twine(kDimStep) + " up to " + llvm::Twine(kMaxDim));
   if (targetName == "all" && emission != Output::table &&
       emission != Output::mlir)
     return fail("code is for one target: choose --target " + targetNames());
@@ -143,7 +145,7 @@ int main(int argc, char **argv) {
   if (emission == Output::table) {
     emitTable(shapes, function, file.os());
   } else {
-    // Code generation wants to seek, which standard output cannot.
+    // Code generation seeks, which standard output cannot.
     llvm::SmallVector<char> bytes;
     llvm::raw_svector_ostream stream(bytes);
     if (mlir::failed(write(shapes, stream)))

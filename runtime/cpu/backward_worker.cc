@@ -210,7 +210,7 @@ void BackwardWorker::RunBlocks(const QueryRange& queries, KeyRange keys) {
     for (int panel = 0; panel < panels; ++panel) {
       const PanelKeys within = Within(panel_keys_[first + panel], keys, kernel_.group);
       any |= within.any.begin < within.any.end;
-      // In the order of PanelBound in compiler/codegen/BackwardKernel.cpp.
+      // In the order of PanelBound in codegen/x86/BackwardKernel.cpp.
       const int64_t ranges[kBoundsPerPanel] = {within.any.begin, within.any.end, within.all.begin,
                                                within.all.end, within.narrow};
       std::copy_n(ranges, kBoundsPerPanel, ranges_ + kBoundsPerPanel * panel);

@@ -1,5 +1,5 @@
 // What flashcp-kernelgen makes, in C++: the functions of each kernel, how it is blocked, and the
-// sizes of what it works on. compiler/codegen/{Forward,Backward}Kernel.cpp say what they compute.
+// sizes of what it works on. codegen/x86/{Forward,Backward}Kernel.cpp say what they compute.
 //
 // A panel is `panel_rows` query rows, one a lane; a row is a query of one head, and the heads that
 // share keys lie beside each other. A word is what one broadcast multiplies by: one f32, or a pair

@@ -3,13 +3,13 @@
 # no file includes both; the linker then takes the functions of either for both.
 set -euo pipefail
 
-headers=$(find -L compiler dialects runtime support tools -name '*.h' | grep -v _generated.h | sort)
+headers=$(find -L codegen compiler dialects runtime support tools -name '*.h' | grep -v _generated.h | sort)
 [ "$(wc -w <<< "$headers")" -gt 60 ] || { echo "only found: $headers"; exit 1; }
 
 # shellcheck disable=SC2086  # no path has blanks
 awk '
   FNR == 1 { scope = "" }
-  /^namespace [a-zA-Z:]+ \{/ { scope = scope $2 "::" }
+  /^namespace [a-zA-Z0-9:]+ \{/ { scope = scope $2 "::" }
   /^\}  ?\/\/ (end )?namespace/ { scope = "" }
   { name = "" }
   /^(struct|class|enum|enum class) [A-Za-z0-9]+ *[:{]/ { name = $2 == "class" ? $3 : $2 }

@@ -1,24 +1,21 @@
-// From kernels as MLIR to text or machine code, in process: a pass pipeline,
-// then LLVM's optimiser and code generator.
+// From kernels as MLIR to text or machine code for x86, in process: a pass
+// pipeline, then LLVM's optimiser and code generator.
 
-#ifndef FLASHCP_COMPILER_CODEGEN_LOWERING_H_
-#define FLASHCP_COMPILER_CODEGEN_LOWERING_H_
+#ifndef FLASHCP_CODEGEN_X86_LOWERING_H_
+#define FLASHCP_CODEGEN_X86_LOWERING_H_
 
-#include "compiler/codegen/KernelShape.h"
-
+#include "codegen/common/MachineCode.h"
+#include "codegen/x86/KernelShape.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/IR/OwningOpRef.h"
-#include "llvm/Support/raw_ostream.h"
 
-namespace flashcp::codegen {
+namespace flashcp::codegen::x86 {
 
-enum class Emission { mlir, llvm, assembly, object };
-
-/// A context with all dialects that kernels are made of and lowered through.
+/// Loads all dialects that kernels are made of and lowered through.
 void loadDialects(mlir::MLIRContext &context);
 
-/// All functions of these kernels.
+/// Builds all functions of these kernels.
 mlir::OwningOpRef<mlir::ModuleOp>
 buildKernels(mlir::MLIRContext &context, llvm::ArrayRef<KernelShape> shapes);
 
@@ -29,6 +26,6 @@ mlir::LogicalResult emitKernels(mlir::ModuleOp module, const KernelShape &shape,
                                 Emission emission,
                                 llvm::raw_pwrite_stream &output);
 
-} // namespace flashcp::codegen
+} // namespace flashcp::codegen::x86
 
-#endif // FLASHCP_COMPILER_CODEGEN_LOWERING_H_
+#endif // FLASHCP_CODEGEN_X86_LOWERING_H_

@@ -1,9 +1,12 @@
-#include "compiler/codegen/KernelShape.h"
+// The blocking of each instruction set, held to what the kernels assume, and
+// the list of kernels.
+
+#include "codegen/x86/KernelShape.h"
 
 #include <algorithm>
 #include <numeric>
 
-namespace flashcp::codegen {
+namespace flashcp::codegen::x86 {
 
 // Blocking. avx2 has 16 registers: 4 x 3 sums, 3 vectors and a broadcast take
 // all of them; dims are not a multiple of 3 vectors, so gradients are summed as
@@ -22,7 +25,7 @@ static constexpr KernelTarget targets[] = {
      /*pairs=*/true},
 };
 
-// What the kernels take for granted of a blocking: loops have no rest.
+// Returns whether a blocking leaves no loop of a kernel a rest.
 static constexpr bool hasNoRest(const KernelTarget &target) {
   int step = kProductStep * target.elementsPerWord();
   int keys = std::lcm(target.group, target.gradientGroup);
@@ -57,13 +60,11 @@ std::string KernelShape::name() const {
 
 std::vector<KernelShape> kernelShapes(const KernelTarget &target,
                                       bool emulated) {
-  static constexpr std::pair<int, int> dims[] = {
-      {64, 64}, {96, 96}, {128, 128}, {192, 192}, {192, 128}, {256, 256}};
   std::vector<KernelShape> shapes;
-  for (auto [dim, valueDim] : dims)
+  for (auto [dim, valueDim] : kHeadDims)
     shapes.push_back({&target, dim, valueDim, /*anyDim=*/false, emulated});
   shapes.push_back({&target, kMaxDim, kMaxDim, /*anyDim=*/true, emulated});
   return shapes;
 }
 
-} // namespace flashcp::codegen
+} // namespace flashcp::codegen::x86

@@ -1,7 +1,9 @@
-#include "compiler/codegen/Lowering.h"
+// Vectors become x86 instructions, memory arguments bare pointers; each
+// function carries its CPU.
 
-#include "compiler/codegen/Kernels.h"
+#include "codegen/x86/Lowering.h"
 
+#include "codegen/x86/Kernels.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
@@ -18,16 +20,14 @@
 #include "mlir/Target/LLVMIR/Export.h"
 #include "mlir/Transforms/Passes.h"
 #include "llvm/IR/LLVMContext.h"
-#include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
 #include "llvm/MC/TargetRegistry.h"
-#include "llvm/Passes/PassBuilder.h"
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/Target/TargetMachine.h"
 
 using namespace mlir;
 
-namespace flashcp::codegen {
+namespace flashcp::codegen::x86 {
 
 static constexpr llvm::StringLiteral triple = "x86_64-unknown-linux-gnu";
 
@@ -50,15 +50,15 @@ OwningOpRef<ModuleOp> buildKernels(MLIRContext &context,
   return module;
 }
 
-// Tidies what the builders wrote; what --emit mlir prints.
+// Tidies what the builders wrote; --emit mlir prints the result.
 static void addCleanUp(PassManager &passes) {
   passes.addPass(createCanonicalizerPass());
   passes.addPass(createCSEPass());
   passes.addPass(createLoopInvariantCodeMotionPass());
 }
 
-// Structured control flow first, since what follows works on blocks. Memory
-// arguments become bare pointers: their shapes are static.
+// Lowers structured control flow first, since the other passes work on blocks.
+// Memory arguments become bare pointers: their shapes are static.
 static void addLowering(PassManager &passes) {
   passes.addPass(createSCFToControlFlowPass());
   passes.addPass(memref::createExpandStridedMetadataPass());
@@ -75,7 +75,7 @@ static void addLowering(PassManager &passes) {
   passes.addPass(createReconcileUnrealizedCastsPass());
 }
 
-// LLVM's machine for a target. The emulated kernels run on the oldest one.
+// Creates LLVM's machine for a target; emulated kernels run on the oldest one.
 static std::unique_ptr<llvm::TargetMachine>
 createMachine(const KernelShape &shape, Location location) {
   LLVMInitializeX86TargetInfo();
@@ -96,7 +96,7 @@ createMachine(const KernelShape &shape, Location location) {
       llvm::Reloc::PIC_, std::nullopt, llvm::CodeGenOptLevel::Aggressive));
 }
 
-// Functions carry their CPU: LLVM splits 512-bit vectors where it is told to
+// Gives functions their CPU. LLVM splits 512-bit vectors if it is told to
 // prefer narrower ones, as it is for x86-64-v4.
 static void setFunctionTargets(llvm::Module &module,
                                const llvm::TargetMachine &machine,
@@ -110,21 +110,6 @@ static void setFunctionTargets(llvm::Module &module,
       function.addFnAttr("prefer-vector-width", "512");
     function.addFnAttr(llvm::Attribute::NoUnwind);
   }
-}
-
-static void optimise(llvm::Module &module, llvm::TargetMachine &machine) {
-  llvm::LoopAnalysisManager loops;
-  llvm::FunctionAnalysisManager functions;
-  llvm::CGSCCAnalysisManager callGraph;
-  llvm::ModuleAnalysisManager modules;
-  llvm::PassBuilder builder(&machine);
-  builder.registerModuleAnalyses(modules);
-  builder.registerCGSCCAnalyses(callGraph);
-  builder.registerFunctionAnalyses(functions);
-  builder.registerLoopAnalyses(loops);
-  builder.crossRegisterProxies(loops, functions, callGraph, modules);
-  builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O3)
-      .run(module, modules);
 }
 
 LogicalResult emitKernels(ModuleOp module, const KernelShape &shape,
@@ -146,22 +131,11 @@ LogicalResult emitKernels(ModuleOp module, const KernelShape &shape,
       translateModuleToLLVMIR(module, context, "flashcp_kernels");
   if (!machine || !lowered)
     return failure();
-  lowered->setTargetTriple(llvm::Triple(triple));
-  lowered->setDataLayout(machine->createDataLayout());
   setFunctionTargets(*lowered, *machine, shape);
   optimise(*lowered, *machine);
-  if (emission == Emission::llvm) {
-    lowered->print(output, nullptr);
-    return success();
-  }
-  llvm::legacy::PassManager generator;
-  auto type = emission == Emission::assembly
-                  ? llvm::CodeGenFileType::AssemblyFile
-                  : llvm::CodeGenFileType::ObjectFile;
-  if (machine->addPassesToEmitFile(generator, output, nullptr, type))
+  if (!writeCode(*lowered, *machine, emission, output))
     return emitError(module.getLoc(), "LLVM cannot write this kind of file");
-  generator.run(*lowered);
   return success();
 }
 
-} // namespace flashcp::codegen
+} // namespace flashcp::codegen::x86

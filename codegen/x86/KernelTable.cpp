@@ -1,8 +1,10 @@
-#include "compiler/codegen/KernelTable.h"
+// Prints the table as C++ that the build compiles with the kernels' objects.
 
-#include "compiler/codegen/Kernels.h"
+#include "codegen/x86/KernelTable.h"
 
-namespace flashcp::codegen {
+#include "codegen/x86/Kernels.h"
+
+namespace flashcp::codegen::x86 {
 
 static void emitDescriptor(const KernelShape &shape,
                            llvm::raw_ostream &output) {
@@ -45,4 +47,4 @@ void emitTable(llvm::ArrayRef<KernelShape> shapes, llvm::StringRef function,
   output << "  };\n  return kKernels;\n}\n\n}  // namespace flashcp\n";
 }
 
-} // namespace flashcp::codegen
+} // namespace flashcp::codegen::x86

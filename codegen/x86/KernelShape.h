@@ -1,5 +1,5 @@
-// Which attention kernels exist: instruction sets, head dimensions, and how
-// each is blocked.
+// Which attention kernels exist for x86: instruction sets, head dimensions, and
+// how each is blocked.
 //
 // A kernel works on a panel: `rowVectors` vectors of query rows, one row a
 // lane. Scores and outputs are kept transposed, [key][row] and [dim][row], so
@@ -7,16 +7,17 @@
 // another, and softmax needs no sum across lanes. A product keeps `group` x
 // `rowVectors` accumulators in registers.
 
-#ifndef FLASHCP_COMPILER_CODEGEN_KERNELSHAPE_H_
-#define FLASHCP_COMPILER_CODEGEN_KERNELSHAPE_H_
-
-#include "llvm/ADT/ArrayRef.h"
-#include "llvm/ADT/StringRef.h"
+#ifndef FLASHCP_CODEGEN_X86_KERNELSHAPE_H_
+#define FLASHCP_CODEGEN_X86_KERNELSHAPE_H_
 
 #include <string>
 #include <vector>
 
-namespace flashcp::codegen {
+#include "codegen/common/HeadDims.h"
+#include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/StringRef.h"
+
+namespace flashcp::codegen::x86 {
 
 // An instruction set and the blocking that fits its registers.
 struct KernelTarget {
@@ -41,15 +42,15 @@ struct KernelTarget {
 
 llvm::ArrayRef<KernelTarget> kernelTargets();
 
-// What one kernel is instantiated for.
+// One kernel of a target.
 struct KernelShape {
   const KernelTarget *target;
   int dim;      // of Q and K; for anyDim the largest
   int valueDim; // of V and O; for anyDim the largest
   bool anyDim;  // dims are arguments, multiples of kDimStep
   // The instructions that only this target has are spelt out in others, so that
-  // the kernel runs, slowly, on any x86-64-v3: what tests use where the CPU
-  // lacks them.
+  // the kernel runs, slowly, on any x86-64-v3: tests use it if the CPU lacks
+  // them.
   bool emulated;
 
   int dimWords() const { return dim / target->elementsPerWord(); }
@@ -63,8 +64,6 @@ std::vector<KernelShape> kernelShapes(const KernelTarget &target,
                                       bool emulated);
 
 // Sizes that all kernels share, and that their callers allocate by.
-constexpr int kMaxDim = 256;
-constexpr int kDimStep = 8;
 constexpr int kRunKeys = 256; // keys that are packed together at most, forward
 constexpr int kBlockRows =
     96; // query rows of one call of the backward kernel, whole panels
@@ -72,10 +71,10 @@ constexpr int kBoundsPerPanel = 5;
 constexpr int kMaxLinesAhead =
     2304; // that a call of the forward kernel fetches
 
-// How far a product goes in one iteration of its loop: each is less of the
-// loop's own instructions. What it sums over is a multiple of that.
-constexpr int kProductStep = 4; // words
+// Words that a product sums in one iteration of its loop; more of them make
+// the loop's own instructions a smaller share. Depths are multiples of it.
+constexpr int kProductStep = 4;
 
-} // namespace flashcp::codegen
+} // namespace flashcp::codegen::x86
 
-#endif // FLASHCP_COMPILER_CODEGEN_KERNELSHAPE_H_
+#endif // FLASHCP_CODEGEN_X86_KERNELSHAPE_H_

@@ -1,22 +1,20 @@
 // The backward kernel: a block of query panels against a block of keys, the
 // five products of FlashAttention-2.
 //
-// With the scores S = K Q^T of the forward kernel again, scaled and rounded as
-// there, P = 2^(S - lse), dP = V dO^T and dS = P * (dP - delta), everything
-// transposed as there:
+// With the scores S = K Q^T of the forward kernel again, scaled, rounded and
+// transposed as there, P = 2^(S - lse), dP = V dO^T and dS = P * (dP - delta):
 //   dV += P^T dO,  dK += dS^T Q,  dQ^T += K^T dS.
-// The scale of dQ and dK is the caller's to multiply. dV and dK sum over query
+// The caller multiplies dQ and dK by the scale. dV and dK sum over query
 // rows, in one ascending order over all panels of the block.
 
-#include "compiler/codegen/Emitter.h"
-#include "compiler/codegen/Exp2.h"
-#include "compiler/codegen/Kernels.h"
-
+#include "codegen/x86/Exp2.h"
+#include "codegen/x86/Kernels.h"
+#include "codegen/x86/VectorEmitter.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 
 using namespace mlir;
 
-namespace flashcp::codegen {
+namespace flashcp::codegen::x86 {
 
 std::string backwardSymbol(const KernelShape &shape) {
   return "flashcp_backward_" + shape.name();
@@ -26,7 +24,7 @@ namespace {
 
 // The arguments, in order. Rows are those of the whole block of queries; keys
 // those of the block. A chunk is as many dims as gradients are summed for side
-// by side, and "by row" words pair rows, where words are pairs.
+// by side, and "by row" words pair rows, if words are pairs.
 enum Argument {
   Query,          // [panel][dim][row of the panel] words; f32: times Scale
   OutputGradient, // [panel][value dim][row of the panel] words
@@ -54,7 +52,7 @@ enum Argument {
   ValueDim,
 };
 
-// What `Ranges` holds for a panel, in order.
+// Columns of `Ranges`, a row a panel.
 enum PanelBound {
   Begin, // keys that any row sees, multiples of the group
   End,
@@ -67,7 +65,7 @@ static_assert(NarrowBegin + 1 == kBoundsPerPanel);
 
 class BackwardKernel {
 public:
-  BackwardKernel(Emitter &emit, Block::BlockArgListType arguments)
+  BackwardKernel(VectorEmitter &emit, Block::BlockArgListType arguments)
       : emit(emit), target(emit.target()), arguments(arguments) {}
 
   void build() {
@@ -147,7 +145,7 @@ private:
                             arguments[Scale]);
       for (auto [i, weight] : llvm::enumerate(weights)) {
         Value lse = constant(0, panel, first + i % columns);
-        // No score is above the LSE of its row; where scores are so large that
+        // No score is above the LSE of its row; if scores are so large that
         // rounding says otherwise, the weight is still at most 1.
         Value exponent = emit.subf(weight, lse);
         weight = buildExp2(emit, emit.minf(emit.splat(0), exponent));
@@ -156,7 +154,7 @@ private:
           emit.both(emit.atMost(unmaskedBegin, key),
                     emit.atMost(emit.add(key, target.group), unmaskedEnd));
       weights = emit.ifElse(
-          unmasked, weights.size(), [&] { return weights; },
+          unmasked, ValueRange(weights).getTypes(), [&] { return weights; },
           [&] { return buildMasked(panel, key, first, weights); });
       storeByRow(panel, key, first, weights, Weights);
     });
@@ -279,7 +277,7 @@ private:
       first = emit.minimum(first, emit.select(sees, panel, none));
       end = emit.select(sees, emit.index(i + 1), end);
     }
-    // From the second vector of that panel, where its first one sees none.
+    // From the second vector of that panel, if its first one sees none.
     Value rowWords = emit.index(target.panelRows() / words);
     Value firstWord = emit.mul(first, rowWords);
     Value seen = emit.minimum(first, emit.index(panels - 1));
@@ -316,7 +314,7 @@ private:
     });
   }
 
-  Emitter &emit;
+  VectorEmitter &emit;
   const KernelTarget &target;
   Block::BlockArgListType arguments;
   int words = 1;
@@ -328,7 +326,7 @@ private:
 void buildBackward(ModuleOp module, const KernelShape &shape) {
   ImplicitLocOpBuilder builder(module.getLoc(), module.getBodyRegion());
   builder.setInsertionPointToEnd(module.getBody());
-  Emitter emit(builder, shape);
+  VectorEmitter emit(builder, shape);
   const KernelTarget &target = emit.target();
   int64_t words = target.elementsPerWord(), rows = target.panelRows();
   int64_t panels = kBlockRows / rows, keys = target.gradientKeyBlock;
@@ -365,4 +363,4 @@ void buildBackward(ModuleOp module, const KernelShape &shape) {
   });
 }
 
-} // namespace flashcp::codegen
+} // namespace flashcp::codegen::x86

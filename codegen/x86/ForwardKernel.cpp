@@ -7,18 +7,17 @@
 // divides O by l. Under a causal mask rows see ever more keys: from some key on
 // those of the panel's first vector see none, and it takes no part.
 
-#include "compiler/codegen/Emitter.h"
-#include "compiler/codegen/Exp2.h"
-#include "compiler/codegen/Kernels.h"
+#include <limits>
 
+#include "codegen/x86/Exp2.h"
+#include "codegen/x86/Kernels.h"
+#include "codegen/x86/VectorEmitter.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
-#include <limits>
-
 using namespace mlir;
 
-namespace flashcp::codegen {
+namespace flashcp::codegen::x86 {
 
 static constexpr float infinity = std::numeric_limits<float>::infinity();
 
@@ -55,7 +54,7 @@ enum Argument {
 
 class ForwardKernel {
 public:
-  ForwardKernel(Emitter &emit, Block::BlockArgListType arguments)
+  ForwardKernel(VectorEmitter &emit, Block::BlockArgListType arguments)
       : emit(emit), target(emit.target()), arguments(arguments) {}
 
   void build() {
@@ -149,13 +148,13 @@ private:
     return emit.scaledScores(products, arguments[Scale]);
   }
 
-  // The scores; -inf where a row does not see the key.
+  // Replaces scores by -inf if the row does not see the key.
   Values buildMasked(Value key, int first, ValueRange scores) {
     Value unmasked = emit.both(
         emit.atMost(arguments[UnmaskedBegin], key),
         emit.atMost(emit.add(key, target.group), arguments[UnmaskedEnd]));
     return emit.ifElse(
-        unmasked, scores.size(), [&] { return Values(scores); },
+        unmasked, scores.getTypes(), [&] { return Values(scores); },
         [&] { return buildVisible(key, first, scores); });
   }
 
@@ -232,7 +231,7 @@ private:
         });
   }
 
-  Emitter &emit;
+  VectorEmitter &emit;
   const KernelTarget &target;
   Block::BlockArgListType arguments;
   Value zero, dimWords, valueDim;
@@ -243,7 +242,7 @@ private:
 void buildForward(ModuleOp module, const KernelShape &shape) {
   ImplicitLocOpBuilder builder(module.getLoc(), module.getBodyRegion());
   builder.setInsertionPointToEnd(module.getBody());
-  Emitter emit(builder, shape);
+  VectorEmitter emit(builder, shape);
   const KernelTarget &target = emit.target();
   int64_t rows = target.panelRows();
   int64_t words = target.elementsPerWord();
@@ -273,4 +272,4 @@ void buildForward(ModuleOp module, const KernelShape &shape) {
   });
 }
 
-} // namespace flashcp::codegen
+} // namespace flashcp::codegen::x86
