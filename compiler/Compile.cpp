@@ -8,8 +8,6 @@
 #include "compiler/EmitPlan.h"
 #include "compiler/Passes.h"
 #include "compiler/plan_size.h"
-#include "compiler/solver/strategies.h"
-#include "support/nearest_name.h"
 #include "support/status_macros.h"
 
 #include "mlir/IR/Diagnostics.h"
@@ -62,7 +60,7 @@ public:
           return success();
         }) {}
 
-  /// Any error but that of a limit is one of the passes' own, since the problem
+  /// Any error but that of a limit is one of the passes' own, since the request
   /// has passed Check().
   absl::Status status() const {
     if (absl::StartsWith(text, kPlanTooLarge))
@@ -125,11 +123,7 @@ cp::BatchOp batchOf(ModuleOp module) {
 absl::StatusOr<OwningOpRef<ModuleOp>>
 Compiler::State::schedule(const CompileRequest &request,
                           std::vector<StepTime> *steps) {
-  RETURN_IF_ERROR(request.problem.Check());
-  std::vector<std::string> names = solver::StrategyNames();
-  if (!llvm::is_contained(names, request.strategy))
-    return absl::InvalidArgumentError(
-        UnknownNameMessage("strategy", request.strategy, names));
+  RETURN_IF_ERROR(request.Check());
   Location loc = UnknownLoc::get(&context);
   OwningOpRef<ModuleOp> module = ModuleOp::create(loc);
   OpBuilder builder = OpBuilder::atBlockEnd(module->getBody());

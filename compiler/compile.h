@@ -1,11 +1,10 @@
-// The compiler as a function: a problem goes in, a plan comes out, by way of
+// The compiler as a function: a request goes in, a plan comes out, by way of
 // the cp dialect. This header hides MLIR, so that tools and bindings compile
 // without it.
 
 #ifndef FLASHCP_COMPILER_COMPILE_H_
 #define FLASHCP_COMPILER_COMPILE_H_
 
-#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -13,22 +12,10 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "compiler/solver/problem.h"
-#include "compiler/solver/strategies.h"
+#include "compiler/input/request.h"
 #include "runtime/plan/plan.h"
 
 namespace flashcp {
-
-struct CompileRequest {
-  solver::Problem problem;
-  std::string strategy = "auto"; // one of solver::StrategyNames()
-  // How long `auto` searches, in milliseconds of one core: a count of steps,
-  // not a clock, so that plans do not depend on the machine.
-  double time_budget_ms = solver::kDefaultBudgetMs;
-  // Memory of each rank, in bytes, for K/V rows of other ranks that stay from
-  // forward to backward; what does not fit is sent again.
-  int64_t memory_budget_bytes = 0;
-};
 
 // How long one step of a compilation took: a pass by its name, or "emit-plan".
 // Measured.
@@ -51,10 +38,10 @@ public:
   void Observe(StepObserver observer);
 
   // A pure function of the request: the same bytes on every machine.
-  // InvalidArgument for a problem that fails Check() or an unknown strategy,
-  // ResourceExhausted for a plan that its format cannot hold, with the text to
-  // show to the user. `steps`, if given, receives the time of each step, in the
-  // order of the pipeline.
+  // InvalidArgument for a request that fails Check(), ResourceExhausted for a
+  // plan that its format cannot hold, with the text to show to the user.
+  // `steps`, if given, receives the time of each step, in the order of the
+  // pipeline.
   absl::StatusOr<Plan> Compile(const CompileRequest &request,
                                std::vector<StepTime> *steps = nullptr);
 

@@ -45,14 +45,14 @@ std::string ErrorOf(const std::vector<const char*>& words) {
 TEST(ArgumentsTest, DefaultsAreThoseOfTheContract) {
   auto flags = FlagsOf<CompileFlags>({"compile", "lengths.txt"});
   EXPECT_EQ(flags.planning.lengths, "lengths.txt");
-  EXPECT_EQ(flags.planning.ranks, "");
-  EXPECT_EQ(flags.planning.heads, "32:8");
-  EXPECT_EQ(flags.planning.head_dim, "128");
-  EXPECT_EQ(flags.planning.dtype, "bf16");
-  EXPECT_EQ(flags.planning.mask, "causal");
-  EXPECT_EQ(flags.planning.cluster, "h100x8");
-  EXPECT_EQ(flags.planning.exchange, "needed");
-  EXPECT_EQ(flags.strategy, "auto");
+  EXPECT_EQ(flags.planning.options["ranks"], "");
+  EXPECT_EQ(flags.planning.options["heads"], "32:8");
+  EXPECT_EQ(flags.planning.options["head-dim"], "128");
+  EXPECT_EQ(flags.planning.options["dtype"], "bf16");
+  EXPECT_EQ(flags.planning.options["mask"], "causal");
+  EXPECT_EQ(flags.planning.options["cluster"], "h100x8");
+  EXPECT_EQ(flags.planning.options["exchange"], "needed");
+  EXPECT_EQ(flags.planning.options["strategy"], "auto");
   EXPECT_EQ(flags.emit, "plan");
 }
 
@@ -60,16 +60,17 @@ TEST(ArgumentsTest, FlagsMayStandAnywhere) {
   auto flags =
       FlagsOf<CompileFlags>({"compile", "-o", "p", "--ranks=4", "-", "--heads", "4:2", "--quiet"});
   EXPECT_EQ(flags.output, "p");
-  EXPECT_EQ(flags.planning.ranks, "4");
+  EXPECT_EQ(flags.planning.options["ranks"], "4");
   EXPECT_EQ(flags.planning.lengths, "-");
-  EXPECT_EQ(flags.planning.heads, "4:2");
+  EXPECT_EQ(flags.planning.options["heads"], "4:2");
   EXPECT_TRUE(Parse({"verify", "p", "--quiet"})->quiet);
   EXPECT_TRUE(Parse({"--quiet", "verify", "p"})->quiet);
   EXPECT_FALSE(Parse({"verify", "p"})->quiet);
 }
 
 TEST(ArgumentsTest, ValuesMayLookLikeFlagsAndCommands) {
-  EXPECT_EQ(FlagsOf<CompileFlags>({"compile", "x", "--ranks", "-1"}).planning.ranks, "-1");
+  EXPECT_EQ(FlagsOf<CompileFlags>({"compile", "x", "--ranks", "-1"}).planning.options["ranks"],
+            "-1");
   EXPECT_EQ(FlagsOf<VerifyFlags>({"verify", "run"}).plan, "run");
   EXPECT_TRUE(FlagsOf<InspectFlags>({"inspect", "p", "--json"}).json);
   EXPECT_FALSE(FlagsOf<InspectFlags>({"inspect", "p"}).timing);

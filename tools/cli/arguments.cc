@@ -12,7 +12,6 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "compiler/solver/cluster.h"
-#include "compiler/solver/strategies.h"
 #include "runtime/device.h"
 #include "runtime/plan/plan.h"
 #include "support/command_line.h"
@@ -101,8 +100,8 @@ class CommandLine {
         ->required()
         ->check(RefuseEmpty);
   }
-  static void AddText(CLI::App* command, const char* name, std::string* value, const char* type,
-                      const std::string& description) {
+  static void AddText(CLI::App* command, const std::string& name, std::string* value,
+                      const char* type, const std::string& description) {
     command->add_option(name, *value, Wrapped(description))
         ->type_name(type)
         ->capture_default_str()
@@ -110,43 +109,22 @@ class CommandLine {
         ->check(RefuseEmpty);
   }
 
-  static void AddPlanning(CLI::App* command, PlanningFlags* flags) {
+  // `single` is true if there is one plan, by one strategy.
+  static void AddPlanning(CLI::App* command, bool single, PlanningFlags* flags) {
     AddInput(command, "LENGTHS", &flags->lengths,
              "document lengths: text, JSON or JSON Lines; - is standard input");
     AddText(command, "--batch", &flags->batch, "K", "which batch of LENGTHS, counted from 0");
-    AddText(command, "--ranks", &flags->ranks, "N",
-            "number of ranks of the context-parallel group, 1 to 4096; without it the cluster's");
-    AddText(command, "--heads", &flags->heads, "Q:KV",
-            "number of query heads, and of key/value heads, each 1 to 1024; Q is a multiple of KV");
-    AddText(command, "--head-dim", &flags->head_dim, "D",
-            "elements of one head, 8 to 256 in steps of 8");
-    AddText(command, "--dtype", &flags->dtype, "f32|bf16|f16", "element type of Q, K, V and O");
-    AddText(
-        command, "--mask", &flags->mask, "causal|full|window:W",
-        "mask of documents that do not name their own; window:W is causal over the last W keys");
-    AddText(command, "--cluster", &flags->cluster, "PRESET|FILE.json",
-            absl::StrCat("where the plan will run: a file, or one of ",
-                         absl::StrJoin(solver::ClusterPresetNames(), ", ")));
-    AddText(command, "--exchange", &flags->exchange, "needed|all-gather",
-            "which K/V rows a rank gets: those it attends to, or all");
-    AddText(command, "--slack", &flags->slack, "PERCENT",
-            "tokens that a rank may own above its equal share, 0 to 100");
-    AddText(command, "--time-budget", &flags->time_budget, "MS",
-            "how long strategy auto searches, 0 to 3600000; milliseconds of one core, counted in "
-            "steps");
+    for (const BatchOption& option : BatchOptions()) {
+      const std::string name = option.name;
+      if (!single && (name == "strategy" || name == "memory-budget")) continue;
+      AddText(command, absl::StrCat("--", name), &flags->options[name], option.value, option.help);
+    }
   }
 
   void AddCompile() {
     CLI::App* command = AddCommand("compile", "make a plan for a batch of documents",
                                    "lengths.txt --ranks 8 --cluster h100-ib8 -o batch.plan");
-    AddPlanning(command, &compile_.planning);
-    AddText(command, "--strategy", &compile_.strategy, "NAME",
-            absl::StrCat("rule that places tokens on ranks: one of ",
-                         absl::StrJoin(solver::StrategyNames(), ", ")));
-    AddText(
-        command, "--memory-budget", &compile_.memory_budget, "MIB",
-        "memory of a rank for K/V rows of others that stay from forward to backward, instead of "
-        "being sent again; 0 to 16777216");
+    AddPlanning(command, /*single=*/true, &compile_.planning);
     command->add_flag("--timing", compile_.timing,
                       "print where planning time goes, on standard error");
     AddText(command, "--emit", &compile_.emit, "plan|ir|json",
@@ -173,7 +151,7 @@ class CommandLine {
   void AddCompare() {
     CLI::App* command = AddCommand("compare", "plan a batch with every strategy, one table",
                                    "lengths.txt --ranks 8 --cluster h100-ib8");
-    AddPlanning(command, &compare_.planning);
+    AddPlanning(command, /*single=*/false, &compare_.planning);
     command->add_flag("--json", compare_.json, "print one JSON object");
   }
 

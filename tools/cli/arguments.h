@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "absl/status/statusor.h"
+#include "compiler/input/batch_options.h"
 
 namespace flashcp::cli {
 
@@ -15,21 +16,11 @@ namespace flashcp::cli {
 struct PlanningFlags {
   std::string lengths;  // path, or "-"
   std::string batch;    // empty: the only one, or all of them
-  std::string ranks;    // empty: those of the cluster
-  std::string heads = "32:8";
-  std::string head_dim = "128";
-  std::string dtype = "bf16";
-  std::string mask = "causal";
-  std::string cluster = "h100x8";
-  std::string exchange = "needed";
-  std::string slack = "0";
-  std::string time_budget = "20";
+  BatchTexts options = PresetBatchTexts();
 };
 
 struct CompileFlags {
   PlanningFlags planning;
-  std::string strategy = "auto";
-  std::string memory_budget = "0";
   bool timing = false;
   std::string emit = "plan";
   std::string output;  // empty: standard output

@@ -4,13 +4,13 @@
 #include <string>
 #include <thread>
 
+#include "compiler/input/batch_options.h"
 #include "compiler/input/cluster_file.h"
 #include "support/files.h"
+#include "support/flags.h"
 #include "support/status_macros.h"
 #include "tools/cli/calibration.h"
 #include "tools/cli/commands.h"
-#include "tools/cli/flags.h"
-#include "tools/cli/planning.h"
 
 namespace flashcp::cli {
 namespace {
@@ -27,8 +27,11 @@ absl::StatusOr<CalibrationRequest> RequestOf(const CalibrateFlags& flags) {
   } else {
     ASSIGN_OR_RETURN(request.ranks, IntegerFlag("--ranks", flags.ranks, 1, kMostRanks));
   }
-  ASSIGN_OR_RETURN(request.heads, ParseHeads(flags.heads, flags.head_dim));
-  ASSIGN_OR_RETURN(request.dtype, ParseDType(flags.dtype));
+  ASSIGN_OR_RETURN(BatchSettings settings, ReadBatchOptions("--", {{"heads", flags.heads},
+                                                                   {"head-dim", flags.head_dim},
+                                                                   {"dtype", flags.dtype}}));
+  request.heads = settings.request.problem.heads;
+  request.dtype = settings.request.problem.dtype;
   ASSIGN_OR_RETURN(request.tokens, IntegerFlag("--tokens", flags.tokens, 128, 1 << 20));
   return request;
 }

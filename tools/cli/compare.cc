@@ -15,20 +15,20 @@ namespace flashcp::cli {
 namespace {
 
 // Plans with every strategy. What one cannot plan does not keep the others from their rows.
-absl::StatusOr<Comparison> CompareStrategies(const solver::Problem& problem, const Console& console,
+absl::StatusOr<Comparison> CompareStrategies(CompileRequest request, const Console& console,
                                              const CompareFlags& flags, TimedCompiler* compiler) {
-  ASSIGN_OR_RETURN(double time_budget_ms, ParseTimeBudget(flags.planning.time_budget));
-  Comparison comparison{&problem, {}};
-  if (!flags.json) RETURN_IF_ERROR(console.Print(ComparisonHeader(problem)));
+  if (!flags.json) RETURN_IF_ERROR(console.Print(ComparisonHeader(request.problem)));
+  Comparison comparison;
   for (const std::string& strategy : solver::StrategyNames()) {
-    ComparedStrategy compared =
-        Compare(strategy, compiler->Compile({problem, strategy, time_budget_ms}));
+    request.strategy = strategy;
+    ComparedStrategy compared = Compare(strategy, compiler->Compile(request));
     if (!flags.json) RETURN_IF_ERROR(console.Print(ComparisonRow(compared)));
     if (!compared.status.ok()) {
       console.Note(absl::StrCat(strategy, ": ", compared.status.message()));
     }
     comparison.strategies.push_back(std::move(compared));
   }
+  comparison.problem = std::move(request.problem);
   return comparison;
 }
 
@@ -54,14 +54,15 @@ absl::Status Verdict(const std::vector<Comparison>& batches) {
 }  // namespace
 
 absl::Status RunCommand(const CompareFlags& flags, const Console& console) {
-  ASSIGN_OR_RETURN(std::vector<solver::Problem> problems, MakeProblems(flags.planning));
-  std::string nodes = NodesNote(problems[0]);
+  ASSIGN_OR_RETURN(std::vector<CompileRequest> requests, MakeRequests(flags.planning));
+  std::string nodes = NodesNote(requests[0].problem);
   if (!nodes.empty()) console.Note(nodes);  // batches differ by their documents alone
   TimedCompiler compiler;
   std::vector<Comparison> batches;
-  for (const solver::Problem& problem : problems) {
+  for (CompileRequest& request : requests) {
     if (!flags.json && !batches.empty()) RETURN_IF_ERROR(console.Print("\n"));
-    ASSIGN_OR_RETURN(Comparison comparison, CompareStrategies(problem, console, flags, &compiler));
+    ASSIGN_OR_RETURN(Comparison comparison,
+                     CompareStrategies(std::move(request), console, flags, &compiler));
     batches.push_back(std::move(comparison));
   }
   if (flags.json) RETURN_IF_ERROR(console.Print(ComparisonJson(batches)));

@@ -11,11 +11,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "compiler/solver/strategies.h"
 #include "support/files.h"
+#include "support/flags.h"
 #include "support/status_macros.h"
 #include "tools/cli/commands.h"
-#include "tools/cli/flags.h"
 #include "tools/cli/planning.h"
 #include "tools/cli/progress_line.h"
 #include "tools/cli/report.h"
@@ -35,21 +34,12 @@ absl::StatusOr<std::string> OutputOf(const CompileFlags& flags, int emit) {
   return to_stdout ? "-" : flags.output;
 }
 
-absl::StatusOr<CompileRequest> RequestOf(const CompileFlags& flags) {
-  CompileRequest request;
-  request.strategy = flags.strategy;
-  ASSIGN_OR_RETURN(request.time_budget_ms, ParseTimeBudget(flags.planning.time_budget));
-  ASSIGN_OR_RETURN(request.memory_budget_bytes, ParseMemoryBudget(flags.memory_budget));
-  RETURN_IF_ERROR(
-      NameFlag("--strategy", "strategy", flags.strategy, solver::StrategyNames()).status());
-  ASSIGN_OR_RETURN(std::vector<solver::Problem> problems, MakeProblems(flags.planning));
-  if (problems.size() > 1) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--batch: ", flags.planning.lengths, " holds ", problems.size(),
-        " batches and a plan is for one: expected --batch K, K from 0 to ", problems.size() - 1));
-  }
-  request.problem = std::move(problems[0]);
-  return request;
+absl::StatusOr<CompileRequest> RequestOf(const PlanningFlags& flags) {
+  ASSIGN_OR_RETURN(std::vector<CompileRequest> requests, MakeRequests(flags));
+  if (requests.size() == 1) return std::move(requests[0]);
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--batch: ", flags.lengths, " holds ", requests.size(),
+      " batches and a plan is for one: expected --batch K, K from 0 to ", requests.size() - 1));
 }
 
 // "planning 79 documents on 8 ranks by auto"
@@ -72,7 +62,7 @@ auto PlanShown(const CompileRequest& request, const Console& console, const Call
 absl::Status RunCommand(const CompileFlags& flags, const Console& console) {
   ASSIGN_OR_RETURN(int emit, NameFlag("--emit", "output", flags.emit, {"plan", "ir", "json"}));
   ASSIGN_OR_RETURN(std::string output, OutputOf(flags, emit));
-  ASSIGN_OR_RETURN(CompileRequest request, RequestOf(flags));
+  ASSIGN_OR_RETURN(CompileRequest request, RequestOf(flags.planning));
   std::string nodes = NodesNote(request.problem);
   if (!nodes.empty()) console.Note(nodes);
   if (request.problem.TotalTokens() == 0) {

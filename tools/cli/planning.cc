@@ -2,53 +2,18 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstdint>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "absl/types/span.h"
-#include "compiler/input/cluster_file.h"
-#include "compiler/input/lengths.h"
-#include "compiler/input/mask.h"
-#include "support/quoted.h"
+#include "compiler/input/batch_options.h"
+#include "compiler/solver/cluster.h"
+#include "support/flags.h"
 #include "support/status_macros.h"
-#include "tools/cli/flags.h"
 
 namespace flashcp::cli {
 namespace {
-
-absl::StatusOr<double> ParseSlack(const std::string& text) {
-  double slack;
-  if (absl::SimpleAtod(text, &slack) && std::isfinite(slack) && slack >= 0 && slack <= 100) {
-    return slack;
-  }
-  return absl::InvalidArgumentError(
-      absl::StrCat("--slack: expected a percentage from 0 to 100, found ", Quoted(text)));
-}
-
-constexpr int kMaxBudgetMs = 3'600'000;
-
-// All that flags say of a problem, without its documents.
-absl::StatusOr<solver::Problem> ParseProblem(const PlanningFlags& flags) {
-  solver::Problem problem;
-  ASSIGN_OR_RETURN(problem.heads, ParseHeads(flags.heads, flags.head_dim));
-  ASSIGN_OR_RETURN(problem.dtype, ParseDType(flags.dtype));
-  ASSIGN_OR_RETURN(int exchange,
-                   NameFlag("--exchange", "exchange", flags.exchange, {"needed", "all-gather"}));
-  problem.exchange = static_cast<solver::Exchange>(exchange);
-  ASSIGN_OR_RETURN(problem.slack_percent, ParseSlack(flags.slack));
-  auto cluster = FindCluster(flags.cluster);
-  RETURN_IF_ERROR(OfFlag("--cluster", cluster.status()));
-  problem.cluster = *std::move(cluster);
-  problem.ranks = problem.cluster.ranks;
-  if (!flags.ranks.empty()) {
-    ASSIGN_OR_RETURN(problem.ranks, IntegerFlag("--ranks", flags.ranks, 1, solver::kMaxRanks));
-  }
-  return problem;
-}
 
 solver::LinkClass LinkOf(const fbs::LinkClass& link) {
   return {link.bytes_per_us(), link.latency_us()};
@@ -76,45 +41,14 @@ solver::Cluster ClusterOf(const fbs::Cluster& cluster) {
 
 }  // namespace
 
-absl::StatusOr<solver::HeadShape> ParseHeads(const std::string& text, const std::string& head_dim) {
-  std::vector<absl::string_view> parts = absl::StrSplit(text, ':');
-  if (parts.size() != 2) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--heads: expected Q:KV, query heads and key/value heads, found ", Quoted(text)));
-  }
-  solver::HeadShape heads;
-  ASSIGN_OR_RETURN(heads.query, IntegerFlag("--heads", parts[0], 1, solver::kMaxHeads));
-  ASSIGN_OR_RETURN(heads.key_value, IntegerFlag("--heads", parts[1], 1, solver::kMaxHeads));
-  if (heads.query % heads.key_value != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--heads: query heads must be a multiple of key/value heads, found ",
-                     heads.query, " query heads and ", heads.key_value, " key/value heads"));
-  }
-  ASSIGN_OR_RETURN(heads.dim, IntegerFlag("--head-dim", head_dim, 8, 256, /*step=*/8));
-  return heads;
-}
-
-absl::StatusOr<solver::DType> ParseDType(const std::string& text) {
-  ASSIGN_OR_RETURN(int dtype, NameFlag("--dtype", "dtype", text, {"f32", "bf16", "f16"}));
-  return static_cast<solver::DType>(dtype);
-}
-
-absl::StatusOr<std::vector<solver::Problem>> MakeProblems(const PlanningFlags& flags) {
-  ASSIGN_OR_RETURN(solver::Problem problem, ParseProblem(flags));
-  auto mask = ParseMask(flags.mask);
-  RETURN_IF_ERROR(OfFlag("--mask", mask.status()));
-  ASSIGN_OR_RETURN(std::vector<Batch> batches, ReadLengths(flags.lengths, *mask));
+absl::StatusOr<std::vector<CompileRequest>> MakeRequests(const PlanningFlags& flags) {
+  ASSIGN_OR_RETURN(BatchSettings settings, ReadBatchOptions("--", flags.options));
+  ASSIGN_OR_RETURN(std::vector<CompileRequest> requests, ReadRequests(flags.lengths, settings));
   if (!flags.batch.empty()) {
-    ASSIGN_OR_RETURN(int64_t batch, IntegerFlag("--batch", flags.batch, 0, batches.size() - 1));
-    batches = {std::move(batches[batch])};
+    ASSIGN_OR_RETURN(int64_t batch, IntegerFlag("--batch", flags.batch, 0, requests.size() - 1));
+    requests = {std::move(requests[batch])};
   }
-  std::vector<solver::Problem> problems;
-  for (Batch& batch : batches) {
-    problem.documents = std::move(batch);
-    RETURN_IF_ERROR(problem.Check());
-    problems.push_back(problem);
-  }
-  return problems;
+  return requests;
 }
 
 std::string NodesNote(const solver::Problem& problem) {
@@ -128,23 +62,6 @@ std::string NodesNote(const solver::Problem& problem) {
   return absl::StrCat("--ranks ", problem.ranks, ": cluster ", cluster.name, " has ", cluster.ranks,
                       " ranks; this plans for ", nodes, nodes == 1 ? " node of " : " nodes of ",
                       node, last < node ? absl::StrCat(", ", last, " ranks on the last") : "");
-}
-
-absl::StatusOr<double> ParseTimeBudget(const std::string& text) {
-  double budget;
-  if (absl::SimpleAtod(text, &budget) && budget >= 0 && budget <= kMaxBudgetMs) return budget;
-  return absl::InvalidArgumentError(absl::StrCat("--time-budget: expected milliseconds from 0 to ",
-                                                 kMaxBudgetMs, ", found ", Quoted(text)));
-}
-
-absl::StatusOr<int64_t> ParseMemoryBudget(const std::string& text) {
-  constexpr int kMaxMib = 1 << 24;
-  double mib;
-  if (absl::SimpleAtod(text, &mib) && mib >= 0 && mib <= kMaxMib) {
-    return static_cast<int64_t>(mib * (1 << 20));
-  }
-  return absl::InvalidArgumentError(
-      absl::StrCat("--memory-budget: expected MiB from 0 to ", kMaxMib, ", found ", Quoted(text)));
 }
 
 CompileRequest RequestOf(const Plan& plan) {

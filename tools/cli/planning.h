@@ -16,25 +16,13 @@
 
 namespace flashcp::cli {
 
-// One problem for each batch that the flags pick, in the order of LENGTHS; each passes Check().
-// InvalidArgument or NotFound, naming file and line or flag.
-absl::StatusOr<std::vector<solver::Problem>> MakeProblems(const PlanningFlags& flags);
+// Returns one request for each batch that the flags pick, in the order of LENGTHS; each passes
+// Check(). InvalidArgument or NotFound, naming file and line or flag.
+absl::StatusOr<std::vector<CompileRequest>> MakeRequests(const PlanningFlags& flags);
 
 // Returns a note for a preset that is planned for another number of ranks than its own, if either
 // spans several nodes: how many nodes that makes. Empty for any other problem.
 std::string NodesNote(const solver::Problem& problem);
-
-// What --heads Q:KV and --head-dim say.
-absl::StatusOr<solver::HeadShape> ParseHeads(const std::string& heads, const std::string& head_dim);
-
-// What --dtype says.
-absl::StatusOr<solver::DType> ParseDType(const std::string& text);
-
-// What --time-budget says.
-absl::StatusOr<double> ParseTimeBudget(const std::string& text);
-
-// What --memory-budget says, in bytes.
-absl::StatusOr<int64_t> ParseMemoryBudget(const std::string& text);
 
 // The request that `plan` was made from.
 CompileRequest RequestOf(const Plan& plan);

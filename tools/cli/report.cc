@@ -204,7 +204,7 @@ ComparedStrategy Compare(const std::string& strategy, const absl::StatusOr<Timed
 std::string ComparisonJson(const std::vector<Comparison>& batches) {
   Json entries = Json::array();
   for (const Comparison& comparison : batches) {
-    const solver::Problem& problem = *comparison.problem;
+    const solver::Problem& problem = comparison.problem;
     Json strategies = Json::array();
     for (const ComparedStrategy& compared : comparison.strategies) {
       strategies.push_back(StrategyJson(compared));

@@ -37,7 +37,7 @@ ComparedStrategy Compare(const std::string& strategy, const absl::StatusOr<Timed
 
 // The strategies of one batch.
 struct Comparison {
-  const solver::Problem* problem;
+  solver::Problem problem;
   std::vector<ComparedStrategy> strategies;
 };
 

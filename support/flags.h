@@ -1,8 +1,8 @@
 // The meaning of single flags: text to values, with errors that name the flag, what was found and
 // what is allowed.
 
-#ifndef FLASHCP_TOOLS_CLI_FLAGS_H_
-#define FLASHCP_TOOLS_CLI_FLAGS_H_
+#ifndef FLASHCP_SUPPORT_FLAGS_H_
+#define FLASHCP_SUPPORT_FLAGS_H_
 
 #include <cstdint>
 #include <string>
@@ -12,7 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
-namespace flashcp::cli {
+namespace flashcp {
 
 // "--flag: message" of the same code; OK stays OK.
 absl::Status OfFlag(absl::string_view flag, const absl::Status& status);
@@ -25,6 +25,6 @@ absl::StatusOr<int64_t> IntegerFlag(absl::string_view flag, absl::string_view te
 absl::StatusOr<int> NameFlag(absl::string_view flag, absl::string_view what, absl::string_view text,
                              const std::vector<std::string>& names);
 
-}  // namespace flashcp::cli
+}  // namespace flashcp
 
-#endif  // FLASHCP_TOOLS_CLI_FLAGS_H_
+#endif  // FLASHCP_SUPPORT_FLAGS_H_

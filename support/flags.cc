@@ -1,4 +1,4 @@
-#include "tools/cli/flags.h"
+#include "support/flags.h"
 
 #include <algorithm>
 #include <string>
@@ -8,7 +8,7 @@
 #include "support/nearest_name.h"
 #include "support/quoted.h"
 
-namespace flashcp::cli {
+namespace flashcp {
 
 absl::Status OfFlag(absl::string_view flag, const absl::Status& status) {
   if (status.ok()) return status;
@@ -34,4 +34,4 @@ absl::StatusOr<int> NameFlag(absl::string_view flag, absl::string_view what, abs
       absl::StrCat(flag, ": ", UnknownNameMessage(what, text, names)));
 }
 
-}  // namespace flashcp::cli
+}  // namespace flashcp

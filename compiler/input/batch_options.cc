@@ -1,0 +1,184 @@
+// Each option of a batch is one entry of a table: its name, its help, and how its text is read.
+
+#include "compiler/input/batch_options.h"
+
+#include <cstdint>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "compiler/input/cluster_file.h"
+#include "compiler/input/lengths.h"
+#include "compiler/input/mask.h"
+#include "support/flags.h"
+#include "support/quoted.h"
+#include "support/status_macros.h"
+
+namespace flashcp {
+namespace {
+
+using Name = absl::string_view;
+using Text = absl::string_view;
+
+// Reads a number of [0, max], called `what` in the error.
+absl::StatusOr<double> ReadNumber(Name name, Text text, absl::string_view what, double max) {
+  double number;
+  if (absl::SimpleAtod(text, &number) && number >= 0 && number <= max) return number;
+  return absl::InvalidArgumentError(absl::StrCat(name, ": expected ", what, " from 0 to ",
+                                                 static_cast<int64_t>(max), ", found ",
+                                                 Quoted(text)));
+}
+
+absl::Status ReadRanks(Name name, Text text, BatchSettings* settings) {
+  ASSIGN_OR_RETURN(settings->request.problem.ranks, IntegerFlag(name, text, 1, solver::kMaxRanks));
+  return absl::OkStatus();
+}
+
+absl::Status ReadHeads(Name name, Text text, BatchSettings* settings) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(text, ':');
+  if (parts.size() != 2) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        name, ": expected Q:KV, query heads and key/value heads, found ", Quoted(text)));
+  }
+  solver::HeadShape& heads = settings->request.problem.heads;
+  ASSIGN_OR_RETURN(heads.query, IntegerFlag(name, parts[0], 1, solver::kMaxHeads));
+  ASSIGN_OR_RETURN(heads.key_value, IntegerFlag(name, parts[1], 1, solver::kMaxHeads));
+  if (heads.query % heads.key_value == 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(name, ": query heads must be a multiple of key/value heads, found ", heads.query,
+                   " query heads and ", heads.key_value, " key/value heads"));
+}
+
+absl::Status ReadHeadDim(Name name, Text text, BatchSettings* settings) {
+  ASSIGN_OR_RETURN(settings->request.problem.heads.dim,
+                   IntegerFlag(name, text, 8, 256, /*step=*/8));
+  return absl::OkStatus();
+}
+
+absl::Status ReadDType(Name name, Text text, BatchSettings* settings) {
+  ASSIGN_OR_RETURN(int dtype, NameFlag(name, "dtype", text, {"f32", "bf16", "f16"}));
+  settings->request.problem.dtype = static_cast<solver::DType>(dtype);
+  return absl::OkStatus();
+}
+
+absl::Status ReadMask(Name name, Text text, BatchSettings* settings) {
+  absl::StatusOr<solver::Mask> mask = ParseMask(text);
+  RETURN_IF_ERROR(OfFlag(name, mask.status()));
+  settings->mask = *mask;
+  return absl::OkStatus();
+}
+
+absl::Status ReadCluster(Name name, Text text, BatchSettings* settings) {
+  absl::StatusOr<solver::Cluster> cluster = FindCluster(std::string(text));
+  RETURN_IF_ERROR(OfFlag(name, cluster.status()));
+  settings->request.problem.cluster = *std::move(cluster);
+  return absl::OkStatus();
+}
+
+absl::Status ReadExchange(Name name, Text text, BatchSettings* settings) {
+  ASSIGN_OR_RETURN(int exchange, NameFlag(name, "exchange", text, {"needed", "all-gather"}));
+  settings->request.problem.exchange = static_cast<solver::Exchange>(exchange);
+  return absl::OkStatus();
+}
+
+absl::Status ReadSlack(Name name, Text text, BatchSettings* settings) {
+  ASSIGN_OR_RETURN(settings->request.problem.slack_percent,
+                   ReadNumber(name, text, "a percentage", 100));
+  return absl::OkStatus();
+}
+
+absl::Status ReadStrategy(Name name, Text text, BatchSettings* settings) {
+  RETURN_IF_ERROR(NameFlag(name, "strategy", text, solver::StrategyNames()).status());
+  settings->request.strategy = std::string(text);
+  return absl::OkStatus();
+}
+
+absl::Status ReadTimeBudget(Name name, Text text, BatchSettings* settings) {
+  ASSIGN_OR_RETURN(settings->request.time_budget_ms,
+                   ReadNumber(name, text, "milliseconds", kMaxTimeBudgetMs));
+  return absl::OkStatus();
+}
+
+absl::Status ReadMemoryBudget(Name name, Text text, BatchSettings* settings) {
+  constexpr int kMib = 1 << 20;
+  ASSIGN_OR_RETURN(double mib, ReadNumber(name, text, "MiB", kMaxMemoryBudgetBytes / kMib));
+  settings->request.memory_budget_bytes = static_cast<int64_t>(mib * kMib);
+  return absl::OkStatus();
+}
+
+std::vector<BatchOption> MakeOptions() {
+  return {
+      {"ranks", "N", "",
+       "number of ranks of the context-parallel group, 1 to 4096; without it the cluster's",
+       ReadRanks},
+      {"heads", "Q:KV", "32:8",
+       "number of query heads, and of key/value heads, each 1 to 1024; Q is a multiple of KV",
+       ReadHeads},
+      {"head-dim", "D", "128", "elements of one head, 8 to 256 in steps of 8", ReadHeadDim},
+      {"dtype", "f32|bf16|f16", "bf16", "element type of Q, K, V and O", ReadDType},
+      {"mask", "causal|full|window:W", "causal",
+       "mask of documents that do not name their own; window:W is causal over the last W keys",
+       ReadMask},
+      {"cluster", "PRESET|FILE.json", "h100x8",
+       absl::StrCat("where the plan will run: a file, or one of ",
+                    absl::StrJoin(solver::ClusterPresetNames(), ", ")),
+       ReadCluster},
+      {"exchange", "needed|all-gather", "needed",
+       "which K/V rows a rank gets: those it attends to, or all", ReadExchange},
+      {"slack", "PERCENT", "0", "tokens that a rank may own above its equal share, 0 to 100",
+       ReadSlack},
+      {"time-budget", "MS", "20",
+       "how long strategy auto searches, 0 to 3600000; milliseconds of one core, counted in steps",
+       ReadTimeBudget},
+      {"strategy", "NAME", "auto",
+       absl::StrCat("rule that places tokens on ranks: one of ",
+                    absl::StrJoin(solver::StrategyNames(), ", ")),
+       ReadStrategy},
+      {"memory-budget", "MIB", "0",
+       "memory of a rank for K/V rows of others that stay from forward to backward, instead of "
+       "being sent again; 0 to 16777216",
+       ReadMemoryBudget},
+  };
+}
+
+}  // namespace
+
+const std::vector<BatchOption>& BatchOptions() {
+  static const auto& options = *new std::vector<BatchOption>(MakeOptions());
+  return options;
+}
+
+BatchTexts PresetBatchTexts() {
+  BatchTexts texts;
+  for (const BatchOption& option : BatchOptions()) texts[option.name] = option.preset;
+  return texts;
+}
+
+absl::StatusOr<BatchSettings> ReadBatchOptions(absl::string_view prefix, const BatchTexts& texts) {
+  BatchSettings settings;
+  solver::Problem& problem = settings.request.problem;
+  problem.ranks = 0;
+  for (const BatchOption& option : BatchOptions()) {
+    auto text = texts.find(option.name);
+    if (text == texts.end() || text->second.empty()) continue;
+    RETURN_IF_ERROR(option.read(absl::StrCat(prefix, option.name), text->second, &settings));
+  }
+  if (problem.ranks == 0) problem.ranks = problem.cluster.ranks;
+  return settings;
+}
+
+absl::StatusOr<std::vector<CompileRequest>> ReadRequests(const std::string& path,
+                                                         const BatchSettings& settings) {
+  ASSIGN_OR_RETURN(std::vector<Batch> batches, ReadLengths(path, settings.mask));
+  std::vector<CompileRequest> requests;
+  for (Batch& batch : batches) {
+    requests.push_back(settings.request);
+    requests.back().problem.documents = std::move(batch);
+    RETURN_IF_ERROR(requests.back().Check());
+  }
+  return requests;
+}
+
+}  // namespace flashcp

@@ -1,0 +1,32 @@
+// Decides whether a request is one that the compiler takes.
+
+#include "compiler/input/request.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "support/nearest_name.h"
+#include "support/status_macros.h"
+
+namespace flashcp {
+
+absl::Status CompileRequest::Check() const {
+  RETURN_IF_ERROR(problem.Check());
+  const std::vector<std::string> names = solver::StrategyNames();
+  if (std::find(names.begin(), names.end(), strategy) == names.end()) {
+    return absl::InvalidArgumentError(UnknownNameMessage("strategy", strategy, names));
+  }
+  if (!(time_budget_ms >= 0 && time_budget_ms <= kMaxTimeBudgetMs)) {
+    return absl::InvalidArgumentError(absl::StrCat("time budget is ", time_budget_ms,
+                                                   " ms: must be from 0 to ", kMaxTimeBudgetMs));
+  }
+  if (memory_budget_bytes < 0 || memory_budget_bytes > kMaxMemoryBudgetBytes) {
+    return absl::InvalidArgumentError(absl::StrCat("memory budget is ", memory_budget_bytes,
+                                                   " bytes: must be from 0 to ",
+                                                   kMaxMemoryBudgetBytes));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace flashcp

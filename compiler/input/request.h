@@ -1,0 +1,35 @@
+// What a plan is made from, as one value: the command line fills it, a cp.batch holds it as
+// attributes, a plan records it and gives it back.
+
+#ifndef FLASHCP_COMPILER_INPUT_REQUEST_H_
+#define FLASHCP_COMPILER_INPUT_REQUEST_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "compiler/solver/problem.h"
+#include "compiler/solver/strategies.h"
+
+namespace flashcp {
+
+inline constexpr int kMaxTimeBudgetMs = 3'600'000;
+inline constexpr int64_t kMaxMemoryBudgetBytes = int64_t{1} << 44;
+
+struct CompileRequest {
+  solver::Problem problem;
+  std::string strategy = "auto";  // one of solver::StrategyNames()
+  // How long `auto` searches, in milliseconds of one core: a count of steps, not a clock, so that
+  // plans do not depend on the machine.
+  double time_budget_ms = solver::kDefaultBudgetMs;
+  // Memory of each rank for K/V rows of other ranks that stay from forward to backward; what does
+  // not fit is sent again.
+  int64_t memory_budget_bytes = 0;
+
+  // InvalidArgument, naming the field, what was found and what is allowed.
+  absl::Status Check() const;
+};
+
+}  // namespace flashcp
+
+#endif  // FLASHCP_COMPILER_INPUT_REQUEST_H_

@@ -1,0 +1,82 @@
+// Texts of options become a request; those that are left out stand for the request's own defaults.
+
+#include "compiler/input/batch_options.h"
+
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace flashcp {
+namespace {
+
+TEST(BatchOptionsTest, PresetsAreTheDefaultsOfARequest) {
+  absl::StatusOr<BatchSettings> settings = ReadBatchOptions("--", PresetBatchTexts());
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  const CompileRequest& request = settings->request;
+  const CompileRequest defaults;
+  EXPECT_EQ(request.strategy, defaults.strategy);
+  EXPECT_EQ(request.time_budget_ms, defaults.time_budget_ms);
+  EXPECT_EQ(request.memory_budget_bytes, defaults.memory_budget_bytes);
+  EXPECT_EQ(request.problem.ranks, defaults.problem.ranks);
+  EXPECT_EQ(request.problem.heads.query, defaults.problem.heads.query);
+  EXPECT_EQ(request.problem.heads.key_value, defaults.problem.heads.key_value);
+  EXPECT_EQ(request.problem.heads.dim, defaults.problem.heads.dim);
+  EXPECT_EQ(request.problem.dtype, defaults.problem.dtype);
+  EXPECT_EQ(request.problem.exchange, defaults.problem.exchange);
+  EXPECT_EQ(request.problem.slack_percent, defaults.problem.slack_percent);
+}
+
+TEST(BatchOptionsTest, EachTextIsRead) {
+  absl::StatusOr<BatchSettings> settings = ReadBatchOptions("", {{"ranks", "3"},
+                                                                 {"heads", "6:2"},
+                                                                 {"head-dim", "64"},
+                                                                 {"dtype", "f16"},
+                                                                 {"mask", "window:9"},
+                                                                 {"cluster", "cpu"},
+                                                                 {"exchange", "all-gather"},
+                                                                 {"slack", "2.5"},
+                                                                 {"time-budget", "7"},
+                                                                 {"strategy", "zigzag"},
+                                                                 {"memory-budget", "0.5"}});
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  EXPECT_EQ(settings->mask.window, 9);
+  const CompileRequest& request = settings->request;
+  EXPECT_EQ(request.strategy, "zigzag");
+  EXPECT_EQ(request.time_budget_ms, 7);
+  EXPECT_EQ(request.memory_budget_bytes, 1 << 19);
+  EXPECT_EQ(request.problem.ranks, 3);
+  EXPECT_EQ(request.problem.heads.query, 6);
+  EXPECT_EQ(request.problem.heads.key_value, 2);
+  EXPECT_EQ(request.problem.heads.dim, 64);
+  EXPECT_EQ(request.problem.dtype, solver::DType::kF16);
+  EXPECT_EQ(request.problem.exchange, solver::Exchange::kAllGather);
+  EXPECT_EQ(request.problem.slack_percent, 2.5);
+  EXPECT_EQ(request.problem.cluster.name, "cpu");
+}
+
+TEST(BatchOptionsTest, ErrorsNameTheOptionAsTheUserKnowsIt) {
+  EXPECT_EQ(ReadBatchOptions("--", {{"slack", "101"}}).status(),
+            absl::InvalidArgumentError("--slack: expected a percentage from 0 to 100, found "
+                                       "'101'"));
+  EXPECT_EQ(ReadBatchOptions("", {{"memory-budget", "-1"}}).status(),
+            absl::InvalidArgumentError("memory-budget: expected MiB from 0 to 16777216, found "
+                                       "'-1'"));
+}
+
+TEST(CompileRequestTest, ChecksWhatNoTextGuards) {
+  CompileRequest request;
+  request.problem.cluster = ReadBatchOptions("", {{"cluster", "cpu"}})->request.problem.cluster;
+  EXPECT_EQ(request.Check(), absl::OkStatus());
+  request.memory_budget_bytes = -1;
+  EXPECT_EQ(request.Check().message(),
+            "memory budget is -1 bytes: must be from 0 to 17592186044416");
+  request.time_budget_ms = -1;
+  EXPECT_EQ(request.Check().message(), "time budget is -1 ms: must be from 0 to 3600000");
+  request.strategy = "zigzg";
+  EXPECT_THAT(std::string(request.Check().message()),
+              ::testing::StartsWith("unknown strategy 'zigzg': did you mean 'zigzag'?"));
+}
+
+}  // namespace
+}  // namespace flashcp
