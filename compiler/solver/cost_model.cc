@@ -130,14 +130,14 @@ void AddTransfers(const Problem& problem, const Traffic& traffic, RankCost& cost
   const LinkTraffic& in_node = traffic.in_node;
   const LinkTraffic& between = traffic.between_nodes;
   auto bytes = [row_bytes](double rows) { return std::llround(rows * row_bytes); };
-  cost.receive_bytes_forward = traffic.received * row_bytes;
+  cost.receive_bytes_forward = std::llround(in_node.received + between.received) * row_bytes;
   cost.send_bytes_forward = bytes(in_node.sent + between.sent);
   cost.receive_bytes_between_nodes = bytes(between.received);
   cost.send_bytes_between_nodes = bytes(between.sent);
   cost.receive_bytes_backward = cost.receive_bytes_forward + cost.send_bytes_forward;
   cost.send_bytes_backward = cost.receive_bytes_backward;
   cost.peers = in_node.sources + between.sources + in_node.destinations + between.destinations;
-  TransferTime time = TransferModel(problem).Time(in_node, between);
+  TransferTime time = TransferModel(problem).Time(traffic);
   cost.transfer_forward_us = time.forward_us;
   cost.transfer_backward_us = time.backward_us;
 }

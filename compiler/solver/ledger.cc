@@ -1,10 +1,10 @@
-// Decides what changes for which rank when the segments of one document change.
+// Adds and takes back what the segments of one document cost each rank.
 //
-// Idea: rows come from the same sweep over a document's positions as in traffic.cc, in whole units,
-// so that they can be taken back later without the rest of the placement. Messages are counted for
-// pairs of ranks, by runs of rows. Between two ranks whose segments stay, no run changes unless a
-// window opens or ends inside a segment: a change of two ranks, which is what the search tries,
-// counts the runs from and to these alone.
+// Idea: a sweep over the document's positions (row_sweep.h) adds its rows, and takes them back
+// later without the rest of the placement. Messages are counted for pairs of ranks, by runs of
+// rows. Between two ranks whose segments stay, no run changes unless a window opens or ends inside
+// a segment: a change of two ranks, which is what the search tries, counts the runs from and to
+// these alone.
 
 #include "compiler/solver/ledger.h"
 
@@ -13,9 +13,8 @@
 namespace flashcp::solver {
 namespace {
 
-constexpr int kInNode = 0;
-constexpr int kBetweenNodes = 1;
 constexpr size_t kPair = 2;
+constexpr int kNotNeeding = -1;
 
 }  // namespace
 
@@ -25,15 +24,9 @@ Ledger::Ledger(const Problem& problem)
       objective_(problem),
       transfers_(problem),
       ranks_(problem.ranks),
-      node_(problem.ranks),
-      opened_(problem.ranks),
-      place_(problem.ranks) {
-  for (int rank = 0; rank < problem.ranks; ++rank) {
-    node_[rank] = rank / problem.cluster.ranks_per_node;
-  }
-  nodes_.resize(node_.back() + 1);
-  messages_.resize(static_cast<size_t>(problem.ranks) * problem.ranks);
-}
+      messages_(static_cast<size_t>(problem.ranks) * problem.ranks),
+      sweep_(problem),
+      place_(problem.ranks, kNotNeeding) {}
 
 void Ledger::Replace(const Document& document, const std::vector<Segment>& before,
                      const std::vector<Segment>& after) {
@@ -86,126 +79,58 @@ void Ledger::ChangeCompute(const Document& document, const Segment& segment, int
 
 void Ledger::ChangeTraffic(const Document& document, const std::vector<Segment>& segments,
                            int sign) {
-  keys_.clear();
-  for (const Segment& segment : segments) {
-    keys_.push_back(KeysNeeded(document, segment.begin, segment.end));
-  }
-  size_t opened = 0;
-  size_t closed = 0;
-  for (const Segment& owner : segments) {
-    for (int64_t position = owner.begin; position < owner.end;) {
-      while (opened < keys_.size() && keys_[opened].begin <= position) {
-        Open(segments[opened++].rank, position, sign);
-      }
-      while (keys_[closed].end <= position) Close(segments[closed++].rank, position, sign);
-      int64_t next = std::min(owner.end, keys_[closed].end);
-      if (opened < keys_.size()) next = std::min(next, keys_[opened].begin);
-      Send(owner.rank, next - position, sign);
-      position = next;
-    }
-  }
-  while (closed < segments.size()) Close(segments[closed++].rank, document.length, sign);
-  for (const Segment& segment : segments) nodes_[node_[segment.rank]] = Node();
+  sign_ = sign;
+  sweep_.Run(document, segments, sign, *this);
   steps_ += 2 * segments.size();
 }
 
-void Ledger::Open(int rank, int64_t position, int sign) {
-  if (opened_[rank]++ > 0) return;
+void Ledger::Open(int rank) {
   place_[rank] = static_cast<int>(needing_.size());
   needing_.push_back(rank);
-  Node& node = nodes_[node_[rank]];
-  Advance(node, position);
-  open_nodes_ += node.open == 0;
-  node.open += 1;
-  Account(rank, position, -sign);
 }
 
-void Ledger::Close(int rank, int64_t position, int sign) {
-  if (--opened_[rank] > 0) return;
-  int last = needing_.back();
+void Ledger::Close(int rank) {
+  const int last = needing_.back();
   needing_[place_[rank]] = last;
   place_[last] = place_[rank];
+  place_[rank] = kNotNeeding;
   needing_.pop_back();
-  Node& node = nodes_[node_[rank]];
-  Advance(node, position);
-  Account(rank, position, sign);
-  node.open -= 1;
-  open_nodes_ -= node.open == 0;
 }
 
-// Shares the rows of other nodes since the last change of the node's needing ranks among these:
-// each receives an even share over the network and passes it on to the others.
-void Ledger::Advance(Node& node, int64_t position) {
-  const int64_t foreign = position - node.owned;
-  if (node.open > 0) node.shares += (foreign - node.foreign_seen) * kRowUnits / node.open;
-  node.foreign_seen = foreign;
-}
-
-// What a rank with a segment open from the start would have exchanged so far.
-void Ledger::Account(int rank, int64_t position, int sign) {
-  const Node& node = nodes_[node_[rank]];
-  Rank& entry = ranks_[rank];
-  entry.received[kInNode] += sign * (position * kRowUnits - node.shares);
-  entry.received[kBetweenNodes] += sign * node.shares;
-  entry.sent[kInNode] += sign * ((position - node.owned) * kRowUnits - node.shares);
-}
-
-// The owner's next rows go to all ranks that need them now. It is one of these: a mask shows every
-// query its own key.
-void Ledger::Send(int owner, int64_t rows, int sign) {
-  const int64_t units = sign * rows * kRowUnits;
-  Node& node = nodes_[node_[owner]];
-  Rank& from = ranks_[owner];
-  from.sent[kInNode] += units * (node.open - 1);
-  from.sent[kBetweenNodes] += units * (open_nodes_ - 1);
-  from.received[kInNode] -= units;
-  node.owned += rows;
-  CountMessages(owner, sign);
-}
-
-void Ledger::CountMessages(int owner, int sign) {
+void Ledger::Send(int owner) {
   if (pair_ && std::find(changed_.begin(), changed_.end(), owner) == changed_.end()) {
     for (int rank : changed_) {
-      if (opened_[rank] > 0) CountMessage(owner, rank, sign);
+      if (place_[rank] != kNotNeeding) CountMessage(owner, rank);
     }
     return;
   }
   steps_ += needing_.size();
   for (int rank : needing_) {
-    if (rank != owner) CountMessage(owner, rank, sign);
+    if (rank != owner) CountMessage(owner, rank);
   }
 }
 
-void Ledger::CountMessage(int from, int to, int sign) {
+void Ledger::CountMessage(int from, int to) {
   const size_t pair = static_cast<size_t>(from) * problem_.ranks + to;
-  if (marked_) message_log_.emplace_back(pair, sign);
+  if (marked_) message_log_.emplace_back(pair, sign_);
   int& runs = messages_[pair];
-  int before = runs;
-  runs += sign;
+  const int before = runs;
+  runs += sign_;
   if (before != 0 && runs != 0) return;
-  const int link = node_[from] == node_[to] ? kInNode : kBetweenNodes;
-  ranks_[from].destinations[link] += sign;
-  ranks_[to].sources[link] += sign;
-}
-
-TransferTime Ledger::Transfers(const Rank& rank) const {
-  auto link = [&](int i) {
-    return LinkTraffic{static_cast<double>(rank.received[i]) / kRowUnits,
-                       static_cast<double>(rank.sent[i]) / kRowUnits, rank.sources[i],
-                       rank.destinations[i]};
-  };
-  return transfers_.Time(link(kInNode), link(kBetweenNodes));
+  const bool in_node = sweep_.SameNode(from, to);
+  ranks_[from].traffic.Link(in_node).destinations += sign_;
+  ranks_[to].traffic.Link(in_node).sources += sign_;
 }
 
 double Ledger::RankUs(int rank) const {
-  return objective_.RankUs(ranks_[rank].compute, Transfers(ranks_[rank]));
+  return objective_.RankUs(ranks_[rank].compute, transfers_.Time(ranks_[rank].traffic));
 }
 
 double Ledger::StepUs() const {
   double forward_us = 0;
   double backward_us = 0;
   for (const Rank& rank : ranks_) {
-    TransferTime transfer = Transfers(rank);
+    TransferTime transfer = transfers_.Time(rank.traffic);
     forward_us = std::max({forward_us, rank.compute.forward_us, transfer.forward_us});
     backward_us = std::max({backward_us, rank.compute.backward_us, transfer.backward_us});
   }

@@ -25,9 +25,10 @@ struct LinkTraffic {
 };
 
 struct Traffic {
-  int64_t received = 0;  // rows over both links
   LinkTraffic in_node;
   LinkTraffic between_nodes;
+
+  LinkTraffic& Link(bool inside) { return inside ? in_node : between_nodes; }
 };
 
 // One entry for each rank. O(segments * (1 + ranks / 64) + pairs of ranks that exchange rows).
@@ -50,7 +51,9 @@ class TransferModel {
     between_nodes_.latency_us /= std::min(problem.ranks, problem.cluster.ranks_per_node);
   }
 
-  TransferTime Time(const LinkTraffic& in_node, const LinkTraffic& between_nodes) const {
+  TransferTime Time(const Traffic& traffic) const {
+    const LinkTraffic& in_node = traffic.in_node;
+    const LinkTraffic& between_nodes = traffic.between_nodes;
     const double sources_us =
         in_node_.latency_us * in_node.sources + between_nodes_.latency_us * between_nodes.sources;
     const double destinations_us = in_node_.latency_us * in_node.destinations +
