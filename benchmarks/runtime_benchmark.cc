@@ -127,7 +127,7 @@ uint64_t NeededRows(const Plan& plan, int rank) {
 uint64_t KeptRows(const Plan& plan, int rank) {
   uint64_t kept = 0;
   for (const fbs::Buffer& buffer : Items(plan->ranks()->Get(rank)->buffers())) {
-    if (buffer.kind() == fbs::BufferKind::kept_key) kept += buffer.rows();
+    if (buffer.kind() == fbs::BufferKind::saved_key) kept += buffer.rows();
   }
   return kept;
 }

@@ -4,13 +4,14 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "compiler/BatchProblem.h"
-#include "compiler/EmitPlan.h"
-#include "compiler/Passes.h"
-#include "compiler/plan_size.h"
+#include "compiler/Pipeline.h"
+#include "compiler/analysis/BatchProblem.h"
+#include "compiler/emit/EmitPlan.h"
+#include "compiler/emit/plan_size.h"
 #include "support/status_macros.h"
 
 #include "mlir/IR/Diagnostics.h"
+#include "mlir/Pass/Pass.h"
 #include "mlir/Pass/PassInstrumentation.h"
 #include "llvm/Support/ErrorHandling.h"
 

@@ -1,7 +1,9 @@
 // The pipeline: which passes take a batch from problem to scheduled, in which
 // order and why.
 
-#include "compiler/Passes.h"
+#include "compiler/Pipeline.h"
+
+#include "compiler/passes/Passes.h"
 
 #include "mlir/Pass/PassRegistry.h"
 

@@ -10,9 +10,9 @@ namespace {
 
 using Kind = fbs::BufferKind;
 
-bool IsRemote(Kind kind) { return Kind::remote_key <= kind && kind <= Kind::kept_value; }
+bool IsRemote(Kind kind) { return Kind::remote_key <= kind && kind <= Kind::saved_value; }
 bool IsKey(Kind kind) {
-  return kind == Kind::key || kind == Kind::remote_key || kind == Kind::kept_key;
+  return kind == Kind::key || kind == Kind::remote_key || kind == Kind::saved_key;
 }
 bool IsSum(Kind kind) { return Kind::query_sum <= kind && kind <= Kind::remote_value_sum; }
 
@@ -45,7 +45,7 @@ BoundBackward::BoundBackward(const Plan& plan, int rank, AttentionKernels* kerne
                                 [](const fbs::Buffer& buffer) { return IsSum(buffer.kind()); }));
 }
 
-// The i-th remote or kept key buffer has the i-th remote_key_sum, and so for values.
+// The i-th remote or saved key buffer has the i-th remote_key_sum, and so for values.
 void BoundBackward::PairSums() {
   absl::Span<const fbs::Buffer> buffers = memory_.buffers();
   sum_of_.resize(buffers.size());
@@ -74,7 +74,7 @@ void BoundBackward::AddMessage(const fbs::Message& message) {
   for (uint32_t p = message.part_begin(); p < message.part_end(); ++p) {
     const fbs::Part& part = Items(forward_.parts())[p];
     AddGradientRuns(part, sent);
-    if (part.kept()) continue;
+    if (part.saved()) continue;
     if (empty) {
       key_values_.AddMessage(sent ? Transfer::Direction::kSend : Transfer::Direction::kReceive,
                              message.peer(), message.tag());

@@ -54,9 +54,9 @@ class BoundBackward : public BoundProgram {
   const uint32_t outgoing_, incoming_;
   std::vector<uint32_t> sum_of_;  // by buffer of keys or values
 
-  MessageTable key_values_;                // K and V again: messages with parts that are not kept
+  MessageTable key_values_;                // K and V again: messages with parts that are not saved
   std::vector<uint32_t> first_key_value_;  // by message of the plan
-  MessageTable gradients_;                 // all messages, turned round
+  MessageTable gradients_;                 // all messages, reversed
 
   // Runs of received messages, which are packed, and of sent ones, which are added.
   std::vector<GradientRun> packed_, added_;

@@ -11,10 +11,10 @@ bool BoundMemory::Bind(const MemoryBases& bases) {
   bool changed = false;
   for (uint32_t b = 0; b < buffers_.size(); ++b) {
     const fbs::BufferKind kind = buffers_[b].kind();
-    const bool kept = kind == fbs::BufferKind::kept_key || kind == fbs::BufferKind::kept_value;
+    const bool saved = kind == fbs::BufferKind::saved_key || kind == fbs::BufferKind::saved_value;
     char* first = kind <= fbs::BufferKind::value_gradient
                       ? bases.tensors[static_cast<int>(kind)]
-                      : (kept ? bases.saved : bases.workspace) + buffers_[b].offset();
+                      : (saved ? bases.saved : bases.workspace) + buffers_[b].offset();
     changed |= first != first_[b];
     first_[b] = first;
   }

@@ -12,7 +12,7 @@ namespace {
 
 using Opcode = fbs::Opcode;
 
-std::string NameOf(const fbs::Instruction& instruction, bool backward) {
+std::string NameOf(const fbs::Instruction& instruction) {
   auto staged = [&](const char* what) {
     return absl::StrCat(what, " stage ", instruction.stage());
   };
@@ -20,7 +20,9 @@ std::string NameOf(const fbs::Instruction& instruction, bool backward) {
     case Opcode::attend:
       return staged("attend");
     case Opcode::exchange:
-      return staged(backward ? "exchange re-sent" : "exchange");
+      return staged("exchange");
+    case Opcode::resend:
+      return staged("exchange re-sent");
     case Opcode::clear_gradients:
       return "clear gradients";
     case Opcode::attend_backward:
@@ -47,7 +49,7 @@ class EventMaker {
 
   TraceEvent Make(const fbs::Instruction& instruction, bool backward) const {
     TraceEvent event;
-    event.name = NameOf(instruction, backward);
+    event.name = NameOf(instruction);
     event.backward = backward;
     event.stream = instruction.stream();
     event.stage = instruction.stage();
@@ -58,12 +60,15 @@ class EventMaker {
         event.pairs = PairsOf(instruction);
         break;
       case Opcode::exchange:
-        AddMessages(instruction, /*with_kept=*/!backward, /*turned=*/false, &event);
+        AddMessages(instruction, /*with_saved=*/true, /*reversed=*/false, &event);
+        break;
+      case Opcode::resend:
+        AddMessages(instruction, /*with_saved=*/false, /*reversed=*/false, &event);
         break;
       case Opcode::pack_gradients:
       case Opcode::exchange_gradients:
       case Opcode::add_gradients:
-        AddMessages(instruction, /*with_kept=*/true, /*turned=*/true, &event);
+        AddMessages(instruction, /*with_saved=*/true, /*reversed=*/true, &event);
         break;
       case Opcode::clear_gradients:
       case Opcode::store_gradients:
@@ -73,15 +78,15 @@ class EventMaker {
   }
 
  private:
-  // `turned`: what was received is sent. Packing touches what is sent only, adding what is
+  // `reversed`: what was received is sent. Packing touches what is sent only, adding what is
   // received.
-  void AddMessages(const fbs::Instruction& instruction, bool with_kept, bool turned,
+  void AddMessages(const fbs::Instruction& instruction, bool with_saved, bool reversed,
                    TraceEvent* event) const {
     for (uint32_t m = instruction.begin(); m < instruction.end(); ++m) {
       const fbs::Message& message = Items(program_.messages())[m];
-      const uint64_t bytes = BytesOf(message, with_kept);
+      const uint64_t bytes = BytesOf(message, with_saved);
       if (bytes == 0) continue;
-      const bool sends = (message.direction() == fbs::Direction::send) != turned;
+      const bool sends = (message.direction() == fbs::Direction::send) != reversed;
       if (sends && instruction.opcode() == Opcode::add_gradients) continue;
       if (!sends && instruction.opcode() == Opcode::pack_gradients) continue;
       ++event->messages;
@@ -104,11 +109,11 @@ class EventMaker {
     return pairs;
   }
 
-  uint64_t BytesOf(const fbs::Message& message, bool with_kept) const {
+  uint64_t BytesOf(const fbs::Message& message, bool with_saved) const {
     uint64_t bytes = 0;
     for (uint32_t p = message.part_begin(); p < message.part_end(); ++p) {
       const fbs::Part& part = Items(program_.parts())[p];
-      if (part.kept() && !with_kept) continue;
+      if (part.saved() && !with_saved) continue;
       const fbs::Buffer& buffer = Items(rank_.buffers())[part.buffer()];
       uint64_t rows = 0;
       for (uint32_t s = part.slice_begin(); s < part.slice_end(); ++s) {

@@ -1,8 +1,7 @@
 // flashcp-opt: runs any pass of the compiler, or the whole pipeline, on cp IR in text form.
 
-#include "compiler/Passes.h"
+#include "compiler/Pipeline.h"
 #include "dialects/cp/CP.h"
-
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
 #include "mlir/Transforms/Passes.h"
 

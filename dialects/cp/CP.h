@@ -30,13 +30,13 @@
 namespace flashcp::cp {
 
 /// Numbers per entry of the dense attributes.
-inline constexpr size_t kRankTileSize = 5; // cp.attend: q0 q1 k0 k1 rank
+inline constexpr size_t kRankTileSize = 5; // cp.tiles: q0 q1 k0 k1 rank
 inline constexpr size_t kReceivedSize = 4; // cp.transfer: begin end rank via
 inline constexpr size_t kForwardedSize =
-    4; // cp.forward: document begin end relay
+    4; // cp.relay: document begin end relay
 inline constexpr size_t kTokenRangeSize = 3; // layouts: document begin end
 inline constexpr size_t kStageTileSize =
-    7; // cp.compute: document q0 q1 k0 k1 h0 h1
+    7; // cp.attend: document q0 q1 k0 k1 h0 h1
 
 /// What stands for a relay where rows come from their owner.
 inline constexpr int64_t kNoRelay = -1;

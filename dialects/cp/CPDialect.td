@@ -17,7 +17,7 @@ def CP_Dialect : Dialect {
     ```
     problem         cp.document                        what is asked
       | cp-place-documents
-    placed          + cp.shard, cp.attend              who owns which tokens, who computes which tile
+    placed          + cp.shard, cp.tiles              who owns which tokens, who computes which tile
       | cp-insert-transfers, cp-coalesce-transfers, cp-relay-transfers,
       | cp-keep-documents
     communicating   + cp.transfer                      which K/V rows move

@@ -203,12 +203,12 @@ LogicalResult ShardOp::verify() {
 }
 
 //===----------------------------------------------------------------------===//
-// AttendOp
+// TilesOp
 //===----------------------------------------------------------------------===//
 
-ShardOp AttendOp::getShardOp() { return getSharded().getDefiningOp<ShardOp>(); }
+ShardOp TilesOp::getShardOp() { return getSharded().getDefiningOp<ShardOp>(); }
 
-LogicalResult AttendOp::verify() {
+LogicalResult TilesOp::verify() {
   if (!getShardOp() || !getShardOp().getDocumentOp())
     return emitOpError() << "C19: must name a cp.shard";
   if (failed(verifyQueryHeads(*this, getBatch(*this).getHeads(), getHeadBegin(),
@@ -268,10 +268,10 @@ LogicalResult ProgramOp::verify() {
 }
 
 //===----------------------------------------------------------------------===//
-// ComputeOp
+// AttendOp
 //===----------------------------------------------------------------------===//
 
-LogicalResult ComputeOp::verify() {
+LogicalResult AttendOp::verify() {
   if (failed(verifyStage(*this, getStage(), 0)) ||
       failed(verifyEntries(*this, getTiles(), kStageTileSize)))
     return failure();
@@ -301,10 +301,10 @@ LogicalResult ExchangeOp::verify() {
 }
 
 //===----------------------------------------------------------------------===//
-// ForwardOp
+// RelayOp
 //===----------------------------------------------------------------------===//
 
-LogicalResult ForwardOp::verify() {
+LogicalResult RelayOp::verify() {
   if (failed(verifyStage(*this, getStage(), 1)) ||
       failed(verifyKeyValueHeads(*this, getHeadBegin(), getHeadEnd())) ||
       failed(verifyTokenRanges(*this, getReceived(), kForwardedSize)))
@@ -350,9 +350,13 @@ LogicalResult GradientBufferOp::verify() {
 }
 
 LogicalResult ResendOp::verify() { return verifyStage(*this, getStage(), 1); }
-LogicalResult ReturnOp::verify() { return verifyStage(*this, getStage(), 1); }
-LogicalResult CollectOp::verify() { return verifyStage(*this, getStage(), 1); }
-LogicalResult DifferentiateOp::verify() {
+LogicalResult ExchangeGradientsOp::verify() {
+  return verifyStage(*this, getStage(), 1);
+}
+LogicalResult AddGradientsOp::verify() {
+  return verifyStage(*this, getStage(), 1);
+}
+LogicalResult AttendBackwardOp::verify() {
   return verifyStage(*this, getStage(), 0);
 }
 

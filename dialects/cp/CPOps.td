@@ -92,7 +92,7 @@ def CP_ShardOp : CP_Op<"shard", [HasParent<"BatchOp">]> {
   }];
 }
 
-def CP_AttendOp : CP_Op<"attend", [HasParent<"BatchOp">]> {
+def CP_TilesOp : CP_Op<"tiles", [HasParent<"BatchOp">]> {
   let summary = "attention tiles of a document, each on the rank that computes it";
   let description = [{
     Each tile is a range of queries against a range of keys, masked by the
@@ -104,7 +104,7 @@ def CP_AttendOp : CP_Op<"attend", [HasParent<"BatchOp">]> {
 
     Example:
     ```mlir
-    cp.attend %s0 heads[0, 32) {q[0, 1024) kv[0, 1024) on 0, q[1024, 4096) kv[0, 4096) on 1}
+    cp.tiles %s0 heads[0, 32) {q[0, 1024) kv[0, 1024) on 0, q[1024, 4096) kv[0, 4096) on 1}
     ```
   }];
   let arguments = (ins CP_ShardedType:$sharded, I64Attr:$head_begin, I64Attr:$head_end,
@@ -170,9 +170,9 @@ def CP_ProgramOp : CP_Op<"program", [HasParent<"BatchOp">, SingleBlock, NoTermin
     Example:
     ```mlir
     cp.program rank(1) layout {0 : [1024, 4096)} {
-      cp.compute stage(0) {0 : q[1024, 4096) kv[1024, 4096) heads[0, 32)}
+      cp.attend stage(0) {0 : q[1024, 4096) kv[1024, 4096) heads[0, 32)}
       cp.exchange stage(1) kv heads[0, 8) receive {0 : [0, 1024)}
-      cp.compute stage(1) {0 : q[1024, 4096) kv[0, 1024) heads[0, 32)}
+      cp.attend stage(1) {0 : q[1024, 4096) kv[0, 1024) heads[0, 32)}
     }
     ```
   }];
@@ -190,7 +190,7 @@ def CP_ProgramOp : CP_Op<"program", [HasParent<"BatchOp">, SingleBlock, NoTermin
   let hasVerifier = 1;
 }
 
-def CP_ComputeOp : CP_Op<"compute", [HasParent<"ProgramOp">]> {
+def CP_AttendOp : CP_Op<"attend", [HasParent<"ProgramOp">]> {
   let summary = "one launch: the tiles of a stage";
   let description = [{
     Stage 0 reads K/V from the rank's own rows, stage s > 0 from what exchange s
@@ -227,7 +227,7 @@ def CP_ExchangeOp : CP_Op<"exchange", [HasParent<"ProgramOp">]> {
   let hasVerifier = 1;
 }
 
-def CP_ForwardOp : CP_Op<"forward", [HasParent<"ProgramOp">]> {
+def CP_RelayOp : CP_Op<"relay", [HasParent<"ProgramOp">]> {
   let summary = "one group of messages: what relays forward to this rank in a stage";
   let description = [{
     Runs after the exchange of its stage, and like it is one grouped operation
@@ -240,10 +240,10 @@ def CP_ForwardOp : CP_Op<"forward", [HasParent<"ProgramOp">]> {
     Example:
     ```mlir
     cp.program rank(9) layout {0 : [4096, 4608)} {
-      cp.compute stage(0) {0 : q[4096, 4608) kv[4096, 4608) heads[0, 32)}
+      cp.attend stage(0) {0 : q[4096, 4608) kv[4096, 4608) heads[0, 32)}
       cp.exchange stage(1) kv heads[0, 8) receive {0 : [512, 1024)}
-      cp.forward stage(1) kv heads[0, 8) receive {0 : [0, 512) from 8}
-      cp.compute stage(1) {0 : q[4096, 4608) kv[0, 1024) heads[0, 32)}
+      cp.relay stage(1) kv heads[0, 8) receive {0 : [0, 512) from 8}
+      cp.attend stage(1) {0 : q[4096, 4608) kv[0, 1024) heads[0, 32)}
     }
     ```
   }];
@@ -260,9 +260,9 @@ def CP_ForwardOp : CP_Op<"forward", [HasParent<"ProgramOp">]> {
 def CP_BufferOp : CP_Op<"buffer", [HasParent<"ProgramOp">]> {
   let summary = "a buffer of the workspace and the tokens that its rows hold";
   let description = [{
-    Rows follow the order of `holds`. A remote or kept key or value buffer
+    Rows follow the order of `holds`. A remote or saved key or value buffer
     belongs to the exchange, and the forward, of its stage; the accumulator
-    serves all stages and has stage 0. Kept buffers have a memory of their own.
+    serves all stages and has stage 0. Saved buffers have a memory of their own.
 
     Constraints: C15 ranges, C16 stage, C17 offset.
 
@@ -313,15 +313,15 @@ def CP_BackwardOp : CP_Op<"backward", [HasParent<"ProgramOp">, SingleBlock, NoTe
     Example:
     ```mlir
     cp.program rank(1) layout {0 : [1024, 4096)} {
-      cp.compute stage(0) {0 : q[1024, 4096) kv[1024, 4096) heads[0, 32)}
+      cp.attend stage(0) {0 : q[1024, 4096) kv[1024, 4096) heads[0, 32)}
       cp.exchange stage(1) kv heads[0, 8) receive {0 : [0, 1024)}
-      cp.compute stage(1) {0 : q[1024, 4096) kv[0, 1024) heads[0, 32)}
+      cp.attend stage(1) {0 : q[1024, 4096) kv[0, 1024) heads[0, 32)}
       cp.backward {
         cp.resend stage(1)
-        cp.differentiate stage(0) tiles[0, 1)
-        cp.differentiate stage(1) tiles[0, 1)
-        cp.return stage(1)
-        cp.collect stage(1)
+        cp.attend_backward stage(0) tiles[0, 1)
+        cp.attend_backward stage(1) tiles[0, 1)
+        cp.exchange_gradients stage(1)
+        cp.add_gradients stage(1)
       }
     }
     ```
@@ -339,7 +339,7 @@ class CP_MirrorOp<string mnemonic> : CP_Op<mnemonic, [HasParent<"BackwardOp">]> 
 def CP_ResendOp : CP_MirrorOp<"resend"> {
   let summary = "the exchange, or the forward, of a stage again";
   let description = [{
-    Without rows of kept documents. `relayed` stands for the forward of the
+    Without rows of saved documents. `relayed` stands for the forward of the
     stage, here as in the other ops of a backward pass.
 
     Constraints: C16 stage.
@@ -348,7 +348,7 @@ def CP_ResendOp : CP_MirrorOp<"resend"> {
   }];
 }
 
-def CP_DifferentiateOp : CP_Op<"differentiate", [HasParent<"BackwardOp">]> {
+def CP_AttendBackwardOp : CP_Op<"attend_backward", [HasParent<"BackwardOp">]> {
   let summary = "one launch: the gradients of tiles of a stage";
   let description = [{
     Tiles [begin, end) of the compute of the stage. Adds to the sums of the
@@ -365,7 +365,7 @@ def CP_DifferentiateOp : CP_Op<"differentiate", [HasParent<"BackwardOp">]> {
   let hasVerifier = 1;
 }
 
-def CP_ReturnOp : CP_MirrorOp<"return"> {
+def CP_ExchangeGradientsOp : CP_MirrorOp<"exchange_gradients"> {
   let summary = "the gradients of received rows go back to where the rows came from";
   let description = [{
     Rounds the sums of what the exchange, or the forward, of the stage brought
@@ -377,7 +377,7 @@ def CP_ReturnOp : CP_MirrorOp<"return"> {
   }];
 }
 
-def CP_CollectOp : CP_MirrorOp<"collect"> {
+def CP_AddGradientsOp : CP_MirrorOp<"add_gradients"> {
   let summary = "the gradients that a return brings are added to the sums of the sent rows";
   let description = [{
     In the order of the messages, so that sums are the same bits in every run.

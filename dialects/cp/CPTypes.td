@@ -77,8 +77,8 @@ def CP_BufferKind : I32EnumAttr<"BufferKind", "what a workspace buffer holds", [
   I32EnumAttrCase<"remote_key", 0>,
   I32EnumAttrCase<"remote_value", 1>,
   I32EnumAttrCase<"accumulator", 2>,  // output rows that more than one tile adds to, f32
-  I32EnumAttrCase<"kept_key", 3>,     // received in forward, left to backward
-  I32EnumAttrCase<"kept_value", 4>,
+  I32EnumAttrCase<"saved_key", 3>,     // received in forward, left to backward
+  I32EnumAttrCase<"saved_value", 4>,
 ]> {
   let cppNamespace = "::flashcp::cp";
   let genSpecializedAttr = 0;

@@ -38,8 +38,8 @@ void CountLayout(const fbs::RankPlan& plan, RankStatistics* rank) {
   }
 }
 
-// For each part of a program, the payload of all parts before it that are not kept; one more in the
-// end. Parts and slices of a plan that nobody verified may lie out of bounds.
+// For each part of a program, the payload of all parts before it that are not saved; one more in
+// the end. Parts and slices of a plan that nobody verified may lie out of bounds.
 std::vector<uint64_t> BytesAgainBefore(const fbs::Plan& plan, const fbs::Program& program) {
   std::vector<uint64_t> rows_before = {0};  // by slice
   for (const fbs::Slice& slice : Items(program.slices())) {
@@ -48,7 +48,7 @@ std::vector<uint64_t> BytesAgainBefore(const fbs::Plan& plan, const fbs::Program
   const uint64_t head_bytes = uint64_t{plan.heads()->dim()} * DTypeBytes(plan.dtype());
   std::vector<uint64_t> bytes_before = {0};
   for (const fbs::Part& part : Items(program.parts())) {
-    bool counts = !part.kept() && part.slice_begin() <= part.slice_end() &&
+    bool counts = !part.saved() && part.slice_begin() <= part.slice_end() &&
                   part.slice_end() < rows_before.size() && part.head_begin() <= part.head_end();
     uint64_t rows = counts ? rows_before[part.slice_end()] - rows_before[part.slice_begin()] : 0;
     bytes_before.push_back(bytes_before.back() +

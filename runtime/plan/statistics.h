@@ -18,7 +18,7 @@ struct RankStatistics {
   uint64_t pairs = 0;
   uint64_t receive_bytes_forward = 0;  // payload of K and V
   uint64_t send_bytes_forward = 0;
-  // Payload of K and V that are not kept, which are sent again, and of all dK and dV, which come
+  // Payload of K and V that are not saved, which are sent again, and of all dK and dV, which come
   // home to the owner: each row of the former crosses the same pair of ranks as in forward, in the
   // same direction, each row of the latter in the other one.
   uint64_t receive_bytes_backward = 0;

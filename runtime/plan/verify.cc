@@ -43,19 +43,19 @@ std::vector<ProgramView> BackwardPrograms(const PlanView& view) {
   return programs;
 }
 
-// The backward pass, over a forward pass that is correct: the same messages, turned round, and the
+// The backward pass, over a forward pass that is correct: the same messages, reversed, and the
 // same tiles, so that what forward delivers and covers, backward does too.
 absl::Status CheckBackward(const PlanView& view, const Traffic& traffic) {
   RETURN_IF_ERROR(CheckBackwardBuffers(view));
-  std::vector<TurnedExchanges> turned;
+  std::vector<ReversedExchanges> reversed;
   for (const RankView& rank : view.ranks) {
-    ASSIGN_OR_RETURN(TurnedExchanges of_rank, CheckBackwardProgram(rank));
-    turned.push_back(std::move(of_rank));
+    ASSIGN_OR_RETURN(ReversedExchanges of_rank, CheckBackwardProgram(rank));
+    reversed.push_back(std::move(of_rank));
   }
   ASSIGN_OR_RETURN(const Meetings meetings, MatchBackwardMessages(view));
   RETURN_IF_ERROR(CheckProgress(BackwardPrograms(view), meetings).status());
   for (const RankView& rank : view.ranks) {
-    RETURN_IF_ERROR(CheckGradientFlow(view, traffic, rank, turned[rank.rank]));
+    RETURN_IF_ERROR(CheckGradientFlow(view, traffic, rank, reversed[rank.rank]));
   }
   return absl::OkStatus();
 }
@@ -82,7 +82,7 @@ const std::vector<PlanRule>& PlanRules() {
       {"P6",
        "All other buffers have the plan's shape and lie in their memory, aligned to 64 bytes, "
        "without overlap: remote buffers and accumulators in the forward workspace, remote buffers "
-       "and all that only backward has in the backward workspace, kept ones in the saved memory."},
+       "and all that only backward has in the backward workspace, saved ones in the saved memory."},
       {"P7",
        "Each message is in one exchange on the communication stream and each tile in one "
        "attend on the compute stream, in the order of their tables; stages of exchanges "
@@ -92,8 +92,8 @@ const std::vector<PlanRule>& PlanRules() {
        "list of waits with no other."},
       {"P9",
        "A message names another rank, a tag below 2^30, and parts and slices in bounds: a send "
-       "rows of the rank's own K or V or of remote or kept buffers, a receive rows of remote or "
-       "kept buffers, in no part more than the buffer has."},
+       "rows of the rank's own K or V or of remote or saved buffers, a receive rows of remote or "
+       "saved buffers, in no part more than the buffer has."},
       {"P10", "The bytes of a message are the payload of its parts."},
       {"P11",
        "The k-th send of a rank to another has tag k and meets the k-th receive there, part "
@@ -102,7 +102,7 @@ const std::vector<PlanRule>& PlanRules() {
        "All forward programs, and all backward programs, run to their end when a group of messages "
        "is done only once every "
        "partner has started its own."},
-      {"P13", "No row of a remote or kept buffer is received more than once, for any head."},
+      {"P13", "No row of a remote or saved buffer is received more than once, for any head."},
       {"P14", "No K or V row of a token reaches a rank more than once, for any head."},
       {"P15",
        "A tile has queries that see some of its keys, whole groups of query heads or part "
@@ -122,15 +122,15 @@ const std::vector<PlanRule>& PlanRules() {
       {"P22", "No (query, key) pair is in two tiles of one head."},
       {"P23", "Every (query, key) pair that a mask allows is in a tile, for every head."},
       {"P24",
-       "A row of a remote or kept buffer is sent on only by an exchange that waits for the one "
+       "A row of a remote or saved buffer is sent on only by an exchange that waits for the one "
        "that "
        "brings the row, directly or through others."},
       {"P25",
-       "A part is marked kept, on both sides, where its receiver puts it into a kept buffer; "
+       "A part is marked saved, on both sides, where its receiver puts it into a saved buffer; "
        "parts that are sent on are marked as the buffer that holds them."},
       {"P26",
        "Each rank has one delta, query_sum, key_sum and value_sum buffer, with one row for each "
-       "token it owns; a sum for each remote and kept buffer, with its rows, in the order of the "
+       "token it owns; a sum for each remote and saved buffer, with its rows, in the order of the "
        "table; one outgoing and one incoming buffer, with a row of one head for each that its "
        "receives, or its sends, carry."},
       {"P27",
@@ -138,8 +138,8 @@ const std::vector<PlanRule>& PlanRules() {
        "clear_gradients is the first of the compute stream and store_gradients the last. A rank "
        "without tiles and messages may have none."},
       {"P28",
-       "Each tile is in one attend_backward. Each exchange with messages is packed, turned round "
-       "and added once, and runs again once, or at most once where all of its rows are kept."},
+       "Each tile is in one attend_backward. Each exchange with messages is packed, reversed "
+       "and added once, and runs again once, or at most once where all of its rows are saved."},
       {"P29",
        "The k-th message that a rank sends another in their backward programs meets the k-th "
        "that the other receives: both have the same tag."},

@@ -30,7 +30,7 @@ absl::Status CheckOne(const RankView& rank, Kind kind, uint32_t rows) {
                 " buffer expected, ", count, " found");
 }
 
-// P26: a sum for each remote or kept buffer of keys, or of values, in the order of the table.
+// P26: a sum for each remote or saved buffer of keys, or of values, in the order of the table.
 absl::Status CheckRemoteSums(const RankView& rank, Kind sum_kind, bool (*is_remote)(Kind)) {
   std::vector<size_t> remote;
   std::vector<size_t> sums;
@@ -41,7 +41,8 @@ absl::Status CheckRemoteSums(const RankView& rank, Kind sum_kind, bool (*is_remo
   const char* name = fbs::EnumNameBufferKind(sum_kind);
   if (sums.size() != remote.size()) {
     return Broken("P26", "rank ", rank.rank, ": ", remote.size(), " ", name,
-                  " buffers expected, one for each remote or kept buffer, ", sums.size(), " found");
+                  " buffers expected, one for each remote or saved buffer, ", sums.size(),
+                  " found");
   }
   for (size_t i = 0; i < sums.size(); ++i) {
     uint32_t rows = rank.buffers[remote[i]].rows();
@@ -73,7 +74,7 @@ absl::Status CheckGradientRows(const PlanView& view, const RankView& rank, Kind 
 }
 
 bool IsCommunication(Opcode opcode) {
-  return opcode == Opcode::exchange || opcode == Opcode::exchange_gradients;
+  return opcode == Opcode::resend || opcode == Opcode::exchange_gradients;
 }
 
 std::string NameOf(const RankView& rank, size_t index) {
@@ -87,7 +88,7 @@ absl::Status CheckOpcodes(const RankView& rank) {
   for (size_t i = 0; i < rank.backward.instructions.size(); ++i) {
     const fbs::Instruction& instruction = rank.backward.instructions[i];
     if (instruction.opcode() > Opcode::MAX || instruction.stream() > fbs::Stream::MAX ||
-        instruction.opcode() == Opcode::attend) {
+        instruction.opcode() < Opcode::clear_gradients) {
       return Broken("P27", "rank ", rank.rank, ", backward instruction ", i,
                     ": an opcode of backward and a known stream expected, ",
                     static_cast<int>(instruction.opcode()), " on ",
@@ -157,26 +158,26 @@ absl::Status CheckAttends(const RankView& rank) {
 }
 
 // Where the backward program takes up an exchange with this opcode; null for other opcodes.
-uint32_t* PlaceOf(Opcode opcode, TurnedExchange* turned) {
+uint32_t* PlaceOf(Opcode opcode, ReversedExchange* reversed) {
   switch (opcode) {
-    case Opcode::exchange:
-      return &turned->again;
+    case Opcode::resend:
+      return &reversed->resend;
     case Opcode::pack_gradients:
-      return &turned->pack;
+      return &reversed->pack;
     case Opcode::exchange_gradients:
-      return &turned->gradients;
+      return &reversed->gradients;
     case Opcode::add_gradients:
-      return &turned->add;
+      return &reversed->add;
     default:
       return nullptr;
   }
 }
 
 // P28: ranges of messages are those of forward exchanges, each once for each opcode.
-absl::StatusOr<TurnedExchanges> FindTurned(const RankView& rank) {
+absl::StatusOr<ReversedExchanges> FindReversed(const RankView& rank) {
   const std::vector<uint32_t> exchanges = ExchangesOf(rank);
-  TurnedExchanges turned(rank.instructions.size());
-  TurnedExchange unused;
+  ReversedExchanges reversed(rank.instructions.size());
+  ReversedExchange unused;
   for (size_t i = 0; i < rank.backward.instructions.size(); ++i) {
     const fbs::Instruction& instruction = rank.backward.instructions[i];
     if (PlaceOf(instruction.opcode(), &unused) == nullptr) continue;
@@ -188,33 +189,34 @@ absl::StatusOr<TurnedExchanges> FindTurned(const RankView& rank) {
       return Broken("P28", NameOf(rank, i), ": the messages of a forward exchange expected, [",
                     instruction.begin(), ", ", instruction.end(), ") found");
     }
-    uint32_t* place = PlaceOf(instruction.opcode(), &turned[forward]);
-    if (*place != TurnedExchange::kNone) {
+    uint32_t* place = PlaceOf(instruction.opcode(), &reversed[forward]);
+    if (*place != ReversedExchange::kNone) {
       return Broken("P28", NameOf(rank, i), ": does what backward instruction ", *place,
                     " did for forward instruction ", forward);
     }
     *place = i;
   }
-  return turned;
+  return reversed;
 }
 
 // P28: no exchange is left out.
-absl::Status CheckAllTurned(const RankView& rank, const TurnedExchanges& turned) {
+absl::Status CheckAllReversed(const RankView& rank, const ReversedExchanges& reversed) {
   for (uint32_t i = 0; i < rank.instructions.size(); ++i) {
     const fbs::Instruction& exchange = rank.instructions[i];
     if (exchange.opcode() != Opcode::exchange || exchange.begin() == exchange.end()) continue;
-    if (turned[i].pack == TurnedExchange::kNone || turned[i].gradients == TurnedExchange::kNone ||
-        turned[i].add == TurnedExchange::kNone) {
+    if (reversed[i].pack == ReversedExchange::kNone ||
+        reversed[i].gradients == ReversedExchange::kNone ||
+        reversed[i].add == ReversedExchange::kNone) {
       return Broken("P28", "rank ", rank.rank, ": pack_gradients, exchange_gradients and ",
                     "add_gradients of forward instruction ", i, " expected");
     }
     bool comes_again = false;
     for (uint32_t m = exchange.begin(); m < exchange.end(); ++m) {
-      comes_again |= !IsKept(rank, rank.messages[m]);
+      comes_again |= !IsSaved(rank, rank.messages[m]);
     }
-    if (comes_again && turned[i].again == TurnedExchange::kNone) {
-      return Broken("P28", "rank ", rank.rank, ": a backward exchange of forward instruction ", i,
-                    " expected, since not all of its rows are kept");
+    if (comes_again && reversed[i].resend == ReversedExchange::kNone) {
+      return Broken("P28", "rank ", rank.rank, ": a resend of forward instruction ", i,
+                    " expected, since not all of its rows are saved");
     }
   }
   return absl::OkStatus();
@@ -237,13 +239,13 @@ absl::Status CheckBackwardBuffers(const PlanView& view) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<TurnedExchanges> CheckBackwardProgram(const RankView& rank) {
+absl::StatusOr<ReversedExchanges> CheckBackwardProgram(const RankView& rank) {
   RETURN_IF_ERROR(CheckOpcodes(rank));
   RETURN_IF_ERROR(CheckBeginAndEnd(rank));
   RETURN_IF_ERROR(CheckAttends(rank));
-  ASSIGN_OR_RETURN(TurnedExchanges turned, FindTurned(rank));
-  RETURN_IF_ERROR(CheckAllTurned(rank, turned));
-  return turned;
+  ASSIGN_OR_RETURN(ReversedExchanges reversed, FindReversed(rank));
+  RETURN_IF_ERROR(CheckAllReversed(rank, reversed));
+  return reversed;
 }
 
 }  // namespace flashcp::verifier

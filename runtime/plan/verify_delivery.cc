@@ -297,7 +297,7 @@ void NoteRelays(const Traffic& traffic, const RankView& rank, uint32_t exchange,
       const ForwardedRows& rows = traffic.forwarded[rank.rank][part.buffer()][g];
       for (const fbs::Slice& slice : rank.SlicesOf(part)) {
         NoteRelays(rows, slice.begin(), uint64_t{slice.begin()} + slice.count(),
-                   {0, exchange, part.kept()}, relays);
+                   {0, exchange, part.saved()}, relays);
       }
     }
   }

@@ -11,7 +11,7 @@
 namespace flashcp::verifier {
 namespace {
 
-constexpr uint32_t kNone = TurnedExchange::kNone;
+constexpr uint32_t kNone = ReversedExchange::kNone;
 constexpr int kCompute = static_cast<int>(fbs::Stream::compute);
 constexpr int kCommunication = static_cast<int>(fbs::Stream::communication);
 
@@ -26,14 +26,14 @@ struct Posted {
   std::pair<uint32_t, uint32_t> Pair() const { return {source, target}; }
 };
 
-// Calls emit(message, turned) for the messages of an instruction of the communication stream, in
-// order; `turned` where gradients travel back.
+// Calls emit(message, reversed) for the messages of an instruction of the communication stream, in
+// order; `reversed` where gradients travel back.
 template <typename Emit>
 void ForEachMessage(const RankView& rank, const fbs::Instruction& instruction, const Emit& emit) {
-  bool turned = instruction.opcode() == fbs::Opcode::exchange_gradients;
+  bool reversed = instruction.opcode() == fbs::Opcode::exchange_gradients;
   if (instruction.stream() != fbs::Stream::communication) return;
   for (uint32_t m = instruction.begin(); m < instruction.end(); ++m) {
-    if (turned || !IsKept(rank, rank.messages[m])) emit(rank.messages[m], turned);
+    if (reversed || !IsSaved(rank, rank.messages[m])) emit(rank.messages[m], reversed);
   }
 }
 
@@ -48,16 +48,17 @@ Sides CollectSides(const PlanView& view, Meetings* meetings) {
   for (const RankView& rank : view.ranks) {
     std::vector<Meeting>& mine = (*meetings)[rank.rank];
     for (uint32_t i = 0; i < rank.backward.instructions.size(); ++i) {
-      ForEachMessage(rank, rank.backward.instructions[i], [&](const fbs::Message& m, bool turned) {
-        uint32_t tag = m.tag() | (turned ? kGradientTag : 0);
-        uint32_t meeting = mine.size();
-        mine.push_back({i, {}});
-        if (IsSend(m) != turned) {
-          sides.sends.push_back({rank.rank, m.peer(), tag, {rank.rank, i}, meeting});
-        } else {
-          sides.receives.push_back({m.peer(), rank.rank, tag, {rank.rank, i}, meeting});
-        }
-      });
+      ForEachMessage(
+          rank, rank.backward.instructions[i], [&](const fbs::Message& m, bool reversed) {
+            uint32_t tag = m.tag() | (reversed ? kGradientTag : 0);
+            uint32_t meeting = mine.size();
+            mine.push_back({i, {}});
+            if (IsSend(m) != reversed) {
+              sides.sends.push_back({rank.rank, m.peer(), tag, {rank.rank, i}, meeting});
+            } else {
+              sides.receives.push_back({m.peer(), rank.rank, tag, {rank.rank, i}, meeting});
+            }
+          });
     }
   }
   for (std::vector<Posted>* posted : {&sides.sends, &sides.receives}) {
@@ -106,7 +107,7 @@ Readers FindReaders(const PlanView& view, const RankView& rank) {
 // What the rules on the order of one backward program share.
 struct Flow {
   const RankView& rank;
-  const TurnedExchanges& turned;
+  const ReversedExchanges& reversed;
   std::vector<Relay> relays;
   std::vector<Arrival> arrivals;
   Readers readers;
@@ -127,22 +128,22 @@ absl::Status ForEachReceivedHead(const RankView& rank, uint32_t forward, const C
   return absl::OkStatus();
 }
 
-// P30 for the rows that one exchange brings again.
-absl::Status CheckAgain(const Flow& flow, uint32_t forward) {
-  const uint32_t again = flow.turned[forward].again;
+// P30 for the rows that one exchange re-sends.
+absl::Status CheckResend(const Flow& flow, uint32_t forward) {
+  const uint32_t resend = flow.reversed[forward].resend;
   return ForEachReceivedHead(
       flow.rank, forward, [&](const fbs::Part& part, uint32_t head) -> absl::Status {
         const uint32_t reader = flow.readers.first[flow.readers.At(part.buffer(), head)];
-        if (part.kept() || reader == kNone) return absl::OkStatus();
-        if (flow.arrivals[again].first[kCompute] <= reader) return absl::OkStatus();
+        if (part.saved() || reader == kNone) return absl::OkStatus();
+        if (flow.arrivals[resend].first[kCompute] <= reader) return absl::OkStatus();
         return Broken("P30", NameOf(flow.rank.rank, reader), ": reads buffer ", part.buffer(),
-                      " without waiting for backward instruction ", again, ", which fills it");
+                      " without waiting for backward instruction ", resend, ", which fills it");
       });
 }
 
 // P31 for the tiles that add to what one exchange packs.
 absl::Status CheckPack(const Flow& flow, uint32_t forward) {
-  const uint32_t pack = flow.turned[forward].pack;
+  const uint32_t pack = flow.reversed[forward].pack;
   return ForEachReceivedHead(
       flow.rank, forward, [&](const fbs::Part& part, uint32_t head) -> absl::Status {
         const uint32_t reader = flow.readers.last[flow.readers.At(part.buffer(), head)];
@@ -154,11 +155,11 @@ absl::Status CheckPack(const Flow& flow, uint32_t forward) {
 
 // P30 and P31 where rows are sent on.
 absl::Status CheckRelay(const Flow& flow, const Relay& relay) {
-  const TurnedExchange& brought = flow.turned[relay.brought];
-  const TurnedExchange& sent = flow.turned[relay.sent];
-  if (!relay.kept && flow.arrivals[brought.again].first[kCommunication] > sent.again) {
-    return Broken("P30", NameOf(flow.rank.rank, sent.again),
-                  ": sends rows on without waiting for backward instruction ", brought.again,
+  const ReversedExchange& brought = flow.reversed[relay.brought];
+  const ReversedExchange& sent = flow.reversed[relay.sent];
+  if (!relay.saved && flow.arrivals[brought.resend].first[kCommunication] > sent.resend) {
+    return Broken("P30", NameOf(flow.rank.rank, sent.resend),
+                  ": sends rows on without waiting for backward instruction ", brought.resend,
                   ", which brings them");
   }
   if (brought.pack < sent.add) {
@@ -173,14 +174,14 @@ absl::Status CheckRelay(const Flow& flow, const Relay& relay) {
 absl::Status CheckTransfers(const Flow& flow) {
   const RankView& rank = flow.rank;
   std::vector<uint32_t> packed(rank.backward.instructions.size(), kNone);  // by exchange_gradients
-  for (uint32_t i = 0; i < flow.turned.size(); ++i) {
-    const TurnedExchange& turned = flow.turned[i];
-    if (turned.gradients == kNone) continue;
-    packed[turned.gradients] = turned.pack;
-    if (flow.arrivals[turned.gradients].first[kCompute] > turned.add) {
-      return Broken("P32", NameOf(rank.rank, turned.add),
-                    ": adds gradients without waiting for backward instruction ", turned.gradients,
-                    ", which brings them");
+  for (uint32_t i = 0; i < flow.reversed.size(); ++i) {
+    const ReversedExchange& reversed = flow.reversed[i];
+    if (reversed.gradients == kNone) continue;
+    packed[reversed.gradients] = reversed.pack;
+    if (flow.arrivals[reversed.gradients].first[kCompute] > reversed.add) {
+      return Broken("P32", NameOf(rank.rank, reversed.add),
+                    ": adds gradients without waiting for backward instruction ",
+                    reversed.gradients, ", which brings them");
     }
   }
   uint64_t computed = 0;  // instructions [0, computed) of the compute stream are done
@@ -219,12 +220,12 @@ absl::StatusOr<Meetings> MatchBackwardMessages(const PlanView& view) {
 }
 
 absl::Status CheckGradientFlow(const PlanView& view, const Traffic& traffic, const RankView& rank,
-                               const TurnedExchanges& turned) {
-  const Flow flow = {rank, turned, FindRelays(traffic, rank), FindArrivals(rank.backward),
+                               const ReversedExchanges& reversed) {
+  const Flow flow = {rank, reversed, FindRelays(traffic, rank), FindArrivals(rank.backward),
                      FindReaders(view, rank)};
-  for (uint32_t i = 0; i < turned.size(); ++i) {
-    if (turned[i].again != kNone) RETURN_IF_ERROR(CheckAgain(flow, i));
-    if (turned[i].pack != kNone) RETURN_IF_ERROR(CheckPack(flow, i));
+  for (uint32_t i = 0; i < reversed.size(); ++i) {
+    if (reversed[i].resend != kNone) RETURN_IF_ERROR(CheckResend(flow, i));
+    if (reversed[i].pack != kNone) RETURN_IF_ERROR(CheckPack(flow, i));
   }
   for (const Relay& relay : flow.relays) RETURN_IF_ERROR(CheckRelay(flow, relay));
   return CheckTransfers(flow);

@@ -77,8 +77,8 @@ Shape ExpectedShape(const PlanView& view, fbs::BufferKind kind) {
     case fbs::BufferKind::value_gradient:
     case fbs::BufferKind::remote_key:
     case fbs::BufferKind::remote_value:
-    case fbs::BufferKind::kept_key:
-    case fbs::BufferKind::kept_value:
+    case fbs::BufferKind::saved_key:
+    case fbs::BufferKind::saved_value:
       break;
   }
   return {dtype, heads.key_value(), heads.dim()};
@@ -146,7 +146,7 @@ bool IsInForwardWorkspace(fbs::BufferKind kind) {
 }
 
 bool IsInBackwardWorkspace(fbs::BufferKind kind) {
-  return !IsCallers(kind) && !IsKept(kind) && kind != fbs::BufferKind::accumulator;
+  return !IsCallers(kind) && !IsSaved(kind) && kind != fbs::BufferKind::accumulator;
 }
 
 // P6: the buffers of one memory lie inside of it, aligned and apart.
@@ -231,7 +231,7 @@ absl::Status CheckBuffers(const PlanView& view) {
     for (const Memory& memory :
          {Memory{"forward workspace", rank.workspace_bytes, IsInForwardWorkspace},
           Memory{"backward workspace", rank.backward_workspace_bytes, IsInBackwardWorkspace},
-          Memory{"saved memory", rank.saved_bytes, IsKept}}) {
+          Memory{"saved memory", rank.saved_bytes, IsSaved}}) {
       RETURN_IF_ERROR(CheckMemory(rank, memory));
     }
   }

@@ -20,7 +20,7 @@ std::string NameOf(const RankView& rank, size_t message) {
                       IsSend(m) ? "send to" : "receive from", " rank ", m.peer(), ")");
 }
 
-// A receive fills a remote or kept buffer; a send reads the caller's K or V, or forwards what was
+// A receive fills a remote or saved buffer; a send reads the caller's K or V, or forwards what was
 // received.
 bool IsAllowed(fbs::BufferKind kind, bool send) {
   bool own = kind == fbs::BufferKind::key || kind == fbs::BufferKind::value;
@@ -47,12 +47,12 @@ absl::Status CheckPart(const RankView& rank, size_t message, const fbs::Part& pa
     return Broken("P9", NameOf(rank, message), ": slices in [0, ", rank.slices.size(),
                   ") expected, [", part.slice_begin(), ", ", part.slice_end(), ") found");
   }
-  // Rows of K and V are kept or not as the receiver says; those of all other buffers as the buffer
+  // Rows of K and V are saved or not as the receiver says; those of all other buffers as the buffer
   // says.
-  if (IsRemote(buffer.kind()) && part.kept() != IsKept(buffer.kind())) {
+  if (IsRemote(buffer.kind()) && part.saved() != IsSaved(buffer.kind())) {
     return Broken("P25", NameOf(rank, message), ": a part of buffer ", part.buffer(), " (",
                   fbs::EnumNameBufferKind(buffer.kind()), ") that is ",
-                  IsKept(buffer.kind()) ? "" : "not ", "kept expected");
+                  IsSaved(buffer.kind()) ? "" : "not ", "saved expected");
   }
   return absl::OkStatus();
 }
@@ -176,8 +176,8 @@ absl::Status CheckPair(const RankView& source, uint32_t send_index, const RankVi
         RowsOf(source, sent[i]) != RowsOf(target, received[i])) {
       return Broken("P11", names, ": part ", i, " differs in its tensor, heads or number of rows");
     }
-    if (sent[i].kept() != received[i].kept()) {
-      return Broken("P25", names, ": part ", i, " is kept on one side only");
+    if (sent[i].saved() != received[i].saved()) {
+      return Broken("P25", names, ": part ", i, " is saved on one side only");
     }
   }
   return absl::OkStatus();

@@ -100,21 +100,21 @@ inline bool IsSend(const fbs::Message& message) {
 }
 
 // Kinds of buffers that messages fill.
-inline bool IsKept(fbs::BufferKind kind) {
-  return kind == fbs::BufferKind::kept_key || kind == fbs::BufferKind::kept_value;
+inline bool IsSaved(fbs::BufferKind kind) {
+  return kind == fbs::BufferKind::saved_key || kind == fbs::BufferKind::saved_value;
 }
 inline bool IsRemoteKey(fbs::BufferKind kind) {
-  return kind == fbs::BufferKind::remote_key || kind == fbs::BufferKind::kept_key;
+  return kind == fbs::BufferKind::remote_key || kind == fbs::BufferKind::saved_key;
 }
 inline bool IsRemoteValue(fbs::BufferKind kind) {
-  return kind == fbs::BufferKind::remote_value || kind == fbs::BufferKind::kept_value;
+  return kind == fbs::BufferKind::remote_value || kind == fbs::BufferKind::saved_value;
 }
 inline bool IsRemote(fbs::BufferKind kind) { return IsRemoteKey(kind) || IsRemoteValue(kind); }
 
-// Whether all rows of a message are kept, so that backward does not send it again.
-inline bool IsKept(const RankView& rank, const fbs::Message& message) {
+// Whether all rows of a message are saved, so that backward does not send it again.
+inline bool IsSaved(const RankView& rank, const fbs::Message& message) {
   for (const fbs::Part& part : rank.PartsOf(message)) {
-    if (!part.kept()) return false;
+    if (!part.saved()) return false;
   }
   return true;
 }
@@ -183,9 +183,9 @@ absl::StatusOr<Traffic> FollowTraffic(const PlanView& view, Matches matches,
 struct Relay {
   uint32_t brought;
   uint32_t sent;
-  bool kept;  // whether the rows are kept
+  bool saved;  // whether the rows are saved
 
-  std::tuple<uint32_t, uint32_t, bool> Key() const { return {brought, sent, kept}; }
+  std::tuple<uint32_t, uint32_t, bool> Key() const { return {brought, sent, saved}; }
 };
 
 // All relays of a rank, each once. P24 holds.
@@ -216,26 +216,26 @@ absl::Status CheckCoverage(const PlanView& view);
 absl::Status CheckBackwardBuffers(const PlanView& view);
 
 // The backward instructions that take up one exchange of the forward program.
-struct TurnedExchange {
+struct ReversedExchange {
   static constexpr uint32_t kNone = ~uint32_t{0};
-  uint32_t again = kNone;  // the exchange of K and V
+  uint32_t resend = kNone;
   uint32_t pack = kNone;
   uint32_t gradients = kNone;
   uint32_t add = kNone;
 };
 
 // By instruction of the forward program; of no meaning for attends and exchanges without messages.
-using TurnedExchanges = std::vector<TurnedExchange>;
+using ReversedExchanges = std::vector<ReversedExchange>;
 
 // P27, P28: the instructions of one backward program take up all that the forward program did.
-absl::StatusOr<TurnedExchanges> CheckBackwardProgram(const RankView& rank);
+absl::StatusOr<ReversedExchanges> CheckBackwardProgram(const RankView& rank);
 
 // P29: sends of the backward programs meet their receives.
 absl::StatusOr<Meetings> MatchBackwardMessages(const PlanView& view);
 
 // P30 to P32: the order of the instructions of one backward program.
 absl::Status CheckGradientFlow(const PlanView& view, const Traffic& traffic, const RankView& rank,
-                               const TurnedExchanges& turned);
+                               const ReversedExchanges& reversed);
 
 }  // namespace flashcp::verifier
 

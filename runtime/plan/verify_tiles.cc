@@ -57,10 +57,10 @@ bool BuffersAreAllowed(const RankView& rank, const fbs::Tile& tile) {
   }
   bool key = HasKind(rank, tile.key_buffer(), Kind::key) ||
              HasKind(rank, tile.key_buffer(), Kind::remote_key) ||
-             HasKind(rank, tile.key_buffer(), Kind::kept_key);
+             HasKind(rank, tile.key_buffer(), Kind::saved_key);
   bool value = HasKind(rank, tile.value_buffer(), Kind::value) ||
                HasKind(rank, tile.value_buffer(), Kind::remote_value) ||
-               HasKind(rank, tile.value_buffer(), Kind::kept_value);
+               HasKind(rank, tile.value_buffer(), Kind::saved_value);
   if (!key || !value || !UsesAccumulator(tile)) return key && value;
   return HasKind(rank, tile.accumulator_buffer(), Kind::accumulator) &&
          uint64_t{tile.accumulator_row()} + tile.query_count() <=

@@ -1,15 +1,14 @@
 // What CompileToIr prints is the whole program: read back in a new context, it
 // verifies and gives the same plan.
 
-#include "compiler/EmitPlan.h"
-#include "compiler/Passes.h"
+#include "compiler/Pipeline.h"
 #include "compiler/compile.h"
+#include "compiler/emit/EmitPlan.h"
 #include "compiler/solver/cluster.h"
 #include "compiler/solver/strategies.h"
-
+#include "gtest/gtest.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"
-#include "gtest/gtest.h"
 
 using namespace mlir;
 
@@ -18,8 +17,7 @@ namespace {
 
 solver::Problem makeProblem() {
   solver::Problem problem;
-  for (int64_t length : {500, 0, 131, 1, 4000})
-    problem.documents.push_back({length, {}});
+  for (int64_t length : {500, 0, 131, 1, 4000}) problem.documents.push_back({length, {}});
   problem.documents.push_back({700, {solver::MaskKind::kWindow, 50}});
   problem.documents.push_back({70, {solver::MaskKind::kFull, 0}});
   problem.ranks = 3;
@@ -31,8 +29,7 @@ TEST(CompileToIrTest, ReadsBackAsTheSamePlan) {
   Compiler compiler;
   for (const std::string &strategy : solver::StrategyNames()) {
     SCOPED_TRACE(strategy);
-    absl::StatusOr<std::string> text =
-        compiler.CompileToIr({makeProblem(), strategy});
+    absl::StatusOr<std::string> text = compiler.CompileToIr({makeProblem(), strategy});
     ASSERT_TRUE(text.ok()) << text.status();
     absl::StatusOr<Plan> plan = compiler.Compile({makeProblem(), strategy});
     ASSERT_TRUE(plan.ok()) << plan.status();
@@ -44,13 +41,12 @@ TEST(CompileToIrTest, ReadsBackAsTheSamePlan) {
     EXPECT_TRUE(succeeded(verify(*module)));
     auto batches = module->getBody()->getOps<cp::BatchOp>();
     ASSERT_TRUE(llvm::hasSingleElement(batches));
-    FailureOr<Plan> again =
-        emitPlan(*batches.begin(), {strategy, /*timeBudgetMs=*/20,
-                                    /*memoryBudgetBytes=*/0});
+    FailureOr<Plan> again = emitPlan(*batches.begin(), {strategy, /*timeBudgetMs=*/20,
+                                                        /*memoryBudgetBytes=*/0});
     ASSERT_TRUE(succeeded(again));
     EXPECT_EQ(again->hash(), plan->hash());
   }
 }
 
-} // namespace
-} // namespace flashcp
+}  // namespace
+}  // namespace flashcp

@@ -10,20 +10,20 @@ cp.batch @two_stages ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(bf16) exchange
   // Rank 0 computes each query row in one tile and receives nothing.
   // CHECK: cp.program rank(0) layout {0 : [0, 60)} workspace_bytes(0) backward_workspace_bytes({{[0-9]+}}) saved_bytes(0) {
   cp.program rank(0) layout {0 : [0, 60)} {
-    cp.compute stage(0) {0 : q[0, 60) kv[0, 60) heads[0, 4)}
+    cp.attend stage(0) {0 : q[0, 60) kv[0, 60) heads[0, 4)}
     cp.exchange stage(1) kv heads[0, 2) receive {}
-    cp.compute stage(1) {}
+    cp.attend stage(1) {}
     cp.exchange stage(2) kv heads[0, 2) receive {}
-    cp.compute stage(2) {}
+    cp.attend stage(2) {}
   }
   // CHECK: cp.program rank(1) layout {0 : [60, 100)} workspace_bytes(9088) backward_workspace_bytes(26368) saved_bytes(0) {
   cp.program rank(1) layout {0 : [60, 100)} {
-    cp.compute stage(0) {0 : q[60, 100) kv[60, 100) heads[0, 4)}
+    cp.attend stage(0) {0 : q[60, 100) kv[60, 100) heads[0, 4)}
     cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 7)}
-    cp.compute stage(1) {0 : q[60, 100) kv[0, 7) heads[0, 4)}
+    cp.attend stage(1) {0 : q[60, 100) kv[0, 7) heads[0, 4)}
     cp.exchange stage(2) kv heads[0, 2) receive {0 : [7, 60)}
-    cp.compute stage(2) {0 : q[60, 100) kv[7, 60) heads[0, 4)}
-    // CHECK: cp.compute stage(2)
+    cp.attend stage(2) {0 : q[60, 100) kv[7, 60) heads[0, 4)}
+    // CHECK: cp.attend stage(2)
     // CHECK-NEXT: cp.buffer remote_key stage(1) offset(0) holds {0 : [0, 7)}
     // CHECK-NEXT: cp.buffer remote_value stage(1) offset(256) holds {0 : [0, 7)}
     // CHECK-NEXT: cp.buffer remote_key stage(2) offset(512) holds {0 : [7, 60)}
@@ -54,10 +54,10 @@ cp.batch @relayed ranks(4) heads<q = 4, kv = 2, dim = 8> dtype(bf16) exchange<ne
   %d0 = cp.document length(100) mask(causal)
   %s0 = cp.shard %d0 {[0, 60) on 0, [60, 90) on 1, [90, 100) on 3}
   cp.program rank(3) layout {0 : [90, 100)} {
-    cp.compute stage(0) {0 : q[90, 100) kv[90, 100) heads[0, 4)}
+    cp.attend stage(0) {0 : q[90, 100) kv[90, 100) heads[0, 4)}
     cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 10), 0 : [40, 50)}
-    cp.forward stage(1) kv heads[0, 2) receive {0 : [10, 20) from 2, 0 : [30, 40) from 2}
-    cp.compute stage(1) {0 : q[90, 100) kv[0, 20) heads[0, 4)}
+    cp.relay stage(1) kv heads[0, 2) receive {0 : [10, 20) from 2, 0 : [30, 40) from 2}
+    cp.attend stage(1) {0 : q[90, 100) kv[0, 20) heads[0, 4)}
     // CHECK: cp.buffer remote_key stage(1) offset(0) holds {0 : [0, 20), 0 : [30, 50)}
     // CHECK-NEXT: cp.buffer remote_value stage(1) offset(1280) holds {0 : [0, 20), 0 : [30, 50)}
     // CHECK-NEXT: cp.buffer accumulator stage(0) offset(2560) holds {0 : [90, 100)}
@@ -74,13 +74,13 @@ cp.batch @kept ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(bf16) exchange<neede
   %s1 = cp.shard %d1 {[0, 10) on 0, [10, 20) on 1}
   // CHECK: cp.program rank(1) {{.*}} saved_bytes(640)
   cp.program rank(1) layout {0 : [10, 20), 1 : [10, 20)} {
-    cp.compute stage(0) {0 : q[10, 20) kv[10, 20) heads[0, 4), 1 : q[10, 20) kv[10, 20) heads[0, 4)}
+    cp.attend stage(0) {0 : q[10, 20) kv[10, 20) heads[0, 4), 1 : q[10, 20) kv[10, 20) heads[0, 4)}
     cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 10), 1 : [0, 10)}
-    cp.compute stage(1) {0 : q[10, 20) kv[0, 10) heads[0, 4), 1 : q[10, 20) kv[0, 10) heads[0, 4)}
+    cp.attend stage(1) {0 : q[10, 20) kv[0, 10) heads[0, 4), 1 : q[10, 20) kv[0, 10) heads[0, 4)}
     // CHECK: cp.buffer remote_key stage(1) offset(0) holds {1 : [0, 10)}
     // CHECK-NEXT: cp.buffer remote_value stage(1) offset(320) holds {1 : [0, 10)}
-    // CHECK-NEXT: cp.buffer kept_key stage(1) offset(0) holds {0 : [0, 10)}
-    // CHECK-NEXT: cp.buffer kept_value stage(1) offset(320) holds {0 : [0, 10)}
+    // CHECK-NEXT: cp.buffer saved_key stage(1) offset(0) holds {0 : [0, 10)}
+    // CHECK-NEXT: cp.buffer saved_value stage(1) offset(320) holds {0 : [0, 10)}
     // CHECK: cp.gradient_buffer remote_key_sum stage(1) {{.*}} rows(10)
     // CHECK-NEXT: cp.gradient_buffer remote_value_sum stage(1) {{.*}} rows(10)
     // CHECK-NEXT: cp.gradient_buffer remote_key_sum stage(1) {{.*}} rows(10)

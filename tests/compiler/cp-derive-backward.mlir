@@ -9,23 +9,23 @@ cp.batch @stages ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<need
   %d0 = cp.document length(100) mask(causal)
   cp.shard %d0 {[0, 50) on 1, [50, 100) on 0}
   cp.program rank(0) layout {0 : [50, 100)} {
-    cp.compute stage(0) {0 : q[50, 80) kv[50, 80) heads[0, 4), 0 : q[80, 90) kv[50, 90) heads[0, 4),
+    cp.attend stage(0) {0 : q[50, 80) kv[50, 80) heads[0, 4), 0 : q[80, 90) kv[50, 90) heads[0, 4),
                          0 : q[90, 100) kv[50, 100) heads[0, 4)}
     cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 7)}
-    cp.compute stage(1) {0 : q[50, 100) kv[0, 7) heads[0, 4)}
+    cp.attend stage(1) {0 : q[50, 100) kv[0, 7) heads[0, 4)}
     cp.exchange stage(2) kv heads[0, 2) receive {0 : [7, 50)}
-    cp.compute stage(2) {0 : q[50, 100) kv[7, 50) heads[0, 4)}
+    cp.attend stage(2) {0 : q[50, 100) kv[7, 50) heads[0, 4)}
     // CHECK:      cp.backward {
     // CHECK-NEXT:   cp.resend stage(1)
     // CHECK-NEXT:   cp.resend stage(2)
-    // CHECK-NEXT:   cp.differentiate stage(0) tiles[0, 2)
-    // CHECK-NEXT:   cp.differentiate stage(1) tiles[0, 1)
-    // CHECK-NEXT:   cp.return stage(1)
-    // CHECK-NEXT:   cp.differentiate stage(2) tiles[0, 1)
-    // CHECK-NEXT:   cp.return stage(2)
-    // CHECK-NEXT:   cp.differentiate stage(0) tiles[2, 3)
-    // CHECK-NEXT:   cp.collect stage(1)
-    // CHECK-NEXT:   cp.collect stage(2)
+    // CHECK-NEXT:   cp.attend_backward stage(0) tiles[0, 2)
+    // CHECK-NEXT:   cp.attend_backward stage(1) tiles[0, 1)
+    // CHECK-NEXT:   cp.exchange_gradients stage(1)
+    // CHECK-NEXT:   cp.attend_backward stage(2) tiles[0, 1)
+    // CHECK-NEXT:   cp.exchange_gradients stage(2)
+    // CHECK-NEXT:   cp.attend_backward stage(0) tiles[2, 3)
+    // CHECK-NEXT:   cp.add_gradients stage(1)
+    // CHECK-NEXT:   cp.add_gradients stage(2)
     // CHECK-NEXT: }
   }
 }
@@ -43,35 +43,35 @@ cp.batch @slow_return ranks(2) heads<q = 1, kv = 1, dim = 128> dtype(bf16) excha
   %d0 = cp.document length(1280) mask(causal)
   cp.shard %d0 {[0, 640) on 1, [640, 1280) on 0}
   cp.program rank(0) layout {0 : [640, 1280)} {
-    cp.compute stage(0) {0 : q[640, 1280) kv[640, 1280) heads[0, 1)}
+    cp.attend stage(0) {0 : q[640, 1280) kv[640, 1280) heads[0, 1)}
     cp.exchange stage(1) kv heads[0, 1) receive {0 : [0, 128)}
-    cp.compute stage(1) {0 : q[640, 1280) kv[0, 128) heads[0, 1)}
+    cp.attend stage(1) {0 : q[640, 1280) kv[0, 128) heads[0, 1)}
     cp.exchange stage(2) kv heads[0, 1) receive {0 : [128, 640)}
-    cp.compute stage(2) {0 : q[640, 1280) kv[128, 640) heads[0, 1)}
+    cp.attend stage(2) {0 : q[640, 1280) kv[128, 640) heads[0, 1)}
     // CHECK:        cp.resend stage(2)
-    // CHECK-NEXT:   cp.differentiate stage(1) tiles[0, 1)
-    // CHECK:        cp.return stage(2)
-    // CHECK-NEXT:   cp.differentiate stage(0) tiles[0, 1)
+    // CHECK-NEXT:   cp.attend_backward stage(1) tiles[0, 1)
+    // CHECK:        cp.exchange_gradients stage(2)
+    // CHECK-NEXT:   cp.attend_backward stage(0) tiles[0, 1)
   }
 }
 
 // -----
 
-// Rows of kept documents are there: remote tiles come first.
+// Rows of saved documents are there: remote tiles come first.
 // CHECK-LABEL: cp.batch @kept
 cp.batch @kept ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed>
     cluster<"h100x8"> {
   %d0 = cp.document length(100) mask(causal) kept
   cp.shard %d0 {[0, 50) on 1, [50, 100) on 0}
   cp.program rank(0) layout {0 : [50, 100)} {
-    cp.compute stage(0) {0 : q[50, 100) kv[50, 100) heads[0, 4)}
+    cp.attend stage(0) {0 : q[50, 100) kv[50, 100) heads[0, 4)}
     cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 50)}
-    cp.compute stage(1) {0 : q[50, 100) kv[0, 50) heads[0, 4)}
+    cp.attend stage(1) {0 : q[50, 100) kv[0, 50) heads[0, 4)}
     // CHECK:      cp.backward {
-    // CHECK-NEXT:   cp.differentiate stage(1) tiles[0, 1)
-    // CHECK-NEXT:   cp.return stage(1)
-    // CHECK-NEXT:   cp.differentiate stage(0) tiles[0, 1)
-    // CHECK-NEXT:   cp.collect stage(1)
+    // CHECK-NEXT:   cp.attend_backward stage(1) tiles[0, 1)
+    // CHECK-NEXT:   cp.exchange_gradients stage(1)
+    // CHECK-NEXT:   cp.attend_backward stage(0) tiles[0, 1)
+    // CHECK-NEXT:   cp.add_gradients stage(1)
     // CHECK-NEXT: }
   }
 }
@@ -85,9 +85,9 @@ cp.batch @local ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<neede
   %d0 = cp.document length(100) mask(causal)
   cp.shard %d0 {[0, 100) on 0}
   cp.program rank(0) layout {0 : [0, 100)} {
-    cp.compute stage(0) {0 : q[0, 50) kv[0, 50) heads[0, 4), 0 : q[50, 100) kv[0, 100) heads[0, 4)}
+    cp.attend stage(0) {0 : q[0, 50) kv[0, 50) heads[0, 4), 0 : q[50, 100) kv[0, 100) heads[0, 4)}
     // CHECK:      cp.backward {
-    // CHECK-NEXT:   cp.differentiate stage(0) tiles[0, 2)
+    // CHECK-NEXT:   cp.attend_backward stage(0) tiles[0, 2)
     // CHECK-NEXT: }
   }
 }
@@ -100,26 +100,26 @@ cp.batch @relayed ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<nee
     cluster<"h100x8"> {
   %d0 = cp.document length(0) mask(causal)
   cp.program rank(0) layout {} {
-    cp.compute stage(0) {}
+    cp.attend stage(0) {}
     cp.exchange stage(1) kv heads[0, 2) receive {}
-    cp.forward stage(1) kv heads[0, 2) receive {}
-    cp.compute stage(1) {}
+    cp.relay stage(1) kv heads[0, 2) receive {}
+    cp.attend stage(1) {}
     cp.exchange stage(2) kv heads[0, 2) receive {}
-    cp.forward stage(2) kv heads[0, 2) receive {}
-    cp.compute stage(2) {}
+    cp.relay stage(2) kv heads[0, 2) receive {}
+    cp.attend stage(2) {}
     // CHECK:      cp.backward {
     // CHECK-NEXT:   cp.resend stage(1)
     // CHECK-NEXT:   cp.resend stage(1) relayed
     // CHECK-NEXT:   cp.resend stage(2)
     // CHECK-NEXT:   cp.resend stage(2) relayed
-    // CHECK-NEXT:   cp.return stage(1) relayed
-    // CHECK-NEXT:   cp.return stage(2) relayed
-    // CHECK-NEXT:   cp.collect stage(1) relayed
-    // CHECK-NEXT:   cp.return stage(1)
-    // CHECK-NEXT:   cp.collect stage(2) relayed
-    // CHECK-NEXT:   cp.return stage(2)
-    // CHECK-NEXT:   cp.collect stage(1)
-    // CHECK-NEXT:   cp.collect stage(2)
+    // CHECK-NEXT:   cp.exchange_gradients stage(1) relayed
+    // CHECK-NEXT:   cp.exchange_gradients stage(2) relayed
+    // CHECK-NEXT:   cp.add_gradients stage(1) relayed
+    // CHECK-NEXT:   cp.exchange_gradients stage(1)
+    // CHECK-NEXT:   cp.add_gradients stage(2) relayed
+    // CHECK-NEXT:   cp.exchange_gradients stage(2)
+    // CHECK-NEXT:   cp.add_gradients stage(1)
+    // CHECK-NEXT:   cp.add_gradients stage(2)
     // CHECK-NEXT: }
   }
 }

@@ -14,13 +14,13 @@ cp.batch @two_documents ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exch
   // CHECK: %[[D1:.*]] = cp.document length(80)
   %d1 = cp.document length(80) mask(causal)
   // CONTIGUOUS: %[[S0:.*]] = cp.shard %[[D0]] {[0, 80) on 0}
-  // CONTIGUOUS-NEXT: cp.attend %[[S0]] heads[0, 4) {q[0, 80) kv[0, 80) on 0}
+  // CONTIGUOUS-NEXT: cp.tiles %[[S0]] heads[0, 4) {q[0, 80) kv[0, 80) on 0}
   // CONTIGUOUS-NEXT: %[[S1:.*]] = cp.shard %[[D1]] {[0, 80) on 1}
-  // CONTIGUOUS-NEXT: cp.attend %[[S1]] heads[0, 4) {q[0, 80) kv[0, 80) on 1}
+  // CONTIGUOUS-NEXT: cp.tiles %[[S1]] heads[0, 4) {q[0, 80) kv[0, 80) on 1}
   // ZIGZAG: cp.shard %[[D0]] {[0, 40) on 0, [40, 80) on 1}
   // ZIGZAG: cp.shard %[[D1]] {[0, 40) on 1, [40, 80) on 0}
   // PERDOC: cp.shard %[[D0]] {[0, 20) on 0, [20, 60) on 1, [60, 80) on 0}
-  // PERDOC-NEXT: cp.attend %{{.*}} heads[0, 4) {q[0, 20) kv[0, 20) on 0, q[20, 60) kv[0, 60) on 1, q[60, 80) kv[0, 80) on 0}
+  // PERDOC-NEXT: cp.tiles %{{.*}} heads[0, 4) {q[0, 20) kv[0, 20) on 0, q[20, 60) kv[0, 60) on 1, q[60, 80) kv[0, 80) on 0}
   // PERDOC: cp.shard %[[D1]] {[0, 20) on 0, [20, 60) on 1, [60, 80) on 0}
   // WHOLEDOC: cp.shard %[[D0]] {[0, 80) on 0}
   // WHOLEDOC: cp.shard %[[D1]] {[0, 80) on 1}
@@ -33,7 +33,7 @@ cp.batch @masks ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exchange<nee
   %d0 = cp.document length(80) mask(full)
   %d1 = cp.document length(80) mask(window<8>)
   %d2 = cp.document length(0) mask(causal)
-  // ZIGZAG: cp.attend %{{.*}} heads[0, 4) {q[0, 40) kv[0, 80) on 0, q[40, 80) kv[0, 80) on 1}
-  // ZIGZAG: cp.attend %{{.*}} heads[0, 4) {q[0, 40) kv[0, 40) on 1, q[40, 80) kv[33, 80) on 0}
+  // ZIGZAG: cp.tiles %{{.*}} heads[0, 4) {q[0, 40) kv[0, 80) on 0, q[40, 80) kv[0, 80) on 1}
+  // ZIGZAG: cp.tiles %{{.*}} heads[0, 4) {q[0, 40) kv[0, 40) on 1, q[40, 80) kv[33, 80) on 0}
   // CHECK: cp.shard %{{.*}} {}
 }

@@ -12,7 +12,7 @@ cp.batch @shared ranks(4) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exchange<ne
                       backward_us = array<f64: 1.0, 1.5>}> {
   %d0 = cp.document length(2048) mask(causal)
   %s0 = cp.shard %d0 {[0, 512) on 0, [512, 1024) on 1, [1024, 1536) on 2, [1536, 2048) on 3}
-  cp.attend %s0 heads[0, 4) {q[0, 512) kv[0, 512) on 0, q[512, 1024) kv[0, 1024) on 1,
+  cp.tiles %s0 heads[0, 4) {q[0, 512) kv[0, 512) on 0, q[512, 1024) kv[0, 1024) on 1,
                              q[1024, 1536) kv[0, 1536) on 2, q[1536, 2048) kv[0, 2048) on 3}
   // CHECK: cp.transfer %{{.*}} kv heads[0, 2) {[0, 512) to 1, [0, 512) to 2, [512, 1024) to 2 via 3, [0, 512) to 3 via 2, [512, 1536) to 3}
   cp.transfer %s0 kv heads[0, 2) {[0, 512) to 1, [0, 1024) to 2, [0, 1536) to 3}
@@ -32,11 +32,11 @@ cp.batch @turns ranks(4) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exchange<nee
   %s0 = cp.shard %d0 {[0, 200) on 0, [200, 300) on 2, [300, 400) on 3}
   %s1 = cp.shard %d1 {[0, 100) on 1, [100, 200) on 2, [200, 400) on 3}
   %s2 = cp.shard %d2 {[0, 100) on 0, [100, 300) on 1, [300, 400) on 2}
-  cp.attend %s0 heads[0, 4) {q[0, 200) kv[0, 200) on 0, q[200, 300) kv[0, 300) on 2,
+  cp.tiles %s0 heads[0, 4) {q[0, 200) kv[0, 200) on 0, q[200, 300) kv[0, 300) on 2,
                              q[300, 400) kv[0, 400) on 3}
-  cp.attend %s1 heads[0, 4) {q[0, 100) kv[0, 100) on 1, q[100, 200) kv[0, 200) on 2,
+  cp.tiles %s1 heads[0, 4) {q[0, 100) kv[0, 100) on 1, q[100, 200) kv[0, 200) on 2,
                              q[200, 400) kv[0, 400) on 3}
-  cp.attend %s2 heads[0, 4) {q[0, 100) kv[0, 100) on 0, q[100, 300) kv[0, 300) on 1,
+  cp.tiles %s2 heads[0, 4) {q[0, 100) kv[0, 100) on 0, q[100, 300) kv[0, 300) on 1,
                              q[300, 400) kv[0, 400) on 2}
   // CHECK: cp.transfer %{{.*}}{[0, 200) to 2 via 3, [0, 300) to 3}
   cp.transfer %s0 kv heads[0, 2) {[0, 200) to 2, [0, 300) to 3}
@@ -55,7 +55,7 @@ cp.batch @last_node ranks(3) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exchange
                       backward_us = array<f64: 1.0, 1.5>}> {
   %d0 = cp.document length(900) mask(causal)
   %s0 = cp.shard %d0 {[0, 300) on 0, [300, 600) on 2, [600, 900) on 1}
-  cp.attend %s0 heads[0, 4) {q[0, 300) kv[0, 300) on 0, q[300, 600) kv[0, 600) on 2,
+  cp.tiles %s0 heads[0, 4) {q[0, 300) kv[0, 300) on 0, q[300, 600) kv[0, 600) on 2,
                              q[600, 900) kv[0, 900) on 1}
   // CHECK: cp.transfer %{{.*}}{[0, 600) to 1, [0, 300) to 2}
   cp.transfer %s0 kv heads[0, 2) {[0, 600) to 1, [0, 300) to 2}
@@ -70,7 +70,7 @@ cp.batch @one_node ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exchange<
                       backward_us = array<f64: 1.0, 1.5>}> {
   %d0 = cp.document length(1000) mask(full)
   %s0 = cp.shard %d0 {[0, 500) on 0, [500, 1000) on 1}
-  cp.attend %s0 heads[0, 4) {q[0, 500) kv[0, 1000) on 0, q[500, 1000) kv[0, 1000) on 1}
+  cp.tiles %s0 heads[0, 4) {q[0, 500) kv[0, 1000) on 0, q[500, 1000) kv[0, 1000) on 1}
   // CHECK: cp.transfer %{{.*}}{[500, 1000) to 0, [0, 500) to 1}
   cp.transfer %s0 kv heads[0, 2) {[500, 1000) to 0, [0, 500) to 1}
 }

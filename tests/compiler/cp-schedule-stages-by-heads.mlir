@@ -10,13 +10,13 @@ cp.batch @heads ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<neede
   %d1 = cp.document length(40) mask(causal)
   %s0 = cp.shard %d0 {[0, 70) on 0, [70, 100) on 1}
   %s1 = cp.shard %d1 {[0, 40) on 1}
-  cp.attend %s0 heads[0, 4) {q[0, 70) kv[0, 70) on 0, q[70, 100) kv[0, 100) on 1}
-  cp.attend %s1 heads[0, 4) {q[0, 40) kv[0, 40) on 1}
+  cp.tiles %s0 heads[0, 4) {q[0, 70) kv[0, 70) on 0, q[70, 100) kv[0, 100) on 1}
+  cp.tiles %s1 heads[0, 4) {q[0, 40) kv[0, 40) on 1}
   cp.transfer %s0 kv heads[0, 2) {[0, 70) to 1}
   // CHECK: cp.program rank(1) layout {0 : [70, 100), 1 : [0, 40)} {
-  // CHECK-NEXT: cp.compute stage(0) {0 : q[70, 100) kv[70, 100) heads[0, 2), 0 : q[70, 100) kv[70, 100) heads[2, 4), 1 : q[0, 40) kv[0, 40) heads[0, 4)}
+  // CHECK-NEXT: cp.attend stage(0) {0 : q[70, 100) kv[70, 100) heads[0, 2), 0 : q[70, 100) kv[70, 100) heads[2, 4), 1 : q[0, 40) kv[0, 40) heads[0, 4)}
   // CHECK-NEXT: cp.exchange stage(1) kv heads[0, 1) receive {0 : [0, 70)}
-  // CHECK-NEXT: cp.compute stage(1) {0 : q[70, 100) kv[0, 70) heads[0, 2)}
+  // CHECK-NEXT: cp.attend stage(1) {0 : q[70, 100) kv[0, 70) heads[0, 2)}
   // CHECK-NEXT: cp.exchange stage(2) kv heads[1, 2) receive {0 : [0, 70)}
-  // CHECK-NEXT: cp.compute stage(2) {0 : q[70, 100) kv[0, 70) heads[2, 4)}
+  // CHECK-NEXT: cp.attend stage(2) {0 : q[70, 100) kv[0, 70) heads[2, 4)}
 }

@@ -8,26 +8,26 @@ cp.batch @zigzag ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exchange<ne
   %d0 = cp.document length(1000) mask(causal)
   // CHECK: cp.shard
   %s0 = cp.shard %d0 {[0, 250) on 0, [250, 750) on 1, [750, 1000) on 0}
-  cp.attend %s0 heads[0, 4) {q[0, 250) kv[0, 250) on 0, q[250, 750) kv[0, 750) on 1,
+  cp.tiles %s0 heads[0, 4) {q[0, 250) kv[0, 250) on 0, q[250, 750) kv[0, 750) on 1,
                              q[750, 1000) kv[0, 1000) on 0}
   cp.transfer %s0 kv heads[0, 2) {[250, 750) to 0, [0, 250) to 1}
   // The programs say it all: attends and transfers are gone.
-  // CHECK-NOT: cp.attend
+  // CHECK-NOT: cp.tiles
   // CHECK-NOT: cp.transfer
   // CHECK: cp.program rank(0) layout {0 : [0, 250), 0 : [750, 1000)} {
   // Own rows first: the first range sees itself, the second the first and itself.
-  // CHECK-NEXT: cp.compute stage(0) {0 : q[0, 250) kv[0, 250) heads[0, 4), 0 : q[750, 1000) kv[0, 250) heads[0, 4), 0 : q[750, 1000) kv[750, 1000) heads[0, 4)}
+  // CHECK-NEXT: cp.attend stage(0) {0 : q[0, 250) kv[0, 250) heads[0, 4), 0 : q[750, 1000) kv[0, 250) heads[0, 4), 0 : q[750, 1000) kv[750, 1000) heads[0, 4)}
   // ONE-NEXT: cp.exchange stage(1) kv heads[0, 2) receive {0 : [250, 750)}
-  // ONE-NEXT: cp.compute stage(1) {0 : q[750, 1000) kv[250, 750) heads[0, 4)}
+  // ONE-NEXT: cp.attend stage(1) {0 : q[750, 1000) kv[250, 750) heads[0, 4)}
   // ONE-NEXT: }
   // MODEL-NEXT: cp.exchange stage(1) kv heads[0, 2) receive {0 : [250, 750)}
-  // MODEL-NEXT: cp.compute stage(1) {0 : q[750, 1000) kv[250, 750) heads[0, 4)}
+  // MODEL-NEXT: cp.attend stage(1) {0 : q[750, 1000) kv[250, 750) heads[0, 4)}
   // MODEL-NEXT: }
   // 500 rows in two stages; the cut at 250 + 250 moves down to a multiple of 128.
   // TWO-NEXT: cp.exchange stage(1) kv heads[0, 2) receive {0 : [250, 384)}
-  // TWO-NEXT: cp.compute stage(1) {0 : q[750, 1000) kv[250, 384) heads[0, 4)}
+  // TWO-NEXT: cp.attend stage(1) {0 : q[750, 1000) kv[250, 384) heads[0, 4)}
   // TWO-NEXT: cp.exchange stage(2) kv heads[0, 2) receive {0 : [384, 750)}
-  // TWO-NEXT: cp.compute stage(2) {0 : q[750, 1000) kv[384, 750) heads[0, 4)}
+  // TWO-NEXT: cp.attend stage(2) {0 : q[750, 1000) kv[384, 750) heads[0, 4)}
   // TWO-NEXT: }
   // CHECK-NEXT: cp.program rank(1) layout {0 : [250, 750)} {
 }
@@ -38,11 +38,11 @@ cp.batch @not_coalesced ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exch
     cluster<"h100x8"> {
   %d0 = cp.document length(100) mask(causal)
   %s0 = cp.shard %d0 {[0, 30) on 0, [30, 50) on 1, [50, 80) on 0, [80, 100) on 1}
-  cp.attend %s0 heads[0, 4) {q[0, 30) kv[0, 30) on 0, q[30, 50) kv[0, 50) on 1,
+  cp.tiles %s0 heads[0, 4) {q[0, 30) kv[0, 30) on 0, q[30, 50) kv[0, 50) on 1,
                              q[50, 80) kv[0, 80) on 0, q[80, 100) kv[0, 100) on 1}
   cp.transfer %s0 kv heads[0, 2) {[0, 30) to 1, [30, 50) to 0, [0, 30) to 1, [50, 80) to 1}
   // ONE: cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 30), 0 : [0, 30), 0 : [50, 80)}
-  // ONE-NEXT: cp.compute stage(1) {0 : q[30, 50) kv[0, 30) heads[0, 4), 0 : q[80, 100) kv[0, 30) heads[0, 4), 0 : q[80, 100) kv[50, 80) heads[0, 4)}
+  // ONE-NEXT: cp.attend stage(1) {0 : q[30, 50) kv[0, 30) heads[0, 4), 0 : q[80, 100) kv[0, 30) heads[0, 4), 0 : q[80, 100) kv[50, 80) heads[0, 4)}
 }
 
 // With relays every stage has a forward, and the ranks of a node cut stages at the same token, 768
@@ -55,31 +55,31 @@ cp.batch @relayed ranks(4) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exchange<n
                       backward_us = array<f64: 1.0, 1.5>}> {
   %d0 = cp.document length(2048) mask(causal)
   %s0 = cp.shard %d0 {[0, 512) on 0, [512, 1024) on 1, [1024, 1536) on 2, [1536, 2048) on 3}
-  cp.attend %s0 heads[0, 4) {q[0, 512) kv[0, 512) on 0, q[512, 1024) kv[0, 1024) on 1,
+  cp.tiles %s0 heads[0, 4) {q[0, 512) kv[0, 512) on 0, q[512, 1024) kv[0, 1024) on 1,
                              q[1024, 1536) kv[0, 1536) on 2, q[1536, 2048) kv[0, 2048) on 3}
   cp.transfer %s0 kv heads[0, 2) {[0, 512) to 1, [0, 512) to 2, [512, 1024) to 2 via 3,
                                   [0, 512) to 3 via 2, [512, 1536) to 3}
   // TWO: cp.program rank(0)
-  // TWO: cp.forward stage(1) kv heads[0, 2) receive {}
+  // TWO: cp.relay stage(1) kv heads[0, 2) receive {}
   // TWO: cp.program rank(1)
   // TWO: cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 256)}
   // TWO: cp.program rank(2)
-  // TWO-NEXT: cp.compute stage(0)
+  // TWO-NEXT: cp.attend stage(0)
   // TWO-NEXT: cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 512)}
-  // TWO-NEXT: cp.forward stage(1) kv heads[0, 2) receive {0 : [512, 768) from 3}
-  // TWO-NEXT: cp.compute stage(1) {0 : q[1024, 1536) kv[0, 768) heads[0, 4)}
+  // TWO-NEXT: cp.relay stage(1) kv heads[0, 2) receive {0 : [512, 768) from 3}
+  // TWO-NEXT: cp.attend stage(1) {0 : q[1024, 1536) kv[0, 768) heads[0, 4)}
   // TWO-NEXT: cp.exchange stage(2) kv heads[0, 2) receive {}
-  // TWO-NEXT: cp.forward stage(2) kv heads[0, 2) receive {0 : [768, 1024) from 3}
-  // TWO-NEXT: cp.compute stage(2) {0 : q[1024, 1536) kv[768, 1024) heads[0, 4)}
+  // TWO-NEXT: cp.relay stage(2) kv heads[0, 2) receive {0 : [768, 1024) from 3}
+  // TWO-NEXT: cp.attend stage(2) {0 : q[1024, 1536) kv[768, 1024) heads[0, 4)}
   // TWO-NEXT: }
   // TWO-NEXT: cp.program rank(3)
-  // TWO-NEXT: cp.compute stage(0)
+  // TWO-NEXT: cp.attend stage(0)
   // TWO-NEXT: cp.exchange stage(1) kv heads[0, 2) receive {0 : [512, 768)}
-  // TWO-NEXT: cp.forward stage(1) kv heads[0, 2) receive {0 : [0, 512) from 2}
-  // TWO-NEXT: cp.compute stage(1) {0 : q[1536, 2048) kv[0, 768) heads[0, 4)}
+  // TWO-NEXT: cp.relay stage(1) kv heads[0, 2) receive {0 : [0, 512) from 2}
+  // TWO-NEXT: cp.attend stage(1) {0 : q[1536, 2048) kv[0, 768) heads[0, 4)}
   // TWO-NEXT: cp.exchange stage(2) kv heads[0, 2) receive {0 : [768, 1536)}
-  // TWO-NEXT: cp.forward stage(2) kv heads[0, 2) receive {}
-  // TWO-NEXT: cp.compute stage(2) {0 : q[1536, 2048) kv[768, 1536) heads[0, 4)}
+  // TWO-NEXT: cp.relay stage(2) kv heads[0, 2) receive {}
+  // TWO-NEXT: cp.attend stage(2) {0 : q[1536, 2048) kv[768, 1536) heads[0, 4)}
   // TWO-NEXT: }
 }
 
@@ -92,6 +92,6 @@ cp.batch @local ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exchange<nee
   %d1 = cp.document length(100) mask(causal)
   %s0 = cp.shard %d0 {[0, 100) on 0}
   %s1 = cp.shard %d1 {[0, 100) on 1}
-  cp.attend %s0 heads[0, 4) {q[0, 100) kv[0, 100) on 0}
-  cp.attend %s1 heads[0, 4) {q[0, 100) kv[0, 100) on 1}
+  cp.tiles %s0 heads[0, 4) {q[0, 100) kv[0, 100) on 0}
+  cp.tiles %s1 heads[0, 4) {q[0, 100) kv[0, 100) on 1}
 }

@@ -72,20 +72,20 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
 }
 
 //--- c24.mlir
-// ERR-C24: error: 'cp.attend' op C24: rank 1 reads key 3, which it neither owns nor receives
+// ERR-C24: error: 'cp.tiles' op C24: rank 1 reads key 3, which it neither owns nor receives
 cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
   %d0 = cp.document length(10) mask(causal)
   %s0 = cp.shard %d0 {[0, 5) on 0, [5, 10) on 1}
-  cp.attend %s0 heads[0, 4) {q[0, 5) kv[0, 5) on 0, q[5, 10) kv[0, 10) on 1}
+  cp.tiles %s0 heads[0, 4) {q[0, 5) kv[0, 5) on 0, q[5, 10) kv[0, 10) on 1}
   cp.transfer %s0 kv heads[0, 2) {[0, 3) to 1, [4, 5) to 1}
 }
 
 //--- c24-queries.mlir
-// ERR-C24QUERIES: error: 'cp.attend' op C24: rank 0 computes queries [5, 10) but does not own them
+// ERR-C24QUERIES: error: 'cp.tiles' op C24: rank 0 computes queries [5, 10) but does not own them
 cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
   %d0 = cp.document length(10) mask(causal)
   %s0 = cp.shard %d0 {[0, 5) on 0, [5, 10) on 1}
-  cp.attend %s0 heads[0, 4) {q[0, 5) kv[0, 5) on 0, q[5, 10) kv[0, 10) on 0}
+  cp.tiles %s0 heads[0, 4) {q[0, 5) kv[0, 5) on 0, q[5, 10) kv[0, 10) on 0}
   cp.transfer %s0 kv heads[0, 2) {[5, 10) to 0}
 }
 
@@ -94,7 +94,7 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
 cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
   %d0 = cp.document length(10) mask(causal)
   %s0 = cp.shard %d0 {[0, 10) on 0}
-  cp.attend %s0 heads[0, 4) {q[0, 5) kv[0, 5) on 0, q[5, 10) kv[1, 10) on 0}
+  cp.tiles %s0 heads[0, 4) {q[0, 5) kv[0, 5) on 0, q[5, 10) kv[1, 10) on 0}
 }
 
 //--- c25-twice.mlir
@@ -102,7 +102,7 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
 cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
   %d0 = cp.document length(10) mask(causal)
   %s0 = cp.shard %d0 {[0, 10) on 0}
-  cp.attend %s0 heads[0, 4) {q[0, 6) kv[0, 6) on 0, q[5, 10) kv[4, 10) on 0}
+  cp.tiles %s0 heads[0, 4) {q[0, 6) kv[0, 6) on 0, q[5, 10) kv[4, 10) on 0}
 }
 
 //--- c25-heads.mlir
@@ -110,7 +110,7 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
 cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
   %d0 = cp.document length(10) mask(causal)
   %s0 = cp.shard %d0 {[0, 10) on 0}
-  cp.attend %s0 heads[0, 2) {q[0, 10) kv[0, 10) on 0}
+  cp.tiles %s0 heads[0, 2) {q[0, 10) kv[0, 10) on 0}
 }
 
 //--- c26.mlir
@@ -128,20 +128,20 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
 }
 
 //--- c28.mlir
-// ERR-C28: error: 'cp.compute' op C28: tile q[0, 10) kv[0, 10) of document 1 reads rows that stage 0 does not hold
+// ERR-C28: error: 'cp.attend' op C28: tile q[0, 10) kv[0, 10) of document 1 reads rows that stage 0 does not hold
 cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
   %d0 = cp.document length(10) mask(causal)
   %s0 = cp.shard %d0 {[0, 10) on 0}
   cp.program rank(0) layout {0 : [0, 10)} workspace_bytes(0) {
-    cp.compute stage(0) {1 : q[0, 10) kv[0, 10) heads[0, 4)}
+    cp.attend stage(0) {1 : q[0, 10) kv[0, 10) heads[0, 4)}
   }
 }
 
 //--- c28-stage.mlir
-// ERR-C28STAGE: error: 'cp.compute' op C28: expected compute of stage 0 right after its exchange
+// ERR-C28STAGE: error: 'cp.attend' op C28: expected compute of stage 0 right after its exchange
 cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
   cp.program rank(0) layout {} workspace_bytes(0) {
-    cp.compute stage(1) {}
+    cp.attend stage(1) {}
   }
 }
 
@@ -151,7 +151,7 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
   %d0 = cp.document length(10) mask(causal)
   %s0 = cp.shard %d0 {[0, 10) on 0}
   cp.program rank(0) layout {0 : [0, 10)} workspace_bytes(0) {
-    cp.compute stage(0) {}
+    cp.attend stage(0) {}
     cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 11)}
   }
 }
@@ -162,7 +162,7 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
   %d0 = cp.document length(10) mask(causal)
   %s0 = cp.shard %d0 {[0, 10) on 0}
   cp.program rank(0) layout {0 : [0, 10)} workspace_bytes(0) {
-    cp.compute stage(0) {0 : q[0, 10) kv[0, 10) heads[0, 4)}
+    cp.attend stage(0) {0 : q[0, 10) kv[0, 10) heads[0, 4)}
     cp.buffer accumulator stage(0) offset(0) holds {0 : [0, 10)}
   }
 }
@@ -171,17 +171,17 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
 // ERR-C29: error: 'cp.program' op C29: needs buffers: run cp-allocate-buffers
 cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
   cp.program rank(0) layout {} {
-    cp.compute stage(0) {}
+    cp.attend stage(0) {}
   }
 }
 
 //--- c28-forward.mlir
-// ERR-C28FORWARD: error: 'cp.forward' op C28: expected right after the exchange of its stage
+// ERR-C28FORWARD: error: 'cp.relay' op C28: expected right after the exchange of its stage
 cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
   cp.program rank(0) layout {} workspace_bytes(0) {
-    cp.compute stage(0) {}
+    cp.attend stage(0) {}
     cp.exchange stage(1) kv heads[0, 2) receive {}
-    cp.forward stage(2) kv heads[0, 2) receive {}
+    cp.relay stage(2) kv heads[0, 2) receive {}
   }
 }
 
@@ -194,7 +194,7 @@ cp.batch @b ranks(4) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed>
                       backward_us = array<f64: 1.0, 1.5>}> {
   %d0 = cp.document length(40) mask(causal)
   %s0 = cp.shard %d0 {[0, 10) on 0, [10, 20) on 1, [20, 30) on 2, [30, 40) on 3}
-  cp.attend %s0 heads[0, 4) {q[0, 10) kv[0, 10) on 0, q[10, 20) kv[0, 20) on 1,
+  cp.tiles %s0 heads[0, 4) {q[0, 10) kv[0, 10) on 0, q[10, 20) kv[0, 20) on 1,
                              q[20, 30) kv[0, 30) on 2, q[30, 40) kv[0, 40) on 3}
   cp.transfer %s0 kv heads[0, 2) {[0, 10) to 1, [0, 10) to 2 via 1, [10, 20) to 2, [0, 30) to 3}
 }
@@ -208,14 +208,14 @@ cp.batch @b ranks(4) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed>
                       backward_us = array<f64: 1.0, 1.5>}> {
   %d0 = cp.document length(40) mask(causal)
   %s0 = cp.shard %d0 {[0, 10) on 0, [10, 20) on 1, [20, 30) on 2, [30, 40) on 3}
-  cp.attend %s0 heads[0, 4) {q[0, 10) kv[0, 10) on 0, q[10, 20) kv[0, 20) on 1,
+  cp.tiles %s0 heads[0, 4) {q[0, 10) kv[0, 10) on 0, q[10, 20) kv[0, 20) on 1,
                              q[20, 30) kv[0, 30) on 2, q[30, 40) kv[0, 40) on 3}
   cp.transfer %s0 kv heads[0, 2) {[0, 10) to 1, [0, 20) to 2, [0, 5) to 3,
                                   [5, 25) to 3 via 2, [25, 30) to 3}
 }
 
 //--- c32.mlir
-// ERR-C32: error: 'cp.forward' op C32: rank 0 does not receive [0, 5) of document 0 in the exchange of stage 1
+// ERR-C32: error: 'cp.relay' op C32: rank 0 does not receive [0, 5) of document 0 in the exchange of stage 1
 cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed>
     cluster<"pairs", {ranks_per_node = 2 : i64, intra_node = array<f64: 3.5e5, 2.0>,
                       inter_node = array<f64: 4.5e4, 5.0>, block = array<i64: 128, 128>,
@@ -224,37 +224,37 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed>
   %d0 = cp.document length(10) mask(causal)
   %s0 = cp.shard %d0 {[0, 5) on 0, [5, 10) on 1}
   cp.program rank(0) layout {0 : [0, 5)} workspace_bytes(0) backward_workspace_bytes(0) saved_bytes(0) {
-    cp.compute stage(0) {0 : q[0, 5) kv[0, 5) heads[0, 4)}
+    cp.attend stage(0) {0 : q[0, 5) kv[0, 5) heads[0, 4)}
     cp.exchange stage(1) kv heads[0, 2) receive {}
-    cp.forward stage(1) kv heads[0, 2) receive {}
-    cp.compute stage(1) {}
+    cp.relay stage(1) kv heads[0, 2) receive {}
+    cp.attend stage(1) {}
     cp.backward {
       cp.resend stage(1)
       cp.resend stage(1) relayed
-      cp.differentiate stage(0) tiles[0, 1)
-      cp.return stage(1) relayed
-      cp.collect stage(1) relayed
-      cp.return stage(1)
-      cp.collect stage(1)
+      cp.attend_backward stage(0) tiles[0, 1)
+      cp.exchange_gradients stage(1) relayed
+      cp.add_gradients stage(1) relayed
+      cp.exchange_gradients stage(1)
+      cp.add_gradients stage(1)
     }
   }
   cp.program rank(1) layout {0 : [5, 10)} workspace_bytes(2048) backward_workspace_bytes(0) saved_bytes(0) {
-    cp.compute stage(0) {0 : q[5, 10) kv[5, 10) heads[0, 4)}
+    cp.attend stage(0) {0 : q[5, 10) kv[5, 10) heads[0, 4)}
     cp.exchange stage(1) kv heads[0, 2) receive {}
-    cp.forward stage(1) kv heads[0, 2) receive {0 : [0, 5) from 0}
-    cp.compute stage(1) {0 : q[5, 10) kv[0, 5) heads[0, 4)}
+    cp.relay stage(1) kv heads[0, 2) receive {0 : [0, 5) from 0}
+    cp.attend stage(1) {0 : q[5, 10) kv[0, 5) heads[0, 4)}
     cp.buffer remote_key stage(1) offset(0) holds {0 : [0, 5)}
     cp.buffer remote_value stage(1) offset(512) holds {0 : [0, 5)}
     cp.buffer accumulator stage(0) offset(1024) holds {0 : [5, 10)}
     cp.backward {
       cp.resend stage(1)
       cp.resend stage(1) relayed
-      cp.differentiate stage(0) tiles[0, 1)
-      cp.differentiate stage(1) tiles[0, 1)
-      cp.return stage(1) relayed
-      cp.collect stage(1) relayed
-      cp.return stage(1)
-      cp.collect stage(1)
+      cp.attend_backward stage(0) tiles[0, 1)
+      cp.attend_backward stage(1) tiles[0, 1)
+      cp.exchange_gradients stage(1) relayed
+      cp.add_gradients stage(1) relayed
+      cp.exchange_gradients stage(1)
+      cp.add_gradients stage(1)
     }
   }
 }
@@ -263,26 +263,26 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed>
 // ERR-C32SAME: error: 'cp.program' op C32: must have the exchanges and forwards of rank 0
 cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
   cp.program rank(0) layout {} workspace_bytes(0) backward_workspace_bytes(0) saved_bytes(0) {
-    cp.compute stage(0) {}
+    cp.attend stage(0) {}
     cp.exchange stage(1) kv heads[0, 2) receive {}
-    cp.forward stage(1) kv heads[0, 2) receive {}
-    cp.compute stage(1) {}
+    cp.relay stage(1) kv heads[0, 2) receive {}
+    cp.attend stage(1) {}
     cp.backward {
       cp.resend stage(1)
       cp.resend stage(1) relayed
-      cp.return stage(1) relayed
-      cp.collect stage(1) relayed
-      cp.return stage(1)
-      cp.collect stage(1)
+      cp.exchange_gradients stage(1) relayed
+      cp.add_gradients stage(1) relayed
+      cp.exchange_gradients stage(1)
+      cp.add_gradients stage(1)
     }
   }
   cp.program rank(1) layout {} workspace_bytes(0) backward_workspace_bytes(0) saved_bytes(0) {
-    cp.compute stage(0) {}
+    cp.attend stage(0) {}
     cp.exchange stage(1) kv heads[0, 2) receive {}
-    cp.compute stage(1) {}
+    cp.attend stage(1) {}
     cp.backward {
-      cp.return stage(1)
-      cp.collect stage(1)
+      cp.exchange_gradients stage(1)
+      cp.add_gradients stage(1)
     }
   }
 }
@@ -293,7 +293,7 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
   %d0 = cp.document length(10) mask(causal)
   %s0 = cp.shard %d0 {[0, 10) on 0}
   cp.program rank(0) layout {0 : [0, 10)} workspace_bytes(0) backward_workspace_bytes(0) saved_bytes(0) {
-    cp.compute stage(0) {0 : q[0, 10) kv[0, 10) heads[0, 4)}
+    cp.attend stage(0) {0 : q[0, 10) kv[0, 10) heads[0, 4)}
     cp.backward {
     }
   }
@@ -305,7 +305,7 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
   %d0 = cp.document length(10) mask(causal)
   %s0 = cp.shard %d0 {[0, 10) on 0}
   cp.program rank(0) layout {0 : [0, 10)} workspace_bytes(0) backward_workspace_bytes(0) saved_bytes(0) {
-    cp.compute stage(0) {0 : q[0, 10) kv[0, 10) heads[0, 4)}
+    cp.attend stage(0) {0 : q[0, 10) kv[0, 10) heads[0, 4)}
   }
 }
 
@@ -313,8 +313,8 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
 // ERR-C28HEADS: error: 'cp.exchange' op C28: expected head 0, or the heads after those of the exchange before and its rows, found head 1
 cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
   cp.program rank(0) layout {} workspace_bytes(0) {
-    cp.compute stage(0) {}
+    cp.attend stage(0) {}
     cp.exchange stage(1) kv heads[1, 2) receive {}
-    cp.compute stage(1) {}
+    cp.attend stage(1) {}
   }
 }

@@ -46,12 +46,12 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
 cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"h100x8"> {
   %d0 = cp.document length(100) mask(causal)
   %s0 = cp.shard %d0 {[0, 50) on 0, [50, 100) on 1}
-  cp.attend %s0 heads[0, 4) {q[0, 50) kv[0, 50) on 0, q[50, 100) kv[0, 100) on 1}
+  cp.tiles %s0 heads[0, 4) {q[0, 50) kv[0, 50) on 0, q[50, 100) kv[0, 100) on 1}
 }
 
 //--- local.mlir
 cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"h100x8"> {
   %d0 = cp.document length(100) mask(causal)
   %s0 = cp.shard %d0 {[0, 100) on 0}
-  cp.attend %s0 heads[0, 4) {q[0, 100) kv[0, 100) on 0}
+  cp.tiles %s0 heads[0, 4) {q[0, 100) kv[0, 100) on 0}
 }

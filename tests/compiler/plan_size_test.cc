@@ -1,7 +1,7 @@
 // The estimate of a plan's size: never above what the plan holds, and of its order: stages and
 // relays, which it does not know, cut tiles and messages further.
 
-#include "compiler/plan_size.h"
+#include "compiler/emit/plan_size.h"
 
 #include <string>
 

@@ -1,14 +1,15 @@
 // Without cp-coalesce-transfers the compiler makes a plan that moves rows
 // twice, and the verifier tells; with the pass the plan is right.
 
-#include "compiler/BatchProblem.h"
-#include "compiler/EmitPlan.h"
-#include "compiler/Passes.h"
+#include "compiler/analysis/BatchProblem.h"
+#include "compiler/emit/EmitPlan.h"
+#include "compiler/passes/Passes.h"
 #include "compiler/solver/cluster.h"
+#include "gmock/gmock.h"
+#include "mlir/Pass/PassManager.h"
+#include "gtest/gtest.h"
 #include "runtime/plan/statistics.h"
 #include "runtime/plan/verify.h"
-#include "gmock/gmock.h"
-#include "gtest/gtest.h"
 
 using namespace mlir;
 
@@ -42,15 +43,13 @@ Plan makePlan(bool coalesce) {
   OpPassManager &batch = pipeline.nest<cp::BatchOp>();
   batch.addPass(createPlaceDocuments({"per-doc"}));
   batch.addPass(createInsertTransfers());
-  if (coalesce)
-    batch.addPass(createCoalesceTransfers());
+  if (coalesce) batch.addPass(createCoalesceTransfers());
   batch.addPass(createScheduleStages());
   batch.addPass(createAllocateBuffers());
   batch.addPass(createDeriveBackward());
   EXPECT_TRUE(succeeded(pipeline.run(*module)));
-  FailureOr<Plan> plan =
-      emitPlan(*module->getBody()->getOps<cp::BatchOp>().begin(),
-               {"per-doc", /*timeBudgetMs=*/0, /*memoryBudgetBytes=*/0});
+  FailureOr<Plan> plan = emitPlan(*module->getBody()->getOps<cp::BatchOp>().begin(),
+                                  {"per-doc", /*timeBudgetMs=*/0, /*memoryBudgetBytes=*/0});
   EXPECT_TRUE(succeeded(plan));
   return *plan;
 }
@@ -66,5 +65,5 @@ TEST(NotCoalescedTest, RowsMoveTwiceAndTheVerifierTells) {
             ComputeStatistics(coalesced).receive_bytes_total);
 }
 
-} // namespace
-} // namespace flashcp
+}  // namespace
+}  // namespace flashcp

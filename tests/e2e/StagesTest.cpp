@@ -1,15 +1,16 @@
 // Plans are exact however rows arrive: in one stage or several, of rows or of
 // heads, with and without relays and kept rows.
 
-#include "compiler/BatchProblem.h"
-#include "compiler/EmitPlan.h"
-#include "compiler/Passes.h"
+#include "compiler/analysis/BatchProblem.h"
+#include "compiler/emit/EmitPlan.h"
+#include "compiler/passes/Passes.h"
 #include "compiler/solver/cluster.h"
+#include "mlir/Pass/PassManager.h"
+#include "gtest/gtest.h"
 #include "runtime/kernel_spec.h"
 #include "runtime/plan/verify.h"
 #include "tests/testing/reference_attention.h"
 #include "tests/testing/run_plan.h"
-#include "gtest/gtest.h"
 
 using namespace mlir;
 
@@ -22,8 +23,7 @@ using testing::TestStep;
 solver::Problem makeProblem(solver::MaskKind mask, int ranksPerNode) {
   solver::Problem problem;
   for (int64_t length : {90, 0, 33, 7, 120, 64})
-    problem.documents.push_back(
-        {length, {mask, mask == solver::MaskKind::kWindow ? 23 : 0}});
+    problem.documents.push_back({length, {mask, mask == solver::MaskKind::kWindow ? 23 : 0}});
   problem.ranks = 6;
   problem.heads = {8, 4, 8};
   problem.dtype = solver::DType::kF32;
@@ -33,8 +33,8 @@ solver::Problem makeProblem(solver::MaskKind mask, int ranksPerNode) {
   return problem;
 }
 
-FailureOr<Plan> makePlan(const solver::Problem &problem, StringRef strategy,
-                         int64_t stages, bool byHeads, int64_t memoryBudget) {
+FailureOr<Plan> makePlan(const solver::Problem &problem, StringRef strategy, int64_t stages,
+                         bool byHeads, int64_t memoryBudget) {
   MLIRContext context(MLIRContext::Threading::DISABLED);
   context.getOrLoadDialect<cp::CPDialect>();
   Location loc = UnknownLoc::get(&context);
@@ -52,8 +52,7 @@ FailureOr<Plan> makePlan(const solver::Problem &problem, StringRef strategy,
   batch.addPass(createAllocateBuffers());
   batch.addPass(createDeriveBackward());
   batch.addPass(createVerifyPhase({"scheduled"}));
-  if (failed(pipeline.run(*module)))
-    return failure();
+  if (failed(pipeline.run(*module))) return failure();
   return emitPlan(*module->getBody()->getOps<cp::BatchOp>().begin(),
                   {strategy.str(), /*timeBudgetMs=*/20, memoryBudget});
 }
@@ -72,31 +71,26 @@ TEST(StagesTest, OfRowsAndOfHeads) {
     int64_t number;
     bool byHeads;
   };
-  for (Stages stages :
-       {Stages{1, false}, Stages{3, false}, Stages{2, true}, Stages{4, true}})
+  for (Stages stages : {Stages{1, false}, Stages{3, false}, Stages{2, true}, Stages{4, true}})
     for (const char *strategy : {"zigzag", "per-doc", "whole-doc"})
-      for (solver::MaskKind mask :
-           {solver::MaskKind::kCausal, solver::MaskKind::kWindow})
+      for (solver::MaskKind mask : {solver::MaskKind::kCausal, solver::MaskKind::kWindow})
         for (int ranksPerNode : {8, 2})
           for (int64_t memoryBudget : {0, 20000}) {
-            SCOPED_TRACE(std::string(strategy) + ", stages " +
-                         std::to_string(stages.number) + ", by heads " +
-                         std::to_string(stages.byHeads) + ", ranks per node " +
-                         std::to_string(ranksPerNode) + ", budget " +
-                         std::to_string(memoryBudget));
-            FailureOr<Plan> plan =
-                makePlan(makeProblem(mask, ranksPerNode), strategy,
-                         stages.number, stages.byHeads, memoryBudget);
+            SCOPED_TRACE(std::string(strategy) + ", stages " + std::to_string(stages.number) +
+                         ", by heads " + std::to_string(stages.byHeads) + ", ranks per node " +
+                         std::to_string(ranksPerNode) + ", budget " + std::to_string(memoryBudget));
+            FailureOr<Plan> plan = makePlan(makeProblem(mask, ranksPerNode), strategy,
+                                            stages.number, stages.byHeads, memoryBudget);
             ASSERT_TRUE(succeeded(plan));
             expectExact(*plan);
           }
 }
 
 TEST(StagesTest, HeadsMustMakeEqualStages) {
-  EXPECT_TRUE(failed(makePlan(makeProblem(solver::MaskKind::kCausal, 8),
-                              "zigzag", /*stages=*/3, /*byHeads=*/true,
+  EXPECT_TRUE(failed(makePlan(makeProblem(solver::MaskKind::kCausal, 8), "zigzag", /*stages=*/3,
+                              /*byHeads=*/true,
                               /*memoryBudget=*/0)));
 }
 
-} // namespace
-} // namespace flashcp
+}  // namespace
+}  // namespace flashcp

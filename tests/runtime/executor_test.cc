@@ -141,7 +141,7 @@ TEST(ExecutorShapesTest, MessagesOfSingleHeads) {
         const fbs::Part part = rank->forward->parts[p];
         for (uint32_t head = 0; head < 2; ++head) {
           parts.emplace_back(part.buffer(), head, head + 1, part.slice_begin(), part.slice_end(),
-                             part.kept());
+                             part.saved());
         }
       }
       message.mutate_part_begin(begin);

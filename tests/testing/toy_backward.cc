@@ -63,8 +63,7 @@ class BackwardBuilder {
 
   uint32_t Add(fbs::Opcode opcode, uint32_t begin, uint32_t end, uint32_t stage,
                const std::vector<uint32_t>& waits) {
-    bool communication =
-        opcode == fbs::Opcode::exchange || opcode == fbs::Opcode::exchange_gradients;
+    bool communication = opcode == fbs::Opcode::resend || opcode == fbs::Opcode::exchange_gradients;
     uint32_t wait = program_->waits.size();
     program_->waits.insert(program_->waits.end(), waits.begin(), waits.end());
     program_->instructions.push_back(
@@ -81,7 +80,7 @@ class BackwardBuilder {
     for (uint32_t m = exchange.begin(); m < exchange.end(); ++m) {
       const fbs::Message& message = forward_.messages[m];
       for (uint32_t p = message.part_begin(); p < message.part_end(); ++p) {
-        if (!forward_.parts[p].kept()) return true;
+        if (!forward_.parts[p].saved()) return true;
       }
     }
     return false;
@@ -94,7 +93,7 @@ class BackwardBuilder {
       if (!HasUnkeptParts(exchange.forward)) continue;
       bool follows = before != nullptr && before->forward.stage() == exchange.forward.stage();
       exchange.again =
-          Add(fbs::Opcode::exchange, exchange.forward,
+          Add(fbs::Opcode::resend, exchange.forward,
               follows ? std::vector<uint32_t>{before->again} : std::vector<uint32_t>());
       before = &exchange;
     }
@@ -153,8 +152,8 @@ void AddToyBackwardBuffers(fbs::RankPlanT* rank) {
   add(Kind::key_sum, fbs::DType::f32, key.rows(), key.heads(), key.dim());
   add(Kind::value_sum, fbs::DType::f32, key.rows(), key.heads(), key.dim());
   for (const fbs::Buffer& buffer : before) {
-    bool keys = buffer.kind() == Kind::remote_key || buffer.kind() == Kind::kept_key;
-    bool values = buffer.kind() == Kind::remote_value || buffer.kind() == Kind::kept_value;
+    bool keys = buffer.kind() == Kind::remote_key || buffer.kind() == Kind::saved_key;
+    bool values = buffer.kind() == Kind::remote_value || buffer.kind() == Kind::saved_value;
     if (!keys && !values) continue;
     add(keys ? Kind::remote_key_sum : Kind::remote_value_sum, fbs::DType::f32, buffer.rows(),
         buffer.heads(), buffer.dim());

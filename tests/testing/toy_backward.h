@@ -15,7 +15,7 @@ void AddToyBuffer(fbs::BufferKind kind, fbs::DType dtype, uint32_t rows, uint32_
                   uint32_t dim, uint64_t* memory, fbs::RankPlanT* rank);
 
 // Appends the buffers that only backward uses, besides the caller's: delta, query_sum, key_sum,
-// value_sum; a remote_key_sum or remote_value_sum for each remote or kept buffer; outgoing,
+// value_sum; a remote_key_sum or remote_value_sum for each remote or saved buffer; outgoing,
 // incoming.
 void AddToyBackwardBuffers(fbs::RankPlanT* rank);
 

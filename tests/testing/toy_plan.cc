@@ -45,7 +45,7 @@ class RankBuilder {
   // Rows of a K buffer and of the V buffer that follows it.
   struct Keys {
     uint16_t buffer;
-    bool kept;
+    bool saved;
     std::vector<ToyRun> rows;
   };
 
@@ -69,36 +69,36 @@ class RankBuilder {
     AddBuffer(fbs::BufferKind::value_gradient, rows, problem_.key_value_heads, nullptr);
   }
 
-  // The buffers of one stage, and those of what it brings to be kept.
+  // The buffers of one stage, and those of what it brings to be saved.
   void AddRemoteBuffers(int stage) {
     keys_by_stage_.emplace_back();
-    for (bool kept : {false, true}) {
-      std::vector<ToyRun> rows = RemoteRowsOf(problem_, rank_, stage, kept);
-      if (kept && rows.empty()) continue;
+    for (bool saved : {false, true}) {
+      std::vector<ToyRun> rows = RemoteRowsOf(problem_, rank_, stage, saved);
+      if (saved && rows.empty()) continue;
       uint16_t buffer = plan_->buffers.size();
-      uint64_t* memory = kept ? &plan_->saved_bytes : &plan_->workspace_bytes;
-      AddBuffer(kept ? fbs::BufferKind::kept_key : fbs::BufferKind::remote_key, CountRows(rows),
+      uint64_t* memory = saved ? &plan_->saved_bytes : &plan_->workspace_bytes;
+      AddBuffer(saved ? fbs::BufferKind::saved_key : fbs::BufferKind::remote_key, CountRows(rows),
                 problem_.key_value_heads, memory);
-      AddBuffer(kept ? fbs::BufferKind::kept_value : fbs::BufferKind::remote_value, CountRows(rows),
-                problem_.key_value_heads, memory);
-      keys_by_stage_.back().push_back({buffer, kept, std::move(rows)});
+      AddBuffer(saved ? fbs::BufferKind::saved_value : fbs::BufferKind::remote_value,
+                CountRows(rows), problem_.key_value_heads, memory);
+      keys_by_stage_.back().push_back({buffer, saved, std::move(rows)});
     }
   }
 
-  // The K/V rows of a stage that are kept, or the others; those of stage 0 never are.
-  const Keys& KeysOf(int stage, bool kept) const { return keys_by_stage_[stage][kept]; }
+  // The K/V rows of a stage that are saved, or the others; those of stage 0 never are.
+  const Keys& KeysOf(int stage, bool saved) const { return keys_by_stage_[stage][saved]; }
 
-  // The rows that this rank sends a peer in one exchange of a stage: kept ones apart.
+  // The rows that this rank sends a peer in one exchange of a stage: saved ones apart.
   std::vector<Keys> KeysSent(int stage, bool forwarded, int peer) const {
     std::vector<Keys> sent;
-    for (bool kept : {false, true}) {
-      Keys keys = {kKey, kept, {}};
-      for (const Arrived& token : TokensReceived(problem_, peer, stage, kept)) {
+    for (bool saved : {false, true}) {
+      Keys keys = {kKey, saved, {}};
+      for (const Arrived& token : TokensReceived(problem_, peer, stage, saved)) {
         if (token.sender != rank_ || forwarded == (token.owner == rank_)) continue;
         uint32_t row = token.owner_row;
         if (forwarded) {
-          keys.buffer = KeysOf(stage, kept).buffer;
-          row = FindRow(KeysOf(stage, kept).rows, token.document, token.position);
+          keys.buffer = KeysOf(stage, saved).buffer;
+          row = FindRow(KeysOf(stage, saved).rows, token.document, token.position);
         }
         AddToken(token.document, token.position, row, &keys.rows);
       }
@@ -110,13 +110,13 @@ class RankBuilder {
   // The rows that it receives from a peer.
   std::vector<Keys> KeysReceived(int stage, bool forwarded, int peer) const {
     std::vector<Keys> received;
-    for (bool kept : {false, true}) {
-      Keys keys = {0, kept, {}};
-      for (const Arrived& token : TokensReceived(problem_, rank_, stage, kept)) {
+    for (bool saved : {false, true}) {
+      Keys keys = {0, saved, {}};
+      for (const Arrived& token : TokensReceived(problem_, rank_, stage, saved)) {
         if (token.sender != peer || forwarded == (token.owner == peer)) continue;
-        keys.buffer = KeysOf(stage, kept).buffer;
+        keys.buffer = KeysOf(stage, saved).buffer;
         AddToken(token.document, token.position,
-                 FindRow(KeysOf(stage, kept).rows, token.document, token.position), &keys.rows);
+                 FindRow(KeysOf(stage, saved).rows, token.document, token.position), &keys.rows);
       }
       if (!keys.rows.empty()) received.push_back(std::move(keys));
     }
@@ -134,7 +134,7 @@ class RankBuilder {
     exchanges_.push_back({begin, static_cast<uint32_t>(program().messages.size()), stage});
   }
 
-  // K rows, then V rows, of the same slices; those that are not kept first.
+  // K rows, then V rows, of the same slices; those that are not saved first.
   void AddMessage(fbs::Direction direction, int peer, const std::vector<Keys>& carried) {
     if (carried.empty()) return;
     uint32_t part_begin = program().parts.size();
@@ -148,7 +148,7 @@ class RankBuilder {
       uint32_t slice_end = program().slices.size();
       for (uint32_t buffer : {keys.buffer + 0u, keys.buffer + 1u}) {
         program().parts.push_back(
-            fbs::Part(buffer, 0, problem_.key_value_heads, slice_begin, slice_end, keys.kept));
+            fbs::Part(buffer, 0, problem_.key_value_heads, slice_begin, slice_end, keys.saved));
       }
     }
     uint64_t bytes =
@@ -253,7 +253,7 @@ class RankBuilder {
   const int rank_;
   const std::vector<ToyRun> layout_;
   std::map<std::pair<fbs::Direction, int>, uint32_t> tags_;  // messages so far
-  std::vector<std::vector<Keys>> keys_by_stage_;             // not kept; kept, if any
+  std::vector<std::vector<Keys>> keys_by_stage_;             // not saved; saved, if any
   std::vector<Exchange> exchanges_;
   std::unique_ptr<fbs::RankPlanT> plan_ = std::make_unique<fbs::RankPlanT>();
 };
@@ -304,7 +304,7 @@ ToyProblem RelayedToyProblem() {
 
 ToyProblem KeptToyProblem() {
   ToyProblem problem = SmallToyProblem();
-  problem.documents[1].kept = true;
+  problem.documents[1].saved = true;
   return problem;
 }
 

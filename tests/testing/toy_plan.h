@@ -25,7 +25,7 @@ struct ToyDocument {
   fbs::MaskKind mask = fbs::MaskKind::causal;
   uint32_t window = 0;
   // Whoever receives rows of it keeps them for backward.
-  bool kept = false;
+  bool saved = false;
 };
 
 struct ToyProblem {
@@ -72,7 +72,7 @@ ToyProblem SmallToyProblem();
 // forwarded; 8 to 10 of the first exchange; 11 store.
 ToyProblem RelayedToyProblem();
 
-// SmallToyProblem, where rows of document 1 are kept: rank 1 receives [0, 3) of document 0 into
+// SmallToyProblem, where rows of document 1 are saved: rank 1 receives [0, 3) of document 0 into
 // buffers 9 and 10 and [0, 6) of document 1 into 11 and 12, in one message.
 ToyProblem KeptToyProblem();
 

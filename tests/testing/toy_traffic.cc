@@ -72,13 +72,13 @@ void AddToken(uint32_t document, uint32_t position, uint32_t row, std::vector<To
   }
 }
 
-std::vector<Arrived> TokensReceived(const ToyProblem& problem, int rank, int stage, bool kept) {
+std::vector<Arrived> TokensReceived(const ToyProblem& problem, int rank, int stage, bool saved) {
   std::vector<Arrived> tokens;
   for (int owner = 0; owner < problem.ranks; ++owner) {
     if (owner == rank) continue;
     for (const ToyRun& keys : LayoutOf(problem, owner)) {
       if (1 + (keys.document + owner) % problem.remote_stages != stage) continue;
-      if (problem.documents[keys.document].kept != kept) continue;
+      if (problem.documents[keys.document].saved != saved) continue;
       for (uint32_t position = keys.begin; position < keys.end; ++position) {
         if (!IsReceived(problem, keys.document, position, rank)) continue;
         int sender = SenderOf(problem, keys.document, position, owner, rank);
@@ -90,8 +90,8 @@ std::vector<Arrived> TokensReceived(const ToyProblem& problem, int rank, int sta
   return tokens;
 }
 
-std::vector<ToyRun> RemoteRowsOf(const ToyProblem& problem, int rank, int stage, bool kept) {
-  std::vector<Arrived> tokens = TokensReceived(problem, rank, stage, kept);
+std::vector<ToyRun> RemoteRowsOf(const ToyProblem& problem, int rank, int stage, bool saved) {
+  std::vector<Arrived> tokens = TokensReceived(problem, rank, stage, saved);
   std::sort(tokens.begin(), tokens.end(), [](const Arrived& a, const Arrived& b) {
     return std::pair(a.document, a.position) < std::pair(b.document, b.position);
   });

@@ -31,7 +31,7 @@ std::vector<ToyRun> LayoutOf(const ToyProblem& problem, int rank);
 void AddToken(uint32_t document, uint32_t position, uint32_t row, std::vector<ToyRun>* runs);
 
 // The tokens that `rank` receives from their owner, or forwarded by another rank, in the given
-// stage, by document, owner and position; those of kept documents, or of all others.
+// stage, by document, owner and position; those of saved documents, or of all others.
 struct Arrived {
   int sender;
   int owner;
@@ -39,11 +39,11 @@ struct Arrived {
   uint32_t position;
   uint32_t owner_row;
 };
-std::vector<Arrived> TokensReceived(const ToyProblem& problem, int rank, int stage, bool kept);
+std::vector<Arrived> TokensReceived(const ToyProblem& problem, int rank, int stage, bool saved);
 
-// The rows of the remote, or kept, buffers of a rank and stage: all that it receives, in document
+// The rows of the remote, or saved, buffers of a rank and stage: all that it receives, in document
 // order.
-std::vector<ToyRun> RemoteRowsOf(const ToyProblem& problem, int rank, int stage, bool kept);
+std::vector<ToyRun> RemoteRowsOf(const ToyProblem& problem, int rank, int stage, bool saved);
 
 // The row of a token among `rows`, which hold it.
 uint32_t FindRow(const std::vector<ToyRun>& rows, uint32_t document, uint32_t position);

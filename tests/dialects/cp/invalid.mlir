@@ -108,7 +108,7 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
   %d0 = cp.document length(100) mask(causal)
   %s0 = cp.shard %d0 {[0, 60) on 0, [60, 100) on 1}
   // expected-error @+1 {{C9: query range must not be empty and lie in [0, 100), found [60, 101)}}
-  cp.attend %s0 heads[0, 4) {q[60, 101) kv[0, 100) on 1}
+  cp.tiles %s0 heads[0, 4) {q[60, 101) kv[0, 100) on 1}
 }
 
 // -----
@@ -118,7 +118,7 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
   %d0 = cp.document length(100) mask(causal)
   %s0 = cp.shard %d0 {[0, 60) on 0, [60, 100) on 1}
   // expected-error @+1 {{C9: key range must not be empty and lie in [0, 100), found [5, 5)}}
-  cp.attend %s0 heads[0, 4) {q[60, 100) kv[5, 5) on 1}
+  cp.tiles %s0 heads[0, 4) {q[60, 100) kv[5, 5) on 1}
 }
 
 // -----
@@ -128,7 +128,7 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
   %d0 = cp.document length(100) mask(causal)
   %s0 = cp.shard %d0 {[0, 60) on 0, [60, 100) on 1}
   // expected-error @+1 {{C10: rank must lie in [0, 2), found -1}}
-  cp.attend %s0 heads[0, 4) {q[60, 100) kv[0, 100) on -1}
+  cp.tiles %s0 heads[0, 4) {q[60, 100) kv[0, 100) on -1}
 }
 
 // -----
@@ -138,7 +138,7 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
   %d0 = cp.document length(100) mask(causal)
   %s0 = cp.shard %d0 {[0, 60) on 0, [60, 100) on 1}
   // expected-error @+1 {{C11: query heads must be whole groups of 2 or lie inside one, within [0, 4), found [1, 4)}}
-  cp.attend %s0 heads[1, 4) {q[60, 100) kv[0, 100) on 1}
+  cp.tiles %s0 heads[1, 4) {q[60, 100) kv[0, 100) on 1}
 }
 
 // -----
@@ -148,7 +148,7 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
   %d0 = cp.document length(100) mask(causal)
   %s0 = cp.shard %d0 {[0, 60) on 0, [60, 100) on 1}
   // expected-error @+1 {{C11: query heads must be whole groups of 2 or lie inside one}}
-  cp.attend %s0 heads[4, 5) {q[60, 100) kv[0, 100) on 1}
+  cp.tiles %s0 heads[4, 5) {q[60, 100) kv[0, 100) on 1}
 }
 
 // -----
@@ -224,7 +224,7 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
 cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
   cp.program rank(0) layout {} {
     // expected-error @+1 {{C16: stage must be at least 0, found -1}}
-    cp.compute stage(-1) {}
+    cp.attend stage(-1) {}
   }
 }
 
@@ -264,7 +264,7 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
 cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
   cp.program rank(0) layout {} {
     // expected-error @+1 {{C9: key range must not be empty}}
-    cp.compute stage(0) {0 : q[0, 5) kv[7, 6) heads[0, 4)}
+    cp.attend stage(0) {0 : q[0, 5) kv[7, 6) heads[0, 4)}
   }
 }
 
@@ -274,7 +274,7 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
 cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
   cp.program rank(0) layout {} {
     // expected-error @+1 {{C11: query heads must be whole groups of 2}}
-    cp.compute stage(0) {0 : q[0, 5) kv[0, 5) heads[0, 3)}
+    cp.attend stage(0) {0 : q[0, 5) kv[0, 5) heads[0, 3)}
   }
 }
 
@@ -313,7 +313,7 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
 cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
   %x = builtin.unrealized_conversion_cast to !cp.sharded
   // expected-error @+1 {{C19: must name a cp.shard}}
-  cp.attend %x heads[0, 4) {}
+  cp.tiles %x heads[0, 4) {}
 }
 
 // -----
@@ -345,7 +345,7 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
 cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
   cp.program rank(0) layout {} {
     // expected-error @+1 {{C30: relay must lie in [0, 2) and not be the receiver, rank 0, found 2}}
-    cp.forward stage(1) kv heads[0, 2) receive {0 : [0, 5) from 2}
+    cp.relay stage(1) kv heads[0, 2) receive {0 : [0, 5) from 2}
   }
 }
 
@@ -368,7 +368,7 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
   cp.program rank(0) layout {} {
     cp.backward {
       // expected-error @+1 {{C16: stage must be at least 1, found 0}}
-      cp.return stage(0)
+      cp.exchange_gradients stage(0)
     }
   }
 }
@@ -380,7 +380,7 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
   cp.program rank(0) layout {} {
     cp.backward {
       // expected-error @+1 {{C16: stage must be at least 1, found 0}}
-      cp.collect stage(0) relayed
+      cp.add_gradients stage(0) relayed
     }
   }
 }
@@ -392,7 +392,7 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
   cp.program rank(0) layout {} {
     cp.backward {
       // expected-error @+1 {{C16: stage must be at least 0, found -1}}
-      cp.differentiate stage(-1) tiles[0, 1)
+      cp.attend_backward stage(-1) tiles[0, 1)
     }
   }
 }

@@ -38,8 +38,8 @@ cp.batch @placed ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<nee
   %s0 = cp.shard %d0 {[0, 60) on 0, [60, 100) on 1}
   // CHECK-NEXT: cp.shard %{{.*}} {}
   %s1 = cp.shard %d1 {}
-  // CHECK-NEXT: cp.attend %[[S0]] heads[0, 4) {q[0, 60) kv[0, 60) on 0, q[60, 100) kv[0, 100) on 1}
-  cp.attend %s0 heads[0, 4) {q[0, 60) kv[0, 60) on 0, q[60, 100) kv[0, 100) on 1}
+  // CHECK-NEXT: cp.tiles %[[S0]] heads[0, 4) {q[0, 60) kv[0, 60) on 0, q[60, 100) kv[0, 100) on 1}
+  cp.tiles %s0 heads[0, 4) {q[0, 60) kv[0, 60) on 0, q[60, 100) kv[0, 100) on 1}
   // CHECK-NEXT: cp.transfer %[[S0]] kv heads[0, 2) {[0, 60) to 1, [60, 90) to 0 via 1}
   cp.transfer %s0 kv heads[0, 2) {[0, 60) to 1, [60, 90) to 0 via 1}
 }
@@ -50,22 +50,22 @@ cp.batch @scheduled ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<
   // CHECK-NEXT: cp.program rank(1) layout {0 : [60, 100), 1 : [0, 5)} workspace_bytes(4096) backward_workspace_bytes(8192) saved_bytes(64) {
   cp.program rank(1) layout {0 : [60, 100), 1 : [0, 5)} workspace_bytes(4096)
       backward_workspace_bytes(8192) saved_bytes(64) {
-    // CHECK-NEXT: cp.compute stage(0) {0 : q[60, 100) kv[60, 100) heads[0, 4)}
-    cp.compute stage(0) {0 : q[60, 100) kv[60, 100) heads[0, 4)}
+    // CHECK-NEXT: cp.attend stage(0) {0 : q[60, 100) kv[60, 100) heads[0, 4)}
+    cp.attend stage(0) {0 : q[60, 100) kv[60, 100) heads[0, 4)}
     // CHECK-NEXT: cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 60)}
     cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 60)}
-    // CHECK-NEXT: cp.forward stage(1) kv heads[0, 2) receive {0 : [60, 70) from 0, 1 : [0, 5) from 0}
-    cp.forward stage(1) kv heads[0, 2) receive {0 : [60, 70) from 0, 1 : [0, 5) from 0}
-    // CHECK-NEXT: cp.compute stage(1) {0 : q[60, 100) kv[0, 60) heads[0, 4)}
-    cp.compute stage(1) {0 : q[60, 100) kv[0, 60) heads[0, 4)}
+    // CHECK-NEXT: cp.relay stage(1) kv heads[0, 2) receive {0 : [60, 70) from 0, 1 : [0, 5) from 0}
+    cp.relay stage(1) kv heads[0, 2) receive {0 : [60, 70) from 0, 1 : [0, 5) from 0}
+    // CHECK-NEXT: cp.attend stage(1) {0 : q[60, 100) kv[0, 60) heads[0, 4)}
+    cp.attend stage(1) {0 : q[60, 100) kv[0, 60) heads[0, 4)}
     // CHECK-NEXT: cp.buffer remote_key stage(1) offset(0) holds {0 : [0, 60)}
     cp.buffer remote_key stage(1) offset(0) holds {0 : [0, 60)}
     // CHECK-NEXT: cp.buffer remote_value stage(1) offset(64) holds {0 : [0, 60)}
     cp.buffer remote_value stage(1) offset(64) holds {0 : [0, 60)}
     // CHECK-NEXT: cp.buffer accumulator stage(0) offset(128) holds {0 : [60, 100)}
     cp.buffer accumulator stage(0) offset(128) holds {0 : [60, 100)}
-    // CHECK-NEXT: cp.buffer kept_key stage(1) offset(0) holds {1 : [0, 5)}
-    cp.buffer kept_key stage(1) offset(0) holds {1 : [0, 5)}
+    // CHECK-NEXT: cp.buffer saved_key stage(1) offset(0) holds {1 : [0, 5)}
+    cp.buffer saved_key stage(1) offset(0) holds {1 : [0, 5)}
     // CHECK-NEXT: cp.gradient_buffer remote_key_sum stage(1) offset(192) rows(60)
     cp.gradient_buffer remote_key_sum stage(1) offset(192) rows(60)
     // CHECK-NEXT: cp.backward {
@@ -74,12 +74,12 @@ cp.batch @scheduled ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<
       cp.resend stage(1)
       // CHECK-NEXT: cp.resend stage(1) relayed
       cp.resend stage(1) relayed
-      // CHECK-NEXT: cp.differentiate stage(0) tiles[0, 1)
-      cp.differentiate stage(0) tiles[0, 1)
-      // CHECK-NEXT: cp.return stage(1) relayed
-      cp.return stage(1) relayed
-      // CHECK-NEXT: cp.collect stage(1)
-      cp.collect stage(1)
+      // CHECK-NEXT: cp.attend_backward stage(0) tiles[0, 1)
+      cp.attend_backward stage(0) tiles[0, 1)
+      // CHECK-NEXT: cp.exchange_gradients stage(1) relayed
+      cp.exchange_gradients stage(1) relayed
+      // CHECK-NEXT: cp.add_gradients stage(1)
+      cp.add_gradients stage(1)
     }
   }
 }

@@ -50,6 +50,8 @@ std::vector<Mutation> ProgramMutations() {
       {"P8", "backward wait for a later instruction", [](auto& p) { WaitFor(p, 0, 3, 5); }},
       {"P27", "opcode of forward",
        [](auto& p) { Instruction(p, 0, 2).mutate_opcode(Opcode::attend); }},
+      {"P27", "exchange of forward",
+       [](auto& p) { Instruction(p, 0, 5).mutate_opcode(Opcode::exchange); }},
       {"P27", "unknown opcode",
        [](auto& p) { Instruction(p, 0, 2).mutate_opcode(static_cast<Opcode>(99)); }},
       {"P27", "unknown stream",
@@ -81,7 +83,7 @@ std::vector<Mutation> ProgramMutations() {
       {"P29", "gradients before K and V",
        [](auto& p) {
          Instruction(p, 0, 1).mutate_opcode(Opcode::exchange_gradients);
-         Instruction(p, 0, 5).mutate_opcode(Opcode::exchange);
+         Instruction(p, 0, 5).mutate_opcode(Opcode::resend);
        }},
   };
 }
@@ -101,11 +103,11 @@ std::vector<Mutation> FlowMutations() {
 // Of rank 2 of RelayedToyProblem.
 std::vector<Mutation> RelayMutations() {
   return {
-      {"P25", "marks what it sends on as kept",
+      {"P25", "marks what it sends on as saved",
        [](auto& p) {
          fbs::ProgramT& program = Program(p, 2);
          const fbs::Message& sent = program.messages[program.instructions[2].begin()];
-         program.parts[sent.part_begin()].mutate_kept(true);
+         program.parts[sent.part_begin()].mutate_saved(true);
        }},
       {"P30", "sends on without a wait", [](auto& p) { DropWaits(&Instruction(p, 2, 2)); }},
       {"P30", "attends when the first exchange is done",
@@ -121,26 +123,27 @@ std::vector<Mutation> RelayMutations() {
 // Of KeptToyProblem: rank 0 sends K and V of document 0, then of document 1, which rank 1 keeps.
 std::vector<Mutation> KeptMutations() {
   return {
-      {"P25", "kept by the receiver only",
-       [](auto& p) { Program(p, 0).parts[2].mutate_kept(false); }},
-      {"P25", "kept by the sender only", [](auto& p) { Program(p, 0).parts[0].mutate_kept(true); }},
-      {"P25", "not kept in a kept buffer",
+      {"P25", "saved by the receiver only",
+       [](auto& p) { Program(p, 0).parts[2].mutate_saved(false); }},
+      {"P25", "saved by the sender only",
+       [](auto& p) { Program(p, 0).parts[0].mutate_saved(true); }},
+      {"P25", "not saved in a saved buffer",
        [](auto& p) {
          for (int rank : {0, 1}) {
-           for (fbs::Part& part : Program(p, rank).parts) part.mutate_kept(false);
+           for (fbs::Part& part : Program(p, rank).parts) part.mutate_saved(false);
          }
        }},
       {"P6", "past the saved memory", [](auto& p) { Rank(p, 1).saved_bytes -= 1; }},
       {"P6", "overlap in the saved memory",
        [](auto& p) { Rank(p, 1).buffers[12].mutate_offset(0); }},
-      {"P26", "no sum of kept keys",
+      {"P26", "no sum of saved keys",
        [](auto& p) {
          for (fbs::Buffer& buffer : Rank(p, 1).buffers) {
            bool sum = buffer.kind() == fbs::BufferKind::remote_key_sum;
            if (sum) buffer.mutate_kind(fbs::BufferKind::remote_value_sum);
          }
        }},
-      {"P28", "K and V that are not kept do not come again",
+      {"P28", "K and V that are not saved do not come again",
        [](auto& p) { Instruction(p, 1, 1).mutate_end(0); }},
   };
 }

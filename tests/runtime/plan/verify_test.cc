@@ -79,7 +79,7 @@ TEST(VerifyTest, RanksWithoutTokensPass) {
   EXPECT_EQ(VerifyPlan(MakeToyPlan(problem)), absl::OkStatus());
 }
 
-// Rows of every second document, or of all of them, are kept for backward.
+// Rows of every second document, or of all of them, are saved for backward.
 TEST(VerifyTest, KeptRowsPass) {
   for (auto [ranks, node] : {std::pair(2, 1), std::pair(4, 2), std::pair(5, 3)}) {
     for (int stages : {1, 2}) {
@@ -88,7 +88,7 @@ TEST(VerifyTest, KeptRowsPass) {
         problem.ranks_per_node = node;
         problem.remote_stages = stages;
         for (size_t d = 0; d < problem.documents.size(); d += step) {
-          problem.documents[d].kept = true;
+          problem.documents[d].saved = true;
         }
         EXPECT_EQ(VerifyPlan(MakeToyPlan(problem)), absl::OkStatus())
             << ranks << " ranks, " << node << " a node, " << stages << " stages, every " << step;
@@ -99,17 +99,18 @@ TEST(VerifyTest, KeptRowsPass) {
 
 fbs::Instruction MakeInstruction(uint32_t begin, uint32_t end, uint32_t wait_begin,
                                  uint32_t wait_end, fbs::Opcode opcode) {
-  bool communication = opcode == fbs::Opcode::exchange || opcode == fbs::Opcode::exchange_gradients;
+  bool communication = opcode == fbs::Opcode::exchange || opcode == fbs::Opcode::resend ||
+                       opcode == fbs::Opcode::exchange_gradients;
   return fbs::Instruction(begin, end, wait_begin, wait_end, 0, opcode,
                           communication ? fbs::Stream::communication : fbs::Stream::compute);
 }
 
-// Tiles in another order than forward; K and V that are kept come again, in an exchange without
+// Tiles in another order than forward; K and V that are saved come again, in an exchange without
 // messages; what one instruction waits for, those after it on its stream need not.
 TEST(VerifyTest, BackwardMayTakeItsOwnOrder) {
   using Opcode = fbs::Opcode;
   ToyProblem problem = SmallToyProblem();
-  for (testing::ToyDocument& document : problem.documents) document.kept = true;
+  for (testing::ToyDocument& document : problem.documents) document.saved = true;
   fbs::PlanT plan = MakeToyPlanT(problem);
   for (auto& rank : plan.ranks) {
     const uint32_t local = rank->forward->instructions[0].end();
@@ -119,7 +120,7 @@ TEST(VerifyTest, BackwardMayTakeItsOwnOrder) {
                                     MakeInstruction(local, tiles, 0, 0, Opcode::attend_backward),
                                     MakeInstruction(0, 2, 0, 0, Opcode::pack_gradients),
                                     MakeInstruction(0, local, 0, 0, Opcode::attend_backward),
-                                    MakeInstruction(0, 2, 1, 2, Opcode::exchange),
+                                    MakeInstruction(0, 2, 1, 2, Opcode::resend),
                                     MakeInstruction(0, 2, 0, 0, Opcode::exchange_gradients),
                                     MakeInstruction(0, 0, 0, 0, Opcode::pack_gradients),
                                     MakeInstruction(0, 2, 0, 1, Opcode::add_gradients),

@@ -1,0 +1,215 @@
+// Translation between cp.batch and solver::Problem, in both directions.
+
+#include "compiler/analysis/BatchProblem.h"
+
+#include "compiler/solver/cluster.h"
+
+using namespace mlir;
+
+namespace flashcp {
+namespace {
+
+Type typeOf(OpBuilder &builder, solver::DType dtype) {
+  switch (dtype) {
+  case solver::DType::kF32:
+    return builder.getF32Type();
+  case solver::DType::kBF16:
+    return builder.getBF16Type();
+  case solver::DType::kF16:
+    return builder.getF16Type();
+  }
+  llvm_unreachable("a DType of another name");
+}
+
+solver::DType dtypeOf(Type type) {
+  if (type.isF32())
+    return solver::DType::kF32;
+  return type.isBF16() ? solver::DType::kBF16 : solver::DType::kF16;
+}
+
+cp::MaskAttr maskOf(MLIRContext *context, const solver::Mask &mask) {
+  cp::MaskKind kind =
+      mask.kind == solver::MaskKind::kCausal ? cp::MaskKind::causal
+      : mask.kind == solver::MaskKind::kFull ? cp::MaskKind::full
+                                             : cp::MaskKind::window;
+  return cp::MaskAttr::get(context, kind, mask.window);
+}
+
+SmallVector<int64_t> widen(ArrayRef<int> values) {
+  return SmallVector<int64_t>(values.begin(), values.end());
+}
+
+/// True where the cluster is the preset of its name, so that the name says it
+/// all.
+bool isPreset(const solver::Cluster &cluster) {
+  absl::StatusOr<solver::Cluster> preset = solver::ClusterPreset(cluster.name);
+  return preset.ok() && *preset == cluster;
+}
+
+cp::ClusterAttr clusterAttr(OpBuilder &builder,
+                            const solver::Cluster &cluster) {
+  StringAttr name = builder.getStringAttr(cluster.name);
+  if (isPreset(cluster))
+    return cp::ClusterAttr::get(builder.getContext(), name, DictionaryAttr());
+  auto link = [&](const solver::LinkClass &link) {
+    return builder.getDenseF64ArrayAttr({link.bytes_per_us, link.latency_us});
+  };
+  const solver::TileTable &tiles = cluster.tiles;
+  NamedAttribute entries[] = {
+      builder.getNamedAttr("ranks_per_node",
+                           builder.getI64IntegerAttr(cluster.ranks_per_node)),
+      builder.getNamedAttr("intra_node", link(cluster.intra_node)),
+      builder.getNamedAttr("inter_node", link(cluster.inter_node)),
+      builder.getNamedAttr("block",
+                           builder.getDenseI64ArrayAttr(
+                               {tiles.block_rows, tiles.block_columns})),
+      builder.getNamedAttr("columns",
+                           builder.getDenseI64ArrayAttr(widen(tiles.columns))),
+      builder.getNamedAttr("forward_us",
+                           builder.getDenseF64ArrayAttr(tiles.forward_us)),
+      builder.getNamedAttr("backward_us",
+                           builder.getDenseF64ArrayAttr(tiles.backward_us)),
+  };
+  return cp::ClusterAttr::get(builder.getContext(), name,
+                              builder.getDictionaryAttr(entries));
+}
+
+/// Reads the description of a cluster; false where a key is missing or has
+/// another type.
+bool readDescription(DictionaryAttr description, solver::Cluster &cluster) {
+  auto node = description.getAs<IntegerAttr>("ranks_per_node");
+  auto intra = description.getAs<DenseF64ArrayAttr>("intra_node");
+  auto inter = description.getAs<DenseF64ArrayAttr>("inter_node");
+  auto block = description.getAs<DenseI64ArrayAttr>("block");
+  auto columns = description.getAs<DenseI64ArrayAttr>("columns");
+  auto forward = description.getAs<DenseF64ArrayAttr>("forward_us");
+  auto backward = description.getAs<DenseF64ArrayAttr>("backward_us");
+  if (!node || !intra || !inter || !block || !columns || !forward ||
+      !backward || intra.size() != 2 || inter.size() != 2 || block.size() != 2)
+    return false;
+  cluster.ranks_per_node = node.getInt();
+  cluster.intra_node = {intra[0], intra[1]};
+  cluster.inter_node = {inter[0], inter[1]};
+  cluster.tiles.block_rows = block[0];
+  cluster.tiles.block_columns = block[1];
+  cluster.tiles.columns.assign(columns.asArrayRef().begin(),
+                               columns.asArrayRef().end());
+  cluster.tiles.forward_us = forward.asArrayRef().vec();
+  cluster.tiles.backward_us = backward.asArrayRef().vec();
+  return true;
+}
+
+FailureOr<solver::Cluster> clusterOf(cp::BatchOp batch) {
+  cp::ClusterAttr attr = batch.getCluster();
+  std::string name = attr.getName().str();
+  if (!attr.getDescription()) {
+    absl::StatusOr<solver::Cluster> preset = solver::ClusterPreset(name);
+    if (!preset.ok())
+      return batch.emitOpError() << std::string(preset.status().message());
+    return *std::move(preset);
+  }
+  solver::Cluster cluster;
+  cluster.name = name;
+  if (!readDescription(attr.getDescription(), cluster))
+    return batch.emitOpError()
+           << "C20: cluster description needs ranks_per_node : i64, "
+              "intra_node, inter_node : array<f64: bytes/us, us>, block : "
+              "array<i64: rows, columns>, columns : array<i64: ...>, "
+              "forward_us, backward_us : array<f64: ...>";
+  return cluster;
+}
+
+} // namespace
+
+cp::BatchOp buildBatch(OpBuilder &builder, Location loc, StringRef name,
+                       const solver::Problem &problem) {
+  MLIRContext *context = builder.getContext();
+  auto batch = cp::BatchOp::create(
+      builder, loc, name, problem.ranks,
+      cp::HeadsAttr::get(context, problem.heads.query, problem.heads.key_value,
+                         problem.heads.dim),
+      typeOf(builder, problem.dtype),
+      problem.exchange == solver::Exchange::kNeeded ? cp::Exchange::needed
+                                                    : cp::Exchange::all_gather,
+      llvm::APFloat(problem.slack_percent),
+      clusterAttr(builder, problem.cluster));
+  OpBuilder body = OpBuilder::atBlockEnd(&batch.getBody().emplaceBlock());
+  for (const solver::Document &document : problem.documents)
+    cp::DocumentOp::create(body, loc, document.length,
+                           maskOf(context, document.mask));
+  return batch;
+}
+
+solver::Document documentOf(cp::DocumentOp op) {
+  solver::Document document;
+  document.length = op.getLength();
+  document.mask.window = op.getMask().getWindow();
+  switch (op.getMask().getKind()) {
+  case cp::MaskKind::causal:
+    document.mask.kind = solver::MaskKind::kCausal;
+    break;
+  case cp::MaskKind::full:
+    document.mask.kind = solver::MaskKind::kFull;
+    break;
+  case cp::MaskKind::window:
+    document.mask.kind = solver::MaskKind::kWindow;
+    break;
+  }
+  return document;
+}
+
+SmallVector<cp::DocumentOp> documentsOf(cp::BatchOp batch) {
+  return llvm::to_vector(batch.getBody().getOps<cp::DocumentOp>());
+}
+
+llvm::BitVector keptDocuments(cp::BatchOp batch) {
+  llvm::BitVector kept;
+  for (cp::DocumentOp document : batch.getBody().getOps<cp::DocumentOp>())
+    kept.push_back(document.getKept());
+  return kept;
+}
+
+llvm::DenseMap<Operation *, int64_t> documentNumbers(cp::BatchOp batch) {
+  llvm::DenseMap<Operation *, int64_t> numbers;
+  for (cp::DocumentOp document : batch.getBody().getOps<cp::DocumentOp>())
+    numbers.try_emplace(document, numbers.size());
+  return numbers;
+}
+
+FailureOr<solver::Problem> problemOf(cp::BatchOp batch) {
+  solver::Problem problem;
+  problem.ranks = batch.getRanks();
+  problem.heads.query = batch.getHeads().getQ();
+  problem.heads.key_value = batch.getHeads().getKv();
+  problem.heads.dim = batch.getHeads().getDim();
+  problem.dtype = dtypeOf(batch.getDtype());
+  problem.exchange = batch.getExchange() == cp::Exchange::needed
+                         ? solver::Exchange::kNeeded
+                         : solver::Exchange::kAllGather;
+  problem.slack_percent = batch.getSlackPercent().convertToDouble();
+  FailureOr<solver::Cluster> cluster = clusterOf(batch);
+  if (failed(cluster))
+    return failure();
+  problem.cluster = *std::move(cluster);
+  for (cp::DocumentOp document : batch.getBody().getOps<cp::DocumentOp>())
+    problem.documents.push_back(documentOf(document));
+  if (absl::Status status = problem.Check(); !status.ok())
+    return batch.emitOpError() << std::string(status.message());
+  return problem;
+}
+
+solver::Placement placementOf(cp::BatchOp batch) {
+  llvm::DenseMap<Operation *, int64_t> numbers = documentNumbers(batch);
+  solver::Placement placement;
+  placement.documents.resize(numbers.size());
+  for (cp::ShardOp shard : batch.getBody().getOps<cp::ShardOp>()) {
+    std::vector<solver::Segment> &segments =
+        placement.documents[numbers.lookup(shard.getDocumentOp())];
+    for (auto [i, owner] : llvm::enumerate(shard.getOwners()))
+      segments.push_back(
+          {shard.getBounds()[i], shard.getBounds()[i + 1], owner});
+  }
+  return placement;
+}
+
+} // namespace flashcp

@@ -1,0 +1,130 @@
+// Coverage in two parts, for each run of heads that tiles do not cut: no two
+// rectangles overlap (a sweep over queries that keeps the key ranges of the
+// open rectangles in order), and their allowed pairs add up to the mask's.
+// Together these say that each pair is computed once.
+
+#include "compiler/analysis/Coverage.h"
+
+#include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/Twine.h"
+
+using namespace mlir;
+
+namespace flashcp {
+namespace {
+
+/// Causal pairs with query < `queries` and key < `keys`.
+int64_t causalPairs(int64_t queries, int64_t keys) {
+  if (queries <= 0 || keys <= 0)
+    return 0;
+  if (queries <= keys)
+    return queries * (queries + 1) / 2;
+  return keys * (keys + 1) / 2 + (queries - keys) * keys;
+}
+
+/// Allowed pairs with query < `queries` and key < `keys`.
+int64_t allowedPairs(const solver::Mask &mask, int64_t queries, int64_t keys) {
+  switch (mask.kind) {
+  case solver::MaskKind::kFull:
+    return queries * keys;
+  case solver::MaskKind::kCausal:
+    return causalPairs(queries, keys);
+  case solver::MaskKind::kWindow:
+    return causalPairs(queries, keys) -
+           causalPairs(queries - mask.window, keys);
+  }
+  return 0;
+}
+
+int64_t tilePairs(const solver::Mask &mask, const CoverTile &tile) {
+  return allowedPairs(mask, tile.queryEnd, tile.keyEnd) -
+         allowedPairs(mask, tile.queryBegin, tile.keyEnd) -
+         allowedPairs(mask, tile.queryEnd, tile.keyBegin) +
+         allowedPairs(mask, tile.queryBegin, tile.keyBegin);
+}
+
+std::string describe(const CoverTile &tile) {
+  return ("q[" + Twine(tile.queryBegin) + ", " + Twine(tile.queryEnd) +
+          ") kv[" + Twine(tile.keyBegin) + ", " + Twine(tile.keyEnd) + ")")
+      .str();
+}
+
+/// Two tiles that share a pair, described; empty where there are none.
+std::string findOverlap(ArrayRef<CoverTile> tiles) {
+  // Ends before begins at the same query, so that tiles that touch do not meet.
+  struct Event {
+    int64_t query;
+    bool begins;
+    const CoverTile *tile;
+  };
+  SmallVector<Event> events;
+  for (const CoverTile &tile : tiles) {
+    events.push_back({tile.queryBegin, true, &tile});
+    events.push_back({tile.queryEnd, false, &tile});
+  }
+  llvm::sort(events, [](const Event &a, const Event &b) {
+    return std::tie(a.query, a.begins, a.tile) <
+           std::tie(b.query, b.begins, b.tile);
+  });
+  SmallVector<const CoverTile *> open; // by key begin; a few at a time
+  for (const Event &event : events) {
+    const CoverTile *tile = event.tile;
+    const CoverTile **next = llvm::lower_bound(
+        open, tile->keyBegin, [](const CoverTile *other, int64_t key) {
+          return other->keyBegin < key;
+        });
+    if (!event.begins) {
+      open.erase(next);
+      continue;
+    }
+    if (next != open.end() && (*next)->keyBegin < tile->keyEnd)
+      return describe(*tile) + " and " + describe(**next);
+    if (next != open.begin() && next[-1]->keyEnd > tile->keyBegin)
+      return describe(*tile) + " and " + describe(*next[-1]);
+    open.insert(next, tile);
+  }
+  return "";
+}
+
+/// Checks the tiles that compute heads [headBegin, headEnd).
+std::string checkHeads(const solver::Document &document,
+                       ArrayRef<CoverTile> all, int64_t headBegin,
+                       int64_t headEnd) {
+  SmallVector<CoverTile> tiles;
+  int64_t pairs = 0;
+  for (const CoverTile &tile : all)
+    if (tile.headBegin <= headBegin && headEnd <= tile.headEnd) {
+      tiles.push_back(tile);
+      pairs += tilePairs(document.mask, tile);
+    }
+  std::string heads =
+      (" for heads [" + Twine(headBegin) + ", " + Twine(headEnd) + ")").str();
+  if (std::string overlap = findOverlap(tiles); !overlap.empty())
+    return "tiles " + overlap + " overlap" + heads;
+  int64_t expected = solver::CountPairs(document, 0, document.length);
+  if (pairs != expected)
+    return ("tiles compute " + Twine(pairs) + " of " + Twine(expected) +
+            " pairs" + heads)
+        .str();
+  return "";
+}
+
+} // namespace
+
+std::string checkCoverage(const solver::Document &document, int64_t queryHeads,
+                          SmallVector<CoverTile> tiles) {
+  SmallVector<int64_t> cuts = {0, queryHeads};
+  for (const CoverTile &tile : tiles)
+    if (tile.headBegin != 0 || tile.headEnd != queryHeads)
+      cuts.append({tile.headBegin, tile.headEnd});
+  llvm::sort(cuts);
+  cuts.erase(llvm::unique(cuts), cuts.end());
+  for (size_t i = 0; i + 1 < cuts.size(); ++i)
+    if (std::string error = checkHeads(document, tiles, cuts[i], cuts[i + 1]);
+        !error.empty())
+      return error;
+  return "";
+}
+
+} // namespace flashcp

@@ -1,0 +1,24 @@
+// Translation of a scheduled batch to a plan value.
+
+#ifndef FLASHCP_COMPILER_EMIT_EMITPLAN_H
+#define FLASHCP_COMPILER_EMIT_EMITPLAN_H
+
+#include "dialects/cp/CP.h"
+#include "runtime/plan/plan.h"
+
+namespace flashcp {
+
+/// What was asked for, as the plan records it.
+struct PlanRequest {
+  std::string strategy;
+  double timeBudgetMs;
+  int64_t memoryBudgetBytes;
+};
+
+/// The plan of a batch that passed cp-verify-phase{phase=scheduled}. O(M + D N)
+/// for M pieces of messages.
+mlir::FailureOr<Plan> emitPlan(cp::BatchOp batch, const PlanRequest &request);
+
+} // namespace flashcp
+
+#endif // FLASHCP_COMPILER_EMIT_EMITPLAN_H

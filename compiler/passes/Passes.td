@@ -1,0 +1,210 @@
+// The passes of the compiler, in pipeline order. One pass, one file, one name.
+
+#ifndef FLASHCP_COMPILER_PASSES_PASSES_TD
+#define FLASHCP_COMPILER_PASSES_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def ImportBatch : Pass<"cp-import-batch", "::mlir::ModuleOp"> {
+  let summary = "read document lengths into a cp.batch (phase problem)";
+  let description = [{
+    Reads a LENGTHS file (text, JSON or JSON Lines: docs/cli.md) and adds one
+    `cp.batch` per batch of the file to the module.
+  }];
+  let dependentDialects = ["::flashcp::cp::CPDialect"];
+  let options = [
+    Option<"lengths", "lengths", "std::string", "", "path of the LENGTHS file">,
+    Option<"ranks", "ranks", "int64_t", "8", "ranks of the context-parallel group">,
+    Option<"queryHeads", "query-heads", "int64_t", "32", "query heads">,
+    Option<"keyValueHeads", "kv-heads", "int64_t", "8", "key/value heads">,
+    Option<"headDim", "head-dim", "int64_t", "128", "elements per head">,
+    Option<"mask", "mask", "std::string", "\"causal\"", "mask of documents without their own">,
+    Option<"cluster", "cluster", "std::string", "\"h100x8\"", "cluster preset">,
+  ];
+}
+
+def PlaceDocuments : Pass<"cp-place-documents", "::flashcp::cp::BatchOp"> {
+  let summary = "decide who owns which tokens and who computes which tile";
+  let description = [{
+    Runs a placement strategy of compiler/solver on the batch and writes its
+    answer as one `cp.shard` and one `cp.tiles` per document. Queries are
+    computed where they are owned.
+
+    Before:
+    ```mlir
+    %d0 = cp.document length(100) mask(causal)
+    ```
+    After, with strategy contiguous on two ranks:
+    ```mlir
+    %d0 = cp.document length(100) mask(causal)
+    %s0 = cp.shard %d0 {[0, 50) on 0, [50, 100) on 1}
+    cp.tiles %s0 heads[0, 32) {q[0, 50) kv[0, 50) on 0, q[50, 100) kv[0, 100) on 1}
+    ```
+  }];
+  let options = [
+    Option<"strategy", "strategy", "std::string", "\"auto\"",
+           "contiguous, zigzag, per-doc, whole-doc, flashcp-paper or auto">,
+    Option<"timeBudgetMs", "time-budget-ms", "double", "20",
+           "how long auto searches, in milliseconds of one core, counted in steps">,
+  ];
+}
+
+def InsertTransfers : Pass<"cp-insert-transfers", "::flashcp::cp::BatchOp"> {
+  let summary = "move every K/V row that a tile reads and its rank does not own";
+  let description = [{
+    One `cp.transfer` per document. With exchange needed, each tile gets the
+    keys it reads, whether or not another tile of its rank reads them too: what
+    is moved twice, cp-coalesce-transfers merges. With all-gather, every rank
+    gets all rows that it does not own.
+
+    After, for the example of cp-place-documents:
+    ```mlir
+    cp.transfer %s0 kv heads[0, 8) {[0, 50) to 1}
+    ```
+  }];
+  let statistics = [Statistic<"numRanges", "ranges", "token ranges inserted">];
+}
+
+def CoalesceTransfers : Pass<"cp-coalesce-transfers", "::flashcp::cp::BatchOp"> {
+  let summary = "merge transfers so that a row goes to a rank once";
+  let description = [{
+    Merges the transfers of a document with the same tensor and heads into one
+    op, and the ranges that one rank receives into disjoint ones in increasing
+    order.
+
+    Before:
+    ```mlir
+    cp.transfer %s0 kv heads[0, 8) {[0, 50) to 1, [0, 80) to 1}
+    ```
+    After:
+    ```mlir
+    cp.transfer %s0 kv heads[0, 8) {[0, 80) to 1}
+    ```
+  }];
+  let statistics = [Statistic<"numMerged", "merged", "token ranges merged away">];
+}
+
+def RelayTransfers : Pass<"cp-relay-transfers", "::flashcp::cp::BatchOp"> {
+  let summary = "let rows that several ranks of a node need cross to the node once";
+  let description = [{
+    On clusters of several nodes with several ranks each: rows that more than
+    one rank of a node receives from another node go to one of them, which
+    forwards them to the others inside the node. Ranks of a node share this work
+    so that each receives about as many rows from other nodes.
+
+    Before, with two ranks on a node:
+    ```mlir
+    cp.transfer %s0 kv heads[0, 8) {[0, 1024) to 2, [0, 1024) to 3}
+    ```
+    After:
+    ```mlir
+    cp.transfer %s0 kv heads[0, 8) {[0, 512) to 2, [512, 1024) to 2 via 3,
+                                    [0, 512) to 3 via 2, [512, 1024) to 3}
+    ```
+  }];
+  let statistics = [Statistic<"numRelayed", "relayed", "token ranges that a relay forwards">];
+}
+
+def KeepDocuments : Pass<"cp-keep-documents", "::flashcp::cp::BatchOp"> {
+  let summary = "choose the documents whose received rows stay until backward";
+  let description = [{
+    Within a budget of memory of each rank: documents in the order of the rows
+    that ranks receive of them, most first, each kept where it still fits on
+    every rank. Rows of all others are sent again in backward.
+
+    After, where the budget has room for the rows of %d0:
+    ```mlir
+    %d0 = cp.document length(100) mask(causal) kept
+    ```
+  }];
+  let options = [
+    Option<"memoryBudget", "memory-budget", "int64_t", "0", "bytes of a rank">,
+  ];
+  let statistics = [Statistic<"numKept", "kept", "documents kept">];
+}
+
+def ScheduleStages : Pass<"cp-schedule-stages", "::flashcp::cp::BatchOp"> {
+  let summary = "order each rank's work: local tiles first, then remote ones by stage";
+  let description = [{
+    Turns attends and transfers into one `cp.program` per rank. A remote stage
+    brings some of the rows, or some of the key/value heads of all rows, so that
+    each partial result is merged once; that, and the number of stages, is what
+    makes the modelled forward time shortest (compiler/solver/stages.h). Every rank has the same number, and exchange s
+    of all ranks is one grouped operation, so that no order of messages can
+    deadlock. Where rows are relayed, a second grouped operation of the stage,
+    `cp.relay`, follows its exchange, and the ranks of a node cut their stages
+    at the same tokens, so that a relay has what it forwards.
+
+    After, for the example of cp-place-documents:
+    ```mlir
+    cp.program rank(1) layout {0 : [50, 100)} {
+      cp.attend stage(0) {0 : q[50, 100) kv[50, 100) heads[0, 32)}
+      cp.exchange stage(1) kv heads[0, 8) receive {0 : [0, 50)}
+      cp.attend stage(1) {0 : q[50, 100) kv[0, 50) heads[0, 32)}
+    }
+    ```
+  }];
+  let options = [
+    Option<"stages", "stages", "int64_t", "0", "remote stages; 0 lets the cost model choose">,
+    Option<"byHeads", "by-heads", "bool", "false", "with `stages`: of heads, not of rows">,
+  ];
+}
+
+def AllocateBuffers : Pass<"cp-allocate-buffers", "::flashcp::cp::BatchOp"> {
+  let summary = "give every remote row, partial result and sum of gradients its place";
+  let description = [{
+    Adds to each program the buffers that its stages need: remote keys and
+    values of every stage, apart from those of saved documents, which have a
+    memory of their own; one accumulator for the query rows that more than one
+    tile adds to; sums of gradients, and gradients in messages, for backward,
+    which may lie where the accumulator lies in forward.
+  }];
+}
+
+def DeriveBackward : Pass<"cp-derive-backward", "::flashcp::cp::BatchOp"> {
+  let summary = "derive the backward pass of each program from its forward pass";
+  let description = [{
+    Exchanges run again and then, with gradients, the other way round; tiles are
+    differentiated, remote ones while K/V and gradients of other stages travel,
+    local ones before and after them, as many as the cost model says.
+
+    After:
+    ```mlir
+    cp.backward {
+      cp.resend stage(1)
+      cp.attend_backward stage(0) tiles[0, 1)
+      cp.attend_backward stage(1) tiles[0, 1)
+      cp.exchange_gradients stage(1)
+      cp.add_gradients stage(1)
+    }
+    ```
+  }];
+}
+
+def VerifyPhase : Pass<"cp-verify-phase", "::flashcp::cp::BatchOp"> {
+  let summary = "check what must hold between ops at a phase boundary";
+  let description = [{
+    Constraints C20 to C33 of docs/dialect.md. Later passes assume them and do
+    not ask again.
+  }];
+  let options = [
+    Option<"phase", "phase", "std::string", "",
+           "problem, placed, communicating or scheduled">,
+  ];
+}
+
+def EmitPlan : Pass<"cp-emit-plan", "::flashcp::cp::BatchOp"> {
+  let summary = "write a scheduled batch as a plan file";
+  let description = [{
+    Translates the programs into the tables of runtime/plan/plan.fbs; expands
+    exchanges into messages between the owners and the receivers of tokens.
+  }];
+  let options = [
+    Option<"output", "output", "std::string", "", "path of the plan file">,
+    Option<"strategy", "strategy", "std::string", "\"auto\"", "strategy's name, kept in the plan">,
+    Option<"timeBudgetMs", "time-budget-ms", "double", "20", "of the search, kept in the plan">,
+    Option<"memoryBudget", "memory-budget", "int64_t", "0", "bytes of a rank, kept in the plan">,
+  ];
+}
+
+#endif // FLASHCP_COMPILER_PASSES_PASSES_TD
