@@ -22,10 +22,11 @@
 #include "compiler/input/cluster_file.h"
 #include "compiler/solver/strategies.h"
 #include "nlohmann/json.hpp"
+#include "session/calibration.h"
 #include "support/command_line.h"
 #include "support/files.h"
 #include "support/status_macros.h"
-#include "tools/cli/calibration.h"
+#include "tools/cli/fit_report.h"
 
 namespace flashcp::benchmarks {
 namespace {
@@ -82,12 +83,14 @@ absl::StatusOr<PassTimes> Measured(const Plan& plan) {
 }
 
 absl::StatusOr<solver::Cluster> CalibratedCluster(const solver::Problem& problem) {
-  cli::CalibrationRequest request;
+  session::CalibrationRequest request;
   request.ranks = problem.ranks;
   request.heads = problem.heads;
   request.dtype = problem.dtype;
-  ASSIGN_OR_RETURN(cli::Calibration calibration,
-                   cli::Calibrate(request, cli::Console(/*quiet=*/false)));
+  ASSIGN_OR_RETURN(session::Calibration calibration, session::Calibrate(request));
+  for (const std::string& line : cli::CalibrationLines(calibration)) {
+    std::fprintf(stderr, "%s\n", line.c_str());
+  }
   return calibration.cluster;
 }
 

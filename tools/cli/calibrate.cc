@@ -4,22 +4,24 @@
 #include <string>
 #include <thread>
 
+#include "absl/strings/str_format.h"
 #include "compiler/input/batch_options.h"
 #include "compiler/input/cluster_file.h"
+#include "session/calibration.h"
 #include "support/files.h"
 #include "support/flags.h"
 #include "support/status_macros.h"
-#include "tools/cli/calibration.h"
 #include "tools/cli/commands.h"
+#include "tools/cli/fit_report.h"
 
 namespace flashcp::cli {
 namespace {
 
 constexpr int kMostRanks = 1024;
 
-absl::StatusOr<CalibrationRequest> RequestOf(const CalibrateFlags& flags) {
+absl::StatusOr<session::CalibrationRequest> RequestOf(const CalibrateFlags& flags) {
   RETURN_IF_ERROR(NameFlag("--device", "device", flags.device, {"cpu"}).status());
-  CalibrationRequest request;
+  session::CalibrationRequest request;
   ASSIGN_OR_RETURN(request.threads, IntegerFlag("--threads", flags.threads, 1, 1024));
   if (flags.ranks.empty()) {
     const int cores = std::max(1u, std::thread::hardware_concurrency());
@@ -39,10 +41,14 @@ absl::StatusOr<CalibrationRequest> RequestOf(const CalibrateFlags& flags) {
 }  // namespace
 
 absl::Status RunCommand(const CalibrateFlags& flags, const Console& console) {
-  ASSIGN_OR_RETURN(CalibrationRequest request, RequestOf(flags));
+  ASSIGN_OR_RETURN(session::CalibrationRequest request, RequestOf(flags));
   // Before the work: a bad path is known early.
   ASSIGN_OR_RETURN(OutputFile output, OutputFile::Create(flags.output));
-  ASSIGN_OR_RETURN(Calibration calibration, Calibrate(request, console));
+  ASSIGN_OR_RETURN(session::Calibration calibration,
+                   session::Calibrate(request, [&](int done, int rounds) {
+                     console.Progress(absl::StrFormat("round %d of %d", done, rounds));
+                   }));
+  for (const std::string& line : CalibrationLines(calibration)) console.Note(line);
   RETURN_IF_ERROR(output.Write(ClusterJson(calibration.cluster)));
   return output.Commit();
 }

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "compiler/solver/strategies.h"
+#include "session/timed_compiler.h"
 #include "support/status_macros.h"
 #include "tools/cli/commands.h"
 #include "tools/cli/planning.h"
@@ -16,7 +17,8 @@ namespace {
 
 // Plans with every strategy. What one cannot plan does not keep the others from their rows.
 absl::StatusOr<Comparison> CompareStrategies(CompileRequest request, const Console& console,
-                                             const CompareFlags& flags, TimedCompiler* compiler) {
+                                             const CompareFlags& flags,
+                                             session::TimedCompiler* compiler) {
   if (!flags.json) RETURN_IF_ERROR(console.Print(ComparisonHeader(request.problem)));
   Comparison comparison;
   for (const std::string& strategy : solver::StrategyNames()) {
@@ -57,7 +59,7 @@ absl::Status RunCommand(const CompareFlags& flags, const Console& console) {
   ASSIGN_OR_RETURN(std::vector<CompileRequest> requests, MakeRequests(flags.planning));
   std::string nodes = NodesNote(requests[0].problem);
   if (!nodes.empty()) console.Note(nodes);  // batches differ by their documents alone
-  TimedCompiler compiler;
+  session::TimedCompiler compiler;
   std::vector<Comparison> batches;
   for (CompileRequest& request : requests) {
     if (!flags.json && !batches.empty()) RETURN_IF_ERROR(console.Print("\n"));

@@ -11,14 +11,15 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "session/timed_compiler.h"
 #include "support/files.h"
 #include "support/flags.h"
+#include "support/mebibytes.h"
 #include "support/status_macros.h"
 #include "tools/cli/commands.h"
 #include "tools/cli/planning.h"
 #include "tools/cli/progress_line.h"
 #include "tools/cli/report.h"
-#include "tools/cli/table.h"
 
 namespace flashcp::cli {
 namespace {
@@ -48,7 +49,7 @@ std::string WorkText(const CompileRequest& request) {
                       request.problem.ranks, " ranks by ", request.strategy);
 }
 
-// Plans with a Compiler or a TimedCompiler, and shows its steps.
+// Plans with a Compiler or a session::TimedCompiler, and shows its steps.
 template <typename C, typename Call>
 auto PlanShown(const CompileRequest& request, const Console& console, const Call& call) {
   ProgressLine progress(console, WorkText(request));
@@ -70,9 +71,9 @@ absl::Status RunCommand(const CompileFlags& flags, const Console& console) {
   }
   auto compile = [&](auto* compiler) { return compiler->Compile(request); };
   auto compile_to_ir = [&](Compiler* compiler) { return compiler->CompileToIr(request); };
-  std::optional<TimedPlan> timed;
+  std::optional<session::TimedPlan> timed;
   if (emit != kIr || flags.timing) {
-    ASSIGN_OR_RETURN(timed, PlanShown<TimedCompiler>(request, console, compile));
+    ASSIGN_OR_RETURN(timed, PlanShown<session::TimedCompiler>(request, console, compile));
   }
   if (flags.timing) console.Report(TimingTable(*timed));
   if (emit == kIr) {

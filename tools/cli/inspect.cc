@@ -5,10 +5,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "runtime/plan/verify.h"
+#include "session/request.h"
+#include "session/timed_compiler.h"
 #include "support/status_macros.h"
 #include "tools/cli/commands.h"
 #include "tools/cli/plan_file.h"
-#include "tools/cli/planning.h"
 #include "tools/cli/progress_line.h"
 #include "tools/cli/report.h"
 #include "tools/cli/table.h"
@@ -16,11 +17,11 @@
 namespace flashcp::cli {
 namespace {
 
-absl::StatusOr<TimedPlan> PlanAgain(const Plan& plan, const Console& console) {
+absl::StatusOr<session::TimedPlan> PlanAgain(const Plan& plan, const Console& console) {
   ProgressLine progress(console, "planning again");
-  TimedCompiler compiler;
+  session::TimedCompiler compiler;
   compiler.Observe([&](const std::string& step) { progress.Show(step); });
-  return compiler.Compile(RequestOf(plan));
+  return compiler.Compile(session::RequestOf(plan));
 }
 
 // A plan does not hold the time that it took to make (its bytes are the same everywhere), so its
@@ -31,7 +32,7 @@ std::optional<double> MeasurePlanning(const Plan& plan, const Console& console) 
     console.Note(absl::StrCat("the plan breaks a rule, planning is not timed: ", status.message()));
     return std::nullopt;
   }
-  absl::StatusOr<TimedPlan> again = PlanAgain(plan, console);
+  absl::StatusOr<session::TimedPlan> again = PlanAgain(plan, console);
   if (!again.ok()) {
     console.Note(absl::StrCat("the plan cannot be made again, planning is not timed: ",
                               again.status().message()));

@@ -1,5 +1,9 @@
 #include "tools/cli/main.h"
 
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <new>
@@ -10,16 +14,27 @@
 #include "absl/status/status.h"
 #include "compiler/compile.h"
 #include "support/command_line.h"
+#include "support/free_memory.h"
 #include "support/status_macros.h"
 #include "tools/cli/arguments.h"
 #include "tools/cli/commands.h"
 #include "tools/cli/console.h"
-#include "tools/cli/memory.h"
 
 namespace flashcp::cli {
 namespace {
 
-// An exception that nobody caught, in a thread for instance.
+// Says so on standard error and ends the process with exit code 1, without another allocation. For
+// code that cannot be left by an exception, LLVM's for instance.
+[[noreturn]] void ExitOutOfMemory() {
+  const OutOfMemoryText text = DescribeOutOfMemory();
+  std::array<char, 160> line;
+  const int size = std::snprintf(line.data(), line.size(), "flashcp: %s\n", text.data());
+  // Nothing can be done about a failure.
+  [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, line.data(), size);
+  _exit(1);
+}
+
+// Ends the process for an exception that nobody caught, in a thread for instance.
 void OnTerminate() {
   try {
     if (std::current_exception()) throw;
@@ -30,8 +45,8 @@ void OnTerminate() {
   std::abort();
 }
 
-// Commands that plan end at once when there is no memory: exceptions must not pass through MLIR,
-// and they have nothing open. `run` has other ranks, which must learn of it.
+// Lets commands that plan end at once when there is no memory: exceptions must not pass through
+// MLIR, and they have nothing open. `run` has other ranks, which must learn of it.
 void HandleOutOfMemory(bool runs) {
   std::set_terminate(OnTerminate);
   if (runs) return;

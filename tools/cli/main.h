@@ -6,7 +6,7 @@
 
 namespace flashcp::cli {
 
-// 0: done. 1: the check or the work failed. 2: bad usage or bad input.
+// Returns the exit code. 0: done. 1: the check or the work failed. 2: bad usage or bad input.
 int Main(int argc, const char* const* argv);
 
 }  // namespace flashcp::cli

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
+#include "support/mebibytes.h"
 #include "tools/cli/table.h"
 
 namespace flashcp::cli {

@@ -8,6 +8,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "compiler/solver/cost_model.h"
+#include "session/request.h"
+#include "support/mebibytes.h"
 #include "tools/cli/rank_table.h"
 #include "tools/cli/table.h"
 
@@ -165,7 +167,7 @@ std::string PlanTable(const Plan& plan, bool all_ranks) {
   PlanStatistics statistics = ComputeStatistics(plan);
   ModelledMs ms(*plan->modelled());
   return absl::StrCat(
-      Headline(RequestOf(plan).problem), "\nstrategy ", plan->strategy()->str(), ", hash ",
+      Headline(session::RequestOf(plan).problem), "\nstrategy ", plan->strategy()->str(), ", hash ",
       HashText(plan), ", format version ", plan->version(), "\nwork imbalance ",
       FormatRatio(statistics.work_imbalance), ", token imbalance ",
       FormatRatio(statistics.token_imbalance), " (most / mean)\nK/V received forward: at most ",
@@ -176,7 +178,7 @@ std::string PlanTable(const Plan& plan, bool all_ranks) {
       RankTable(statistics, all_ranks));
 }
 
-std::string TimingTable(const TimedPlan& timed) {
+std::string TimingTable(const session::TimedPlan& timed) {
   double solver = 0, emission = 0;
   std::vector<std::vector<std::string>> rows = {{"step", "ms"}};
   for (const StepTime& step : timed.steps) {
@@ -189,7 +191,8 @@ std::string TimingTable(const TimedPlan& timed) {
                       ", emission ", FormatMs(emission), "\n", FormatTable(rows));
 }
 
-ComparedStrategy Compare(const std::string& strategy, const absl::StatusOr<TimedPlan>& timed) {
+ComparedStrategy Compare(const std::string& strategy,
+                         const absl::StatusOr<session::TimedPlan>& timed) {
   ComparedStrategy compared;
   compared.strategy = strategy;
   compared.status = timed.status();

@@ -13,7 +13,7 @@
 #include "compiler/solver/problem.h"
 #include "runtime/plan/plan.h"
 #include "runtime/plan/statistics.h"
-#include "tools/cli/planning.h"
+#include "session/timed_compiler.h"
 
 namespace flashcp::cli {
 
@@ -23,7 +23,7 @@ std::string PlanJson(const Plan& plan, std::optional<double> planning_ms);
 std::string PlanTable(const Plan& plan, bool all_ranks);
 
 // Where planning time went: the solver, the rest of the IR, emission, and each step.
-std::string TimingTable(const TimedPlan& timed);
+std::string TimingTable(const session::TimedPlan& timed);
 
 // What compare keeps of a strategy's plan, which may be large.
 struct ComparedStrategy {
@@ -33,7 +33,8 @@ struct ComparedStrategy {
   fbs::Modelled modelled;
   double planning_ms = 0;
 };
-ComparedStrategy Compare(const std::string& strategy, const absl::StatusOr<TimedPlan>& timed);
+ComparedStrategy Compare(const std::string& strategy,
+                         const absl::StatusOr<session::TimedPlan>& timed);
 
 // The strategies of one batch.
 struct Comparison {

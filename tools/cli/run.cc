@@ -15,20 +15,23 @@
 #include "runtime/kernel_spec.h"
 #include "runtime/layout.h"
 #include "runtime/trace.h"
+#include "session/check.h"
+#include "session/finite.h"
+#include "session/memory.h"
+#include "session/mpi_ranks.h"
+#include "session/ranks.h"
+#include "session/tensors.h"
+#include "session/timed_run.h"
 #include "support/files.h"
 #include "support/flags.h"
+#include "support/free_memory.h"
 #include "support/status_macros.h"
-#include "tools/cli/check.h"
 #include "tools/cli/commands.h"
-#include "tools/cli/finite.h"
+#include "tools/cli/end_signal.h"
 #include "tools/cli/launcher.h"
-#include "tools/cli/memory.h"
 #include "tools/cli/plan_file.h"
 #include "tools/cli/progress_line.h"
-#include "tools/cli/ranks.h"
-#include "tools/cli/run_memory.h"
-#include "tools/cli/tensors.h"
-#include "tools/cli/timed_run.h"
+#include "tools/cli/tensor_files.h"
 #include "tools/cli/trace_file.h"
 
 namespace flashcp::cli {
@@ -48,24 +51,32 @@ absl::StatusOr<std::string> ParseTransport(const std::string& flag) {
       "--transport threads if you mean it"));
 }
 
-absl::StatusOr<RunOptions> ParseOptions(const RunFlags& flags) {
+// The flags of a run, read.
+struct Settings {
+  std::string transport;
+  int64_t seed = 0;  // of random tensors
+  session::RunOptions run;
+};
+
+absl::StatusOr<Settings> ParseSettings(const RunFlags& flags) {
   RETURN_IF_ERROR(NameFlag("--device", "device", flags.device, {"cpu"}).status());
-  RunOptions options;
-  ASSIGN_OR_RETURN(options.transport, ParseTransport(flags.transport));
-  ASSIGN_OR_RETURN(options.iterations, IntegerFlag("--iterations", flags.iterations, 1, 1000000));
-  ASSIGN_OR_RETURN(options.seed, IntegerFlag("--seed", flags.seed, 0, 1000000000));
+  Settings settings;
+  session::RunOptions& run = settings.run;
+  ASSIGN_OR_RETURN(settings.transport, ParseTransport(flags.transport));
+  ASSIGN_OR_RETURN(run.iterations, IntegerFlag("--iterations", flags.iterations, 1, 1000000));
+  ASSIGN_OR_RETURN(settings.seed, IntegerFlag("--seed", flags.seed, 0, 1000000000));
   ASSIGN_OR_RETURN(int64_t seconds, IntegerFlag("--timeout", flags.timeout, 1, 1000000));
-  options.timeout = absl::Seconds(seconds);
-  options.backward = flags.backward;
+  run.timeout = absl::Seconds(seconds);
+  run.backward = flags.backward;
   if (flags.trace == "-") {
     return absl::InvalidArgumentError(
         "--trace: expected a file, found '-': standard output is for the results");
   }
-  options.trace = !flags.trace.empty();
-  options.device.kernels = flags.kernels;
+  run.trace = !flags.trace.empty();
+  run.device.kernels = flags.kernels;
   ASSIGN_OR_RETURN(int64_t threads, IntegerFlag("--threads", flags.threads, 1, 1024));
-  options.device.threads = static_cast<int>(threads);
-  return options;
+  run.device.threads = static_cast<int>(threads);
+  return settings;
 }
 
 std::string PassSummary(const char* pass, const std::vector<double>& times_ms) {
@@ -93,85 +104,133 @@ std::string Header(const Plan& plan, const std::string& transport, const std::st
       fbs::EnumNameDType(plan->dtype()), transport, kernels);
 }
 
-// Prints the largest errors; an error where they are out of tolerance.
-absl::Status Check(const Plan& plan, const BatchTensors& batch, const Console& console) {
-  CheckResult result;
+// Prints the largest errors; fails if one is out of tolerance.
+absl::Status Check(const Plan& plan, const session::BatchTensors& batch, const Console& console) {
+  session::CheckResult result;
   {
     ProgressLine progress(console, "checking against float64");
-    result = CheckTensors(plan, batch, [&](double fraction) { progress.Update(fraction); });
+    result = session::CheckTensors(plan, batch, [&](double done) { progress.Update(done); });
   }
   if (!result.ok()) {
-    return absl::DataLossError(
-        absl::StrCat("check failed against float64: ", result.Worst().place, "; ", result.Text()));
+    const session::CheckedTensor& worst = result.Worst();
+    return absl::DataLossError(absl::StrCat(
+        "check failed against float64: ", worst.place,
+        worst.finite ? "" : "; --check-finite names the first input that is not finite", "; ",
+        result.Text()));
   }
   return console.Print(absl::StrCat("check against float64: ok, ", result.Text(), "\n"));
 }
 
-// What a process needs to run its ranks; only the leading one has tensors.
+// Everything that a process needs to run its ranks; only the leading one has tensors.
 struct Inputs {
   Plan plan;
   std::string kernels;
-  BatchTensors batch;
+  session::BatchTensors batch;
   std::optional<TensorWriter> writer;
   std::optional<OutputFile> trace;
 };
 
-absl::StatusOr<BatchTensors> MakeBatch(const Plan& plan, const RunFlags& flags,
-                                       const RunOptions& options, const Console& console) {
+absl::StatusOr<session::BatchTensors> MakeBatch(const Plan& plan, const RunFlags& flags,
+                                                const Settings& settings, const Console& console) {
   if (flags.inputs.empty()) {
     ProgressLine progress(console, "making random inputs");
-    return RandomTensors(plan, options.seed, options.backward);
+    return session::RandomTensors(plan, settings.seed, settings.run.backward);
   }
   ProgressLine progress(console, "reading inputs");
-  return ReadTensors(plan, flags.inputs, options.backward);
+  return ReadTensors(plan, flags.inputs, settings.run.backward);
+}
+
+// Adds to a wrong number of processes the command that starts the right one.
+absl::Status CheckNumber(const Plan& plan, const session::Ranks& ranks) {
+  const absl::Status status = ranks.CheckNumber(plan);
+  if (status.ok()) return status;
+  return absl::Status(status.code(), absl::StrCat("--transport: ", status.message(),
+                                                  ": start it with mpirun -n ", plan.num_ranks()));
 }
 
 // Prints the header as soon as the plan is known: large inputs take their time.
-absl::StatusOr<Inputs> ReadInputs(const RunFlags& flags, const RunOptions& options,
-                                  const Console& console, const Ranks& ranks) {
+absl::StatusOr<Inputs> ReadInputs(const RunFlags& flags, const Settings& settings,
+                                  const Console& console, const session::Ranks& ranks) {
+  const bool backward = settings.run.backward;
   ASSIGN_OR_RETURN(Plan plan, LoadVerifiedPlan(flags.plan));
-  RETURN_IF_ERROR(ranks.CheckNumber(plan));
-  RETURN_IF_ERROR(CheckRunMemory(plan, options.backward, ranks));
-  ASSIGN_OR_RETURN(std::string kernels, KernelsName(plan, options.device));
+  RETURN_IF_ERROR(CheckNumber(plan, ranks));
+  RETURN_IF_ERROR(session::CheckMemory(plan, backward, ranks));
+  ASSIGN_OR_RETURN(std::string kernels, KernelsName(plan, settings.run.device));
   Inputs inputs{std::move(plan), std::move(kernels), {}, std::nullopt, std::nullopt};
   if (!ranks.leads()) return inputs;
-  RETURN_IF_ERROR(console.Print(Header(inputs.plan, options.transport, inputs.kernels)));
-  ASSIGN_OR_RETURN(inputs.batch, MakeBatch(inputs.plan, flags, options, console));
-  if (flags.check_finite) RETURN_IF_ERROR(CheckFinite(inputs.plan, inputs.batch));
+  RETURN_IF_ERROR(console.Print(Header(inputs.plan, settings.transport, inputs.kernels)));
+  ASSIGN_OR_RETURN(inputs.batch, MakeBatch(inputs.plan, flags, settings, console));
+  if (flags.check_finite) RETURN_IF_ERROR(session::CheckFinite(inputs.plan, inputs.batch));
   if (!flags.outputs.empty()) {
-    ASSIGN_OR_RETURN(TensorWriter created, TensorWriter::Create(flags.outputs, options.backward));
+    ASSIGN_OR_RETURN(TensorWriter created, TensorWriter::Create(flags.outputs, backward));
     inputs.writer.emplace(std::move(created));
   }
-  if (options.trace) {
+  if (settings.run.trace) {
     ASSIGN_OR_RETURN(OutputFile created, OutputFile::Create(flags.trace));
     inputs.trace.emplace(std::move(created));
   }
   return inputs;
 }
 
-absl::Status RunAndReport(const RunFlags& flags, const RunOptions& options, const Console& console,
-                          Ranks* ranks, Inputs* inputs) {
+// Shows the passes of a run, and notes the time of the first iteration of several.
+session::RunObserver Show(const session::RunOptions& run, ProgressLine* progress) {
+  return [iterations = run.iterations, last_is_backward = run.backward, progress,
+          first_ms = 0.0](const session::PassEvent& event) mutable {
+    if (!event.ms) {
+      progress->Show(absl::StrCat(event.backward ? "backward" : "forward", ", ",
+                                  event.iteration + 1, " of ", iterations));
+      return;
+    }
+    if (event.iteration > 0 || iterations == 1) return;
+    first_ms += *event.ms;
+    if (event.backward != last_is_backward) return;
+    progress->Note(absl::StrFormat("the first of %d iterations: %.3f ms", iterations, first_ms));
+  };
+}
+
+absl::StatusOr<session::Measured> RunShown(const session::RunOptions& options,
+                                           const Console& console, session::Ranks* ranks,
+                                           Inputs* inputs) {
+  const Console shown = ranks->leads() ? console : Console(/*quiet=*/true);
+  ProgressLine progress(shown, absl::StrCat("running on ", inputs->plan.num_ranks(), " ranks"));
+  return session::TimedRun(inputs->plan, options, ranks, &inputs->batch, Show(options, &progress));
+}
+
+absl::Status RunAndReport(const RunFlags& flags, const session::RunOptions& options,
+                          const Console& console, session::Ranks* ranks, Inputs* inputs) {
   const Plan& plan = inputs->plan;
-  ASSIGN_OR_RETURN(Measured measured, TimedRun(plan, options, console, ranks, &inputs->batch));
+  ASSIGN_OR_RETURN(session::Measured measured, RunShown(options, console, ranks, inputs));
   if (!ranks->leads()) return absl::OkStatus();
   if (inputs->writer) RETURN_IF_ERROR(inputs->writer->Write(plan, inputs->batch));
   if (inputs->trace) {
     RETURN_IF_ERROR(inputs->trace->Write(TraceJson(plan, measured.traces)));
     RETURN_IF_ERROR(inputs->trace->Commit());
   }
-  const Times& times = measured.times;
+  const session::Times& times = measured.times;
   RETURN_IF_ERROR(console.Print(absl::StrCat(PassSummary("forward", times.forward),
                                              PassSummary("backward", times.backward))));
   return flags.check ? Check(plan, inputs->batch, console) : absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<Ranks>> MakeRanks(const std::string& transport,
-                                                 absl::Duration timeout) {
-  return transport == "mpi" ? MakeMpiRanks(timeout) : MakeThreadRanks();
+absl::StatusOr<std::unique_ptr<session::Ranks>> MakeRanks(const Settings& settings) {
+  if (settings.transport != "mpi") return session::MakeThreadRanks();
+  if (!IsLaunched()) {
+    return absl::InvalidArgumentError(
+        "--transport: mpi runs one rank in each of several processes: start it with mpirun -n N "
+        "flashcp run PLAN --transport mpi, N being the ranks of the plan");
+  }
+  session::MpiRanksOptions options;
+  options.transport.timeout = settings.run.timeout;
+  options.transport.stop = ToldToEnd();
+  options.transport.in_call_for = InCallFor();
+  options.joined = HandleEndSignal;
+  // All ranks know how this ends, and the leading one has yet to say it.
+  options.leaving = IgnoreEndSignal;
+  return session::MakeMpiRanks(options);
 }
 
-// Adds to the error of a wait the flag that makes it longer, and to a lack of memory what was
-// found.
+// Adds to the error of a wait the flag that makes it longer, and to a lack of memory the amount
+// that was found.
 absl::Status Explain(const absl::Status& status) {
   if (absl::IsResourceExhausted(status) && !status.message().empty()) {
     return absl::Status(status.code(), absl::StrCat(status.message(), "; ", OutOfMemoryMessage()));
@@ -184,13 +243,13 @@ absl::Status Explain(const absl::Status& status) {
 }  // namespace
 
 absl::Status RunCommand(const RunFlags& flags, const Console& console) {
-  ASSIGN_OR_RETURN(RunOptions options, ParseOptions(flags));
-  absl::StatusOr<std::unique_ptr<Ranks>> made = MakeRanks(options.transport, options.timeout);
+  ASSIGN_OR_RETURN(const Settings settings, ParseSettings(flags));
+  absl::StatusOr<std::unique_ptr<session::Ranks>> made = MakeRanks(settings);
   RETURN_IF_ERROR(Explain(made.status()));
-  Ranks* const ranks = made->get();
-  absl::StatusOr<Inputs> inputs = ReadInputs(flags, options, console, *ranks);
+  session::Ranks* const ranks = made->get();
+  absl::StatusOr<Inputs> inputs = ReadInputs(flags, settings, console, *ranks);
   RETURN_IF_ERROR(ranks->Agree(inputs.status()));
-  return ranks->Agree(Explain(RunAndReport(flags, options, console, ranks, &*inputs)));
+  return ranks->Agree(Explain(RunAndReport(flags, settings.run, console, ranks, &*inputs)));
 }
 
 }  // namespace flashcp::cli

@@ -85,17 +85,6 @@ std::string Shorten(const std::string& text, size_t width) {
   return text.substr(0, end) + "...";
 }
 
-std::string FormatMib(double bytes) {
-  const double mib = bytes / (1 << 20);
-  if (mib == 0) return "0";
-  if (mib < 0.0005) return "<0.001";
-  if (mib < 1) return absl::StrFormat("%.3f", mib);
-  if (mib < 100) return absl::StrFormat("%.2f", mib);
-  return absl::StrFormat(mib < 1000 ? "%.1f" : "%.0f", mib);
-}
-
-std::string FormatBytes(uint64_t bytes) { return absl::StrCat(FormatMib(bytes), " MiB"); }
-
 std::string FormatMs(double ms) { return absl::StrFormat("%.3f", ms); }
 std::string FormatRatio(double ratio) { return absl::StrFormat("%.3f", ratio); }
 

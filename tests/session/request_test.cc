@@ -1,0 +1,41 @@
+// A plan gives back the request that it was made from: planned again, it is the same plan.
+
+#include "session/request.h"
+
+#include "compiler/compile.h"
+#include "gtest/gtest.h"
+#include "session/timed_compiler.h"
+
+namespace flashcp::session {
+namespace {
+
+CompileRequest MakeRequest() {
+  CompileRequest request;
+  request.strategy = "per-doc";
+  request.time_budget_ms = 7;
+  request.memory_budget_bytes = 1 << 16;
+  solver::Problem& problem = request.problem;
+  problem.documents = {{700, {}},
+                       {200, {solver::MaskKind::kFull, 0}},
+                       {300, {solver::MaskKind::kWindow, 64}}};
+  problem.ranks = 4;
+  problem.heads = {8, 2, 64};
+  problem.dtype = solver::DType::kF16;
+  problem.exchange = solver::Exchange::kAllGather;
+  problem.slack_percent = 3;
+  problem.cluster = *solver::ClusterPreset("h100x8");
+  return request;
+}
+
+TEST(RequestTest, PlansTheSameAgain) {
+  TimedCompiler compiler;
+  absl::StatusOr<TimedPlan> first = compiler.Compile(MakeRequest());
+  ASSERT_TRUE(first.ok()) << first.status();
+  absl::StatusOr<TimedPlan> again = compiler.Compile(RequestOf(first->plan));
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->plan.bytes(), first->plan.bytes());
+  EXPECT_FALSE(again->steps.empty());
+}
+
+}  // namespace
+}  // namespace flashcp::session
