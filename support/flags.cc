@@ -1,3 +1,5 @@
+// Each error is a line: the flag, the values that it takes, and the text that was found.
+
 #include "support/flags.h"
 
 #include <algorithm>
@@ -15,15 +17,22 @@ absl::Status OfFlag(absl::string_view flag, const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat(flag, ": ", status.message()));
 }
 
-absl::StatusOr<int64_t> IntegerFlag(absl::string_view flag, absl::string_view text, int64_t min,
-                                    int64_t max, int64_t step) {
+std::string RangeText(const IntegerRange& range) {
+  const std::string steps = range.step == 1 ? "" : absl::StrCat(" in steps of ", range.step);
+  return absl::StrCat(range.min, " to ", range.max, steps);
+}
+
+absl::StatusOr<int64_t> IntegerFlag(absl::string_view flag, absl::string_view text,
+                                    const IntegerRange& range) {
   int64_t value;
-  if (absl::SimpleAtoi(text, &value) && value >= min && value <= max && value % step == 0) {
+  if (absl::SimpleAtoi(text, &value) && value >= range.min && value <= range.max &&
+      value % range.step == 0) {
     return value;
   }
-  const std::string kind = step == 1 ? "an integer" : absl::StrCat("a multiple of ", step);
-  return absl::InvalidArgumentError(absl::StrCat(flag, ": expected ", kind, " from ", min, " to ",
-                                                 max, ", found ", Quoted(text)));
+  const std::string kind =
+      range.step == 1 ? "an integer" : absl::StrCat("a multiple of ", range.step);
+  return absl::InvalidArgumentError(absl::StrCat(flag, ": expected ", kind, " from ", range.min,
+                                                 " to ", range.max, ", found ", Quoted(text)));
 }
 
 absl::StatusOr<int> NameFlag(absl::string_view flag, absl::string_view what, absl::string_view text,

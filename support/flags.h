@@ -14,14 +14,24 @@
 
 namespace flashcp {
 
-// "--flag: message" of the same code; OK stays OK.
+// Returns "--flag: message" with the code of `status`; OK stays OK.
 absl::Status OfFlag(absl::string_view flag, const absl::Status& status);
 
-// An integer of [min, max], a multiple of `step`.
-absl::StatusOr<int64_t> IntegerFlag(absl::string_view flag, absl::string_view text, int64_t min,
-                                    int64_t max, int64_t step = 1);
+// The integers that a flag takes: multiples of `step` from `min` to `max`, both included.
+struct IntegerRange {
+  int64_t min;
+  int64_t max;
+  int64_t step = 1;
+};
 
-// The index of `text` in `names`; the error names the nearest of them.
+// Returns "1 to 1024" or "8 to 256 in steps of 8", for help.
+std::string RangeText(const IntegerRange& range);
+
+// Reads an integer of the range.
+absl::StatusOr<int64_t> IntegerFlag(absl::string_view flag, absl::string_view text,
+                                    const IntegerRange& range);
+
+// Returns the index of `text` in `names`; the error names the nearest of them.
 absl::StatusOr<int> NameFlag(absl::string_view flag, absl::string_view what, absl::string_view text,
                              const std::vector<std::string>& names);
 

@@ -32,7 +32,7 @@ absl::StatusOr<double> ReadNumber(Name name, Text text, absl::string_view what, 
 }
 
 absl::Status ReadRanks(Name name, Text text, BatchSettings* settings) {
-  ASSIGN_OR_RETURN(settings->request.problem.ranks, IntegerFlag(name, text, 1, solver::kMaxRanks));
+  ASSIGN_OR_RETURN(settings->request.problem.ranks, IntegerFlag(name, text, {1, solver::kMaxRanks}));
   return absl::OkStatus();
 }
 
@@ -43,8 +43,8 @@ absl::Status ReadHeads(Name name, Text text, BatchSettings* settings) {
         name, ": expected Q:KV, query heads and key/value heads, found ", Quoted(text)));
   }
   solver::HeadShape& heads = settings->request.problem.heads;
-  ASSIGN_OR_RETURN(heads.query, IntegerFlag(name, parts[0], 1, solver::kMaxHeads));
-  ASSIGN_OR_RETURN(heads.key_value, IntegerFlag(name, parts[1], 1, solver::kMaxHeads));
+  ASSIGN_OR_RETURN(heads.query, IntegerFlag(name, parts[0], {1, solver::kMaxHeads}));
+  ASSIGN_OR_RETURN(heads.key_value, IntegerFlag(name, parts[1], {1, solver::kMaxHeads}));
   if (heads.query % heads.key_value == 0) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat(name, ": query heads must be a multiple of key/value heads, found ", heads.query,
@@ -53,7 +53,7 @@ absl::Status ReadHeads(Name name, Text text, BatchSettings* settings) {
 
 absl::Status ReadHeadDim(Name name, Text text, BatchSettings* settings) {
   ASSIGN_OR_RETURN(settings->request.problem.heads.dim,
-                   IntegerFlag(name, text, 8, 256, /*step=*/8));
+                   IntegerFlag(name, text, {8, 256, /*step=*/8}));
   return absl::OkStatus();
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "gmock/gmock.h"
@@ -136,6 +137,20 @@ TEST(ArgumentsTest, HelpFitsATerminalAndHasSubjectsAndExamples) {
       EXPECT_LE(line.size(), 100) << line;
       EXPECT_THAT(std::string(line), Not(ContainsRegex("^  -[^ ].*  of "))) << "lacks a subject";
     }
+  }
+}
+
+TEST(ArgumentsTest, HelpNamesTheRangesThatCommandsCheck) {
+  auto help_of = [](const char* command) {  // in one line
+    const std::string text = FlagsOf<ShowText>({command, "--help"}).text;
+    return absl::StrJoin(absl::StrSplit(text, absl::ByAnyChar(" \n"), absl::SkipEmpty()), " ");
+  };
+  for (const IntegerRange& range :
+       {RunFlags::kIterations, RunFlags::kSeed, RunFlags::kTimeout, kThreads}) {
+    EXPECT_THAT(help_of("run"), HasSubstr(", " + RangeText(range) + " "));
+  }
+  for (const IntegerRange& range : {CalibrateFlags::kRanks, CalibrateFlags::kTokens, kThreads}) {
+    EXPECT_THAT(help_of("calibrate"), HasSubstr(", " + RangeText(range)));
   }
 }
 

@@ -85,7 +85,7 @@ class CommandLine {
   }
 
  private:
-  // The example is a command line without "flashcp" and the name.
+  // Adds a command; the example is a command line without "flashcp" and the name.
   CLI::App* AddCommand(const char* name, const char* description, const char* example) {
     CLI::App* command = app_.add_subcommand(name, Wrapped(description));
     command->add_flag("--quiet", quiet_, kQuiet);
@@ -109,7 +109,7 @@ class CommandLine {
         ->check(RefuseEmpty);
   }
 
-  // `single` is true if there is one plan, by one strategy.
+  // Adds the flags of planning; `single` is true if there is one plan, by one strategy.
   static void AddPlanning(CLI::App* command, bool single, PlanningFlags* flags) {
     AddInput(command, "LENGTHS", &flags->lengths,
              "document lengths: text, JSON or JSON Lines; - is standard input");
@@ -183,12 +183,13 @@ class CommandLine {
     command->add_flag("--check-finite", run_.check_finite,
                       "refuse inputs with a NaN or an infinity, and name the first");
     AddText(command, "--iterations", &run_.iterations, "K",
-            "number of passes, each timed, 1 to 1000000");
-    AddText(command, "--seed", &run_.seed, "N", "seed of the random tensors, 0 to 1000000000");
+            absl::StrCat("number of passes, each timed, ", RangeText(RunFlags::kIterations)));
+    AddText(command, "--seed", &run_.seed, "N",
+            absl::StrCat("seed of the random tensors, ", RangeText(RunFlags::kSeed)));
     AddText(command, "--transport", &run_.transport, "threads|mpi",
             "whether ranks are threads (the default) or processes of mpirun");
     AddText(command, "--timeout", &run_.timeout, "SECONDS",
-            "limit of every wait for another rank, 1 to 1000000");
+            absl::StrCat("limit of every wait for another rank, ", RangeText(RunFlags::kTimeout)));
     AddText(command, "--device", &run_.device, "cpu", "device that ranks compute on");
     AddText(
         command, "--kernels", &run_.kernels, "NAME",
@@ -196,7 +197,7 @@ class CommandLine {
                      "the plain ones; on this CPU run ",
                      absl::StrJoin(CpuKernelNames(), ", ")));
     AddText(command, "--threads", &run_.threads, "N",
-            "threads of each rank that compute attention, 1 to 1024");
+            absl::StrCat("threads of each rank that compute attention, ", RangeText(kThreads)));
   }
 
   void AddCalibrate() {
@@ -204,18 +205,22 @@ class CommandLine {
         AddCommand("calibrate", "measure this host and write a cluster for compile --cluster",
                    "--heads 8:2 -o cpu.json");
     AddText(command, "--device", &calibrate_.device, "cpu", "device to measure");
-    AddText(
-        command, "--ranks", &calibrate_.ranks, "N",
-        "ranks at work at the same time, 1 to 1024; without it one for each core, over --threads");
-    AddText(command, "--threads", &calibrate_.threads, "N", "threads of each rank, 1 to 1024");
-    AddText(command, "--heads", &calibrate_.heads, "Q:KV",
-            "heads of the plans that will run, each 1 to 1024; Q is a multiple of KV");
-    AddText(command, "--head-dim", &calibrate_.head_dim, "D",
-            "elements of one head of the plans that will run, 8 to 256 in steps of 8");
-    AddText(command, "--dtype", &calibrate_.dtype, "f32|bf16|f16",
-            "element type of the plans that will run");
+    AddText(command, "--ranks", &calibrate_.ranks, "N",
+            absl::StrCat("ranks at work at the same time, ", RangeText(CalibrateFlags::kRanks),
+                         "; without it one for each core, over --threads"));
+    AddText(command, "--threads", &calibrate_.threads, "N",
+            absl::StrCat("threads of each rank, ", RangeText(kThreads)));
+    for (const BatchOption& option : BatchOptions()) {
+      const absl::string_view name = option.name;
+      if (name != "heads" && name != "head-dim" && name != "dtype") continue;
+      std::string& text = calibrate_.plans[option.name];
+      text = option.preset;
+      AddText(command, absl::StrCat("--", name), &text, option.value,
+              absl::StrCat("plans that will run: ", option.help));
+    }
     AddText(command, "--tokens", &calibrate_.tokens, "T",
-            "tokens of each rank, and of the longest document that is measured, 128 to 1048576");
+            absl::StrCat("tokens of each rank, and of the longest document that is measured, ",
+                         RangeText(CalibrateFlags::kTokens)));
     AddText(command, "-o,--output", &calibrate_.output, "FILE",
             "file to write; - is standard output");
   }
@@ -226,7 +231,7 @@ class CommandLine {
     command->footer("Example: flashcp help compile");
   }
 
-  // By the formatter, since App::help() of the program is that of the command that was parsed.
+  // Asks the formatter, since App::help() of the program is that of the command that was parsed.
   Arguments Help(const CLI::App& command) const {
     const std::string name =
         &command == &app_ ? "flashcp" : absl::StrCat("flashcp ", command.get_name());
@@ -234,7 +239,7 @@ class CommandLine {
         ShowText{app_.get_formatter()->make_help(&command, name, CLI::AppFormatMode::Normal)}};
   }
 
-  // The command of this command line, or the program itself.
+  // Returns the command of this command line, or the program itself.
   const CLI::App& Chosen() const {
     std::vector<const CLI::App*> commands =
         app_.get_subcommands([](const CLI::App* command) { return command->count() > 0; });
@@ -248,7 +253,7 @@ class CommandLine {
                                                    "--help')"));
   }
 
-  // An argument that the parser had no place for.
+  // Returns the error of an argument that the parser had no place for.
   absl::Status Unexpected(const CLI::App& command, const std::string& argument) const {
     if (absl::StartsWith(argument, "-") && argument.size() > 1) {
       std::vector<std::string> flags;
@@ -289,7 +294,7 @@ class CommandLine {
     return Usage(app_, UnknownNameMessage("command", topic_, CommandNames()));
   }
 
-  // What the parser has filled in, once no argument is left over or missing.
+  // Returns the flags that the parser has filled in, once no argument is left over or missing.
   absl::StatusOr<Arguments> Result() const {
     const CLI::App& command = Chosen();
     for (const CLI::App* app : {&app_, &command}) {

@@ -1,5 +1,5 @@
-// What a command line asks for, as text: which command, and its flags with their defaults. Only
-// the structure is checked here; each command checks what its flags mean.
+// A command line as text: the command, and its flags with their defaults. Only the structure is
+// checked here; each command checks the values of its flags.
 
 #ifndef FLASHCP_TOOLS_CLI_ARGUMENTS_H_
 #define FLASHCP_TOOLS_CLI_ARGUMENTS_H_
@@ -9,10 +9,14 @@
 
 #include "absl/status/statusor.h"
 #include "compiler/input/batch_options.h"
+#include "support/flags.h"
 
 namespace flashcp::cli {
 
-// What to plan: shared by compile and compare.
+// Threads of a rank.
+inline constexpr IntegerRange kThreads = {1, 1024};
+
+// Batches to plan: shared by compile and compare.
 struct PlanningFlags {
   std::string lengths;  // path, or "-"
   std::string batch;    // empty: the only one, or all of them
@@ -47,6 +51,10 @@ struct ClusterFlags {
 };
 
 struct RunFlags {
+  static constexpr IntegerRange kIterations = {1, 1'000'000};
+  static constexpr IntegerRange kSeed = {0, 1'000'000'000};
+  static constexpr IntegerRange kTimeout = {1, 1'000'000};  // seconds
+
   std::string plan;
   std::string inputs;   // empty: seeded random tensors
   std::string outputs;  // empty: none are written
@@ -64,17 +72,18 @@ struct RunFlags {
 };
 
 struct CalibrateFlags {
+  static constexpr IntegerRange kRanks = {1, 1024};
+  static constexpr IntegerRange kTokens = {128, 1 << 20};
+
   std::string device = "cpu";
   std::string ranks;  // empty: as many as the host has cores for
   std::string threads = "1";
-  std::string heads = "32:8";
-  std::string head_dim = "128";
-  std::string dtype = "bf16";
+  BatchTexts plans;  // heads, head-dim and dtype of the plans that will run
   std::string tokens = "2048";
   std::string output = "-";
 };
 
-// --help and --version: print this and be done.
+// The answer to --help and --version.
 struct ShowText {
   std::string text;
 };
@@ -86,7 +95,7 @@ struct Arguments {
   bool quiet = false;  // no notes on standard error, errors only
 };
 
-// InvalidArgument, with the text for the user, where the arguments do not follow the grammar that
+// InvalidArgument, with the text for the user, if the arguments do not follow the grammar that
 // --help shows.
 absl::StatusOr<Arguments> ParseArguments(int argc, const char* const* argv);
 

@@ -17,24 +17,20 @@
 namespace flashcp::cli {
 namespace {
 
-constexpr int kMostRanks = 1024;
-
 absl::StatusOr<session::CalibrationRequest> RequestOf(const CalibrateFlags& flags) {
   RETURN_IF_ERROR(NameFlag("--device", "device", flags.device, {"cpu"}).status());
   session::CalibrationRequest request;
-  ASSIGN_OR_RETURN(request.threads, IntegerFlag("--threads", flags.threads, 1, 1024));
+  ASSIGN_OR_RETURN(request.threads, IntegerFlag("--threads", flags.threads, kThreads));
   if (flags.ranks.empty()) {
     const int cores = std::max(1u, std::thread::hardware_concurrency());
-    request.ranks = std::clamp(cores / request.threads, 1, kMostRanks);
+    request.ranks = std::clamp<int>(cores / request.threads, 1, CalibrateFlags::kRanks.max);
   } else {
-    ASSIGN_OR_RETURN(request.ranks, IntegerFlag("--ranks", flags.ranks, 1, kMostRanks));
+    ASSIGN_OR_RETURN(request.ranks, IntegerFlag("--ranks", flags.ranks, CalibrateFlags::kRanks));
   }
-  ASSIGN_OR_RETURN(BatchSettings settings, ReadBatchOptions("--", {{"heads", flags.heads},
-                                                                   {"head-dim", flags.head_dim},
-                                                                   {"dtype", flags.dtype}}));
+  ASSIGN_OR_RETURN(BatchSettings settings, ReadBatchOptions("--", flags.plans));
   request.heads = settings.request.problem.heads;
   request.dtype = settings.request.problem.dtype;
-  ASSIGN_OR_RETURN(request.tokens, IntegerFlag("--tokens", flags.tokens, 128, 1 << 20));
+  ASSIGN_OR_RETURN(request.tokens, IntegerFlag("--tokens", flags.tokens, CalibrateFlags::kTokens));
   return request;
 }
 

@@ -16,7 +16,8 @@ absl::StatusOr<std::vector<CompileRequest>> MakeRequests(const PlanningFlags& fl
   ASSIGN_OR_RETURN(BatchSettings settings, ReadBatchOptions("--", flags.options));
   ASSIGN_OR_RETURN(std::vector<CompileRequest> requests, ReadRequests(flags.lengths, settings));
   if (!flags.batch.empty()) {
-    ASSIGN_OR_RETURN(int64_t batch, IntegerFlag("--batch", flags.batch, 0, requests.size() - 1));
+    ASSIGN_OR_RETURN(int64_t batch, IntegerFlag("--batch", flags.batch,
+                                                {0, static_cast<int64_t>(requests.size()) - 1}));
     requests = {std::move(requests[batch])};
   }
   return requests;

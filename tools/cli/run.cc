@@ -63,9 +63,10 @@ absl::StatusOr<Settings> ParseSettings(const RunFlags& flags) {
   Settings settings;
   session::RunOptions& run = settings.run;
   ASSIGN_OR_RETURN(settings.transport, ParseTransport(flags.transport));
-  ASSIGN_OR_RETURN(run.iterations, IntegerFlag("--iterations", flags.iterations, 1, 1000000));
-  ASSIGN_OR_RETURN(settings.seed, IntegerFlag("--seed", flags.seed, 0, 1000000000));
-  ASSIGN_OR_RETURN(int64_t seconds, IntegerFlag("--timeout", flags.timeout, 1, 1000000));
+  ASSIGN_OR_RETURN(run.iterations,
+                   IntegerFlag("--iterations", flags.iterations, RunFlags::kIterations));
+  ASSIGN_OR_RETURN(settings.seed, IntegerFlag("--seed", flags.seed, RunFlags::kSeed));
+  ASSIGN_OR_RETURN(int64_t seconds, IntegerFlag("--timeout", flags.timeout, RunFlags::kTimeout));
   run.timeout = absl::Seconds(seconds);
   run.backward = flags.backward;
   if (flags.trace == "-") {
@@ -74,7 +75,7 @@ absl::StatusOr<Settings> ParseSettings(const RunFlags& flags) {
   }
   run.trace = !flags.trace.empty();
   run.device.kernels = flags.kernels;
-  ASSIGN_OR_RETURN(int64_t threads, IntegerFlag("--threads", flags.threads, 1, 1024));
+  ASSIGN_OR_RETURN(int64_t threads, IntegerFlag("--threads", flags.threads, kThreads));
   run.device.threads = static_cast<int>(threads);
   return settings;
 }
