@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "compiler/solver/cluster.h"
-#include "runtime/transport_threads.h"
+#include "runtime/threads/threads_transport.h"
 
 namespace flashcp {
 

@@ -8,9 +8,10 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "runtime/cpu/cpu_device.h"
 #include "runtime/device.h"
 #include "runtime/executor.h"
-#include "runtime/run_threads.h"
+#include "runtime/threads/run_threads.h"
 #include "support/status_macros.h"
 
 namespace flashcp::benchmarks {

@@ -9,8 +9,8 @@
 
 #include "absl/status/statusor.h"
 #include "runtime/plan/plan.h"
+#include "runtime/threads/threads_transport.h"
 #include "runtime/trace.h"
-#include "runtime/transport_threads.h"
 
 namespace flashcp::benchmarks {
 

@@ -3,8 +3,6 @@
 // rank that waits. With --funneled MPI has MPI_THREAD_FUNNELED: nothing moves behind other work.
 //   bazel build //benchmarks:transport_mpi && mpirun -n 2 bazel-bin/benchmarks/transport_mpi
 
-#include "runtime/transport_mpi.h"
-
 #include <mpi.h>
 #include <sys/resource.h>
 
@@ -22,6 +20,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "runtime/mpi/mpi_transport.h"
 #include "support/command_line.h"
 
 namespace flashcp {

@@ -5,8 +5,6 @@
 
 #include <cstddef>
 #include <memory>
-#include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -79,20 +77,6 @@ class Device {
   // target += source, elements added to floats, run after run; an error where the launch failed.
   virtual absl::Status Add(ElementType element, absl::Span<const ConvertedRun> runs) = 0;
 };
-
-struct CpuDeviceOptions {
-  // Threads that compute attention, with the calling one. Results do not depend on it.
-  int threads = 1;
-  // "generated": those that this CPU runs fastest, the plain ones if it runs none; "reference": the
-  // plain ones; or a target of generated kernels, such as "avx512".
-  std::string kernels = "generated";
-};
-
-// The values of CpuDeviceOptions::kernels that run on this CPU.
-std::vector<std::string> CpuKernelNames();
-
-// The host's CPU: the calling thread computes, with others if it is told so.
-std::unique_ptr<Device> CreateCpuDevice(const CpuDeviceOptions& options = {});
 
 }  // namespace flashcp
 

@@ -73,12 +73,6 @@ struct BackwardTile {
   MaskType mask;
 };
 
-// The plain kernel: the obvious loop, in f32, for every spec, over tiles[0, count) in order; sums
-// in one fixed order, so that results are the same bits in every run. It is the reference that
-// generated kernels are tested against, and serves where none fits.
-void ReferenceAttention(const KernelSpec& spec, const AttentionTile* tiles, int64_t count);
-void ReferenceAttentionBackward(const KernelSpec& spec, const BackwardTile* tiles, int64_t count);
-
 }  // namespace flashcp
 
 #endif  // FLASHCP_RUNTIME_KERNELS_H_

@@ -11,7 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "compiler/compile.h"
-#include "runtime/run_threads.h"
+#include "runtime/threads/run_threads.h"
 #include "session/ranks.h"
 #include "session/tensors.h"
 #include "session/timed_run.h"

@@ -8,7 +8,7 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
-#include "runtime/transport_mpi.h"
+#include "runtime/mpi/mpi_transport.h"
 #include "session/ranks.h"
 
 namespace flashcp::session {

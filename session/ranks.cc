@@ -2,7 +2,7 @@
 
 #include "session/ranks.h"
 
-#include "runtime/run_threads.h"
+#include "runtime/threads/run_threads.h"
 #include "support/status_macros.h"
 
 namespace flashcp::session {

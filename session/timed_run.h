@@ -10,7 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "runtime/device.h"
+#include "runtime/cpu/cpu_device.h"
 #include "runtime/plan/plan.h"
 #include "session/ranks.h"
 #include "session/tensors.h"

@@ -17,7 +17,7 @@ run() {
   [ "$status" != 0 ] || status=$result
 }
 run //...
-run --config=tsan //tests/runtime:transport_threads_test //tests/runtime:executor_test \
+run --config=tsan //tests/runtime/threads:threads_transport_test //tests/runtime:executor_test \
   //tests/runtime/cpu:gradient_order_test //tests/runtime/cpu:spread_test
 run --config=asan //tests/fuzz/... //tests/runtime/plan/...
 

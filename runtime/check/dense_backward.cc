@@ -19,7 +19,7 @@
 #include "runtime/check/dense_loops.h"
 #include "runtime/check/dense_reference.h"
 #include "runtime/check/tolerance.h"
-#include "runtime/widest_vectors.h"
+#include "runtime/cpu/widest_vectors.h"
 #include "support/start_threads.h"
 
 namespace flashcp {

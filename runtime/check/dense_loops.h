@@ -13,7 +13,7 @@
 
 #include "absl/types/span.h"
 #include "runtime/check/dense_reference.h"
-#include "runtime/widest_vectors.h"
+#include "runtime/cpu/widest_vectors.h"
 
 namespace flashcp::dense {
 

@@ -16,8 +16,8 @@
 
 #include "runtime/check/dense_loops.h"
 #include "runtime/check/tolerance.h"
+#include "runtime/cpu/widest_vectors.h"
 #include "runtime/kernel_spec.h"
-#include "runtime/widest_vectors.h"
 #include "support/start_threads.h"
 
 namespace flashcp {

@@ -5,14 +5,16 @@
 #include <limits>
 #include <numeric>
 
+#include "runtime/cpu/reference_kernel.h"
+
 namespace flashcp {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr int kBlocks = kUnitRows / kBlockRows;
 
-// The plain kernel on part of a tile: for numbers that are not small, which must not reach pairs
-// that the mask hides, not even times 0.
+// The reference kernel on part of a tile: for numbers that are not small, which must not reach
+// pairs that the mask hides, not even times 0.
 void ComputePlain(const KernelSpec& spec, BackwardTile tile, const QueryRange& queries,
                   KeyRange keys) {
   const int64_t rows = queries.row_begin * spec.query_heads;

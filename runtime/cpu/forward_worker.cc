@@ -4,13 +4,15 @@
 #include <cmath>
 #include <limits>
 
+#include "runtime/cpu/reference_kernel.h"
+
 namespace flashcp {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-// The plain kernel: for values that are not small, which must not reach rows that do not see them,
-// not even times 0.
+// The reference kernel: for values that are not small, which must not reach rows that do not see
+// them, not even times 0.
 void ComputePlain(const KernelSpec& spec, const ForwardPart& part) {
   const QueryRange& queries = part.queries;
   AttentionTile tile = *part.tile;

@@ -9,9 +9,9 @@
 
 #include "runtime/cpu/generated_kernels.h"
 #include "runtime/cpu/pack.h"
+#include "runtime/cpu/visible_keys.h"
 #include "runtime/kernels.h"
 #include "runtime/numeric.h"
-#include "runtime/visible_keys.h"
 
 namespace flashcp {
 

@@ -7,7 +7,7 @@
 
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
-#include "runtime/run_threads.h"
+#include "runtime/threads/run_threads.h"
 #include "support/status_macros.h"
 #include "tests/runtime/transport_conformance.h"
 

@@ -13,6 +13,7 @@
 #include "compiler/compile.h"
 #include "compiler/solver/strategies.h"
 #include "gtest/gtest.h"
+#include "runtime/cpu/cpu_device.h"
 #include "runtime/device.h"
 #include "runtime/executor.h"
 #include "runtime/kernel_spec.h"

@@ -12,7 +12,7 @@
 #include "runtime/device.h"
 #include "runtime/executor.h"
 #include "runtime/kernel_spec.h"
-#include "runtime/run_threads.h"
+#include "runtime/threads/run_threads.h"
 #include "support/status_macros.h"
 #include "tests/testing/forwarding_device.h"
 #include "tests/testing/reference_attention.h"

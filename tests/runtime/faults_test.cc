@@ -19,7 +19,7 @@
 #include "gtest/gtest.h"
 #include "runtime/executor.h"
 #include "runtime/kernel_spec.h"
-#include "runtime/transport_threads.h"
+#include "runtime/threads/threads_transport.h"
 #include "support/status_macros.h"
 #include "tests/testing/faulty_transport.h"
 #include "tests/testing/forwarding_device.h"

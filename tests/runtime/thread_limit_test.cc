@@ -13,9 +13,9 @@
 #include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "runtime/cpu/cpu_device.h"
 #include "runtime/cpu/worker_pool.h"
-#include "runtime/device.h"
-#include "runtime/run_threads.h"
+#include "runtime/threads/run_threads.h"
 
 namespace flashcp {
 namespace {

@@ -7,10 +7,11 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "runtime/cpu/cpu_device.h"
 #include "runtime/device.h"
 #include "runtime/executor.h"
 #include "runtime/kernel_spec.h"
-#include "runtime/run_threads.h"
+#include "runtime/threads/run_threads.h"
 #include "support/status_macros.h"
 #include "tests/testing/reference_attention.h"
 #include "tests/testing/run_plan.h"

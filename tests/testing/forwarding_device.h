@@ -5,6 +5,7 @@
 
 #include <memory>
 
+#include "runtime/cpu/cpu_device.h"
 #include "runtime/device.h"
 
 namespace flashcp::testing {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "runtime/check/random_tensor.h"
+#include "runtime/cpu/reference_kernel.h"
 #include "runtime/numeric.h"
 
 namespace flashcp::testing {

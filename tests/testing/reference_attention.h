@@ -50,7 +50,7 @@ struct TestGradients {
 };
 
 // The batch on one rank: one tile for each document. Gradients are rounded to the type of the
-// batch, from the kernels' own output and LSE. Without `kernels` the plain ones compute.
+// batch, from the kernels' own output and LSE. Without `kernels` the reference kernels compute.
 TestResult DenseKernel(const TestBatch& batch, AttentionKernels* kernels = nullptr);
 TestGradients DenseKernelGradients(const TestBatch& batch, AttentionKernels* kernels = nullptr);
 

@@ -12,7 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "runtime/transport_mpi.h"
+#include "runtime/mpi/mpi_transport.h"
 
 namespace flashcp::testing {
 namespace {

@@ -8,10 +8,11 @@
 #include "absl/status/status.h"
 #include "gtest/gtest.h"
 #include "runtime/check/error_measures.h"
+#include "runtime/cpu/cpu_device.h"
 #include "runtime/device.h"
 #include "runtime/layout.h"
 #include "runtime/numeric.h"
-#include "runtime/run_threads.h"
+#include "runtime/threads/run_threads.h"
 #include "support/status_macros.h"
 
 namespace flashcp::testing {

@@ -5,6 +5,7 @@
 #include <cstddef>
 
 #include "runtime/check/random_tensor.h"
+#include "runtime/cpu/reference_kernel.h"
 #include "runtime/numeric.h"
 
 namespace flashcp::testing {

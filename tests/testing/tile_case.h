@@ -24,7 +24,7 @@ class TileCase {
  public:
   TileCase(const KernelSpec& spec, const TileShape& shape, uint64_t seed);
 
-  // Without `kernels` the plain ones compute.
+  // Without `kernels` the reference kernels compute.
   TestResult Forward(AttentionKernels* kernels = nullptr) const;
   // Keys [cuts[p], cuts[p + 1]) for each piece p of `order`, in that order.
   TestResult Forward(const std::vector<int64_t>& cuts, const std::vector<int>& order,

@@ -12,7 +12,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "compiler/solver/cluster.h"
-#include "runtime/device.h"
+#include "runtime/cpu/cpu_device.h"
 #include "runtime/plan/plan.h"
 #include "support/command_line.h"
 #include "support/nearest_name.h"
@@ -194,7 +194,7 @@ class CommandLine {
     AddText(
         command, "--kernels", &run_.kernels, "NAME",
         absl::StrCat("attention kernels; generated: those that this CPU runs fastest; reference: "
-                     "the plain ones; on this CPU run ",
+                     "the reference kernels; on this CPU run ",
                      absl::StrJoin(CpuKernelNames(), ", ")));
     AddText(command, "--threads", &run_.threads, "N",
             absl::StrCat("threads of each rank that compute attention, ", RangeText(kThreads)));

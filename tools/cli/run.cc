@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
+#include "runtime/cpu/cpu_device.h"
 #include "runtime/device.h"
 #include "runtime/kernel_spec.h"
 #include "runtime/layout.h"

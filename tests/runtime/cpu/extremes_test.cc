@@ -1,5 +1,5 @@
 // Many keys, huge numbers and weights of 0: where sums lose bits, products overflow, and nothing
-// times infinity is a NaN. The plain kernels and the generated ones.
+// times infinity is a NaN. The reference kernels and the generated ones.
 
 #include <sys/mman.h>
 
@@ -13,6 +13,7 @@
 #include "gtest/gtest.h"
 #include "runtime/cpu/generated_attention.h"
 #include "runtime/cpu/generated_kernels.h"
+#include "runtime/cpu/reference_kernel.h"
 #include "runtime/cpu/worker_pool.h"
 #include "runtime/device.h"
 #include "runtime/kernels.h"
@@ -31,7 +32,7 @@ using testing::TileShape;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-// The parameter null stands for the plain kernels.
+// The parameter null stands for the reference kernels.
 class ExtremesTest : public ::testing::TestWithParam<const GeneratedKernel*> {
  protected:
   KernelSpec Spec(int dim) const {
@@ -163,7 +164,7 @@ std::vector<const GeneratedKernel*> Parameters() {
 
 INSTANTIATE_TEST_SUITE_P(All, ExtremesTest, ::testing::ValuesIn(Parameters()),
                          [](const ::testing::TestParamInfo<const GeneratedKernel*>& info) {
-                           return info.param == nullptr ? "plain" : testing::NameOfKernel(info);
+                           return info.param == nullptr ? "reference" : testing::NameOfKernel(info);
                          });
 
 }  // namespace

@@ -1,5 +1,5 @@
-// Every generated kernel, forward and backward, against the plain one on tiles of many shapes; what
-// this CPU lacks the instructions for runs emulated.
+// Every generated kernel, forward and backward, against the reference kernel on tiles of many
+// shapes; what this CPU lacks the instructions for runs emulated.
 
 #include "runtime/cpu/generated_attention.h"
 
@@ -50,7 +50,7 @@ void ExpectSame(const testing::TestGradients& expected, const testing::TestGradi
   EXPECT_LE(RelativeError(ToDoubles(expected.value), found.value), allowed);
 }
 
-// What kernels add to ones, from the plain kernel's O and LSE.
+// What kernels add to ones, from the reference kernel's O and LSE.
 testing::TestGradients Backward(const TileCase& tile, AttentionKernels* kernels = nullptr) {
   return tile.Backward(tile.SavedBy(tile.Forward()), 1, kernels);
 }

@@ -66,7 +66,7 @@ class LargeScoresTest : public ::testing::TestWithParam<const GeneratedKernel*> 
     auto kernels = CreateGeneratedAttention(*GetParam(), spec_, &pool_).value();
     return RunBoth(tile, kernels.get());
   }
-  static Results RunPlain(const TileCase& tile) { return RunBoth(tile, nullptr); }
+  static Results RunReference(const TileCase& tile) { return RunBoth(tile, nullptr); }
 
   const KernelSpec spec_ = {
       GetParam()->pairs ? ElementType::kBF16 : ElementType::kF32, 1, 1, 40, 40, 0.3f};
@@ -89,9 +89,9 @@ TEST_P(LargeScoresTest, NoScoreMakesANan) {
     Scale(&tile.query, factor);
     Scale(&tile.key, factor);
     const Results found = Run(tile);
-    const Results plain = RunPlain(tile);
-    ExpectSameOutputs(spec_.element, plain.forward, found.forward);
-    ExpectFinite(plain.gradients);
+    const Results reference = RunReference(tile);
+    ExpectSameOutputs(spec_.element, reference.forward, found.forward);
+    ExpectFinite(reference.gradients);
     ExpectFinite(found.gradients);
     // No weight is above 1.
     const int dim = spec_.value_dim;
@@ -117,7 +117,7 @@ TEST_P(LargeScoresTest, ProductsThatOverflowBelowWeighNothing) {
   std::fill_n(&tile.query[7 * dim], dim, 1e20f);
   for (int64_t key : {0, 20, 149}) std::fill_n(&tile.key[key * dim], dim, -1e20f);
   const Results found = Run(tile);
-  ExpectSameOutputs(spec_.element, RunPlain(tile).forward, found.forward);
+  ExpectSameOutputs(spec_.element, RunReference(tile).forward, found.forward);
   ExpectFinite(found.gradients);
 }
 

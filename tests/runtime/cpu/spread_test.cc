@@ -1,4 +1,4 @@
-// Tables of tiles that depend on each other: the plain kernel's results, and the same bits for
+// Tables of tiles that depend on each other: the reference kernel's results, and the same bits for
 // every number of workers.
 
 #include <cmath>
@@ -13,6 +13,7 @@
 #include "runtime/check/random_tensor.h"
 #include "runtime/cpu/generated_attention.h"
 #include "runtime/cpu/generated_kernels.h"
+#include "runtime/cpu/reference_kernel.h"
 #include "runtime/cpu/worker_pool.h"
 #include "runtime/kernels.h"
 #include "tests/testing/common_nan.h"
@@ -53,7 +54,7 @@ class Batch {
         value_(Random(3, key_value_heads)),
         gradient_(Random(4, query_heads)) {}
 
-  // workers 0: the plain kernel.
+  // workers 0: the reference kernel.
   Results Run(const std::vector<Piece>& pieces, int workers) const {
     WorkerPool pool(std::max(workers, 1));
     std::unique_ptr<AttentionKernels> kernels;
@@ -146,7 +147,7 @@ TEST(SpreadTest, SameBitsForEveryNumberOfWorkers) {
   }
 }
 
-// The plain kernel computes parts that meet them, and adds to the gradients in their place.
+// The reference kernel computes parts that meet them, and adds to the gradients in their place.
 TEST(SpreadTest, ValuesThatAreNotFinite) {
   Batch batch(4, 1);
   if (!batch.HasGeneratedKernel()) GTEST_SKIP() << "no AVX2 here";
@@ -154,12 +155,12 @@ TEST(SpreadTest, ValuesThatAreNotFinite) {
   Results one = batch.Run(kPieces, 1);
   EXPECT_TRUE(std::isnan(one.output[699 * 4 * kDim]));
   for (int workers : {2, 7}) ExpectSameBits(one, batch.Run(kPieces, workers));
-  Results plain = batch.Run(kPieces, 0);
+  Results reference = batch.Run(kPieces, 0);
   for (auto tensor : {&Results::output, &Results::lse, &Results::query_gradient,
                       &Results::key_gradient, &Results::value_gradient}) {
-    testing::ForgetCommonNan(&(plain.*tensor), &(one.*tensor));
+    testing::ForgetCommonNan(&(reference.*tensor), &(one.*tensor));
   }
-  ExpectClose(plain, one);
+  ExpectClose(reference, one);
 }
 
 }  // namespace

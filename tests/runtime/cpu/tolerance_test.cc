@@ -1,5 +1,5 @@
 // The rule of runtime/check/tolerance.h on inputs that are hard to compute exactly: every kernel,
-// generated and plain, is within it in both passes.
+// generated and reference, is within it in both passes.
 
 #include "runtime/check/tolerance.h"
 
@@ -70,7 +70,7 @@ double WorstRatio(const TestBatch& batch, AttentionKernels* kernels) {
   return *std::max_element(std::begin(ratios), std::end(ratios));
 }
 
-// Kernels are null for the plain ones.
+// Kernels are null for the reference kernels.
 void ExpectWithinTolerance(const GeneratedKernel* kernel, ElementType element, int dim) {
   const KernelSpec spec = {element, 2, 1, dim, dim, 1 / std::sqrt(static_cast<float>(dim))};
   WorkerPool pool(1);

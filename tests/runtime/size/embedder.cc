@@ -1,10 +1,10 @@
 // What a trainer that embeds the runtime calls, so that the linker takes it all in.
 
-#include "runtime/device.h"
+#include "runtime/cpu/cpu_device.h"
 #include "runtime/executor.h"
 #include "runtime/layout.h"
-#include "runtime/run_threads.h"
-#include "runtime/transport_mpi.h"
+#include "runtime/mpi/mpi_transport.h"
+#include "runtime/threads/run_threads.h"
 
 namespace flashcp {
 

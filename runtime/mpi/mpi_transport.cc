@@ -1,0 +1,451 @@
+// The MPI transport decides how the messages of a group become MPI requests, and when a wait ends.
+//
+// One Transfer is one MPI_Isend or MPI_Irecv with the tag of the plan. Receives accept any tag of
+// their peer: MPI keeps the order of the messages between two processes, so each meets its match,
+// and the tag and size that it carries tell whether it is the expected one.
+//
+// A wait polls its own requests, and the notices by which ranks tell each other of the end, on a
+// second communicator. Polls come one after the other while something moves, then with sleeps
+// between them: a rank that waits long leaves its core to others.
+//
+// At the end of a group, open receives are cancelled, and the rank waits a moment for the notices
+// of all others. From then on they send it nothing, nor do they read what it has sent. Where one
+// does not answer, this rank makes no further call to MPI, which is what moves messages. Either
+// way its memory is its own again.
+
+#include "runtime/mpi/mpi_transport.h"
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "runtime/mpi/mpi_message.h"
+#include "runtime/mpi/mpi_notices.h"
+#include "runtime/mpi/mpi_polling.h"
+#include "runtime/mpi/mpi_progress.h"
+#include "support/status_macros.h"
+
+namespace flashcp {
+namespace {
+
+using Direction = Transfer::Direction;
+
+constexpr int kNoticeTag = 0;  // on the control communicator
+constexpr int kGatherTag = 1;
+
+// How long a rank waits for the notices of the others where the group has ended, and where it
+// leaves. The first is less than the second that mpirun gives a process to end.
+constexpr absl::Duration kEndWait = absl::Milliseconds(300);
+constexpr absl::Duration kLeaveWait = absl::Seconds(1);
+
+// The requests of one Start; the slot is used again once they are done.
+struct RequestGroup {
+  absl::Span<const Transfer> transfers;
+  std::vector<MPI_Request> requests;  // by transfer
+  std::vector<char> receives;         // by transfer: outlives the caller's table
+  size_t num_open = 0;
+  bool active = false;
+  int64_t completed_ns = 0;  // steady clock, as far as it is known before Wait; else 0
+};
+
+int64_t SteadyNs() {
+  return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Any call moves what is open; this one has no other effect.
+bool IsComplete(const RequestGroup& group) {
+  return std::all_of(group.requests.begin(), group.requests.end(), [](MPI_Request request) {
+    int done = 0;
+    return MPI_Request_get_status(request, &done, MPI_STATUS_IGNORE) == MPI_SUCCESS && done;
+  });
+}
+
+// While it lives, the call is for this rank.
+class InCall {
+ public:
+  InCall(std::atomic<int>* in_call_for, int rank) : in_call_for_(in_call_for) {
+    if (in_call_for_ != nullptr) *in_call_for_ = rank;
+  }
+  InCall(const InCall&) = delete;
+  ~InCall() {
+    if (in_call_for_ != nullptr) *in_call_for_ = -1;
+  }
+
+ private:
+  std::atomic<int>* const in_call_for_;
+};
+
+// Of a group that has one.
+const Transfer& FirstOpen(const RequestGroup& group) {
+  size_t open = 0;
+  while (group.requests[open] == MPI_REQUEST_NULL) ++open;
+  return group.transfers[open];
+}
+
+class MpiTransport : public Transport {
+ public:
+  explicit MpiTransport(const MpiOptions& options) : options_(options) {}
+  ~MpiTransport() override;
+
+  absl::Status Join(MPI_Comm parent);
+
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+  absl::StatusOr<Group> Start(absl::Span<const Transfer> transfers) override;
+  absl::Status Wait(Group handle, absl::Duration timeout) override;
+  int64_t CompletedNs() const override { return completed_ns_; }
+  absl::StatusOr<std::vector<uint64_t>> AllGather(uint64_t value, absl::Duration timeout) override;
+  void Abort(const absl::Status& reason) override;
+
+ private:
+  Group FreeGroup();
+  absl::Status Post(const Transfer& transfer, MPI_Request* request);
+  absl::Status Poll(RequestGroup* group);
+  absl::Status CheckReceived(const Transfer& transfer, const MPI_Status& status) const;
+  std::string Describe(const Transfer& transfer) const;
+  absl::Status StartGather(uint64_t value);
+  absl::Status Await(absl::Duration timeout, const std::function<absl::StatusOr<bool>()>& poll,
+                     const std::function<int()>& whom, const std::function<std::string()>& what);
+  absl::Status Hear();
+  void StartProgress();
+  bool MoveOpen();
+  void NoteOpen();
+  absl::Status End(const absl::Status& reason);
+  void Settle();
+
+  const MpiOptions options_;
+  MPI_Comm data_ = MPI_COMM_NULL;
+  MPI_Comm control_ = MPI_COMM_NULL;
+  int rank_ = 0;
+  int size_ = 1;
+  MpiMessages messages_;
+  MpiNotices notices_;
+  std::vector<RequestGroup> groups_;    // indexed by Transport::Group
+  std::vector<int> completed_;          // of MPI_Testsome
+  std::vector<MPI_Status> statuses_;    // of MPI_Testsome
+  std::vector<uint64_t> gathered_;      // by rank
+  std::vector<MPI_Request> gathering_;  // receives by rank, then sends by rank
+  int64_t completed_ns_ = 0;            // of the group that Wait has last returned
+  absl::Status end_;                    // why the group ended; OK: it has not
+  MpiProgress progress_;                // the last to be made, the first to end
+};
+
+// Joins, without waiting for ever for a process that does not come.
+absl::Status MpiTransport::Join(MPI_Comm parent) {
+  for (MPI_Comm* comm : {&data_, &control_}) {
+    MPI_Request request;
+    RETURN_IF_MPI_ERROR(MPI_Comm_idup(parent, comm, &request));
+    Polling polling(options_.timeout);
+    for (int done = 0; true;) {
+      RETURN_IF_MPI_ERROR(MPI_Test(&request, &done, MPI_STATUS_IGNORE));
+      if (done) break;
+      if (polling.Pause()) continue;
+      return absl::DeadlineExceededError(absl::StrCat(
+          "waited ", absl::FormatDuration(options_.timeout), " for the other processes to join"));
+    }
+    RETURN_IF_MPI_ERROR(MPI_Comm_set_errhandler(*comm, MPI_ERRORS_RETURN));
+  }
+  RETURN_IF_MPI_ERROR(MPI_Comm_rank(data_, &rank_));
+  RETURN_IF_MPI_ERROR(MPI_Comm_size(data_, &size_));
+  gathered_.resize(size_);
+  gathering_.assign(2 * size_, MPI_REQUEST_NULL);
+  RETURN_IF_ERROR(notices_.Open(control_, kNoticeTag));
+  StartProgress();
+  return absl::OkStatus();
+}
+
+void MpiTransport::StartProgress() {
+  int provided = MPI_THREAD_SINGLE;
+  MPI_Query_thread(&provided);
+  if (provided < MPI_THREAD_SERIALIZED) return;
+  progress_.Start([this] { return MoveOpen(); });
+}
+
+// Moves open messages while the rank computes, and notes when a group is complete; false once it
+// must no more.
+bool MpiTransport::MoveOpen() {
+  const bool stopped = options_.stop != nullptr && *options_.stop;
+  if (!end_.ok() || stopped) return false;
+  for (RequestGroup& group : groups_) {
+    const bool open = group.active && group.completed_ns == 0;
+    if (open && IsComplete(group)) group.completed_ns = SteadyNs();
+  }
+  return true;
+}
+
+// Tells the thread whether there is something to move.
+void MpiTransport::NoteOpen() {
+  progress_.SetOpen(std::any_of(groups_.begin(), groups_.end(),
+                                [](const RequestGroup& group) { return group.active; }));
+}
+
+// Frees the communicators where every rank has left in peace; others may be still in use.
+MpiTransport::~MpiTransport() {
+  auto lock = progress_.Enter();
+  for (const RequestGroup& group : groups_) {
+    if (!group.active) continue;
+    End(absl::AbortedError(
+            absl::StrCat("ended by rank ", rank_, ": it left before its messages had completed")))
+        .IgnoreError();
+  }
+  if (!end_.ok() || control_ == MPI_COMM_NULL) return;
+  absl::Status status = notices_.Send(absl::OkStatus());
+  Polling polling(kLeaveWait);
+  while (status.ok() && !notices_.complete() && polling.Pause()) status = notices_.Poll();
+  if (!status.ok() || !notices_.complete()) return;
+  MPI_Comm_free(&data_);
+  MPI_Comm_free(&control_);
+}
+
+absl::StatusOr<Transport::Group> MpiTransport::Start(absl::Span<const Transfer> transfers) {
+  auto lock = progress_.Enter();
+  for (const Transfer& transfer : transfers) {
+    if (transfer.peer < 0 || transfer.peer >= size_) {
+      return absl::InvalidArgumentError(absl::StrCat("rank ", rank_, " names peer ", transfer.peer,
+                                                     ": expected 0 to ", size_ - 1));
+    }
+    if (transfer.tag > static_cast<uint32_t>(std::numeric_limits<int>::max())) {
+      return absl::InvalidArgumentError(absl::StrCat(Describe(transfer), ": MPI allows tags to ",
+                                                     std::numeric_limits<int>::max()));
+    }
+  }
+  InCall in_call(options_.in_call_for, transfers.size() == 1 ? transfers[0].peer : size_);
+  RETURN_IF_ERROR(Hear());
+  const Group handle = FreeGroup();
+  RequestGroup& group = groups_[handle];
+  group.transfers = transfers;
+  group.requests.assign(transfers.size(), MPI_REQUEST_NULL);
+  group.receives.clear();
+  for (const Transfer& transfer : transfers) {
+    group.receives.push_back(transfer.direction == Direction::kReceive);
+  }
+  group.num_open = transfers.size();
+  group.active = true;
+  group.completed_ns = 0;
+  // Receives first: what arrives finds its place.
+  for (Direction direction : {Direction::kReceive, Direction::kSend}) {
+    for (size_t i = 0; i < transfers.size(); ++i) {
+      if (transfers[i].direction != direction) continue;
+      absl::Status posted = Post(transfers[i], &group.requests[i]);
+      if (!posted.ok()) return End(posted);
+    }
+  }
+  NoteOpen();
+  return handle;
+}
+
+Transport::Group MpiTransport::FreeGroup() {
+  for (size_t i = 0; i < groups_.size(); ++i) {
+    if (!groups_[i].active) return i;
+  }
+  groups_.emplace_back();
+  return groups_.size() - 1;
+}
+
+absl::Status MpiTransport::Post(const Transfer& transfer, MPI_Request* request) {
+  ASSIGN_OR_RETURN(MpiMessage message, messages_.Of(transfer.runs));
+  if (transfer.direction == Direction::kSend) {
+    RETURN_IF_MPI_ERROR(MPI_Isend(message.base, message.count, message.type, transfer.peer,
+                                  static_cast<int>(transfer.tag), data_, request));
+  } else {
+    RETURN_IF_MPI_ERROR(MPI_Irecv(message.base, message.count, message.type, transfer.peer,
+                                  MPI_ANY_TAG, data_, request));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MpiTransport::Wait(Group handle, absl::Duration timeout) {
+  auto lock = progress_.Enter();
+  if (handle >= groups_.size() || !groups_[handle].active) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("rank ", rank_, " waits for group ", handle, ", which it has not started"));
+  }
+  RequestGroup& group = groups_[handle];
+  InCall in_call(options_.in_call_for, size_);
+  auto poll = [&]() -> absl::StatusOr<bool> {
+    RETURN_IF_ERROR(Poll(&group));
+    return group.num_open == 0;
+  };
+  auto whom = [&] { return FirstOpen(group).peer; };
+  auto what = [&] { return absl::StrCat(": ", Describe(FirstOpen(group))); };
+  RETURN_IF_ERROR(Await(timeout, poll, whom, what));
+  completed_ns_ = group.completed_ns != 0 ? group.completed_ns : SteadyNs();
+  group.active = false;
+  NoteOpen();
+  return absl::OkStatus();
+}
+
+// Takes the messages of the group that have completed.
+absl::Status MpiTransport::Poll(RequestGroup* group) {
+  if (!end_.ok() || group->num_open == 0) return end_;
+  const size_t count = group->requests.size();
+  if (completed_.size() < count) completed_.resize(count), statuses_.resize(count);
+  int num_completed = 0;
+  const int code = MPI_Testsome(count, group->requests.data(), &num_completed, completed_.data(),
+                                statuses_.data());
+  if (code != MPI_ERR_IN_STATUS) RETURN_IF_ERROR(MpiStatus(code, "MPI_Testsome"));
+  for (int i = 0; i < num_completed; ++i) {
+    const Transfer& transfer = group->transfers[completed_[i]];
+    --group->num_open;
+    MPI_Status& status = statuses_[i];
+    if (code == MPI_SUCCESS) status.MPI_ERROR = MPI_SUCCESS;  // MPI sets it only with an error
+    if (transfer.direction == Direction::kReceive) {
+      RETURN_IF_ERROR(CheckReceived(transfer, status));
+    } else if (status.MPI_ERROR != MPI_SUCCESS) {
+      return MpiStatus(status.MPI_ERROR, Describe(transfer).c_str());
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MpiTransport::CheckReceived(const Transfer& transfer, const MPI_Status& status) const {
+  int error_class = MPI_SUCCESS;
+  if (status.MPI_ERROR != MPI_SUCCESS) MPI_Error_class(status.MPI_ERROR, &error_class);
+  if (error_class != MPI_SUCCESS && error_class != MPI_ERR_TRUNCATE) {
+    return MpiStatus(status.MPI_ERROR, Describe(transfer).c_str());
+  }
+  ASSIGN_OR_RETURN(size_t bytes, MpiMessages::ReceivedBytes(status));
+  const bool truncated = error_class == MPI_ERR_TRUNCATE;
+  if (!truncated && bytes == PayloadBytes(transfer) && status.MPI_TAG == int(transfer.tag)) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("message mismatch: ",
+                   DescribeMessage(Direction::kSend, transfer.peer, rank_, bytes, status.MPI_TAG),
+                   ", but ", Describe(transfer)));
+}
+
+std::string MpiTransport::Describe(const Transfer& transfer) const {
+  return DescribeMessage(transfer.direction, rank_, transfer.peer, PayloadBytes(transfer),
+                         transfer.tag);
+}
+
+absl::StatusOr<std::vector<uint64_t>> MpiTransport::AllGather(uint64_t value,
+                                                              absl::Duration timeout) {
+  auto lock = progress_.Enter();
+  InCall in_call(options_.in_call_for, size_);
+  RETURN_IF_ERROR(Hear());
+  absl::Status started = StartGather(value);
+  if (!started.ok()) return End(started);
+  auto poll = [&]() -> absl::StatusOr<bool> {
+    int done = 0;
+    RETURN_IF_MPI_ERROR(
+        MPI_Testall(gathering_.size(), gathering_.data(), &done, MPI_STATUSES_IGNORE));
+    return done != 0;
+  };
+  // MPI_Testall completes all requests or none.
+  auto whom = [&] {
+    for (size_t i = 0; i < gathering_.size(); ++i) {
+      int done = 0;
+      MPI_Request_get_status(gathering_[i], &done, MPI_STATUS_IGNORE);
+      if (!done) return static_cast<int>(i) % size_;  // receives by rank, then sends by rank
+    }
+    return rank_;  // all have completed since the last poll
+  };
+  auto what = [] { return std::string(" to join an all-gather"); };
+  RETURN_IF_ERROR(Await(timeout, poll, whom, what));
+  return gathered_;
+}
+
+absl::Status MpiTransport::StartGather(uint64_t value) {
+  gathered_[rank_] = value;
+  for (int peer = 0; peer < size_; ++peer) {
+    if (peer == rank_) continue;
+    RETURN_IF_MPI_ERROR(MPI_Irecv(&gathered_[peer], 1, MPI_UINT64_T, peer, kGatherTag, control_,
+                                  &gathering_[peer]));
+    RETURN_IF_MPI_ERROR(MPI_Isend(&gathered_[rank_], 1, MPI_UINT64_T, peer, kGatherTag, control_,
+                                  &gathering_[size_ + peer]));
+  }
+  return absl::OkStatus();
+}
+
+void MpiTransport::Abort(const absl::Status& reason) {
+  auto lock = progress_.Enter();
+  End(absl::AbortedError(absl::StrCat("ended by rank ", rank_, ": ", reason.message())))
+      .IgnoreError();
+}
+
+// Polls until `poll` says true. `whom` and `what` say which rank this one waits for, and why.
+absl::Status MpiTransport::Await(absl::Duration timeout,
+                                 const std::function<absl::StatusOr<bool>()>& poll,
+                                 const std::function<int()>& whom,
+                                 const std::function<std::string()>& what) {
+  Polling polling(timeout);
+  for (bool in_time = true; true; in_time = polling.Pause()) {
+    absl::StatusOr<bool> done = poll();
+    if (!done.ok()) return End(done.status());
+    if (*done) return absl::OkStatus();
+    if (options_.in_call_for != nullptr) *options_.in_call_for = whom();
+    RETURN_IF_ERROR(Hear());
+    if (options_.stop != nullptr && *options_.stop) {
+      // No further call to MPI: it may hang at a dead peer while mpirun ends the others.
+      end_ = absl::CancelledError(absl::StrCat(
+          "rank ", rank_, " was told to end while it waited for rank ", whom(), what()));
+      return end_;
+    }
+    if (in_time) continue;
+    return End(absl::DeadlineExceededError(absl::StrCat(
+        "rank ", rank_, " waited ", absl::FormatDuration(timeout), " for rank ", whom(), what())));
+  }
+}
+
+// Why the group ended, if it has.
+absl::Status MpiTransport::Hear() {
+  if (!end_.ok()) return end_;
+  absl::Status heard = notices_.Poll();
+  return heard.ok() ? heard : End(heard);
+}
+
+// Ends the group of ranks, unless it has ended before; returns why it ended.
+absl::Status MpiTransport::End(const absl::Status& reason) {
+  if (!end_.ok()) return end_;
+  end_ = reason;
+  if (notices_.Send(reason).ok()) Settle();
+  return end_;
+}
+
+// Waits until no other rank touches the memory of this one; but not for ever, and after it this
+// rank calls MPI no more.
+void MpiTransport::Settle() {
+  for (RequestGroup& group : groups_) {
+    for (size_t i = 0; i < group.requests.size(); ++i) {
+      if (group.requests[i] == MPI_REQUEST_NULL || !group.receives[i]) continue;
+      MPI_Cancel(&group.requests[i]);
+    }
+  }
+  auto receives_are_done = [&] {
+    for (RequestGroup& group : groups_) {
+      for (size_t i = 0; i < group.requests.size(); ++i) {
+        if (group.requests[i] == MPI_REQUEST_NULL || !group.receives[i]) continue;
+        int done = 0;
+        MPI_Test(&group.requests[i], &done, MPI_STATUS_IGNORE);
+        if (!done) return false;
+      }
+    }
+    return true;
+  };
+  for (int peer = 0; peer < size_; ++peer) {
+    if (gathering_[peer] != MPI_REQUEST_NULL) MPI_Cancel(&gathering_[peer]);
+  }
+  Polling polling(kEndWait);
+  while (!(receives_are_done() && notices_.complete())) {
+    notices_.Poll().IgnoreError();
+    if (!polling.Pause()) return;
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Transport>> MakeMpiTransport(MPI_Comm parent,
+                                                            const MpiOptions& options) {
+  auto transport = std::make_unique<MpiTransport>(options);
+  RETURN_IF_ERROR(transport->Join(parent));
+  return transport;
+}
+
+}  // namespace flashcp

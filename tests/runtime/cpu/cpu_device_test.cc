@@ -1,0 +1,83 @@
+// The CPU device computes with the kernels that it is told to use, or says why it cannot.
+
+#include "runtime/cpu/cpu_device.h"
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "runtime/cpu/kernel_targets.h"
+#include "runtime/device.h"
+
+namespace flashcp {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsSupersetOf;
+using ::testing::StartsWith;
+
+constexpr ElementType kTypes[] = {ElementType::kF32, ElementType::kBF16, ElementType::kF16};
+
+// The name of the kernels that a device with this option finds.
+absl::StatusOr<std::string> Find(const std::string& kernels, ElementType element) {
+  CpuDeviceOptions options;
+  options.kernels = kernels;
+  const std::unique_ptr<Device> device = CreateCpuDevice(options);
+  const auto found = device->FindKernels({element, 1, 1, 64, 64, 0.125f});
+  if (!found.ok()) return found.status();
+  return std::string((*found)->name());
+}
+
+TEST(CpuDeviceTest, NamesThoseThatRunHere) {
+  const std::vector<std::string> names = CpuKernelNames();
+  EXPECT_THAT(names, IsSupersetOf({"generated", "reference"}));
+  for (absl::string_view target : KernelTargets()) {
+    const bool named = std::find(names.begin(), names.end(), target) != names.end();
+    EXPECT_EQ(named, Runs(ThisCpu(), target)) << target;
+  }
+}
+
+TEST(CpuDeviceTest, UsesTheKernelsItIsToldTo) {
+  for (ElementType element : kTypes) {
+    EXPECT_EQ(Find("reference", element).value(), "reference");
+    for (absl::string_view target : FastestTargets(ThisCpu(), element)) {
+      const std::string prefix =
+          target == "avx512-bf16" ? "avx512_bf16_64" : absl::StrCat(target, "_64");
+      EXPECT_THAT(Find(std::string(target), element).value(), StartsWith(prefix));
+    }
+  }
+}
+
+TEST(CpuDeviceTest, RefusesInstructionsThatTheCpuLacks) {
+  for (absl::string_view target : KernelTargets()) {
+    if (Runs(ThisCpu(), target)) continue;
+    const absl::Status status = Find(std::string(target), ElementType::kBF16).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(status.message()),
+                StartsWith(absl::StrCat("this CPU lacks the instructions of ", target,
+                                        ": expected one that can run here: generated, reference")));
+  }
+}
+
+TEST(CpuDeviceTest, RefusesKernelsOfAnotherType) {
+  for (ElementType element : {ElementType::kF32, ElementType::kF16}) {
+    const absl::Status status = Find("avx512-bf16", element).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("takes bf16 alone, not f"));
+  }
+}
+
+TEST(CpuDeviceTest, RefusesAnUnknownName) {
+  const absl::Status status = Find("avx51", ElementType::kF32).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("did you mean 'avx512'?"));
+}
+
+}  // namespace
+}  // namespace flashcp
