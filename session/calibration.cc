@@ -20,12 +20,13 @@
 namespace flashcp::session {
 namespace {
 
-// Kernels waste little on partial blocks, so blocks are small: of documents of some 100 tokens, 32
-// rows made an eighth of what was modelled.
+// Kernels waste little on partial blocks, so blocks are small: with 32 rows an eighth of the
+// modelled time of documents of some 100 tokens would be that of partial blocks.
 constexpr int kBlock = 16;
 constexpr int64_t kShortest = 64;  // tokens of a document
 constexpr int kIterations = 2;     // the first of them warms caches up
-// All lengths, again and again: what disturbs some seconds disturbs one round of each length.
+// Rounds of all lengths: another program that runs for some seconds disturbs one round of each
+// length.
 constexpr int kRounds = 10;
 constexpr int kFittedColumns = 1024;
 
@@ -61,7 +62,7 @@ absl::StatusOr<CalibrationPoint> MeasurePoint(const CalibrationRequest& request,
   BatchTensors batch = RandomTensors(plan, /*seed=*/0, options.backward);
   const std::unique_ptr<Ranks> ranks = MakeThreadRanks();
   ASSIGN_OR_RETURN(Measured measured, TimedRun(plan, options, ranks.get(), &batch));
-  // Of one document and one head of dimension 128.
+  // The share of one document and one head of dimension 128.
   const double share =
       1e3 / (request.tokens / length) / (plan->heads()->query() * request.heads.dim / 128.0);
   return CalibrationPoint{length, measured.times.forward.front() * share,

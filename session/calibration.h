@@ -36,11 +36,11 @@ struct Calibration {
   std::vector<CalibrationPoint> points;
 };
 
-// Receives the number of rounds that are done, and of all.
+// Receives the number of rounds that are done, and the number of all.
 using RoundObserver = std::function<void(int done, int rounds)>;
 
-// Measures this host, for some seconds. Times are those of the fastest of a few rounds: other
-// programs only make them longer.
+// Measures this host, for some seconds. The fastest of a few rounds counts, since other
+// programs only make times longer.
 absl::StatusOr<Calibration> Calibrate(const CalibrationRequest& request,
                                       const RoundObserver& observer = nullptr);
 

@@ -14,7 +14,7 @@
 namespace flashcp::session {
 namespace {
 
-// Judges tensors of one run one after the other.
+// The judge of the tensors of one run, one after the other.
 class Checker {
  public:
   explicit Checker(const Plan& plan) : plan_(plan) {}

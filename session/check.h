@@ -1,4 +1,5 @@
-// Compares the results of a run with float64 attention, by the rule of runtime/check/tolerance.h.
+// The comparison of a run's results with float64 attention, by the rule of
+// runtime/check/tolerance.h.
 
 #ifndef FLASHCP_SESSION_CHECK_H_
 #define FLASHCP_SESSION_CHECK_H_
@@ -13,22 +14,22 @@
 
 namespace flashcp::session {
 
-// One result, and its element that is worst for what rounding allows.
+// One result, and its element whose error is the largest share of what rounding allows.
 struct CheckedTensor {
   std::string name;  // O, LSE, dQ, dK or dV
   WorstElement worst;
   std::string place;  // of a tensor that is wrong: rank, document, position, head, values
   bool finite =
-      true;  // false if the worst element is wrong, and it or what was expected is no number
+      true;  // false if the worst element is wrong, and it or its reference is not a finite number
 };
 
 struct CheckResult {
   std::vector<CheckedTensor> tensors;  // gradients only if there are any
 
-  // Returns the tensor that is worst for what it is allowed.
+  // Returns the tensor with the largest share.
   const CheckedTensor& Worst() const;
   bool ok() const { return Worst().worst.ratio <= 1; }
-  // Returns "max error O 3.89e-03 (allowed 7.83e-03), LSE 6.82e-07 (allowed 2.00e-05)"
+  // Returns "max error O 3.89e-03 (allowed 7.83e-03), LSE 6.82e-07 (allowed 2.00e-05)".
   std::string Text() const;
 };
 

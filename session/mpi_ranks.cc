@@ -38,7 +38,7 @@ class MpiRanks : public Ranks {
       transport_.reset();
       MPI_Finalize();
     } else {
-      // MPI would wait for processes that may be gone, before this one has said what it knows.
+      // MPI would wait for processes that may be gone, before this one has told its error.
       transport_.release();
     }
   }
@@ -84,7 +84,7 @@ class MpiRanks : public Ranks {
 
   absl::Status Agree(const absl::Status& status) override {
     if (!peaceful_) return status;  // all have their errors
-    // Reading files and checking results may take the leading rank any time.
+    // The leading rank may take any time to read files and check results.
     absl::StatusOr<std::vector<uint64_t>> codes =
         transport_->AllGather(static_cast<uint64_t>(status.code()), absl::InfiniteDuration());
     peaceful_ = codes.ok();

@@ -13,7 +13,7 @@ namespace flashcp::session {
 struct Place {
   int document;
   int64_t position;  // in the document
-  int rank;          // that owns the token
+  int rank;          // owns the token
 };
 
 // Returns the place of a token in global order, below TotalTokens. The plan has passed VerifyPlan.

@@ -1,3 +1,5 @@
+// Moves whole rows of every tensor by the plan's layout.
+
 #include "session/rank_tensors.h"
 
 #include <cstdint>

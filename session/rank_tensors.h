@@ -1,5 +1,4 @@
-// The tensors of one rank, rows in the order of its layout, and how they come out of a batch and go
-// back into it.
+// The tensors of one rank, rows in the order of its layout, and their way out of a batch and back.
 
 #ifndef FLASHCP_SESSION_RANK_TENSORS_H_
 #define FLASHCP_SESSION_RANK_TENSORS_H_

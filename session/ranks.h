@@ -29,17 +29,17 @@ class Ranks {
   // InvalidArgument if the plan is for another number of ranks.
   virtual absl::Status CheckNumber(const Plan& plan) const = 0;
 
-  // Calls run for each rank that this process holds. Inputs come from the batch of the leading
-  // process, and results go there; with those of a backward pass, or without.
+  // Calls `run` for each rank that this process holds. Inputs come from the batch of the leading
+  // process, and results go there; with the tensors of a backward pass, or without.
   virtual absl::Status Run(const Plan& plan, bool backward, BatchTensors* batch,
                            const std::function<absl::Status(Transport*, RankTensors*)>& run) = 0;
 
-  // Makes the failure of one process that of all: OK if `status` is OK in all of them. An error
-  // that another process reports has no message.
+  // Makes the failure of one process the failure of all: OK if `status` is OK in all of them. An
+  // error that another process reports has no message.
   virtual absl::Status Agree(const absl::Status& status) = 0;
 };
 
-// Makes ranks that are threads of this process, as many as a plan has.
+// Makes ranks that are threads of this process; any number.
 std::unique_ptr<Ranks> MakeThreadRanks();
 
 }  // namespace flashcp::session

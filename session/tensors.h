@@ -14,9 +14,9 @@
 
 namespace flashcp::session {
 
-// Bytes of one token's row.
+// Bytes of one token's row, by tensor.
 struct RowBytes {
-  size_t query;      // of O too
+  size_t query;      // and of O
   size_t key_value;  // of K, and of V
   size_t lse;
 };

@@ -24,8 +24,8 @@ absl::Status At(absl::string_view place, const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat(place, ": ", status.message()));
 }
 
-// Runs one pass on one rank. Ranks start together; `slowest_ms` gets the time of the rank that took
-// longest.
+// Runs one pass on one rank. Ranks start together; `slowest_ms` gets the time of the slowest
+// rank.
 absl::Status TimePass(const std::string& place, absl::Duration timeout, Transport* transport,
                       const std::function<absl::Status()>& pass, std::vector<double>* slowest_ms) {
   const std::string between = absl::StrCat(place, ", rank ", transport->rank());

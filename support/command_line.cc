@@ -1,3 +1,5 @@
+// Errors are one line on standard error, and the exit code tells bad usage from failed work.
+
 #include "support/command_line.h"
 
 #include <unistd.h>

@@ -1,3 +1,5 @@
+// Writes go through a temporary file that is renamed once it is complete.
+
 #include "support/files.h"
 
 #include <fcntl.h>
@@ -62,7 +64,7 @@ OutputFile::OutputFile(OutputFile&& other)
 
 OutputFile::~OutputFile() { Discard(); }
 
-// False, with errno, where there can be none.
+// Returns false, with errno, if there can be none.
 bool OutputFile::OpenTemporary() {
   // Exclusive creation: never writes through a name that somebody else has put there.
   for (int attempt = 0; attempt < 100; ++attempt) {

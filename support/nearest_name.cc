@@ -1,3 +1,6 @@
+// Counts edits by the Damerau-Levenshtein distance: letters swapped with their neighbour count
+// once.
+
 #include "support/nearest_name.h"
 
 #include <algorithm>
@@ -10,7 +13,8 @@
 namespace flashcp {
 namespace {
 
-// Number of letters to put in, leave out, replace or swap with their neighbour, to make `b` of `a`.
+// Returns the number of letters to insert, delete, replace or swap with their neighbour, to turn
+// `a` into `b`.
 size_t EditDistance(absl::string_view a, absl::string_view b) {
   std::vector<std::vector<size_t>> distance(a.size() + 1, std::vector<size_t>(b.size() + 1));
   for (size_t i = 0; i <= a.size(); ++i) {
@@ -29,7 +33,8 @@ size_t EditDistance(absl::string_view a, absl::string_view b) {
   return distance[a.size()][b.size()];
 }
 
-// A third of the letters may be wrong: further off is another word, and no typing error.
+// Returns whether at most a third of the letters are wrong: a name further off is another word, not
+// a typing error.
 bool IsNear(size_t distance, absl::string_view a, absl::string_view b) {
   return 3 * distance <= std::max(a.size(), b.size());
 }
@@ -37,7 +42,7 @@ bool IsNear(size_t distance, absl::string_view a, absl::string_view b) {
 }  // namespace
 
 std::string NearestName(absl::string_view name, const std::vector<std::string>& candidates) {
-  // Only so much of a name can matter, and the distance is quadratic.
+  // The first letters decide, and the distance takes quadratic time.
   name = name.substr(0, 64);
   size_t best = std::numeric_limits<size_t>::max();
   std::string nearest;

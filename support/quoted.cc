@@ -1,3 +1,5 @@
+// Escapes bytes that a terminal would not print, and cuts what would fill the line.
+
 #include "support/quoted.h"
 
 #include "absl/strings/escaping.h"

@@ -1,4 +1,4 @@
-// The only file of flashcp that knows CLI11: flags are stored as the text they were given as.
+// The only file of flashcp that knows CLI11: values of flags stay text, as the user gave them.
 
 #include "tools/cli/arguments.h"
 
@@ -275,7 +275,7 @@ class CommandLine {
     return names;
   }
 
-  // Refuses a flag whose value would depend on which of two counts.
+  // Refuses a flag that is given twice.
   absl::Status GivenTwice(const CLI::App& command) const {
     for (const CLI::Option* option : command.get_options()) {
       if (option->get_items_expected() > 0 && option->count() > 1) {

@@ -76,7 +76,7 @@ struct CalibrateFlags {
   static constexpr IntegerRange kTokens = {128, 1 << 20};
 
   std::string device = "cpu";
-  std::string ranks;  // empty: as many as the host has cores for
+  std::string ranks;  // empty: one for each core, over the threads
   std::string threads = "1";
   BatchTexts plans;  // heads, head-dim and dtype of the plans that will run
   std::string tokens = "2048";

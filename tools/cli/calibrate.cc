@@ -38,7 +38,7 @@ absl::StatusOr<session::CalibrationRequest> RequestOf(const CalibrateFlags& flag
 
 absl::Status RunCommand(const CalibrateFlags& flags, const Console& console) {
   ASSIGN_OR_RETURN(session::CalibrationRequest request, RequestOf(flags));
-  // Before the work: a bad path is known early.
+  // A bad path is known before the work.
   ASSIGN_OR_RETURN(OutputFile output, OutputFile::Create(flags.output));
   ASSIGN_OR_RETURN(session::Calibration calibration,
                    session::Calibrate(request, [&](int done, int rounds) {

@@ -1,4 +1,4 @@
-// flashcp cluster: a cluster as JSON, from which to start a what-if.
+// flashcp cluster: prints a cluster as JSON, to be changed for a what-if.
 
 #include "compiler/input/cluster_file.h"
 #include "support/status_macros.h"

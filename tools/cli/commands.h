@@ -1,5 +1,5 @@
-// The commands, one file each. A command reports what went wrong by its status: bad usage or bad
-// input as InvalidArgument or NotFound, work or a check that failed as any other code.
+// The commands, one file each. A command reports errors by its status: bad usage or bad
+// input as InvalidArgument or NotFound, failed work or a failed check as any other code.
 
 #ifndef FLASHCP_TOOLS_CLI_COMMANDS_H_
 #define FLASHCP_TOOLS_CLI_COMMANDS_H_

@@ -15,7 +15,7 @@
 namespace flashcp::cli {
 namespace {
 
-// Plans with every strategy. What one cannot plan does not keep the others from their rows.
+// Plans with every strategy. One that fails does not keep the others from their rows.
 absl::StatusOr<Comparison> CompareStrategies(CompileRequest request, const Console& console,
                                              const CompareFlags& flags,
                                              session::TimedCompiler* compiler) {
@@ -34,8 +34,8 @@ absl::StatusOr<Comparison> CompareStrategies(CompileRequest request, const Conso
   return comparison;
 }
 
-// Says whether the command did its work: a plan that is too large is an answer, unless there is no
-// other.
+// Returns whether the command did its work: a plan that is too large is an answer, unless every
+// strategy's is.
 absl::Status Verdict(const std::vector<Comparison>& batches) {
   for (size_t b = 0; b < batches.size(); ++b) {
     bool planned = false;

@@ -26,7 +26,7 @@ namespace {
 
 enum Emit { kPlan, kIr, kJson };
 
-// Where the output goes; only a file or a pipe may take a binary plan.
+// Returns the path of the output; only a file or a pipe may take a binary plan.
 absl::StatusOr<std::string> OutputOf(const CompileFlags& flags, int emit) {
   bool to_stdout = flags.output.empty() || flags.output == "-";
   if (emit == kPlan && (flags.output.empty() || (to_stdout && isatty(STDOUT_FILENO)))) {
@@ -43,7 +43,7 @@ absl::StatusOr<CompileRequest> RequestOf(const PlanningFlags& flags) {
       " batches and a plan is for one: expected --batch K, K from 0 to ", requests.size() - 1));
 }
 
-// "planning 79 documents on 8 ranks by auto"
+// Returns "planning 79 documents on 8 ranks by auto"
 std::string WorkText(const CompileRequest& request) {
   return absl::StrCat("planning ", request.problem.documents.size(), " documents on ",
                       request.problem.ranks, " ranks by ", request.strategy);

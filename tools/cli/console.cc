@@ -1,3 +1,5 @@
+// A result that cannot be written is an error; a note that cannot be written is lost.
+
 #include "tools/cli/console.h"
 
 #include <unistd.h>

@@ -1,5 +1,5 @@
-// Where commands talk: results to standard output, notes to standard error unless --quiet, and how
-// far long work is only where somebody looks on.
+// The two streams that commands write to: results go to standard output, notes to standard error
+// unless --quiet, and progress there too if it is a terminal.
 
 #ifndef FLASHCP_TOOLS_CLI_CONSOLE_H_
 #define FLASHCP_TOOLS_CLI_CONSOLE_H_
@@ -13,13 +13,13 @@ class Console {
  public:
   explicit Console(bool quiet) : quiet_(quiet) {}
 
-  // Unavailable where standard output does not take it.
+  // Prints a result; Unavailable if standard output does not take it.
   absl::Status Print(absl::string_view text) const;
-  // Prints what a flag asked for to standard error, --quiet or not. Without the last line's end.
+  // Prints the answer to a flag on standard error, --quiet or not. Without the last line's end.
   void Report(absl::string_view text) const;
-  // One line, without the line's end.
+  // Prints one line on standard error unless --quiet; without the line's end.
   void Note(absl::string_view line) const;
-  // A note where standard error is a terminal, nothing elsewhere.
+  // Prints a note if standard error is a terminal.
   void Progress(absl::string_view line) const;
   // Returns whether notes are wanted and standard error is a terminal.
   bool ShowsProgress() const;

@@ -1,3 +1,5 @@
+// Prepares all words before the signal comes, since its handler may neither allocate nor format.
+
 #include "tools/cli/end_signal.h"
 
 #include <sys/time.h>

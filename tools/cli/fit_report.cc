@@ -1,3 +1,5 @@
+// A poor fit usually means a host that other programs kept busy, so the warning names that cause.
+
 #include "tools/cli/fit_report.h"
 
 #include <cmath>

@@ -1,4 +1,4 @@
-// flashcp inspect: what a plan holds and, if asked, how long planning it takes on this machine.
+// flashcp inspect: the contents of a plan and, if asked, the time to plan it on this machine.
 
 #include <optional>
 
@@ -24,8 +24,8 @@ absl::StatusOr<session::TimedPlan> PlanAgain(const Plan& plan, const Console& co
   return compiler.Compile(session::RequestOf(plan));
 }
 
-// A plan does not hold the time that it took to make (its bytes are the same everywhere), so its
-// inputs are planned again. Empty, with a note why, for a plan that has no sound inputs.
+// Plans the plan's inputs again, since a plan, whose bytes are equal everywhere, does not hold the
+// time that it took to make. Empty, with a note why, for a plan that has no sound inputs.
 std::optional<double> MeasurePlanning(const Plan& plan, const Console& console) {
   absl::Status status = VerifyPlan(plan);
   if (!status.ok()) {

@@ -1,3 +1,5 @@
+// Reads the variables that launchers of MPI set for the processes that they start.
+
 #include "tools/cli/launcher.h"
 
 #include <cstdlib>

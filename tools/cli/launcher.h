@@ -1,5 +1,5 @@
-// Whether mpirun, or another launcher, has started this process as one of several: by what it puts
-// into the environment, before MPI starts.
+// A look at the environment, before MPI starts: mpirun, or another launcher, may have started this
+// process as one of several.
 
 #ifndef FLASHCP_TOOLS_CLI_LAUNCHER_H_
 #define FLASHCP_TOOLS_CLI_LAUNCHER_H_
@@ -14,10 +14,10 @@ bool IsLaunched();
 
 struct LaunchedProcesses {
   int64_t number = 1;
-  std::string variable;  // that says so: "OMPI_COMM_WORLD_SIZE"; empty for a process by itself
+  std::string variable;  // holds the number: "OMPI_COMM_WORLD_SIZE"; empty for a process by itself
 };
 
-// Returns how many processes the launcher has started together with this one, and this one.
+// Returns the number of processes that the launcher has started, this one included.
 LaunchedProcesses CountLaunchedProcesses();
 
 }  // namespace flashcp::cli

@@ -1,3 +1,5 @@
+// Turns every end of a command, lack of memory included, into one line and an exit code.
+
 #include "tools/cli/main.h"
 
 #include <unistd.h>

@@ -1,6 +1,6 @@
-// Written here because the library at hand does not fit: xtensor's xnpy (Debian's libxtensor-dev)
-// knows no float16, wants the header's keys in one order, and allocates what a hostile header
-// claims before it looks at the file's size.
+// This reader is written here because the library at hand does not fit: xtensor's xnpy (Debian's
+// libxtensor-dev) knows no float16, wants the header's keys in one order, and allocates what a
+// hostile header claims before it looks at the file's size.
 //
 // A file is "\x93NUMPY", two version bytes, the length of the header (2 bytes in version 1, 4
 // after), the header, a Python dictionary in text, and the elements. Source: numpy.lib.format.
@@ -35,7 +35,7 @@ std::string ShapeText(const std::vector<int64_t>& shape) {
   return absl::StrCat("(", absl::StrJoin(shape, ", "), shape.size() == 1 ? ",)" : ")");
 }
 
-// Parses the dictionary: its three keys, each once, in any order.
+// Parser of the dictionary: its three keys, each once, in any order.
 class HeaderParser {
  public:
   HeaderParser(absl::string_view name, absl::string_view text) : name_(name), rest_(text) {}
@@ -121,7 +121,7 @@ class HeaderParser {
   absl::string_view rest_;
 };
 
-// Bytes of all elements; -1 where the product overflows or is beyond any memory.
+// Returns the bytes of all elements; -1 if the product overflows or is beyond any memory.
 int64_t ElementBytes(const NpyHeader& header) {
   int64_t bytes = BytesOf(header.type);
   for (int64_t size : header.shape) {
@@ -132,7 +132,7 @@ int64_t ElementBytes(const NpyHeader& header) {
   return bytes;
 }
 
-// The parts of ReadNpy that compare the header with what was asked for and with the file.
+// Compare the header with the shape and types that were asked for, and with the file.
 absl::Status CheckHeader(const std::string& path, const NpyHeader& header,
                          const std::vector<int64_t>& shape, const std::vector<NpyType>& types,
                          int64_t file_bytes) {

@@ -33,12 +33,12 @@ struct NpyArray {
 };
 
 // Reads a file that must hold this shape in one of these types and nothing after it. All of that
-// is known to be so before memory is taken for the elements. NotFound or InvalidArgument, with what
-// was expected and found; errors start with the path.
+// is checked before memory is taken for the elements. NotFound or InvalidArgument, with the
+// expected and the found value; errors start with the path.
 absl::StatusOr<NpyArray> ReadNpy(const std::string& path, const std::vector<int64_t>& shape,
                                  const std::vector<NpyType>& types);
 
-// The bytes that come before the elements of an array, format version 1.0.
+// Returns the bytes that come before the elements of an array, format version 1.0.
 std::string MakeNpyHeader(NpyType type, const std::vector<int64_t>& shape);
 
 }  // namespace flashcp::cli

@@ -1,3 +1,5 @@
+// Tells a file that is not a plan, which is bad input, from a plan that breaks a rule.
+
 #include "tools/cli/plan_file.h"
 
 #include "absl/strings/str_cat.h"

@@ -1,4 +1,4 @@
-// Plan files named on a command line.
+// Plan files that are named on a command line.
 
 #ifndef FLASHCP_TOOLS_CLI_PLAN_FILE_H_
 #define FLASHCP_TOOLS_CLI_PLAN_FILE_H_
@@ -10,10 +10,10 @@
 
 namespace flashcp::cli {
 
-// Plan::Load; whatever keeps the file from loading is InvalidArgument.
+// Loads a plan; every reason that keeps the file from loading is InvalidArgument.
 absl::StatusOr<Plan> LoadPlan(const std::string& path);
 
-// LoadPlan and VerifyPlan; a rule that fails is FailedPrecondition. Errors start with the path.
+// Loads and verifies a plan; a rule that fails is FailedPrecondition. Errors start with the path.
 absl::StatusOr<Plan> LoadVerifiedPlan(const std::string& path);
 
 }  // namespace flashcp::cli

@@ -1,3 +1,5 @@
+// Picks batches out of LENGTHS, and compares the ranks of a plan with those of its cluster.
+
 #include "tools/cli/planning.h"
 
 #include <algorithm>

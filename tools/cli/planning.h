@@ -1,4 +1,4 @@
-// From planning flags to requests.
+// The way from planning flags to requests.
 
 #ifndef FLASHCP_TOOLS_CLI_PLANNING_H_
 #define FLASHCP_TOOLS_CLI_PLANNING_H_

@@ -1,3 +1,5 @@
+// The line is rewritten in place on a terminal; elsewhere only notes appear.
+
 #include "tools/cli/progress_line.h"
 
 #include <algorithm>
@@ -29,7 +31,7 @@ void ProgressLine::Note(absl::string_view line) {
   console_.Note(line);
 }
 
-// Blanks cover what the text before had more: terminals differ in their codes for that.
+// Covers the rest of a longer text with blanks: terminals differ in their codes for that.
 void ProgressLine::Replace(const std::string& text) {
   if (!on_terminal_) return;
   absl::MutexLock lock(&mutex_);

@@ -1,5 +1,5 @@
-// Long work, shown while it lasts: as one note where it begins and, on a terminal, as a line that
-// says how far it is and goes when the work is done.
+// The display of long work: one note when it begins or, on a terminal, a line that shows the
+// progress and goes away when the work is done.
 
 #ifndef FLASHCP_TOOLS_CLI_PROGRESS_LINE_H_
 #define FLASHCP_TOOLS_CLI_PROGRESS_LINE_H_
@@ -13,10 +13,10 @@
 
 namespace flashcp::cli {
 
-// Lives as long as the work. May be called by several threads.
+// A display that lives as long as the work. Several threads may call it.
 class ProgressLine {
  public:
-  // `work` says what is done: "checking against float64".
+  // `work` names the work: "checking against float64".
   ProgressLine(const Console& console, const std::string& work);
   ~ProgressLine();
   ProgressLine(const ProgressLine&) = delete;
@@ -26,7 +26,7 @@ class ProgressLine {
   void Update(double fraction);
   // Shows the step that the work is at.
   void Show(absl::string_view step);
-  // Prints a note, which stays.
+  // Prints a note that stays.
   void Note(absl::string_view line);
 
  private:

@@ -1,3 +1,5 @@
+// A list of quantities makes both tables: its columns with a row for each rank, or its rows.
+
 #include "tools/cli/rank_table.h"
 
 #include <algorithm>

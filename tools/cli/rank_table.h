@@ -1,5 +1,5 @@
-// How a plan's work, traffic and memory are spread over its ranks, as a table: a row for each rank,
-// or for each quantity its least, its mean and its most.
+// The spread of a plan's work, traffic and memory over its ranks, as a table: a row for each rank,
+// or the least, the mean and the most of each quantity.
 
 #ifndef FLASHCP_TOOLS_CLI_RANK_TABLE_H_
 #define FLASHCP_TOOLS_CLI_RANK_TABLE_H_
@@ -11,8 +11,8 @@
 namespace flashcp::cli {
 
 // Returns a row for each of up to 16 ranks, the extremes of more, or a row for each of any number
-// if `all_ranks`. Backward has one column where every rank receives as many bytes as it sends, as
-// it does unless rows are kept.
+// if `all_ranks`. Backward has one column if every rank receives the number of bytes that it sends,
+// as it does unless rows are kept.
 std::string RankTable(const PlanStatistics& statistics, bool all_ranks);
 
 }  // namespace flashcp::cli

@@ -1,3 +1,5 @@
+// JSON and tables take their figures from the same statistics of a plan.
+
 #include "tools/cli/report.h"
 
 #include <algorithm>
@@ -31,10 +33,10 @@ struct ModelledMs {
         combined_bound(modelled.combined_bound_us() * kMsPerUs),
         lower_bound(std::max({compute_bound, communication_bound, combined_bound})) {}
 
-  // How far the step is above the bound: 0.02 is 2 percent.
+  // Returns the share by which the step is above the bound: 0.02 is 2 percent.
   double AboveBound() const { return lower_bound > 0 ? step / lower_bound - 1 : 0; }
 
-  // "lower bound of a step 6.967 ms (compute 6.967, communication 0.812, combined 6.967)"
+  // Returns "lower bound of a step 6.967 ms (compute 6.967, communication 0.812, combined 6.967)"
   std::string BoundText() const {
     return absl::StrCat("lower bound of a step ", FormatMs(lower_bound), " ms (compute ",
                         FormatMs(compute_bound), ", communication ", FormatMs(communication_bound),
@@ -78,7 +80,7 @@ Json RankJson(const Plan& plan, int rank, const RankStatistics& statistics) {
           {"layout", std::move(layout)}};
 }
 
-// A plan file may hold any bytes as its strings: what is no UTF-8 is replaced.
+// Replaces bytes that are not UTF-8: a plan file may hold any bytes as its strings.
 std::string Text(const Json& json) {
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
@@ -89,14 +91,15 @@ std::string ExchangeText(solver::Exchange exchange) {
   return exchange == solver::Exchange::kNeeded ? "needed" : "all-gather";
 }
 
-// Messages of all ranks, each counted once, at its receiver.
+// Counts the messages of all ranks, each once, at its receiver.
 uint64_t TotalMessages(const PlanStatistics& statistics) {
   uint64_t messages = 0;
   for (const RankStatistics& rank : statistics.ranks) messages += rank.receive_messages;
   return messages;
 }
 
-// "131072 tokens in 79 documents on 8 ranks of h100x8, heads 32:8 of 128, bf16, exchange needed"
+// Returns "131072 tokens in 79 documents on 8 ranks of h100x8, heads 32:8 of 128, bf16, exchange
+// needed"
 std::string Headline(const solver::Problem& problem) {
   constexpr size_t kNameWidth = 40;  // a calibrated cluster's name is longer
   const solver::HeadShape& heads = problem.heads;
@@ -108,7 +111,7 @@ std::string Headline(const solver::Problem& problem) {
                     absl::StrCat("exchange ", ExchangeText(problem.exchange))});
 }
 
-// A row of compare's table, wide enough for the figures of most batches.
+// Returns a row of compare's table, wide enough for the figures of most batches.
 RowFormat ComparisonFormat() {
   return RowFormat(
       {"strategy", "work\nimbalance", "token\nimbalance", "K/V in\nmax rank", "K/V in\nall ranks",

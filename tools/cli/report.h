@@ -1,5 +1,5 @@
-// What plans hold, as JSON for programs and as tables for people. Every modelled figure is labelled
-// so. docs/cli.md describes the keys.
+// The contents of plans, as JSON for programs and as tables for people. Every modelled figure has
+// that label. docs/cli.md describes the keys.
 
 #ifndef FLASHCP_TOOLS_CLI_REPORT_H_
 #define FLASHCP_TOOLS_CLI_REPORT_H_
@@ -17,15 +17,16 @@
 
 namespace flashcp::cli {
 
-// One JSON object. planning_ms is null where it is not known.
+// Returns one JSON object. planning_ms is null if it is not known.
 std::string PlanJson(const Plan& plan, std::optional<double> planning_ms);
-// The plan's totals, and below them a table of ranks: of many, the extremes unless `all_ranks`.
+// Returns the plan's totals, and below them a table of ranks; the extremes of many, unless
+// `all_ranks`.
 std::string PlanTable(const Plan& plan, bool all_ranks);
 
-// Where planning time went: the solver, the rest of the IR, emission, and each step.
+// Returns the planning time of the solver, the rest of the IR, emission, and each step.
 std::string TimingTable(const session::TimedPlan& timed);
 
-// What compare keeps of a strategy's plan, which may be large.
+// The figures of a strategy's plan, which may be too large to keep.
 struct ComparedStrategy {
   std::string strategy;
   absl::Status status;  // figures are there only if it is OK

@@ -1,5 +1,5 @@
-// flashcp run: executes a plan on all ranks, and says how long it took and whether the result is
-// exact attention.
+// flashcp run: executes a plan on all ranks, prints its times and, if asked, checks that the result
+// is exact attention.
 
 #include <cstdint>
 #include <memory>
@@ -38,7 +38,7 @@
 namespace flashcp::cli {
 namespace {
 
-// Refuses to run all ranks in each of several processes, unless told to.
+// Returns the transport. Refuses to run all ranks in each of several processes, unless told to.
 absl::StatusOr<std::string> ParseTransport(const std::string& flag) {
   if (!flag.empty()) {
     RETURN_IF_ERROR(NameFlag("--transport", "transport", flag, {"threads", "mpi"}).status());
@@ -52,7 +52,7 @@ absl::StatusOr<std::string> ParseTransport(const std::string& flag) {
       "--transport threads if you mean it"));
 }
 
-// The flags of a run, read.
+// The values of the flags of a run.
 struct Settings {
   std::string transport;
   int64_t seed = 0;  // of random tensors
@@ -123,7 +123,7 @@ absl::Status Check(const Plan& plan, const session::BatchTensors& batch, const C
   return console.Print(absl::StrCat("check against float64: ok, ", result.Text(), "\n"));
 }
 
-// Everything that a process needs to run its ranks; only the leading one has tensors.
+// The inputs of a process for its ranks; only the leading one has tensors.
 struct Inputs {
   Plan plan;
   std::string kernels;

@@ -1,3 +1,5 @@
+// Widths are those of the widest cell, with two blanks between columns.
+
 #include "tools/cli/table.h"
 
 #include <algorithm>
@@ -9,7 +11,7 @@
 namespace flashcp::cli {
 namespace {
 
-// The headings' lines as rows of their own, aligned to the bottom.
+// Returns the headings' lines as rows of their own, aligned to the bottom.
 std::vector<std::vector<std::string>> SplitHeadings(const std::vector<std::string>& headings) {
   std::vector<std::vector<std::string>> lines;
   size_t height = 1;

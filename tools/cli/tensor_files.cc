@@ -1,3 +1,5 @@
+// Elements are rounded to the plan's dtype on the way in, and bf16 becomes float32 on the way out.
+
 #include "tools/cli/tensor_files.h"
 
 #include <cstdint>

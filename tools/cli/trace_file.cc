@@ -1,3 +1,5 @@
+// Ranks become processes of the trace, and the lanes of their streams threads.
+
 #include "tools/cli/trace_file.h"
 
 #include <algorithm>

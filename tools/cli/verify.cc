@@ -1,4 +1,4 @@
-// flashcp verify: whether a plan file keeps every rule.
+// flashcp verify: checks every rule of a plan file.
 
 #include "runtime/plan/verify.h"
 
