@@ -10,8 +10,8 @@
 #include "benchmark/benchmark.h"
 #include "benchmarks/distributions.h"
 #include "compiler/compile.h"
-#include "compiler/solver/cluster.h"
 #include "compiler/solver/strategies.h"
+#include "model/cluster.h"
 
 namespace flashcp {
 namespace {
@@ -33,7 +33,7 @@ void Compile(benchmark::State& state, const Size& size, const std::string& strat
   CompileRequest request;
   request.strategy = strategy;
   request.problem.ranks = size.ranks;
-  request.problem.cluster = solver::ClusterPreset(size.cluster).value();
+  request.problem.cluster = model::ClusterPreset(size.cluster).value();
   const benchmarks::Distribution lengths =
       benchmarks::MakeDistribution(absl::StrCat("documents:", size.documents)).value();
   for (int64_t length : lengths.Sequence(size.tokens, size.ranks, /*index=*/1)) {

@@ -46,9 +46,8 @@ struct Flags {
 };
 
 // A sequence with all lengths divided: as uneven as the real one, in less time.
-std::vector<solver::Document> Documents(const Distribution& lengths, const Flags& flags,
-                                        int index) {
-  std::vector<solver::Document> documents;
+std::vector<model::Document> Documents(const Distribution& lengths, const Flags& flags, int index) {
+  std::vector<model::Document> documents;
   for (int64_t length : lengths.Sequence(flags.tokens, flags.ranks, index)) {
     const int64_t shrunk = (length + flags.shrink / 2) / flags.shrink;
     if (shrunk > 0) documents.push_back({shrunk, {}});
@@ -82,7 +81,7 @@ absl::StatusOr<PassTimes> Measured(const Plan& plan) {
   return PassTimes{ranks[0].forward.wall_us, ranks[0].backward.wall_us};
 }
 
-absl::StatusOr<solver::Cluster> CalibratedCluster(const solver::Problem& problem) {
+absl::StatusOr<model::Cluster> CalibratedCluster(const solver::Problem& problem) {
   session::CalibrationRequest request;
   request.ranks = problem.ranks;
   request.heads = problem.heads;
@@ -131,7 +130,7 @@ std::string Json(const std::vector<Case>& cases) {
 // The sequences of one distribution.
 struct Workload {
   std::string distribution;
-  std::vector<std::vector<solver::Document>> sequences;
+  std::vector<std::vector<model::Document>> sequences;
 };
 
 // Whatever is wrong with the flags is known here, before minutes of work.
@@ -228,12 +227,12 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--cluster", flags.cluster, "a file of flashcp calibrate (none: calibrates)")
       ->check(RefuseEmpty);
-  add_number("--tokens", &flags.tokens, solver::kMaxTokens, "of a sequence");
+  add_number("--tokens", &flags.tokens, model::kMaxTokens, "of a sequence");
   add_number("--shrink", &flags.shrink, 1000000, "all lengths are divided by this");
   add_number("--sequences", &flags.sequences, 1000000, "of each distribution");
   add_number("--ranks", &flags.ranks, 1024, "no more than cores, or they wait for each other");
-  add_number("--query-heads", &flags.query_heads, solver::kMaxHeads, "");
-  add_number("--key-value-heads", &flags.key_value_heads, solver::kMaxHeads, "");
+  add_number("--query-heads", &flags.query_heads, model::kMaxHeads, "");
+  add_number("--key-value-heads", &flags.key_value_heads, model::kMaxHeads, "");
   app.add_option("--head-dim", flags.dim)->capture_default_str();
   add_number("--rounds", &flags.rounds, 1000000, "of which the fastest counts");
   app.add_option("--json", flags.json_path, "also write all results to this file")

@@ -20,6 +20,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "benchmarks/matmul_yardstick.h"
+#include "model/mask.h"
 #include "runtime/check/random_tensor.h"
 #include "runtime/cpu/generated_attention.h"
 #include "runtime/cpu/generated_kernels.h"
@@ -110,8 +111,8 @@ struct Tensors {
   std::vector<float> lse, delta, query_gradient, key_gradient, value_gradient;
 };
 
-std::vector<char> Random(uint64_t seed, int64_t count, ElementType element) {
-  std::vector<char> elements(count * ElementBytes(element));
+std::vector<char> Random(uint64_t seed, int64_t count, model::DType element) {
+  std::vector<char> elements(count * BytesPerElement(element));
   FloatsToElements(element, RandomTensor(seed, count, element).data(), count, elements.data());
   return elements;
 }
@@ -121,7 +122,7 @@ void Report(const GeneratedKernel& kernel, const KernelSpec& spec, const Case& c
   auto kernels = CreateGeneratedAttention(kernel, spec, &pool).value();
   const int64_t tokens = c.documents * c.tokens;
   const int64_t queries = tokens * spec.query_heads, keys = tokens * spec.key_value_heads;
-  const int bytes = ElementBytes(spec.element);
+  const int bytes = BytesPerElement(spec.element);
   Tensors t = {Random(1, queries * spec.dim, spec.element),
                Random(2, keys * spec.dim, spec.element),
                Random(3, keys * spec.dim, spec.element),
@@ -132,6 +133,7 @@ void Report(const GeneratedKernel& kernel, const KernelSpec& spec, const Case& c
                std::vector<float>(queries * spec.dim),
                std::vector<float>(keys * spec.dim),
                std::vector<float>(keys * spec.dim)};
+  const model::Band causal = model::Mask::Causal().band();
   std::vector<AttentionTile> forward;
   std::vector<BackwardTile> backward;
   for (int64_t document = 0; document < c.documents; ++document) {
@@ -139,12 +141,12 @@ void Report(const GeneratedKernel& kernel, const KernelSpec& spec, const Case& c
     const int64_t k = document * c.tokens * spec.key_value_heads * spec.dim;
     const int64_t row = document * c.tokens * spec.query_heads;
     forward.push_back({&t.query[q * bytes], &t.key[k * bytes], &t.value[k * bytes],
-                       &t.output[q * bytes], &t.lse[row], nullptr, 0, 0, c.tokens, c.tokens, 0, 0,
-                       spec.query_heads, MaskType::kCausal, true, true});
+                       &t.output[q * bytes], &t.lse[row], nullptr, 0, 0, c.tokens, c.tokens, causal,
+                       0, spec.query_heads, true, true});
     backward.push_back({&t.query[q * bytes], &t.key[k * bytes], &t.value[k * bytes],
                         &t.gradient[q * bytes], &t.lse[row], &t.delta[row], &t.query_gradient[q],
-                        &t.key_gradient[k], &t.value_gradient[k], 0, 0, c.tokens, c.tokens, 0, 0,
-                        spec.query_heads, MaskType::kCausal});
+                        &t.key_gradient[k], &t.value_gradient[k], 0, 0, c.tokens, c.tokens, causal,
+                        0, spec.query_heads});
   }
   const double pairs =
       static_cast<double>(c.documents) * spec.query_heads * c.tokens * (c.tokens + 1) / 2;
@@ -185,7 +187,7 @@ void Run() {
         double peak = 0;
         for (int i = 0; i < 20; ++i) peak = std::max(peak, Peak(target));
         std::printf("%s: peak %.1f Gflop/s, measured\n", kernel.target, peak / 1e9);
-        const ElementType element = kernel.pairs ? ElementType::kBF16 : ElementType::kF32;
+        const model::DType element = kernel.pairs ? model::DType::kBF16 : model::DType::kF32;
         for (const Case& c : kCases) {
           for (int query_heads : {1, 4}) {
             Report(kernel, {element, query_heads, 1, dim, dim, 1 / std::sqrt(float(dim))}, c);

@@ -13,7 +13,7 @@ DeliveryModel::Time After(DeliveryModel::Time time, double us) {
 
 }  // namespace
 
-LinkModel::LinkModel(int ranks, const solver::LinkClass& link)
+LinkModel::LinkModel(int ranks, const model::LinkClass& link)
     : link_(link), out_free_(ranks), in_free_(ranks) {}
 
 DeliveryModel::Time LinkModel::Arrival(int sender, int receiver, size_t bytes, Time now) {

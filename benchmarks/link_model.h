@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <vector>
 
-#include "compiler/solver/cluster.h"
+#include "model/cluster.h"
 #include "runtime/threads/threads_transport.h"
 
 namespace flashcp {
@@ -18,12 +18,12 @@ namespace flashcp {
 // meanwhile. It arrives latency_us after that.
 class LinkModel : public DeliveryModel {
  public:
-  LinkModel(int ranks, const solver::LinkClass& link);
+  LinkModel(int ranks, const model::LinkClass& link);
 
   Time Arrival(int sender, int receiver, size_t bytes, Time now) override;
 
  private:
-  const solver::LinkClass link_;
+  const model::LinkClass link_;
   std::vector<Time> out_free_, in_free_;  // by rank
 };
 

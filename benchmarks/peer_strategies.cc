@@ -12,10 +12,10 @@
 namespace flashcp::benchmarks {
 namespace {
 
-using solver::CountPairs;
-using solver::Document;
-using solver::KeyRange;
-using solver::KeysNeeded;
+using model::CountPairs;
+using model::Document;
+using model::KeysNeeded;
+using model::TokenRange;
 using solver::Placement;
 using solver::Problem;
 using solver::Segment;
@@ -60,7 +60,7 @@ int64_t KeyBlocks(const Problem& problem, const std::vector<Piece>& chunk, int64
   int64_t count = 0;
   int64_t next = 0;  // blocks before it are counted
   for (const Piece& piece : chunk) {
-    KeyRange keys = KeysNeeded(problem.documents[piece.document], piece.begin, piece.end);
+    TokenRange keys = KeysNeeded(problem.documents[piece.document], piece.begin, piece.end);
     int64_t first = std::max(next, (piece.offset + keys.begin) / block);
     next = (piece.offset + keys.end - 1) / block + 1;
     count += next - first;

@@ -19,8 +19,8 @@
 #include "benchmarks/distributions.h"
 #include "benchmarks/planner_case.h"
 #include "benchmarks/planner_report.h"
-#include "compiler/solver/cluster.h"
 #include "compiler/solver/strategies.h"
+#include "model/cluster.h"
 #include "nlohmann/json.hpp"
 #include "support/command_line.h"
 #include "support/files.h"
@@ -93,7 +93,7 @@ absl::StatusOr<std::vector<Case>> MakeCases(const Flags& flags) {
   prototype.first_sequence = flags.seed;
   prototype.problem.ranks = flags.ranks;
   prototype.problem.slack_percent = flags.slack_percent;
-  ASSIGN_OR_RETURN(prototype.problem.cluster, solver::ClusterPreset(flags.cluster));
+  ASSIGN_OR_RETURN(prototype.problem.cluster, model::ClusterPreset(flags.cluster));
   if (flags.study_tiles) {
     prototype.problem.cluster.tiles = StudyTiles();
     prototype.problem.cluster.name += " with the study's tiles";
@@ -103,9 +103,9 @@ absl::StatusOr<std::vector<Case>> MakeCases(const Flags& flags) {
     prototype.problem.cluster.inter_node.latency_us = 0;
   }
   // Bounds what generators allocate; Check() bounds the ranks and the rest.
-  if (flags.tokens < 1 || flags.tokens > solver::kMaxTokens) {
+  if (flags.tokens < 1 || flags.tokens > model::kMaxTokens) {
     return absl::InvalidArgumentError(
-        absl::StrCat("--tokens is ", flags.tokens, ": must be from 1 to ", solver::kMaxTokens));
+        absl::StrCat("--tokens is ", flags.tokens, ": must be from 1 to ", model::kMaxTokens));
   }
   RETURN_IF_ERROR(prototype.problem.Check());
   std::vector<Case> cases;

@@ -16,7 +16,7 @@
 namespace flashcp::benchmarks {
 namespace {
 
-using solver::Exchange;
+using model::Exchange;
 using solver::Placement;
 using solver::PlacementCost;
 using solver::Problem;
@@ -87,8 +87,8 @@ absl::StatusOr<Figures> RunCandidate(const Candidate& candidate, Problem problem
 
 }  // namespace
 
-solver::TileTable StudyTiles() {
-  solver::TileTable tiles;
+model::TileTable StudyTiles() {
+  model::TileTable tiles;
   for (int blocks : {1, 1024}) {
     const double forward_us = (blocks + 2) * 0.447 / 32;  // 0.447 us for 32 heads
     tiles.columns.push_back(blocks * tiles.block_columns);

@@ -17,14 +17,14 @@ namespace flashcp::benchmarks {
 // A row of the tables: a placement rule and how K/V travel.
 struct Candidate {
   std::string name;
-  solver::Exchange exchange = solver::Exchange::kNeeded;
+  model::Exchange exchange = model::Exchange::kNeeded;
   std::function<absl::StatusOr<solver::Placement>(const solver::Problem&)> place;
 };
 
 // The kernel that the study behind docs/planner.md assumed of H100s, before its times were fitted
 // to measurements: 600 TFLOP/s, two key blocks more for each block of rows, backward 2.5 times
 // forward.
-solver::TileTable StudyTiles();
+model::TileTable StudyTiles();
 
 // Every strategy of the solver, then the peers: MagiAttention's with chunks of 512 and 2048 tokens
 // and PyTorch's with blocks of 128, all of which send only needed rows; then what frameworks do:

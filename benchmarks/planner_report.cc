@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "compiler/solver/cluster.h"
+#include "model/cluster.h"
 
 namespace flashcp::benchmarks {
 namespace {
@@ -112,7 +112,7 @@ std::string TableHeading() {
       "/zigzag", "/paper", "ms");
 }
 
-nlohmann::ordered_json LinkJson(const solver::LinkClass& link) {
+nlohmann::ordered_json LinkJson(const model::LinkClass& link) {
   return {{"bytes_per_us", link.bytes_per_us}, {"latency_us", link.latency_us}};
 }
 
@@ -163,7 +163,7 @@ nlohmann::ordered_json CaseJson(const Case& benchmark_case,
                                 const std::vector<Summary>& summaries) {
   nlohmann::ordered_json json;
   json["distribution"] = benchmark_case.distribution.name;
-  const solver::Cluster& cluster = benchmark_case.problem.cluster;
+  const model::Cluster& cluster = benchmark_case.problem.cluster;
   json["cluster"] = cluster.name;
   json["ranks_per_node"] = cluster.ranks_per_node;
   json["intra_node"] = LinkJson(cluster.intra_node);

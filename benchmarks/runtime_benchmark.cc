@@ -15,8 +15,8 @@
 #include "benchmarks/link_model.h"
 #include "benchmarks/runtime_run.h"
 #include "compiler/compile.h"
-#include "compiler/solver/cluster.h"
 #include "compiler/solver/strategies.h"
+#include "model/cluster.h"
 #include "runtime/plan/statistics.h"
 #include "support/command_line.h"
 #include "support/status_macros.h"
@@ -28,13 +28,13 @@ struct PlanCase {
   int64_t tokens = 1 << 17;
   int documents = 100;
   int ranks = 8;
-  solver::HeadShape heads;
+  model::HeadShape heads;
   std::string strategy = "auto";
-  solver::Mask mask;
+  model::Mask mask;
   int64_t memory_budget_bytes = 0;
 };
 
-absl::StatusOr<Plan> CompileCase(const PlanCase& plan_case, const solver::Cluster& cluster) {
+absl::StatusOr<Plan> CompileCase(const PlanCase& plan_case, const model::Cluster& cluster) {
   CompileRequest request;
   request.strategy = plan_case.strategy;
   request.memory_budget_bytes = plan_case.memory_budget_bytes;
@@ -50,7 +50,7 @@ absl::StatusOr<Plan> CompileCase(const PlanCase& plan_case, const solver::Cluste
   return compiler.Compile(request);
 }
 
-solver::Cluster H100() { return solver::ClusterPreset("h100x8").value(); }
+model::Cluster H100() { return model::ClusterPreset("h100x8").value(); }
 
 // CPU time of the ranks' threads: forward, backward and both, the step.
 void PrintOverhead(const char* transport, const Plan& plan, const std::vector<RankMeasure>& ranks) {
@@ -164,11 +164,10 @@ absl::Status Bytes() {
   plan_case.heads = {4, 2, 8};
   struct NamedMask {
     const char* name;
-    solver::Mask mask;
+    model::Mask mask;
   };
-  const NamedMask masks[] = {{"causal", {}},
-                             {"full", {solver::MaskKind::kFull}},
-                             {"window", {solver::MaskKind::kWindow, 1000}}};
+  const NamedMask masks[] = {
+      {"causal", {}}, {"full", model::Mask::Full()}, {"window", model::Mask::Window(1000)}};
   for (const NamedMask& named : masks) {
     plan_case.mask = named.mask;
     for (const std::string& strategy : solver::StrategyNames()) {
@@ -220,7 +219,7 @@ struct Bound {
 };
 
 Bound BoundOf(const Plan& plan, const std::vector<RankMeasure>& ranks, bool backward,
-              const solver::LinkClass& link) {
+              const model::LinkClass& link) {
   Bound bound;
   for (int r = 0; r < plan.num_ranks(); ++r) {
     const PassMeasure& pass = backward ? ranks[r].backward : ranks[r].forward;
@@ -235,9 +234,9 @@ Bound BoundOf(const Plan& plan, const std::vector<RankMeasure>& ranks, bool back
 }
 
 // Kernel times as this machine has them, and a link on which transfers take `ratio` of compute.
-absl::Status Overlap(const solver::HeadShape& heads, double ratio, const solver::Cluster& measured,
+absl::Status Overlap(const model::HeadShape& heads, double ratio, const model::Cluster& measured,
                      double compute_us, double bytes) {
-  solver::Cluster cluster = measured;
+  model::Cluster cluster = measured;
   cluster.intra_node = {bytes / (ratio * compute_us), /*latency_us=*/20};
   ASSIGN_OR_RETURN(Plan plan, CompileCase({2048, 2, 2, heads, "zigzag"}, cluster));
   RunConfig config;
@@ -264,8 +263,8 @@ absl::Status Overlap(const solver::HeadShape& heads, double ratio, const solver:
 }
 
 absl::Status Overlaps() {
-  const solver::HeadShape heads = {16, 8, 64};
-  solver::Cluster cluster = solver::ClusterPreset("cpu").value();
+  const model::HeadShape heads = {16, 8, 64};
+  model::Cluster cluster = model::ClusterPreset("cpu").value();
   ASSIGN_OR_RETURN(Plan plan, CompileCase({2048, 2, 2, heads, "zigzag"}, cluster));
   RunConfig config;
   config.steps = 2;

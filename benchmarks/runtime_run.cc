@@ -42,10 +42,10 @@ class MeasuredDevice : public Device {
   absl::Status Clear(absl::Span<const FloatRange> ranges) override {
     return empty_ ? absl::OkStatus() : cpu_->Clear(ranges);
   }
-  absl::Status Round(ElementType element, absl::Span<const ConvertedRun> runs) override {
+  absl::Status Round(model::DType element, absl::Span<const ConvertedRun> runs) override {
     return empty_ ? absl::OkStatus() : cpu_->Round(element, runs);
   }
-  absl::Status Add(ElementType element, absl::Span<const ConvertedRun> runs) override {
+  absl::Status Add(model::DType element, absl::Span<const ConvertedRun> runs) override {
     return empty_ ? absl::OkStatus() : cpu_->Add(element, runs);
   }
 

@@ -73,9 +73,9 @@ class Device {
   // Sets all floats to 0; an error where the launch failed.
   virtual absl::Status Clear(absl::Span<const FloatRange> ranges) = 0;
   // target = source, floats rounded to elements; an error where the launch failed.
-  virtual absl::Status Round(ElementType element, absl::Span<const ConvertedRun> runs) = 0;
+  virtual absl::Status Round(model::DType element, absl::Span<const ConvertedRun> runs) = 0;
   // target += source, elements added to floats, run after run; an error where the launch failed.
-  virtual absl::Status Add(ElementType element, absl::Span<const ConvertedRun> runs) = 0;
+  virtual absl::Status Add(model::DType element, absl::Span<const ConvertedRun> runs) = 0;
 };
 
 }  // namespace flashcp

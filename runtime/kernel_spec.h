@@ -8,9 +8,6 @@
 
 namespace flashcp {
 
-ElementType ElementTypeOf(fbs::DType dtype);
-MaskType MaskTypeOf(fbs::MaskKind mask);
-
 // The specification of the plan's attention kernel; scores are scaled by 1 / sqrt(dim).
 KernelSpec KernelSpecOf(const Plan& plan);
 

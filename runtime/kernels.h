@@ -6,18 +6,18 @@
 
 #include <cstdint>
 
+#include "model/band.h"
+#include "model/dtype.h"
+
 namespace flashcp {
 
 // Dims of heads: multiples of the step, from it to the most.
 inline constexpr int kHeadDimStep = 8;
 inline constexpr int kMaxHeadDim = 256;
 
-enum class ElementType : uint8_t { kF32, kBF16, kF16 };
-enum class MaskType : uint8_t { kCausal, kFull, kWindow };
-
 // What a kernel is made for; a plan names kernels by this, never by address.
 struct KernelSpec {
-  ElementType element;  // of Q, K, V and O; accumulation and LSE are f32
+  model::DType element;  // of Q, K, V and O; accumulation and LSE are f32
   int query_heads;
   int key_value_heads;  // divides query_heads
   int dim;              // of one head of Q and K
@@ -39,10 +39,9 @@ struct AttentionTile {
   int64_t key_position;    // of the first key row in its document
   int64_t query_count;
   int64_t key_count;
-  int64_t window;  // for MaskType::kWindow
+  model::Band band;  // of positions
   int head_begin;
   int head_end;
-  MaskType mask;
   // first: rows hold no partial result; otherwise (accumulator, lse) hold one, normalised, and the
   // tile is merged into it by LSE. last: the result goes to `output`, rounded to its type.
   // Rows that see no key contribute nothing; a row without any key ends as O = 0, LSE = -inf.
@@ -50,7 +49,7 @@ struct AttentionTile {
   bool last;
 };
 
-// One tile of the backward pass: what the pairs of queries and keys that the mask allows add to the
+// One tile of the backward pass: what the pairs of queries and keys in the band add to the
 // gradients of Q, K and V. Sums are f32 and added to, so that the caller clears them first. A query
 // row with LSE -inf has no weights and adds nothing.
 struct BackwardTile {
@@ -67,10 +66,9 @@ struct BackwardTile {
   int64_t key_position;
   int64_t query_count;
   int64_t key_count;
-  int64_t window;
+  model::Band band;
   int head_begin;
   int head_end;
-  MaskType mask;
 };
 
 }  // namespace flashcp

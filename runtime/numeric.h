@@ -79,27 +79,24 @@ inline void FromFloat(float value, Float16* result) {
   result->bits = static_cast<uint16_t>(sign | rounded);
 }
 
-// Bytes of one element.
-inline int ElementBytes(ElementType type) { return type == ElementType::kF32 ? 4 : 2; }
-
 // Calls function(element) with a value of the C++ type that holds `type`: float, BFloat16 or
-// Float16, and returns what that returns. The one place where an ElementType becomes a type.
+// Float16, and returns what that returns. The one place where a DType becomes a type.
 template <typename Function>
-auto WithElementType(ElementType type, Function function) {
+auto WithElementType(model::DType type, Function function) {
   switch (type) {
-    case ElementType::kF32:
+    case model::DType::kF32:
       return function(float{});
-    case ElementType::kBF16:
+    case model::DType::kBF16:
       return function(BFloat16{});
-    case ElementType::kF16:
+    case model::DType::kF16:
       break;
   }
   return function(Float16{});
 }
 
 // Reads `count` elements of `type` as floats; writes floats as elements, rounded.
-void ElementsToFloats(ElementType type, const void* elements, int64_t count, float* floats);
-void FloatsToElements(ElementType type, const float* floats, int64_t count, void* elements);
+void ElementsToFloats(model::DType type, const void* elements, int64_t count, float* floats);
+void FloatsToElements(model::DType type, const float* floats, int64_t count, void* elements);
 
 }  // namespace flashcp
 

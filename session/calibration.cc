@@ -48,7 +48,7 @@ absl::StatusOr<Plan> PlanOf(const CalibrationRequest& request, int64_t length) {
   problem.heads.query = request.heads.query / request.heads.key_value;
   problem.heads.key_value = 1;
   problem.dtype = request.dtype;
-  ASSIGN_OR_RETURN(problem.cluster, solver::ClusterPreset("cpu"));
+  ASSIGN_OR_RETURN(problem.cluster, model::ClusterPreset("cpu"));
   problem.documents.assign(request.ranks * (request.tokens / length), {length, {}});
   return Compiler().Compile(compile);
 }
@@ -104,8 +104,8 @@ Fit FitTo(const std::vector<CalibrationPoint>& points, double CalibrationPoint::
   return fit;
 }
 
-solver::TileTable TilesOf(const Fit& forward, const Fit& backward) {
-  solver::TileTable tiles;
+model::TileTable TilesOf(const Fit& forward, const Fit& backward) {
+  model::TileTable tiles;
   tiles.block_rows = tiles.block_columns = kBlock;
   for (int blocks : {1, kFittedColumns}) {
     tiles.columns.push_back(blocks * kBlock);
@@ -143,11 +143,11 @@ absl::StatusOr<double> MessageUs(size_t bytes) {
   return fastest_us;
 }
 
-absl::StatusOr<solver::LinkClass> MeasureLink() {
+absl::StatusOr<model::LinkClass> MeasureLink() {
   constexpr size_t kSmall = 64, kLarge = 8 << 20;
   ASSIGN_OR_RETURN(const double small_us, MessageUs(kSmall));
   ASSIGN_OR_RETURN(const double large_us, MessageUs(kLarge));
-  return solver::LinkClass{kLarge / std::max(large_us - small_us, 1e-3), small_us};
+  return model::LinkClass{kLarge / std::max(large_us - small_us, 1e-3), small_us};
 }
 
 // Measures all lengths once more, and keeps the faster time of each.
@@ -167,7 +167,7 @@ absl::Status MeasureRound(const CalibrationRequest& request,
 std::string ClusterName(const CalibrationRequest& request) {
   return absl::StrFormat(
       "calibrated cpu: ranks %d, threads %d, %s, query heads for each of K/V %d, dimension %d",
-      request.ranks, request.threads, fbs::EnumNameDType(static_cast<fbs::DType>(request.dtype)),
+      request.ranks, request.threads, model::NameOf(request.dtype),
       request.heads.query / request.heads.key_value, request.heads.dim);
 }
 
@@ -186,10 +186,10 @@ absl::StatusOr<Calibration> Calibrate(const CalibrationRequest& request,
     point.fitted_forward_us = forward.Of(point.length);
     point.fitted_backward_us = backward.Of(point.length);
   }
-  solver::Cluster& cluster = calibration.cluster;
+  model::Cluster& cluster = calibration.cluster;
   cluster.name = ClusterName(request);
   cluster.ranks = request.ranks;
-  cluster.ranks_per_node = solver::kMaxRanks;
+  cluster.ranks_per_node = model::kMaxRanks;
   ASSIGN_OR_RETURN(cluster.intra_node, MeasureLink());
   cluster.inter_node = cluster.intra_node;
   cluster.tiles = TilesOf(forward, backward);

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "compiler/solver/cluster.h"
 #include "compiler/solver/problem.h"
+#include "model/cluster.h"
 
 namespace flashcp::session {
 
@@ -18,8 +18,8 @@ struct CalibrationRequest {
   int ranks = 1;    // at work at the same time, since they share the host's memory
   int threads = 1;  // of each rank
   // Heads of one group are measured: times are linear in the number of groups.
-  solver::HeadShape heads;
-  solver::DType dtype = solver::DType::kBF16;
+  model::HeadShape heads;
+  model::DType dtype = model::DType::kBF16;
   int64_t tokens = 2048;  // of each rank, and of the longest document that is measured
 };
 
@@ -32,7 +32,7 @@ struct CalibrationPoint {
 };
 
 struct Calibration {
-  solver::Cluster cluster;  // passes Check()
+  model::Cluster cluster;  // passes Check()
   std::vector<CalibrationPoint> points;
 };
 

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "runtime/kernel_spec.h"
+#include "runtime/plan/conversion.h"
 #include "session/place.h"
 
 namespace flashcp::session {
@@ -70,7 +71,7 @@ CheckResult CheckTensors(const Plan& plan, const BatchTensors& tensors,
   const std::vector<float> query = floats(tensors.query);
   const std::vector<float> key = floats(tensors.key);
   const std::vector<float> value = floats(tensors.value);
-  const DenseProblem problem = {DenseDocumentsOf(plan), spec, query, key, value};
+  const DenseProblem problem = {DocumentsOf(*plan), spec, query, key, value};
   const bool backward = !tensors.output_gradient.empty();
   const double forward_end = backward ? 3.0 / 12 : 1;
   const DenseResult exact = DenseAttention(problem, PartOf(progress, 0, forward_end));
@@ -79,7 +80,7 @@ CheckResult CheckTensors(const Plan& plan, const BatchTensors& tensors,
   const int kv = spec.key_value_heads;
   checker.Check("O", q, spec.dim, exact.output, exact.output_allowed, floats(tensors.output));
   checker.Check("LSE", q, 0, exact.lse, exact.lse_allowed,
-                FloatsOf(ElementType::kF32, tensors.lse));
+                FloatsOf(model::DType::kF32, tensors.lse));
   if (!backward) return checker.Take();
   const DenseGradients gradients = DenseAttentionBackward(
       problem, exact, floats(tensors.output_gradient), PartOf(progress, forward_end, 1));

@@ -18,13 +18,14 @@ namespace {
 
 absl::Status CheckTensor(const Plan& plan, const char* name, const std::string& elements,
                          int64_t heads) {
-  const ElementType type = KernelSpecOf(plan).element;
+  const model::DType type = KernelSpecOf(plan).element;
   const int64_t dim = plan->heads()->dim();
   const int64_t row = heads * dim;
   const int64_t tokens = elements.empty() ? 0 : TotalTokens(plan);
   std::vector<float> floats(row);
   for (int64_t token = 0; token < tokens; ++token) {
-    ElementsToFloats(type, elements.data() + token * row * ElementBytes(type), row, floats.data());
+    ElementsToFloats(type, elements.data() + token * row * BytesPerElement(type), row,
+                     floats.data());
     for (int64_t i = 0; i < row; ++i) {
       if (std::isfinite(floats[i])) continue;
       const std::string found = std::isnan(floats[i]) ? "nan" : floats[i] > 0 ? "inf" : "-inf";

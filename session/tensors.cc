@@ -9,14 +9,14 @@
 
 namespace flashcp::session {
 
-std::vector<float> FloatsOf(ElementType type, const std::string& elements) {
-  std::vector<float> floats(elements.size() / ElementBytes(type));
+std::vector<float> FloatsOf(model::DType type, const std::string& elements) {
+  std::vector<float> floats(elements.size() / BytesPerElement(type));
   ElementsToFloats(type, elements.data(), floats.size(), floats.data());
   return floats;
 }
 
-std::string ElementsOf(ElementType type, const std::vector<float>& floats) {
-  std::string elements(floats.size() * ElementBytes(type), '\0');
+std::string ElementsOf(model::DType type, const std::vector<float>& floats) {
+  std::string elements(floats.size() * BytesPerElement(type), '\0');
   FloatsToElements(type, floats.data(), floats.size(), &elements[0]);
   return elements;
 }
@@ -32,7 +32,7 @@ void AddResults(const Plan& plan, bool backward, BatchTensors* tensors) {
 
 RowBytes RowBytesOf(const Plan& plan) {
   KernelSpec spec = KernelSpecOf(plan);
-  size_t head_bytes = static_cast<size_t>(spec.dim) * ElementBytes(spec.element);
+  size_t head_bytes = static_cast<size_t>(spec.dim) * BytesPerElement(spec.element);
   return {spec.query_heads * head_bytes, spec.key_value_heads * head_bytes,
           spec.query_heads * sizeof(float)};
 }

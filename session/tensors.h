@@ -36,8 +36,8 @@ struct BatchTensors {
 };
 
 // Converts elements of one type to floats, and floats to elements.
-std::vector<float> FloatsOf(ElementType type, const std::string& elements);
-std::string ElementsOf(ElementType type, const std::vector<float>& floats);
+std::vector<float> FloatsOf(model::DType type, const std::string& elements);
+std::string ElementsOf(model::DType type, const std::vector<float>& floats);
 
 // Makes room for the results of a batch whose inputs are there.
 void AddResults(const Plan& plan, bool backward, BatchTensors* tensors);

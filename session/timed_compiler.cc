@@ -13,7 +13,7 @@ TimedCompiler::TimedCompiler() {
   CompileRequest tiny;
   tiny.problem.documents = {{1, {}}};
   tiny.problem.ranks = 1;
-  tiny.problem.cluster = *solver::ClusterPreset("cpu");
+  tiny.problem.cluster = *model::ClusterPreset("cpu");
   tiny.strategy = "contiguous";
   compiler_.Compile(tiny).IgnoreError();
 }

@@ -1,38 +1,52 @@
-// Translation between cp.batch and solver::Problem, in both directions.
+// Translates between cp.batch and solver::Problem, in both directions: the only
+// place where attributes become types of model/ and back.
 
 #include "compiler/analysis/BatchProblem.h"
 
-#include "compiler/solver/cluster.h"
+#include "model/cluster.h"
 
 using namespace mlir;
 
 namespace flashcp {
 namespace {
 
-Type typeOf(OpBuilder &builder, solver::DType dtype) {
+Type typeOf(OpBuilder &builder, model::DType dtype) {
   switch (dtype) {
-  case solver::DType::kF32:
+  case model::DType::kF32:
     return builder.getF32Type();
-  case solver::DType::kBF16:
+  case model::DType::kBF16:
     return builder.getBF16Type();
-  case solver::DType::kF16:
+  case model::DType::kF16:
     return builder.getF16Type();
   }
   llvm_unreachable("a DType of another name");
 }
 
-solver::DType dtypeOf(Type type) {
-  if (type.isF32())
-    return solver::DType::kF32;
-  return type.isBF16() ? solver::DType::kBF16 : solver::DType::kF16;
+// Enumerators of one meaning have one number, and there are no others.
+static_assert(int(cp::Exchange::needed) == int(model::Exchange::kNeeded) &&
+              int(cp::Exchange::all_gather) ==
+                  int(model::Exchange::kAllGather) &&
+              cp::getMaxEnumValForExchange() + 1 ==
+                  std::size(model::kExchangeNames));
+
+/// Only masks with a name pass Problem::Check().
+cp::MaskAttr maskOf(MLIRContext *context, const model::Mask &mask) {
+  cp::MaskKind kind = mask.IsCausal() ? cp::MaskKind::causal
+                      : mask.IsFull() ? cp::MaskKind::full
+                                      : cp::MaskKind::window;
+  return cp::MaskAttr::get(context, kind, mask.window());
 }
 
-cp::MaskAttr maskOf(MLIRContext *context, const solver::Mask &mask) {
-  cp::MaskKind kind =
-      mask.kind == solver::MaskKind::kCausal ? cp::MaskKind::causal
-      : mask.kind == solver::MaskKind::kFull ? cp::MaskKind::full
-                                             : cp::MaskKind::window;
-  return cp::MaskAttr::get(context, kind, mask.window);
+model::Mask maskOf(cp::MaskAttr mask) {
+  switch (mask.getKind()) {
+  case cp::MaskKind::causal:
+    return model::Mask::Causal();
+  case cp::MaskKind::full:
+    return model::Mask::Full();
+  case cp::MaskKind::window:
+    return model::Mask::Window(mask.getWindow());
+  }
+  llvm_unreachable("a mask of another kind");
 }
 
 SmallVector<int64_t> widen(ArrayRef<int> values) {
@@ -41,20 +55,19 @@ SmallVector<int64_t> widen(ArrayRef<int> values) {
 
 /// True where the cluster is the preset of its name, so that the name says it
 /// all.
-bool isPreset(const solver::Cluster &cluster) {
-  absl::StatusOr<solver::Cluster> preset = solver::ClusterPreset(cluster.name);
+bool isPreset(const model::Cluster &cluster) {
+  absl::StatusOr<model::Cluster> preset = model::ClusterPreset(cluster.name);
   return preset.ok() && *preset == cluster;
 }
 
-cp::ClusterAttr clusterAttr(OpBuilder &builder,
-                            const solver::Cluster &cluster) {
+cp::ClusterAttr clusterAttr(OpBuilder &builder, const model::Cluster &cluster) {
   StringAttr name = builder.getStringAttr(cluster.name);
   if (isPreset(cluster))
     return cp::ClusterAttr::get(builder.getContext(), name, DictionaryAttr());
-  auto link = [&](const solver::LinkClass &link) {
+  auto link = [&](const model::LinkClass &link) {
     return builder.getDenseF64ArrayAttr({link.bytes_per_us, link.latency_us});
   };
-  const solver::TileTable &tiles = cluster.tiles;
+  const model::TileTable &tiles = cluster.tiles;
   NamedAttribute entries[] = {
       builder.getNamedAttr("ranks_per_node",
                            builder.getI64IntegerAttr(cluster.ranks_per_node)),
@@ -76,7 +89,7 @@ cp::ClusterAttr clusterAttr(OpBuilder &builder,
 
 /// Reads the description of a cluster; false where a key is missing or has
 /// another type.
-bool readDescription(DictionaryAttr description, solver::Cluster &cluster) {
+bool readDescription(DictionaryAttr description, model::Cluster &cluster) {
   auto node = description.getAs<IntegerAttr>("ranks_per_node");
   auto intra = description.getAs<DenseF64ArrayAttr>("intra_node");
   auto inter = description.getAs<DenseF64ArrayAttr>("inter_node");
@@ -99,16 +112,16 @@ bool readDescription(DictionaryAttr description, solver::Cluster &cluster) {
   return true;
 }
 
-FailureOr<solver::Cluster> clusterOf(cp::BatchOp batch) {
+FailureOr<model::Cluster> clusterOf(cp::BatchOp batch) {
   cp::ClusterAttr attr = batch.getCluster();
   std::string name = attr.getName().str();
   if (!attr.getDescription()) {
-    absl::StatusOr<solver::Cluster> preset = solver::ClusterPreset(name);
+    absl::StatusOr<model::Cluster> preset = model::ClusterPreset(name);
     if (!preset.ok())
       return batch.emitOpError() << std::string(preset.status().message());
     return *std::move(preset);
   }
-  solver::Cluster cluster;
+  model::Cluster cluster;
   cluster.name = name;
   if (!readDescription(attr.getDescription(), cluster))
     return batch.emitOpError()
@@ -129,33 +142,24 @@ cp::BatchOp buildBatch(OpBuilder &builder, Location loc, StringRef name,
       cp::HeadsAttr::get(context, problem.heads.query, problem.heads.key_value,
                          problem.heads.dim),
       typeOf(builder, problem.dtype),
-      problem.exchange == solver::Exchange::kNeeded ? cp::Exchange::needed
-                                                    : cp::Exchange::all_gather,
+      static_cast<cp::Exchange>(problem.exchange),
       llvm::APFloat(problem.slack_percent),
       clusterAttr(builder, problem.cluster));
   OpBuilder body = OpBuilder::atBlockEnd(&batch.getBody().emplaceBlock());
-  for (const solver::Document &document : problem.documents)
+  for (const model::Document &document : problem.documents)
     cp::DocumentOp::create(body, loc, document.length,
                            maskOf(context, document.mask));
   return batch;
 }
 
-solver::Document documentOf(cp::DocumentOp op) {
-  solver::Document document;
-  document.length = op.getLength();
-  document.mask.window = op.getMask().getWindow();
-  switch (op.getMask().getKind()) {
-  case cp::MaskKind::causal:
-    document.mask.kind = solver::MaskKind::kCausal;
-    break;
-  case cp::MaskKind::full:
-    document.mask.kind = solver::MaskKind::kFull;
-    break;
-  case cp::MaskKind::window:
-    document.mask.kind = solver::MaskKind::kWindow;
-    break;
-  }
-  return document;
+model::DType dtypeOf(Type type) {
+  if (type.isF32())
+    return model::DType::kF32;
+  return type.isBF16() ? model::DType::kBF16 : model::DType::kF16;
+}
+
+model::Document documentOf(cp::DocumentOp op) {
+  return {op.getLength(), maskOf(op.getMask())};
 }
 
 SmallVector<cp::DocumentOp> documentsOf(cp::BatchOp batch) {
@@ -183,11 +187,9 @@ FailureOr<solver::Problem> problemOf(cp::BatchOp batch) {
   problem.heads.key_value = batch.getHeads().getKv();
   problem.heads.dim = batch.getHeads().getDim();
   problem.dtype = dtypeOf(batch.getDtype());
-  problem.exchange = batch.getExchange() == cp::Exchange::needed
-                         ? solver::Exchange::kNeeded
-                         : solver::Exchange::kAllGather;
+  problem.exchange = static_cast<model::Exchange>(batch.getExchange());
   problem.slack_percent = batch.getSlackPercent().convertToDouble();
-  FailureOr<solver::Cluster> cluster = clusterOf(batch);
+  FailureOr<model::Cluster> cluster = clusterOf(batch);
   if (failed(cluster))
     return failure();
   problem.cluster = *std::move(cluster);

@@ -30,7 +30,10 @@ llvm::BitVector keptDocuments(cp::BatchOp batch);
 /// The number of each document.
 llvm::DenseMap<mlir::Operation *, int64_t> documentNumbers(cp::BatchOp batch);
 
-solver::Document documentOf(cp::DocumentOp op);
+/// The dtype of a batch: one of the three types that its verifier allows.
+model::DType dtypeOf(mlir::Type type);
+
+model::Document documentOf(cp::DocumentOp op);
 
 } // namespace flashcp
 

@@ -14,34 +14,10 @@ using namespace mlir;
 namespace flashcp {
 namespace {
 
-/// Causal pairs with query < `queries` and key < `keys`.
-int64_t causalPairs(int64_t queries, int64_t keys) {
-  if (queries <= 0 || keys <= 0)
-    return 0;
-  if (queries <= keys)
-    return queries * (queries + 1) / 2;
-  return keys * (keys + 1) / 2 + (queries - keys) * keys;
-}
-
-/// Allowed pairs with query < `queries` and key < `keys`.
-int64_t allowedPairs(const solver::Mask &mask, int64_t queries, int64_t keys) {
-  switch (mask.kind) {
-  case solver::MaskKind::kFull:
-    return queries * keys;
-  case solver::MaskKind::kCausal:
-    return causalPairs(queries, keys);
-  case solver::MaskKind::kWindow:
-    return causalPairs(queries, keys) -
-           causalPairs(queries - mask.window, keys);
-  }
-  return 0;
-}
-
-int64_t tilePairs(const solver::Mask &mask, const CoverTile &tile) {
-  return allowedPairs(mask, tile.queryEnd, tile.keyEnd) -
-         allowedPairs(mask, tile.queryBegin, tile.keyEnd) -
-         allowedPairs(mask, tile.queryEnd, tile.keyBegin) +
-         allowedPairs(mask, tile.queryBegin, tile.keyBegin);
+int64_t tilePairs(const model::Document &document, const CoverTile &tile) {
+  return model::CountPairs(document.mask.band(),
+                           {tile.queryBegin, tile.queryEnd},
+                           {tile.keyBegin, tile.keyEnd});
 }
 
 std::string describe(const CoverTile &tile) {
@@ -88,21 +64,20 @@ std::string findOverlap(ArrayRef<CoverTile> tiles) {
 }
 
 /// Checks the tiles that compute heads [headBegin, headEnd).
-std::string checkHeads(const solver::Document &document,
-                       ArrayRef<CoverTile> all, int64_t headBegin,
-                       int64_t headEnd) {
+std::string checkHeads(const model::Document &document, ArrayRef<CoverTile> all,
+                       int64_t headBegin, int64_t headEnd) {
   SmallVector<CoverTile> tiles;
   int64_t pairs = 0;
   for (const CoverTile &tile : all)
     if (tile.headBegin <= headBegin && headEnd <= tile.headEnd) {
       tiles.push_back(tile);
-      pairs += tilePairs(document.mask, tile);
+      pairs += tilePairs(document, tile);
     }
   std::string heads =
       (" for heads [" + Twine(headBegin) + ", " + Twine(headEnd) + ")").str();
   if (std::string overlap = findOverlap(tiles); !overlap.empty())
     return "tiles " + overlap + " overlap" + heads;
-  int64_t expected = solver::CountPairs(document, 0, document.length);
+  int64_t expected = model::CountPairs(document, 0, document.length);
   if (pairs != expected)
     return ("tiles compute " + Twine(pairs) + " of " + Twine(expected) +
             " pairs" + heads)
@@ -112,7 +87,7 @@ std::string checkHeads(const solver::Document &document,
 
 } // namespace
 
-std::string checkCoverage(const solver::Document &document, int64_t queryHeads,
+std::string checkCoverage(const model::Document &document, int64_t queryHeads,
                           SmallVector<CoverTile> tiles) {
   SmallVector<int64_t> cuts = {0, queryHeads};
   for (const CoverTile &tile : tiles)

@@ -18,7 +18,7 @@ struct CoverTile {
 
 /// Empty where the tiles cover each allowed (query, key, head) of the document
 /// once; otherwise what is wrong. O(T log T) per distinct head range.
-std::string checkCoverage(const solver::Document &document, int64_t queryHeads,
+std::string checkCoverage(const model::Document &document, int64_t queryHeads,
                           llvm::SmallVector<CoverTile> tiles);
 
 } // namespace flashcp

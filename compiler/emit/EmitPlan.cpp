@@ -9,6 +9,7 @@
 #include "compiler/emit/PlanTables.h"
 #include "compiler/emit/plan_size.h"
 #include "compiler/solver/cost_model.h"
+#include "runtime/plan/conversion.h"
 
 using namespace mlir;
 
@@ -60,34 +61,6 @@ RankTables emitRank(cp::BatchOp batch, cp::ProgramOp program,
   return tables;
 }
 
-fbs::MaskKind maskKindOf(solver::MaskKind kind) {
-  switch (kind) {
-  case solver::MaskKind::kCausal:
-    return fbs::MaskKind::causal;
-  case solver::MaskKind::kFull:
-    return fbs::MaskKind::full;
-  case solver::MaskKind::kWindow:
-    return fbs::MaskKind::window;
-  }
-  llvm_unreachable("a mask of another kind");
-}
-
-flatbuffers::Offset<fbs::Cluster>
-writeCluster(flatbuffers::FlatBufferBuilder &builder,
-             const solver::Cluster &cluster) {
-  const solver::TileTable &table = cluster.tiles;
-  std::vector<uint32_t> columns(table.columns.begin(), table.columns.end());
-  auto tiles = fbs::CreateTileTableDirect(
-      builder, table.block_rows, table.block_columns, &columns,
-      &table.forward_us, &table.backward_us);
-  fbs::LinkClass intra(cluster.intra_node.bytes_per_us,
-                       cluster.intra_node.latency_us);
-  fbs::LinkClass inter(cluster.inter_node.bytes_per_us,
-                       cluster.inter_node.latency_us);
-  return fbs::CreateCluster(builder, builder.CreateString(cluster.name),
-                            cluster.ranks_per_node, &intra, &inter, tiles);
-}
-
 /// At least the bytes that the plan will take, so that the builder allocates
 /// once; memory that it does not touch costs nothing.
 size_t maxPlanBytes(cp::BatchOp batch, const MessageEmitter &messages) {
@@ -132,24 +105,19 @@ FailureOr<Plan> emitPlan(cp::BatchOp batch, const PlanRequest &request) {
         writeRank(builder, emitRank(batch, program, kept, messages)));
 
   std::vector<fbs::Document> documents;
-  for (const solver::Document &document : problem->documents)
-    documents.emplace_back(document.length, document.mask.window,
-                           maskKindOf(document.mask.kind));
-  auto cluster = writeCluster(builder, problem->cluster);
+  for (const model::Document &document : problem->documents)
+    documents.push_back(PlanOf(document));
+  auto cluster = Write(problem->cluster, &builder);
   auto name = builder.CreateString(request.strategy);
   auto documentsOffset = builder.CreateVectorOfStructs(documents);
   auto ranksOffset = builder.CreateVector(ranks);
-  fbs::HeadShape heads(problem->heads.query, problem->heads.key_value,
-                       problem->heads.dim);
+  fbs::HeadShape heads = PlanOf(problem->heads);
   fbs::Modelled modelled = modelledTimes(*problem, placementOf(batch));
-  auto exchange = problem->exchange == solver::Exchange::kNeeded
-                      ? fbs::Exchange::needed
-                      : fbs::Exchange::all_gather;
-  auto root =
-      fbs::CreatePlan(builder, kPlanVersion, /*content_hash=*/1, name, exchange,
-                      planDType(batch.getDtype()), &heads, documentsOffset,
-                      request.timeBudgetMs, request.memoryBudgetBytes,
-                      problem->slack_percent, cluster, &modelled, ranksOffset);
+  auto root = fbs::CreatePlan(builder, kPlanVersion, /*content_hash=*/1, name,
+                              PlanOf(problem->exchange), PlanOf(problem->dtype),
+                              &heads, documentsOffset, request.timeBudgetMs,
+                              request.memoryBudgetBytes, problem->slack_percent,
+                              cluster, &modelled, ranksOffset);
   fbs::FinishPlanBuffer(builder, root);
   return Plan::Seal(builder.Release());
 }

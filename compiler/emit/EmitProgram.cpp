@@ -6,6 +6,7 @@
 
 #include "compiler/analysis/BatchProblem.h"
 #include "compiler/analysis/RemoteStages.h"
+#include "runtime/plan/conversion.h"
 
 #include "llvm/ADT/DenseMap.h"
 
@@ -58,7 +59,7 @@ public:
   ProgramEmitter(cp::BatchOp batch, cp::ProgramOp program,
                  const llvm::BitVector &kept, RankTables &tables)
       : program(program), tables(tables), heads(batch.getHeads()),
-        dtype(planDType(batch.getDtype())), kept(kept),
+        dtype(PlanOf(dtypeOf(batch.getDtype()))), kept(kept),
         home(program.getLayout()) {}
 
   std::vector<StageRows> emit() {
@@ -202,12 +203,6 @@ private:
 };
 
 } // namespace
-
-fbs::DType planDType(Type type) {
-  if (type.isF32())
-    return fbs::DType::f32;
-  return type.isBF16() ? fbs::DType::bf16 : fbs::DType::f16;
-}
 
 std::vector<StageRows> emitProgram(cp::BatchOp batch, cp::ProgramOp program,
                                    const llvm::BitVector &kept,

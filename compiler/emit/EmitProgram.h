@@ -28,8 +28,6 @@ struct StageRows {
   const KeyValueRows &of(bool kept) const { return kept ? savedRows : rows; }
 };
 
-fbs::DType planDType(mlir::Type type);
-
 /// Adds layout, buffers and tiles of a program to `tables`; returns the rows
 /// that each stage reads, stage 0 first. `kept` are the documents that are.
 std::vector<StageRows> emitProgram(cp::BatchOp batch, cp::ProgramOp program,

@@ -13,7 +13,7 @@
 namespace flashcp {
 namespace {
 
-using solver::KeyRange;
+using model::TokenRange;
 using solver::Segment;
 
 // Ranks, or nodes where rows cross to a node once: they receive a row at least
@@ -33,7 +33,7 @@ struct Receivers {
 // Runs of keys that `rank` owns, and of keys between them that it receives,
 // among those that the queries of `segment` see. `own` are the rank's segments
 // of the document.
-size_t CountTiles(const KeyRange &keys, const std::vector<Segment> &own) {
+size_t CountTiles(const TokenRange &keys, const std::vector<Segment> &own) {
   size_t tiles = 0;
   int64_t position = keys.begin;
   for (const Segment &segment : own) {
@@ -49,7 +49,7 @@ size_t CountTiles(const KeyRange &keys, const std::vector<Segment> &own) {
 
 // Segments that overlap `keys`.
 size_t CountSegments(const std::vector<Segment> &segments,
-                     const KeyRange &keys) {
+                     const TokenRange &keys) {
   auto first = std::partition_point(
       segments.begin(), segments.end(),
       [&](const Segment &s) { return s.end <= keys.begin; });
@@ -66,10 +66,10 @@ public:
   explicit Counter(const solver::Problem &problem)
       : problem_(problem), receivers_(problem) {}
 
-  void Add(const solver::Document &document,
+  void Add(const model::Document &document,
            const std::vector<Segment> &segments) {
     segments_ += segments.size();
-    if (segments.size() < 2 && problem_.exchange == solver::Exchange::kNeeded) {
+    if (segments.size() < 2 && problem_.exchange == model::Exchange::kNeeded) {
       tiles_ += segments.size();
       return;
     }
@@ -78,7 +78,7 @@ public:
         sorted_.begin(), sorted_.end(),
         [](const Segment &a, const Segment &b) { return a.rank < b.rank; });
     AddTiles(document);
-    if (problem_.exchange == solver::Exchange::kAllGather) {
+    if (problem_.exchange == model::Exchange::kAllGather) {
       pieces_ += segments.size() * (receivers_.count - 1);
     } else {
       AddPieces(document, segments);
@@ -91,7 +91,7 @@ public:
   }
 
 private:
-  void AddTiles(const solver::Document &document) {
+  void AddTiles(const model::Document &document) {
     for (auto first = sorted_.begin(); first != sorted_.end();) {
       auto last = std::find_if(first, sorted_.end(), [&](const Segment &s) {
         return s.rank != first->rank;
@@ -105,7 +105,7 @@ private:
     }
   }
 
-  void AddPieces(const solver::Document &document,
+  void AddPieces(const model::Document &document,
                  const std::vector<Segment> &segments) {
     auto receiver = [&](const Segment &s) { return s.rank / receivers_.ranks; };
     std::stable_sort(sorted_.begin(), sorted_.end(),
@@ -119,9 +119,9 @@ private:
         return receiver(s) != receiver(*first);
       });
       // Later queries see keys that begin and end later: runs come in order.
-      KeyRange run = KeysNeeded(document, first->begin, first->end);
+      TokenRange run = KeysNeeded(document, first->begin, first->end);
       for (auto next = first + 1; next != last; ++next) {
-        KeyRange keys = KeysNeeded(document, next->begin, next->end);
+        TokenRange keys = KeysNeeded(document, next->begin, next->end);
         if (keys.begin > run.end) {
           pieces_ += CountSegments(segments, run);
           run = keys;

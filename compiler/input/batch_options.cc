@@ -11,7 +11,7 @@
 #include "absl/strings/str_split.h"
 #include "compiler/input/cluster_file.h"
 #include "compiler/input/lengths.h"
-#include "compiler/input/mask.h"
+#include "model/mask.h"
 #include "support/flags.h"
 #include "support/quoted.h"
 #include "support/status_macros.h"
@@ -21,6 +21,12 @@ namespace {
 
 using Name = absl::string_view;
 using Text = absl::string_view;
+
+// The names of an enumeration, in the order of its numbers.
+template <size_t kCount>
+std::vector<std::string> NamesOf(const char* const (&names)[kCount]) {
+  return {names, names + kCount};
+}
 
 // Reads a number of [0, max], called `what` in the error.
 absl::StatusOr<double> ReadNumber(Name name, Text text, absl::string_view what, double max) {
@@ -32,7 +38,7 @@ absl::StatusOr<double> ReadNumber(Name name, Text text, absl::string_view what, 
 }
 
 absl::Status ReadRanks(Name name, Text text, BatchSettings* settings) {
-  ASSIGN_OR_RETURN(settings->request.problem.ranks, IntegerFlag(name, text, {1, solver::kMaxRanks}));
+  ASSIGN_OR_RETURN(settings->request.problem.ranks, IntegerFlag(name, text, {1, model::kMaxRanks}));
   return absl::OkStatus();
 }
 
@@ -42,9 +48,9 @@ absl::Status ReadHeads(Name name, Text text, BatchSettings* settings) {
     return absl::InvalidArgumentError(absl::StrCat(
         name, ": expected Q:KV, query heads and key/value heads, found ", Quoted(text)));
   }
-  solver::HeadShape& heads = settings->request.problem.heads;
-  ASSIGN_OR_RETURN(heads.query, IntegerFlag(name, parts[0], {1, solver::kMaxHeads}));
-  ASSIGN_OR_RETURN(heads.key_value, IntegerFlag(name, parts[1], {1, solver::kMaxHeads}));
+  model::HeadShape& heads = settings->request.problem.heads;
+  ASSIGN_OR_RETURN(heads.query, IntegerFlag(name, parts[0], {1, model::kMaxHeads}));
+  ASSIGN_OR_RETURN(heads.key_value, IntegerFlag(name, parts[1], {1, model::kMaxHeads}));
   if (heads.query % heads.key_value == 0) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat(name, ": query heads must be a multiple of key/value heads, found ", heads.query,
@@ -58,28 +64,28 @@ absl::Status ReadHeadDim(Name name, Text text, BatchSettings* settings) {
 }
 
 absl::Status ReadDType(Name name, Text text, BatchSettings* settings) {
-  ASSIGN_OR_RETURN(int dtype, NameFlag(name, "dtype", text, {"f32", "bf16", "f16"}));
-  settings->request.problem.dtype = static_cast<solver::DType>(dtype);
+  ASSIGN_OR_RETURN(int dtype, NameFlag(name, "dtype", text, NamesOf(model::kDTypeNames)));
+  settings->request.problem.dtype = static_cast<model::DType>(dtype);
   return absl::OkStatus();
 }
 
 absl::Status ReadMask(Name name, Text text, BatchSettings* settings) {
-  absl::StatusOr<solver::Mask> mask = ParseMask(text);
+  absl::StatusOr<model::Mask> mask = model::ParseMask(text);
   RETURN_IF_ERROR(OfFlag(name, mask.status()));
   settings->mask = *mask;
   return absl::OkStatus();
 }
 
 absl::Status ReadCluster(Name name, Text text, BatchSettings* settings) {
-  absl::StatusOr<solver::Cluster> cluster = FindCluster(std::string(text));
+  absl::StatusOr<model::Cluster> cluster = FindCluster(std::string(text));
   RETURN_IF_ERROR(OfFlag(name, cluster.status()));
   settings->request.problem.cluster = *std::move(cluster);
   return absl::OkStatus();
 }
 
 absl::Status ReadExchange(Name name, Text text, BatchSettings* settings) {
-  ASSIGN_OR_RETURN(int exchange, NameFlag(name, "exchange", text, {"needed", "all-gather"}));
-  settings->request.problem.exchange = static_cast<solver::Exchange>(exchange);
+  ASSIGN_OR_RETURN(int exchange, NameFlag(name, "exchange", text, NamesOf(model::kExchangeNames)));
+  settings->request.problem.exchange = static_cast<model::Exchange>(exchange);
   return absl::OkStatus();
 }
 
@@ -123,7 +129,7 @@ std::vector<BatchOption> MakeOptions() {
        ReadMask},
       {"cluster", "PRESET|FILE.json", "h100x8",
        absl::StrCat("where the plan will run: a file, or one of ",
-                    absl::StrJoin(solver::ClusterPresetNames(), ", ")),
+                    absl::StrJoin(model::ClusterPresetNames(), ", ")),
        ReadCluster},
       {"exchange", "needed|all-gather", "needed",
        "which K/V rows a rank gets: those it attends to, or all", ReadExchange},

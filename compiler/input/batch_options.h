@@ -18,7 +18,7 @@ namespace flashcp {
 // What options say of all batches of a file.
 struct BatchSettings {
   CompileRequest request;  // without documents; 0 ranks until an option names them
-  solver::Mask mask;       // of documents that do not name their own
+  model::Mask mask;        // of documents that do not name their own
 };
 
 struct BatchOption {

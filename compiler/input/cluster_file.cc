@@ -24,11 +24,11 @@ class ClusterParser {
  public:
   explicit ClusterParser(absl::string_view name) : reader_(name) {}
 
-  absl::StatusOr<solver::Cluster> Cluster(const JsonValue& root) const {
+  absl::StatusOr<model::Cluster> Cluster(const JsonValue& root) const {
     RETURN_IF_ERROR(reader_.CheckKeys(
         root, "cluster", {"name", "ranks_per_node", "intra_node", "inter_node", "tiles"},
         {"ranks"}));
-    solver::Cluster cluster;
+    model::Cluster cluster;
     ASSIGN_OR_RETURN(cluster.name, reader_.String(*JsonReader::Find(root, "name"), "name"));
     if (JsonReader::Find(root, "ranks") != nullptr) {
       ASSIGN_OR_RETURN(cluster.ranks, Integer(root, "ranks"));
@@ -47,10 +47,10 @@ class ClusterParser {
     return static_cast<int>(value);
   }
 
-  absl::StatusOr<solver::LinkClass> Link(const JsonValue& root, absl::string_view key) const {
+  absl::StatusOr<model::LinkClass> Link(const JsonValue& root, absl::string_view key) const {
     const JsonValue& link = *JsonReader::Find(root, key);
     RETURN_IF_ERROR(reader_.CheckKeys(link, key, {"bytes_per_us", "latency_us"}));
-    solver::LinkClass result;
+    model::LinkClass result;
     ASSIGN_OR_RETURN(result.bytes_per_us,
                      reader_.Number(*JsonReader::Find(link, "bytes_per_us"), "bytes_per_us"));
     ASSIGN_OR_RETURN(result.latency_us,
@@ -69,10 +69,10 @@ class ClusterParser {
     return times;
   }
 
-  absl::StatusOr<solver::TileTable> Tiles(const JsonValue& tiles) const {
+  absl::StatusOr<model::TileTable> Tiles(const JsonValue& tiles) const {
     RETURN_IF_ERROR(reader_.CheckKeys(
         tiles, "tiles", {"block_rows", "block_columns", "columns", "forward_us", "backward_us"}));
-    solver::TileTable table;
+    model::TileTable table;
     ASSIGN_OR_RETURN(table.block_rows, Integer(tiles, "block_rows"));
     ASSIGN_OR_RETURN(table.block_columns, Integer(tiles, "block_columns"));
     const JsonValue& columns = *JsonReader::Find(tiles, "columns");
@@ -101,25 +101,25 @@ bool IsFile(const std::string& path) {
 
 }  // namespace
 
-absl::StatusOr<solver::Cluster> ParseCluster(absl::string_view name, absl::string_view text) {
+absl::StatusOr<model::Cluster> ParseCluster(absl::string_view name, absl::string_view text) {
   ASSIGN_OR_RETURN(std::vector<JsonValue> values, ParseJson(name, text));
   if (values.size() != 1) {
     return absl::InvalidArgumentError(absl::StrCat(
         name, ": expected one JSON object that describes a cluster, ",
         values.empty() ? "but the file is empty" : absl::StrCat("found ", values.size())));
   }
-  ASSIGN_OR_RETURN(solver::Cluster cluster, ClusterParser(name).Cluster(values[0]));
+  ASSIGN_OR_RETURN(model::Cluster cluster, ClusterParser(name).Cluster(values[0]));
   absl::Status status = cluster.Check();
   if (!status.ok()) return absl::InvalidArgumentError(absl::StrCat(name, ": ", status.message()));
   return cluster;
 }
 
-std::string ClusterJson(const solver::Cluster& cluster) {
-  auto link = [](const solver::LinkClass& link) {
+std::string ClusterJson(const model::Cluster& cluster) {
+  auto link = [](const model::LinkClass& link) {
     return nlohmann::ordered_json{{"bytes_per_us", link.bytes_per_us},
                                   {"latency_us", link.latency_us}};
   };
-  const solver::TileTable& tiles = cluster.tiles;
+  const model::TileTable& tiles = cluster.tiles;
   const nlohmann::ordered_json json = {{"name", cluster.name},
                                        {"ranks", cluster.ranks},
                                        {"ranks_per_node", cluster.ranks_per_node},
@@ -134,9 +134,9 @@ std::string ClusterJson(const solver::Cluster& cluster) {
   return absl::StrCat(json.dump(2), "\n");
 }
 
-absl::StatusOr<solver::Cluster> FindCluster(const std::string& preset_or_path) {
+absl::StatusOr<model::Cluster> FindCluster(const std::string& preset_or_path) {
   if (!IsPath(preset_or_path)) {
-    absl::StatusOr<solver::Cluster> preset = solver::ClusterPreset(preset_or_path);
+    absl::StatusOr<model::Cluster> preset = model::ClusterPreset(preset_or_path);
     if (preset.ok()) return preset;
     if (!IsFile(preset_or_path)) {
       return absl::NotFoundError(

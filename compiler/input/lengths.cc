@@ -7,7 +7,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "compiler/input/json.h"
-#include "compiler/input/mask.h"
+#include "model/mask.h"
 #include "support/files.h"
 #include "support/quoted.h"
 #include "support/status_macros.h"
@@ -21,12 +21,12 @@ constexpr int64_t kMaxFileBytes = int64_t{64} << 20;
 class BatchBuilder {
  public:
   // The error lacks the place in the text.
-  absl::Status Add(const solver::Document& document) {
+  absl::Status Add(const model::Document& document) {
     tokens_ += document.length;
-    if (tokens_ > solver::kMaxTokens) {
+    if (tokens_ > model::kMaxTokens) {
       return absl::InvalidArgumentError(absl::StrCat("the batch has ", tokens_,
                                                      " tokens up to here; at most ",
-                                                     solver::kMaxTokens, " are allowed"));
+                                                     model::kMaxTokens, " are allowed"));
     }
     batch_.push_back(document);
     return absl::OkStatus();
@@ -39,7 +39,7 @@ class BatchBuilder {
 };
 
 absl::StatusOr<Batch> ParseText(absl::string_view name, absl::string_view text,
-                                const solver::Mask& mask) {
+                                const model::Mask& mask) {
   BatchBuilder batch;
   int line = 1;
   for (size_t i = 0; i < text.size();) {
@@ -50,12 +50,12 @@ absl::StatusOr<Batch> ParseText(absl::string_view name, absl::string_view text,
     size_t begin = i;
     while (i < text.size() && !absl::ascii_isspace(text[i])) ++i;
     absl::string_view token = text.substr(begin, i - begin);
-    solver::Document document{0, mask};
+    model::Document document{0, mask};
     if (!absl::SimpleAtoi(token, &document.length) || document.length < 0 ||
-        document.length > solver::kMaxTokens) {
+        document.length > model::kMaxTokens) {
       return absl::InvalidArgumentError(
           absl::StrCat(name, ":", line, ": expected a token count, an integer from 0 to ",
-                       solver::kMaxTokens, ", found ", Quoted(token)));
+                       model::kMaxTokens, ", found ", Quoted(token)));
     }
     absl::Status status = batch.Add(document);
     if (!status.ok()) {
@@ -65,27 +65,27 @@ absl::StatusOr<Batch> ParseText(absl::string_view name, absl::string_view text,
   return batch.Take();
 }
 
-absl::StatusOr<solver::Document> ParseDocument(const JsonReader& reader, const JsonValue& value,
-                                               const solver::Mask& default_mask) {
-  solver::Document document{0, default_mask};
+absl::StatusOr<model::Document> ParseDocument(const JsonReader& reader, const JsonValue& value,
+                                              const model::Mask& default_mask) {
+  model::Document document{0, default_mask};
   const JsonValue* length = &value;
   if (value.kind == JsonValue::Kind::kObject) {
     RETURN_IF_ERROR(reader.CheckKeys(value, "document", {"length"}, {"mask"}));
     length = JsonReader::Find(value, "length");
     if (const JsonValue* mask = JsonReader::Find(value, "mask")) {
       ASSIGN_OR_RETURN(std::string text, reader.String(*mask, "mask"));
-      auto parsed = ParseMask(text);
+      auto parsed = model::ParseMask(text);
       if (!parsed.ok()) return reader.Error(*mask, parsed.status().message());
       document.mask = *parsed;
     }
   }
   ASSIGN_OR_RETURN(document.length,
-                   reader.Integer(*length, "document length", 0, solver::kMaxTokens));
+                   reader.Integer(*length, "document length", 0, model::kMaxTokens));
   return document;
 }
 
 absl::StatusOr<Batch> ParseBatch(const JsonReader& reader, const JsonValue& value,
-                                 const solver::Mask& default_mask) {
+                                 const model::Mask& default_mask) {
   const JsonValue* documents = &value;
   if (value.kind != JsonValue::Kind::kArray) {
     RETURN_IF_ERROR(reader.CheckKeys(value, "batch", {"documents"}));
@@ -94,7 +94,7 @@ absl::StatusOr<Batch> ParseBatch(const JsonReader& reader, const JsonValue& valu
   RETURN_IF_ERROR(reader.CheckArray(*documents, "documents"));
   BatchBuilder batch;
   for (const JsonValue& item : documents->items) {
-    ASSIGN_OR_RETURN(solver::Document document, ParseDocument(reader, item, default_mask));
+    ASSIGN_OR_RETURN(model::Document document, ParseDocument(reader, item, default_mask));
     absl::Status status = batch.Add(document);
     if (!status.ok()) return reader.Error(item, status.message());
   }
@@ -104,7 +104,7 @@ absl::StatusOr<Batch> ParseBatch(const JsonReader& reader, const JsonValue& valu
 }  // namespace
 
 absl::StatusOr<std::vector<Batch>> ParseLengths(absl::string_view name, absl::string_view text,
-                                                const solver::Mask& default_mask) {
+                                                const model::Mask& default_mask) {
   absl::string_view content = absl::StripLeadingAsciiWhitespace(text);
   if (content.empty()) {
     return absl::InvalidArgumentError(
@@ -126,7 +126,7 @@ absl::StatusOr<std::vector<Batch>> ParseLengths(absl::string_view name, absl::st
 }
 
 absl::StatusOr<std::vector<Batch>> ReadLengths(const std::string& path,
-                                               const solver::Mask& default_mask) {
+                                               const model::Mask& default_mask) {
   ASSIGN_OR_RETURN(std::string text, ReadFile(path, kMaxFileBytes));
   return ParseLengths(path == "-" ? "standard input" : path, text, default_mask);
 }

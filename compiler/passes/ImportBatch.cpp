@@ -3,8 +3,8 @@
 #include "compiler/analysis/BatchProblem.h"
 #include "compiler/input/cluster_file.h"
 #include "compiler/input/lengths.h"
-#include "compiler/input/mask.h"
 #include "compiler/passes/Passes.h"
+#include "model/mask.h"
 
 using namespace mlir;
 
@@ -30,7 +30,7 @@ struct ImportBatchPass : impl::ImportBatchBase<ImportBatchPass> {
     if (lengths.empty())
       return absl::InvalidArgumentError(
           "option lengths of cp-import-batch names no file");
-    absl::StatusOr<solver::Mask> defaultMask = ParseMask(mask.getValue());
+    absl::StatusOr<model::Mask> defaultMask = model::ParseMask(mask.getValue());
     if (!defaultMask.ok())
       return defaultMask.status();
     absl::StatusOr<std::vector<Batch>> batches =
@@ -38,7 +38,7 @@ struct ImportBatchPass : impl::ImportBatchBase<ImportBatchPass> {
     if (!batches.ok())
       return batches.status();
     solver::Problem problem;
-    absl::StatusOr<solver::Cluster> found = FindCluster(cluster);
+    absl::StatusOr<model::Cluster> found = FindCluster(cluster);
     if (!found.ok())
       return found.status();
     problem.cluster = *std::move(found);

@@ -32,13 +32,13 @@ cp::ShardOp buildShard(OpBuilder &builder, cp::DocumentOp document,
 
 /// Writes one tile per segment: its queries against every key that they see.
 void buildAttend(OpBuilder &builder, cp::ShardOp shard,
-                 const solver::Document &document, int64_t queryHeads,
+                 const model::Document &document, int64_t queryHeads,
                  ArrayRef<solver::Segment> segments) {
   SmallVector<int64_t> tiles;
   tiles.reserve(segments.size() * cp::kRankTileSize);
   for (const solver::Segment &segment : segments) {
-    solver::KeyRange keys =
-        solver::KeysNeeded(document, segment.begin, segment.end);
+    model::TokenRange keys =
+        model::KeysNeeded(document, segment.begin, segment.end);
     tiles.append(
         {segment.begin, segment.end, keys.begin, keys.end, segment.rank});
   }

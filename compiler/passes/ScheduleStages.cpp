@@ -92,7 +92,7 @@ int64_t countLocalKeys(const Tile &tile, ArrayRef<TokenSpan> owned) {
 /// Time of one block of queries before its first key, all heads: what a further
 /// stage costs.
 double blockPrologueUs(const solver::Problem &problem) {
-  const solver::TileTable &table = problem.cluster.tiles;
+  const model::TileTable &table = problem.cluster.tiles;
   double slope = (table.forward_us[1] - table.forward_us[0]) /
                  (table.columns[1] - table.columns[0]);
   return std::max(0.0, table.forward_us[0] - slope * table.columns[0]) *
@@ -112,12 +112,12 @@ solver::StageLoad stageLoad(const solver::Problem &problem,
                             const solver::RankCost &cost) {
   solver::StageLoad load;
   for (const Tile &tile : work.ranks[rank].tiles) {
-    const solver::Document &document = problem.documents[tile.document];
+    const model::Document &document = problem.documents[tile.document];
     int64_t queries = tile.queryEnd - tile.queryBegin;
     int64_t remoteKeys =
         tile.keyEnd - tile.keyBegin -
         countLocalKeys(tile, work.owned[tile.document].of(rank));
-    double pairs = solver::CountPairs(document, tile.queryBegin, tile.queryEnd);
+    double pairs = model::CountPairs(document, tile.queryBegin, tile.queryEnd);
     double remote = std::min(1.0, double(queries) * remoteKeys / pairs);
     double us =
         solver::SegmentTime(problem, document, tile.queryBegin, tile.queryEnd)

@@ -109,20 +109,16 @@ class Direction {
       double last = length - i * cap;
       bool work_left = i * most_us < work_us_[d];
       if (last <= 0 && !work_left) break;
-      switch (document.mask.kind) {
-        case MaskKind::kCausal:
-          if (work_left) last = std::max(last, curve_.LeastBegin(document.length, i * most_us));
-          if (last <= 0) return rows;
-          rows += last;
-          break;
-        case MaskKind::kFull:
-          rows += length;  // of one more group, which needs all keys
-          break;
-        case MaskKind::kWindow:
-          // Such a group needs the window before its last token, and owns its cap at most.
-          if (last <= cap) return rows;
-          rows += std::max(0.0, std::min<double>(document.mask.window, last) - cap);
-          break;
+      if (document.mask.IsCausal()) {
+        if (work_left) last = std::max(last, curve_.LeastBegin(document.length, i * most_us));
+        if (last <= 0) return rows;
+        rows += last;
+      } else if (document.mask.IsFull()) {
+        rows += length;  // of one more group, which needs all keys
+      } else {
+        // Such a group needs the window before its last token, and owns its cap at most.
+        if (last <= cap) return rows;
+        rows += std::max(0.0, std::min<double>(document.mask.window(), last) - cap);
       }
     }
     return rows;
@@ -134,7 +130,7 @@ class Direction {
     if (problem_.exchange == Exchange::kAllGather) return std::max<int64_t>(0, total_ - cap);
     int64_t rows = 0;
     for (const Document& document : problem_.documents) {
-      KeyRange keys = KeysNeeded(document, document.length - 1, document.length);
+      TokenRange keys = KeysNeeded(document, document.length - 1, document.length);
       if (document.length > 0) rows = std::max(rows, keys.end - keys.begin - cap);
     }
     return rows;

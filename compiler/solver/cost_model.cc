@@ -44,16 +44,10 @@ class TileSum {
   // `count` blocks of `rows` queries each, the i-th at first + i * block_rows.
   void Add(int64_t first, int64_t rows, int64_t count) {
     if (count <= 0) return;
-    switch (document_.mask.kind) {
-      case MaskKind::kCausal:
-        return AddGrowing(first + rows, count);
-      case MaskKind::kFull:
-        return AddEqual(BlocksUpTo(document_.length), count);
-      case MaskKind::kWindow:
-        break;
-    }
+    if (document_.mask.IsCausal()) return AddGrowing(first + rows, count);
+    if (document_.mask.IsFull()) return AddEqual(BlocksUpTo(document_.length), count);
     // The window of the first blocks reaches key 0: what they see still grows.
-    int64_t reach = document_.mask.window - 1 - first;
+    int64_t reach = document_.mask.window() - 1 - first;
     int64_t growing = reach < 0 ? 0 : std::min(count, reach / rows_ + 1);
     AddGrowing(first + rows, growing);
     AddSliding(first + growing * rows_, rows, count - growing);
@@ -82,7 +76,7 @@ class TileSum {
   // at most.
   void AddSliding(int64_t first, int64_t rows, int64_t count) {
     if (count <= 0) return;
-    int64_t key_begin = first - document_.mask.window + 1;
+    int64_t key_begin = first - document_.mask.window() + 1;
     int64_t key_end = first + rows;
     int64_t few = BlocksUpTo(key_end - key_begin);
     int64_t touched = FloorSum(count, keys_, rows_, key_end + keys_ - 1) -

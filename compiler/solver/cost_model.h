@@ -71,7 +71,7 @@ class SegmentTimer {
   explicit SegmentTimer(const Problem& problem);
 
   ComputeTime Time(const Document& document, int64_t begin, int64_t end) const {
-    if (shift_ < 0 || document.mask.kind != MaskKind::kCausal || begin >= end) {
+    if (shift_ < 0 || !document.mask.IsCausal() || begin >= end) {
       return SegmentTime(problem_, document, begin, end);
     }
     const int64_t rest = (int64_t{1} << shift_) - 1;

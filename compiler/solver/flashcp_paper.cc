@@ -105,8 +105,8 @@ double LeastShardedRows(const Problem& problem, const Document& document) {
   const int64_t chunk = document.length / (2 * ranks);
   if (chunk == 0) return 0;  // some ranks may have no token
   const double owned = static_cast<double>(document.length) / ranks;
-  if (document.mask.kind == MaskKind::kCausal) return chunk * (1.5 * ranks + 0.5) - owned;
-  if (document.mask.kind == MaskKind::kFull) return document.length - owned;
+  if (document.mask.IsCausal()) return chunk * (1.5 * ranks + 0.5) - owned;
+  if (document.mask.IsFull()) return document.length - owned;
   return 0;
 }
 

@@ -48,7 +48,7 @@ void Ledger::Replace(const Document& document, const std::vector<Segment>& befor
   }
   steps_ += before.size() + after.size();
   if (problem_.exchange != Exchange::kNeeded) return;
-  pair_ = changed_.size() <= kPair && document.mask.kind != MaskKind::kWindow;
+  pair_ = changed_.size() <= kPair && document.mask.window() == 0;
   if (before.size() > 1) ChangeTraffic(document, before, -1);
   if (after.size() > 1) ChangeTraffic(document, after, +1);
 }

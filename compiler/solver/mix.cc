@@ -169,8 +169,8 @@ class Pourer {
 // halos of its two chunks.
 int64_t ShardedRows(const Document& document, int ranks) {
   int64_t others = document.length - document.length / ranks;
-  if (document.mask.kind != MaskKind::kWindow) return others;
-  return std::min(others, 2 * (document.mask.window - 1));
+  if (document.mask.window() == 0) return others;
+  return std::min(others, 2 * (document.mask.window() - 1));
 }
 
 // Time of each rank for a document sharded over all: that of rank 0, which has the first chunk and

@@ -84,7 +84,7 @@ class Spreader {
   void Sort() {
     for (const Piece& document : documents_) {
       if (document.tokens == 0) continue;
-      const bool window = model_.document(document).mask.kind == MaskKind::kWindow;
+      const bool window = model_.document(document).mask.window() > 0;
       const bool heavy = !window && NodesOf(document) > kLeastNodes;
       (heavy ? heavy_ : light_).push_back(document.document);
     }
@@ -207,7 +207,7 @@ class Spreader {
   // Parts of equal work, cut at blocks: with equal sends or, where that is asked for or all nodes
   // need all rows, equal tokens.
   std::optional<std::vector<Piece>> Divide(const Piece& piece, int parts, bool even_tokens) {
-    if (model_.document(piece).mask.kind == MaskKind::kFull) even_tokens = true;
+    if (model_.document(piece).mask.IsFull()) even_tokens = true;
     std::vector<Piece> result;
     const double sent_rows = even_tokens || parts == 1 ? 0 : EvenRows(piece, parts);
     Piece rest = piece;

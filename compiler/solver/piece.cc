@@ -73,7 +73,7 @@ int64_t PieceModel::RowsNeeded(const Piece& piece, const Piece& other) const {
   int64_t counted = 0;  // positions before it are
   int j = 0;
   for (int i = 0; i < piece.count; ++i) {
-    KeyRange keys = KeysNeeded(document(piece), piece.intervals[i].begin, piece.intervals[i].end);
+    TokenRange keys = KeysNeeded(document(piece), piece.intervals[i].begin, piece.intervals[i].end);
     int64_t begin = std::max(keys.begin, counted);
     while (j < other.count && other.intervals[j].begin < keys.end) {
       rows += std::max<int64_t>(0, std::min(keys.end, other.intervals[j].end) -
@@ -88,12 +88,12 @@ int64_t PieceModel::RowsNeeded(const Piece& piece, const Piece& other) const {
 
 double PieceModel::RowsSent(const Piece& piece) const {
   const Document& whole = document(piece);
-  if (whole.mask.kind == MaskKind::kWindow) return 0;  // to the next rank at most
+  if (whole.mask.window() > 0) return 0;  // to the next rank at most
   double rows = 0;
   for (int i = 0; i < piece.count; ++i) {
     const Piece::Interval& interval = piece.intervals[i];
     int64_t middle = (interval.begin + interval.end) / 2;
-    int64_t needed_from = whole.mask.kind == MaskKind::kFull ? 0 : middle;
+    int64_t needed_from = whole.mask.IsFull() ? 0 : middle;
     double nodes = curve_.Rows(whole, needed_from, whole.length) / node_us_;
     if (nodes > kLeastNodes) rows += nodes * (interval.end - interval.begin);
   }

@@ -1,4 +1,4 @@
-// Decides which problems are fit to plan, which placements solve them, and what each mask means.
+// Decides which problems are fit to plan and which placements solve them.
 
 #include "compiler/solver/problem.h"
 
@@ -11,11 +11,6 @@
 
 namespace flashcp::solver {
 namespace {
-
-// Sum of i + 1 for i in [begin, end).
-int64_t CausalPairs(int64_t begin, int64_t end) {
-  return (end * (end + 1) - begin * (begin + 1)) / 2;
-}
 
 absl::Status CheckHeads(const HeadShape& heads) {
   if (heads.query < 1 || heads.query > kMaxHeads) {
@@ -39,14 +34,9 @@ absl::Status CheckDocument(const Document& document) {
     return absl::InvalidArgumentError(
         absl::StrCat("length is ", document.length, ": must be 0 or above"));
   }
-  if (document.mask.kind == MaskKind::kWindow) {
-    if (document.mask.window < 1 || document.mask.window > kMaxTokens) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "window is ", document.mask.window, ": must be from 1 to ", kMaxTokens, " tokens"));
-    }
-  } else if (document.mask.window != 0) {
-    return absl::InvalidArgumentError(absl::StrCat("window is ", document.mask.window,
-                                                   ": must be 0 where the mask is not a window"));
+  if (!document.mask.IsCausal() && !document.mask.IsFull() && document.mask.window() == 0) {
+    return absl::InvalidArgumentError(absl::StrCat("mask is ", model::MaskText(document.mask),
+                                                   ": must be causal, full or a window"));
   }
   return absl::OkStatus();
 }
@@ -101,8 +91,6 @@ absl::Status VerifySegments(const std::vector<Segment>& segments, int64_t length
 }
 
 }  // namespace
-
-int BytesPerElement(DType dtype) { return dtype == DType::kF32 ? 4 : 2; }
 
 int64_t Problem::KeyValueBytesPerToken() const {
   return int64_t{2} * heads.key_value * heads.dim * BytesPerElement(dtype);
@@ -164,34 +152,6 @@ absl::Status Placement::Verify(const Problem& problem) const {
     }
   }
   return absl::OkStatus();
-}
-
-int64_t CountPairs(const Document& document, int64_t begin, int64_t end) {
-  if (begin >= end) return 0;
-  switch (document.mask.kind) {
-    case MaskKind::kCausal:
-      return CausalPairs(begin, end);
-    case MaskKind::kFull:
-      return (end - begin) * document.length;
-    case MaskKind::kWindow:
-      break;
-  }
-  // Queries before `grown` see all keys up to themselves, the others a whole window.
-  int64_t grown = std::clamp(document.mask.window, begin, end);
-  return CausalPairs(begin, grown) + (end - grown) * document.mask.window;
-}
-
-KeyRange KeysNeeded(const Document& document, int64_t begin, int64_t end) {
-  if (begin >= end) return {};
-  switch (document.mask.kind) {
-    case MaskKind::kCausal:
-      return {0, end};
-    case MaskKind::kFull:
-      return {0, document.length};
-    case MaskKind::kWindow:
-      break;
-  }
-  return {std::max<int64_t>(0, begin - document.mask.window + 1), end};
 }
 
 }  // namespace flashcp::solver

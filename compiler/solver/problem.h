@@ -11,35 +11,29 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "compiler/solver/cluster.h"
+#include "model/cluster.h"
+#include "model/document.h"
+#include "model/dtype.h"
+#include "model/exchange.h"
+#include "model/head_shape.h"
 
 namespace flashcp::solver {
 
-// Tokens of one batch: positions and rows of a plan are 32-bit.
-inline constexpr int64_t kMaxTokens = int64_t{1} << 31;
-inline constexpr int kMaxHeads = 1024;  // query heads: byte counts of any batch fit 64 bits
-
-enum class MaskKind { kCausal, kFull, kWindow };
-
-// Which keys of its document query i sees: causal [0, i], full all, window (i - window, i].
-struct Mask {
-  MaskKind kind = MaskKind::kCausal;
-  int64_t window = 0;  // tokens, 1 to kMaxTokens, for kWindow only; else 0
-};
-
-struct Document {
-  int64_t length = 0;  // tokens; 0 is allowed
-  Mask mask;
-};
-
-// How K/V reach the ranks that need them.
-enum class Exchange {
-  kNeeded,     // a row goes to a rank once, and only if a query there attends to it
-  kAllGather,  // every row goes to every rank
-};
-
-enum class DType { kF32, kBF16, kF16 };
-int BytesPerElement(DType dtype);
+// The words of model/ that every file here uses.
+using model::Cluster;
+using model::CountPairs;
+using model::Document;
+using model::DType;
+using model::Exchange;
+using model::HeadShape;
+using model::KeysNeeded;
+using model::kMaxHeads;
+using model::kMaxRanks;
+using model::kMaxTokens;
+using model::LinkClass;
+using model::Mask;
+using model::TileTable;
+using model::TokenRange;
 
 struct Problem {
   std::vector<Document> documents;
@@ -76,16 +70,6 @@ struct Placement {
   // slack 0 every rank must own floor(T/N) or ceil(T/N) tokens.
   absl::Status Verify(const Problem& problem) const;
 };
-
-// (query, key) pairs that the mask allows among queries [begin, end) of a document.
-int64_t CountPairs(const Document& document, int64_t begin, int64_t end);
-
-// Keys that queries [begin, end) see, a range of positions; empty for no query.
-struct KeyRange {
-  int64_t begin = 0;
-  int64_t end = 0;
-};
-KeyRange KeysNeeded(const Document& document, int64_t begin, int64_t end);
 
 }  // namespace flashcp::solver
 

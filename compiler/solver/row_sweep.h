@@ -123,8 +123,8 @@ class RowSweep {
   std::vector<int> open_;  // open intervals of each rank
   std::vector<int> node_;  // of each rank
   std::vector<Node> nodes_;
-  int64_t open_nodes_ = 0;      // nodes with a rank that needs rows
-  std::vector<KeyRange> keys_;  // of each segment
+  int64_t open_nodes_ = 0;        // nodes with a rank that needs rows
+  std::vector<TokenRange> keys_;  // of each segment
 };
 
 }  // namespace flashcp::solver

@@ -33,12 +33,12 @@ WorkCurve::WorkCurve(const Problem& problem, double forward_weight, double backw
 }
 
 double WorkCurve::UpToOther(const Document& document, int64_t position) const {
-  if (document.mask.kind == MaskKind::kFull) {
+  if (document.mask.IsFull()) {
     return position * Row(static_cast<double>(document.length));
   }
-  int64_t growing = std::min(position, document.mask.window);
+  int64_t growing = std::min(position, document.mask.window());
   return Integral(growing + shift_) +
-         (position - growing) * Row(document.mask.window + window_extra_);
+         (position - growing) * Row(document.mask.window() + window_extra_);
 }
 
 double WorkCurve::LeastBegin(int64_t length, double work_us) const {

@@ -39,7 +39,7 @@ class WorkCurve {
   };
 
   double UpTo(const Document& document, int64_t position) const {
-    if (document.mask.kind == MaskKind::kCausal) return Integral(position + shift_);
+    if (document.mask.IsCausal()) return Integral(position + shift_);
     return UpToOther(document, position);
   }
   double UpToOther(const Document& document, int64_t position) const;

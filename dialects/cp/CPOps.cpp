@@ -157,10 +157,11 @@ LogicalResult DocumentOp::verify() {
     return emitOpError() << "C5: length must lie in [0, " << kMaxDocumentLength
                          << "], found " << int64_t(getLength());
   bool isWindow = getMask().getKind() == MaskKind::window;
-  if (isWindow ? getMask().getWindow() < 1 : getMask().getWindow() != 0)
-    return emitOpError() << "C6: window must be at least 1 for mask window and "
-                            "0 for the others, found "
-                         << getMask().getWindow();
+  int64_t window = getMask().getWindow();
+  if (isWindow ? window < 1 || window > kMaxDocumentLength : window != 0)
+    return emitOpError() << "C6: window must lie in [1, " << kMaxDocumentLength
+                         << "] for mask window and be 0 for the others, found "
+                         << window;
   return success();
 }
 

@@ -47,7 +47,7 @@ def CP_ClusterAttr : AttrDef<CP_Dialect, "Cluster"> {
     Example: `#cp.cluster<"h100x8">`. A description is a dictionary with the
     keys `ranks_per_node`, `intra_node` and `inter_node` (bytes per microsecond,
     microseconds), `block` (queries, keys), `columns`, `forward_us` and
-    `backward_us`, as in compiler/solver/cluster.h.
+    `backward_us`, as in model/cluster.h.
   }];
   let parameters = (ins "::mlir::StringAttr":$name,
                         OptionalParameter<"::mlir::DictionaryAttr">:$description);

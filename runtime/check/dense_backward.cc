@@ -54,7 +54,7 @@ class DocumentBackward {
         counter_(*counter),
         gradients_(*gradients) {}
 
-  void Run(const DenseDocument& document, int64_t first_token, int key_value_head) {
+  void Run(const model::Document& document, int64_t first_token, int key_value_head) {
     length_ = document.length;
     const int64_t tokens = problem_.key.size() / (spec_.key_value_heads * spec_.dim);
     first_key_ = (key_value_head * tokens + first_token) * spec_.dim;
@@ -77,7 +77,7 @@ class DocumentBackward {
   }
 
  private:
-  void RunBlock(const DenseDocument& document, int64_t begin) {
+  void RunBlock(const model::Document& document, int64_t begin) {
     for (int lane = 0; lane < count_; ++lane) {
       visible_[lane] = VisibleKeys(document, begin + lane);
     }
@@ -355,7 +355,7 @@ DenseGradients DenseAttentionBackward(const DenseProblem& problem, const DenseRe
   gradients.value_allowed.resize(problem.value.size());
   std::vector<int64_t> first_tokens;
   int64_t tokens = 0;
-  for (const DenseDocument& document : problem.documents) {
+  for (const model::Document& document : problem.documents) {
     first_tokens.push_back(tokens);
     tokens += document.length;
   }

@@ -29,20 +29,14 @@ struct KeyRange {
 };
 
 // The keys that a query sees; both ends grow with the query.
-inline KeyRange VisibleKeys(const DenseDocument& document, int64_t query) {
-  switch (document.mask) {
-    case MaskType::kFull:
-      return {0, document.length};
-    case MaskType::kCausal:
-      return {0, query + 1};
-    case MaskType::kWindow:
-      return {std::max<int64_t>(0, query + 1 - document.window), query + 1};
-  }
-  return {0, 0};
+inline KeyRange VisibleKeys(const model::Document& document, int64_t query) {
+  const model::Band& band = document.mask.band();
+  const int64_t begin = std::clamp<int64_t>(query + band.lower, 0, document.length);
+  return {begin, std::clamp(query + band.upper + 1, begin, document.length)};
 }
 
 // Keys of the queries [begin, begin + kLanes), or up to the document's end: the work of a block.
-inline int64_t BlockKeys(const DenseDocument& document, int64_t begin) {
+inline int64_t BlockKeys(const model::Document& document, int64_t begin) {
   const int64_t last = std::min(begin + kLanes, document.length) - 1;
   return VisibleKeys(document, last).end - VisibleKeys(document, begin).begin;
 }
@@ -51,10 +45,11 @@ inline int64_t BlockKeys(const DenseDocument& document, int64_t begin) {
 class BlockCounter {
  public:
   // `heads` is how often each block of a document is run.
-  BlockCounter(const std::vector<DenseDocument>& documents, int heads, const DenseProgress& report)
+  BlockCounter(const std::vector<model::Document>& documents, int heads,
+               const DenseProgress& report)
       : report_(report) {
     if (!report_) return;
-    for (const DenseDocument& document : documents) {
+    for (const model::Document& document : documents) {
       for (int64_t begin = 0; begin < document.length; begin += kLanes) {
         total_ += heads * BlockKeys(document, begin);
       }
@@ -62,7 +57,7 @@ class BlockCounter {
   }
 
   // A block has been run for `heads` heads.
-  void Add(const DenseDocument& document, int64_t begin, int heads) {
+  void Add(const model::Document& document, int64_t begin, int heads) {
     if (!report_) return;
     const int64_t done = done_ += heads * BlockKeys(document, begin);
     report_(static_cast<double>(done) / total_);

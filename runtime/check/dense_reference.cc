@@ -17,7 +17,6 @@
 #include "runtime/check/dense_loops.h"
 #include "runtime/check/tolerance.h"
 #include "runtime/cpu/widest_vectors.h"
-#include "runtime/kernel_spec.h"
 #include "support/start_threads.h"
 
 namespace flashcp {
@@ -36,7 +35,7 @@ struct QueryBlock {
   int64_t end;
 };
 
-std::vector<QueryBlock> MakeBlocks(const std::vector<DenseDocument>& documents) {
+std::vector<QueryBlock> MakeBlocks(const std::vector<model::Document>& documents) {
   std::vector<QueryBlock> blocks;
   int64_t token = 0;
   for (size_t d = 0; d < documents.size(); ++d) {
@@ -54,7 +53,7 @@ std::vector<double> LargestKeyNorms(const DenseProblem& problem) {
   const KernelSpec& spec = problem.spec;
   std::vector<double> norms;
   int64_t token = 0;
-  for (const DenseDocument& document : problem.documents) {
+  for (const model::Document& document : problem.documents) {
     for (int head = 0; head < spec.key_value_heads; ++head) {
       norms.push_back(
           LargestNorm(problem.key, spec.key_value_heads, spec.dim, head, token, document.length));
@@ -86,7 +85,7 @@ class BlockAttention {
 
   void Run(const QueryBlock& block, int head) {
     const int key_value_head = head / (spec_.query_heads / spec_.key_value_heads);
-    const DenseDocument& document = problem_.documents[block.document];
+    const model::Document& document = problem_.documents[block.document];
     first_key_ = (key_value_head * tokens_ + block.first_token) * spec_.dim;
     first_row_ = (block.first_token + block.begin) * spec_.query_heads + head;
     count_ = static_cast<int>(block.end - block.begin);
@@ -241,14 +240,6 @@ class BlockAttention {
 };
 
 }  // namespace
-
-std::vector<DenseDocument> DenseDocumentsOf(const Plan& plan) {
-  std::vector<DenseDocument> documents;
-  for (const fbs::Document& document : Items(plan->documents())) {
-    documents.push_back({document.length(), MaskTypeOf(document.mask()), document.window()});
-  }
-  return documents;
-}
 
 DenseResult DenseAttention(const DenseProblem& problem, const DenseProgress& progress) {
   const std::vector<QueryBlock> blocks = MakeBlocks(problem.documents);

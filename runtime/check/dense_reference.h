@@ -10,21 +10,15 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "model/document.h"
 #include "runtime/kernels.h"
-#include "runtime/plan/plan.h"
 
 namespace flashcp {
-
-struct DenseDocument {
-  int64_t length;
-  MaskType mask;
-  int64_t window;  // keys that a query sees, with MaskType::kWindow
-};
 
 // A batch in global token order: documents one after the other. Elements are the values that the
 // kernels see, already rounded to the dtype.
 struct DenseProblem {
-  std::vector<DenseDocument> documents;
+  std::vector<model::Document> documents;
   KernelSpec spec;                // value_dim is dim
   absl::Span<const float> query;  // [tokens, query_heads, dim]
   absl::Span<const float> key;    // [tokens, key_value_heads, dim]
@@ -38,9 +32,6 @@ struct DenseResult {
   std::vector<float> output_allowed;
   std::vector<float> lse_allowed;
 };
-
-// The documents of a plan.
-std::vector<DenseDocument> DenseDocumentsOf(const Plan& plan);
 
 // Gradients of a loss, given its gradient with respect to O.
 struct DenseGradients {

@@ -17,7 +17,7 @@ uint64_t Mix(uint64_t seed, uint64_t i) {
 
 }  // namespace
 
-std::vector<float> RandomTensor(uint64_t seed, int64_t count, ElementType type) {
+std::vector<float> RandomTensor(uint64_t seed, int64_t count, model::DType type) {
   const float limit = std::sqrt(3.0f);
   std::vector<float> tensor(count);
   uint64_t stream = Mix(seed, 0);  // so that neighbouring seeds share no numbers
@@ -25,7 +25,7 @@ std::vector<float> RandomTensor(uint64_t seed, int64_t count, ElementType type) 
     float unit = static_cast<float>(Mix(stream, i) >> 40) * 0x1p-23f - 1;  // in [-1, 1)
     tensor[i] = unit * limit;
   }
-  if (type == ElementType::kF32) return tensor;
+  if (type == model::DType::kF32) return tensor;
   std::vector<uint16_t> rounded(count);
   FloatsToElements(type, tensor.data(), count, rounded.data());
   ElementsToFloats(type, rounded.data(), count, tensor.data());

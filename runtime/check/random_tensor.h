@@ -12,7 +12,7 @@ namespace flashcp {
 
 // `count` numbers, uniform in [-sqrt(3), sqrt(3)) (mean 0, variance 1), rounded to values that
 // `type` holds exactly.
-std::vector<float> RandomTensor(uint64_t seed, int64_t count, ElementType type);
+std::vector<float> RandomTensor(uint64_t seed, int64_t count, model::DType type);
 
 }  // namespace flashcp
 

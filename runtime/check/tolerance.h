@@ -43,14 +43,14 @@ namespace flashcp {
 class Tolerance {
  public:
   // `length` is the number of rows that are summed, score_size the largest |q| |k| * scale.
-  Tolerance(ElementType element, int64_t length, double score_size)
+  Tolerance(model::DType element, int64_t length, double score_size)
       : float32_(0x1p-24 * (64 + 2 * std::sqrt(static_cast<double>(length)) + 8 * score_size)),
         element_(4 * UnitRoundoff(element)),
         smallest_(4 * SmallestNumber(element)) {}
 
   // The smallest weight that P may lose altogether, over the part of the unit that is allowed.
-  static double WeightFloor(ElementType element) {
-    return element == ElementType::kF16 ? 0x1p-25 * 0x1p9 : 0x1p-126 * 0x1p18;
+  static double WeightFloor(model::DType element) {
+    return element == model::DType::kF16 ? 0x1p-25 * 0x1p9 : 0x1p-126 * 0x1p18;
   }
 
   // The error that an element of O or a gradient may have.
@@ -62,25 +62,25 @@ class Tolerance {
   float AllowedLse() const { return static_cast<float>(float32_); }
 
  private:
-  static double UnitRoundoff(ElementType element) {
+  static double UnitRoundoff(model::DType element) {
     switch (element) {
-      case ElementType::kF32:
+      case model::DType::kF32:
         return 0;  // in the float32 part
-      case ElementType::kBF16:
+      case model::DType::kBF16:
         return 0x1p-8;
-      case ElementType::kF16:
+      case model::DType::kF16:
         return 0x1p-11;
     }
     return 0;
   }
 
-  static double SmallestNumber(ElementType element) {
+  static double SmallestNumber(model::DType element) {
     switch (element) {
-      case ElementType::kF32:
+      case model::DType::kF32:
         return 0x1p-149;
-      case ElementType::kBF16:
+      case model::DType::kBF16:
         return 0x1p-133;
-      case ElementType::kF16:
+      case model::DType::kF16:
         return 0x1p-24;
     }
     return 0;

@@ -19,7 +19,7 @@ void ComputePlain(const KernelSpec& spec, BackwardTile tile, const QueryRange& q
                   KeyRange keys) {
   const int64_t rows = queries.row_begin * spec.query_heads;
   const int64_t key_rows = keys.begin * spec.key_value_heads;
-  const int bytes = ElementBytes(spec.element);
+  const int bytes = BytesPerElement(spec.element);
   tile.query = static_cast<const char*>(tile.query) + rows * spec.dim * bytes;
   tile.output_gradient =
       static_cast<const char*>(tile.output_gradient) + rows * spec.value_dim * bytes;
@@ -126,7 +126,7 @@ KeyRange BackwardWorker::FindPanelKeys(const BackwardTile& tile, const QueryRang
 
 // Returns whether all numbers are small.
 bool BackwardWorker::PackQueries(const BackwardTile& tile, const QueryRange& queries) {
-  const int bytes = ElementBytes(spec_.element);
+  const int bytes = BytesPerElement(spec_.element);
   const Rows query = RowsOfQueries(static_cast<const char*>(tile.query), queries, spec_.query_heads,
                                    spec_.dim * bytes);
   const Rows gradient = RowsOfQueries(static_cast<const char*>(tile.output_gradient), queries,
@@ -184,7 +184,7 @@ bool BackwardWorker::LoadRowConstants(const BackwardTile& tile, const QueryRange
 
 // Returns whether all numbers are small.
 bool BackwardWorker::PackKeys(const BackwardTile& tile, int key_value_head, KeyRange keys) {
-  const int bytes = ElementBytes(spec_.element);
+  const int bytes = BytesPerElement(spec_.element);
   const int group = kernel_.group;
   const int words = kernel_.elements_per_word();
   const Rows key = RowsOfKeys(static_cast<const char*>(tile.key), keys, key_value_head,

@@ -67,16 +67,12 @@ std::vector<std::string> NamesOf(absl::FunctionRef<bool(absl::string_view target
   return names;
 }
 
-const char* NameOf(ElementType element) {
-  return element == ElementType::kF32 ? "f32" : element == ElementType::kBF16 ? "bf16" : "f16";
-}
-
 bool Contains(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
 // InvalidArgument where kernels of this name do not run here, or do not take such elements.
-absl::Status CheckKernels(const std::string& name, ElementType element) {
+absl::Status CheckKernels(const std::string& name, model::DType element) {
   const std::vector<std::string> all = NamesOf([](absl::string_view) { return true; });
   if (!Contains(all, name)) {
     return absl::InvalidArgumentError(UnknownNameMessage("kind of kernels", name, all));
@@ -158,14 +154,14 @@ class CpuDevice : public Device {
     return absl::OkStatus();
   }
 
-  absl::Status Round(ElementType element, absl::Span<const ConvertedRun> runs) override {
+  absl::Status Round(model::DType element, absl::Span<const ConvertedRun> runs) override {
     for (const ConvertedRun& run : runs) {
       FloatsToElements(element, static_cast<const float*>(run.source), run.count, run.target);
     }
     return absl::OkStatus();
   }
 
-  absl::Status Add(ElementType element, absl::Span<const ConvertedRun> runs) override {
+  absl::Status Add(model::DType element, absl::Span<const ConvertedRun> runs) override {
     WithElementType(element, [&](auto type) {
       for (const ConvertedRun& run : runs) {
         const auto* source = static_cast<const decltype(type)*>(run.source);

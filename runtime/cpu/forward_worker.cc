@@ -17,7 +17,7 @@ void ComputePlain(const KernelSpec& spec, const ForwardPart& part) {
   const QueryRange& queries = part.queries;
   AttentionTile tile = *part.tile;
   const int64_t rows = queries.row_begin * spec.query_heads;
-  const int bytes = ElementBytes(spec.element);
+  const int bytes = BytesPerElement(spec.element);
   tile.query = static_cast<const char*>(tile.query) + rows * spec.dim * bytes;
   tile.output = static_cast<char*>(tile.output) + rows * spec.value_dim * bytes;
   tile.lse += rows;
@@ -97,7 +97,7 @@ KeyRange ForwardWorker::FindKeys(const ForwardPart& part) {
 
 Rows ForwardWorker::RowsOfQuery(const ForwardPart& part) const {
   return RowsOfQueries(static_cast<const char*>(part.tile->query), part.queries, spec_.query_heads,
-                       spec_.dim * ElementBytes(spec_.element));
+                       spec_.dim * BytesPerElement(spec_.element));
 }
 
 // What the part writes: O, or the accumulator of a tile that others follow.
@@ -105,11 +105,11 @@ MutableRows ForwardWorker::RowsOfOutput(const ForwardPart& part) const {
   char* to = part.tile->last ? static_cast<char*>(part.tile->output)
                              : reinterpret_cast<char*>(part.tile->accumulator);
   return RowsOfQueries(to, part.queries, spec_.query_heads,
-                       spec_.value_dim * ElementBytes(OutputElement(part)));
+                       spec_.value_dim * BytesPerElement(OutputElement(part)));
 }
 
 ForwardWorker::Run ForwardWorker::RowsOfRun(const ForwardPart& part, KeyRange keys) const {
-  const int bytes = ElementBytes(spec_.element);
+  const int bytes = BytesPerElement(spec_.element);
   const int head = part.queries.head_begin / (spec_.query_heads / spec_.key_value_heads);
   return {RowsOfKeys(static_cast<const char*>(part.tile->key), keys, head, spec_.key_value_heads,
                      spec_.dim * bytes),
@@ -132,14 +132,14 @@ bool ForwardWorker::PackRun(const Run& run) {
 void ForwardWorker::LookAhead(const ForwardPart& part, int panel, bool first, bool last,
                               const Run& upcoming) {
   const Panels panels(part.queries, kernel_.panel_rows);
-  const int bytes = ElementBytes(spec_.element);
+  const int bytes = BytesPerElement(spec_.element);
   ahead_.Clear();
   if (first && panel + 1 < panels.count) {
     ahead_.Add(panels.RowsOfPanel(RowsOfQuery(part), panel + 1), spec_.dim * bytes);
   }
   if (last) {
     ahead_.Add(panels.RowsOfPanel(RowsOfOutput(part), panel),
-               spec_.value_dim * ElementBytes(OutputElement(part)));
+               spec_.value_dim * BytesPerElement(OutputElement(part)));
   }
   const int begin = upcoming.keys.count * panel / panels.count;
   const int count = upcoming.keys.count * (panel + 1) / panels.count - begin;
@@ -167,7 +167,7 @@ void ForwardWorker::LoadPanel(const ForwardPart& part, int panel) {
   const auto accumulator =
       RowsOfQueries(reinterpret_cast<const char*>(tile.accumulator), queries, spec_.query_heads,
                     spec_.value_dim * static_cast<int>(sizeof(float)));
-  PackGroups({ElementType::kF32, false}, panels.RowsOfPanel(accumulator, panel), spec_.value_dim,
+  PackGroups({model::DType::kF32, false}, panels.RowsOfPanel(accumulator, panel), spec_.value_dim,
              rows, 0, Output(panel));
   const auto lse = panels.RowsOfPanel(RowsOfQueries(reinterpret_cast<const char*>(tile.lse),
                                                     queries, spec_.query_heads, sizeof(float)),

@@ -32,8 +32,8 @@ class ForwardWorker {
   KeyRange FindKeys(const ForwardPart& part);
   Rows RowsOfQuery(const ForwardPart& part) const;
   MutableRows RowsOfOutput(const ForwardPart& part) const;
-  ElementType OutputElement(const ForwardPart& part) const {
-    return part.tile->last ? spec_.element : ElementType::kF32;
+  model::DType OutputElement(const ForwardPart& part) const {
+    return part.tile->last ? spec_.element : model::DType::kF32;
   }
   Run RowsOfRun(const ForwardPart& part, KeyRange keys) const;
   bool PackRun(const Run& run);

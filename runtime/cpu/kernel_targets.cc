@@ -48,11 +48,11 @@ bool Runs(const CpuDescription& cpu, absl::string_view target) {
   return target == "avx512-bf16" && cpu.avx512_bf16;
 }
 
-bool Takes(absl::string_view target, ElementType element) {
-  return target != "avx512-bf16" || element == ElementType::kBF16;
+bool Takes(absl::string_view target, model::DType element) {
+  return target != "avx512-bf16" || element == model::DType::kBF16;
 }
 
-std::vector<absl::string_view> FastestTargets(const CpuDescription& cpu, ElementType element) {
+std::vector<absl::string_view> FastestTargets(const CpuDescription& cpu, model::DType element) {
   std::vector<absl::string_view> targets;
   const bool pairs =
       std::find(std::begin(kFastPairs), std::end(kFastPairs), cpu.vendor) != std::end(kFastPairs);

@@ -30,10 +30,10 @@ absl::Span<const absl::string_view> KernelTargets();
 bool Runs(const CpuDescription& cpu, absl::string_view target);
 
 // Whether kernels of the target take elements of this type.
-bool Takes(absl::string_view target, ElementType element);
+bool Takes(absl::string_view target, model::DType element);
 
 // The targets that the CPU runs and that take elements of this type, the fastest first.
-std::vector<absl::string_view> FastestTargets(const CpuDescription& cpu, ElementType element);
+std::vector<absl::string_view> FastestTargets(const CpuDescription& cpu, model::DType element);
 
 }  // namespace flashcp
 

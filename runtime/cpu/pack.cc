@@ -275,7 +275,7 @@ bool PackChunks(WordFormat format, const Rows& rows, int dim, int chunk, int64_t
   });
 }
 
-void StorePanel(ElementType element, const float* panel, int panel_rows, const float* factors,
+void StorePanel(model::DType element, const float* panel, int panel_rows, const float* factors,
                 int dim, const MutableRows& rows) {
   WithElementType(element, [&](auto type) {
     StorePanelAs<decltype(type)>(panel, panel_rows, factors, dim, rows);

@@ -50,8 +50,8 @@ inline constexpr float kSmallProduct = kMaxHeadDim * kSmall * kSmall;
 
 // What words are made from.
 struct WordFormat {
-  ElementType element;  // of the rows
-  bool pairs;           // of bf16, as they are; otherwise words are f32
+  model::DType element;  // of the rows
+  bool pairs;            // of bf16, as they are; otherwise words are f32
 };
 
 // Writes [row / group][dim][group] words, a group every group_stride words, times a factor where
@@ -66,7 +66,7 @@ bool PackChunks(WordFormat format, const Rows& rows, int dim, int chunk, int64_t
                 int padded_count, void* words);
 
 // Writes a panel, [dim][panel_rows] floats times a factor for each row, to rows of elements.
-void StorePanel(ElementType element, const float* panel, int panel_rows, const float* factors,
+void StorePanel(model::DType element, const float* panel, int panel_rows, const float* factors,
                 int dim, const MutableRows& rows);
 
 // rows += factor * panel, rows of f32.

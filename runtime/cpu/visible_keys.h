@@ -1,4 +1,4 @@
-// Which keys of a tile its mask lets a query see.
+// Which keys of a tile a query sees: those of its band.
 
 #ifndef FLASHCP_RUNTIME_CPU_VISIBLE_KEYS_H_
 #define FLASHCP_RUNTIME_CPU_VISIBLE_KEYS_H_
@@ -16,14 +16,12 @@ struct KeyRange {
   int64_t end;
 };
 
-// The keys of the tile that its mask lets query row `row` see; both ends grow with the row.
+// Returns the keys of the tile that query row `row` sees; both ends grow with the row.
 template <typename Tile>
 KeyRange VisibleKeys(const Tile& tile, int64_t row) {
-  int64_t query = tile.query_position + row - tile.key_position;
-  int64_t begin = tile.mask == MaskType::kWindow ? query - tile.window + 1 : 0;
-  int64_t end = tile.mask == MaskType::kFull ? tile.key_count : query + 1;
-  begin = std::clamp<int64_t>(begin, 0, tile.key_count);
-  return {begin, std::clamp(end, begin, tile.key_count)};
+  const int64_t query = tile.query_position + row - tile.key_position;
+  const int64_t begin = std::clamp<int64_t>(query + tile.band.lower, 0, tile.key_count);
+  return {begin, std::clamp(query + tile.band.upper + 1, begin, tile.key_count)};
 }
 
 }  // namespace flashcp

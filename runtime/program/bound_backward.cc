@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "runtime/kernel_spec.h"
+#include "runtime/plan/conversion.h"
 #include "support/status_macros.h"
 
 namespace flashcp {
@@ -168,10 +169,9 @@ BackwardTile BoundBackward::Resolve(const fbs::Tile& tile) const {
   resolved.key_position = tile.key_position();
   resolved.query_count = tile.query_count();
   resolved.key_count = tile.key_count();
-  resolved.window = document.window();
+  resolved.band = ModelOf(document).mask.band();
   resolved.head_begin = static_cast<int>(tile.head_begin());
   resolved.head_end = static_cast<int>(tile.head_end());
-  resolved.mask = MaskTypeOf(document.mask());
   return resolved;
 }
 

@@ -1,6 +1,6 @@
 #include "runtime/program/bound_forward.h"
 
-#include "runtime/kernel_spec.h"
+#include "runtime/plan/conversion.h"
 
 namespace flashcp {
 namespace {
@@ -65,10 +65,9 @@ AttentionTile BoundForward::Resolve(const fbs::Tile& tile) const {
   resolved.key_position = tile.key_position();
   resolved.query_count = tile.query_count();
   resolved.key_count = tile.key_count();
-  resolved.window = document.window();
+  resolved.band = ModelOf(document).mask.band();
   resolved.head_begin = static_cast<int>(tile.head_begin());
   resolved.head_end = static_cast<int>(tile.head_end());
-  resolved.mask = MaskTypeOf(document.mask());
   resolved.first = tile.first();
   resolved.last = tile.last();
   return resolved;

@@ -67,9 +67,9 @@ TEST(PtrrTest, CountsASharedKeyBlockOnce) {
 
 TEST(PtrrTest, FollowsTheMask) {
   Problem problem = CausalProblem({16}, 2);
-  problem.documents[0].mask = {solver::MaskKind::kWindow, 1};  // one key block each: pack order
+  problem.documents[0].mask = model::Mask::Window(1);  // one key block each: pack order
   EXPECT_EQ(Text(PlacePtrr(problem, 4)), "0-4:0 4-12:1 12-16:0");
-  problem.documents[0].mask = {solver::MaskKind::kWindow, 2};  // 1, 2, 2, 2: block 0 comes last
+  problem.documents[0].mask = model::Mask::Window(2);  // 1, 2, 2, 2: block 0 comes last
   EXPECT_EQ(Text(PlacePtrr(problem, 4)), "0-8:0 8-16:1");
 }
 

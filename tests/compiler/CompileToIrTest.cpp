@@ -4,11 +4,11 @@
 #include "compiler/Pipeline.h"
 #include "compiler/compile.h"
 #include "compiler/emit/EmitPlan.h"
-#include "compiler/solver/cluster.h"
 #include "compiler/solver/strategies.h"
 #include "gtest/gtest.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"
+#include "model/cluster.h"
 
 using namespace mlir;
 
@@ -18,10 +18,10 @@ namespace {
 solver::Problem makeProblem() {
   solver::Problem problem;
   for (int64_t length : {500, 0, 131, 1, 4000}) problem.documents.push_back({length, {}});
-  problem.documents.push_back({700, {solver::MaskKind::kWindow, 50}});
-  problem.documents.push_back({70, {solver::MaskKind::kFull, 0}});
+  problem.documents.push_back({700, model::Mask::Window(50)});
+  problem.documents.push_back({70, model::Mask::Full()});
   problem.ranks = 3;
-  problem.cluster = *solver::ClusterPreset("h100x8");
+  problem.cluster = *model::ClusterPreset("h100x8");
   return problem;
 }
 

@@ -6,10 +6,10 @@
 #include <cstdint>
 #include <string>
 
-#include "compiler/solver/cluster.h"
 #include "compiler/solver/strategies.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "model/cluster.h"
 #include "runtime/plan/statistics.h"
 #include "runtime/plan/verify.h"
 
@@ -23,9 +23,9 @@ solver::Problem MakeProblem() {
   for (int64_t length : {5000, 0, 131, 1, 40000, 131, 900}) {
     problem.documents.push_back({length, {}});
   }
-  problem.documents.push_back({700, {solver::MaskKind::kWindow, 50}});
-  problem.documents.push_back({70, {solver::MaskKind::kFull, 0}});
-  problem.cluster = solver::ClusterPreset("h100x8").value();
+  problem.documents.push_back({700, model::Mask::Window(50)});
+  problem.documents.push_back({70, model::Mask::Full()});
+  problem.cluster = model::ClusterPreset("h100x8").value();
   return problem;
 }
 
@@ -56,10 +56,10 @@ TEST(CompileTest, ThePlanSaysWhatWasAsked) {
   solver::Problem problem = MakeProblem();
   problem.ranks = 5;
   problem.heads = {6, 3, 40};
-  problem.dtype = solver::DType::kF16;
-  problem.exchange = solver::Exchange::kAllGather;
+  problem.dtype = model::DType::kF16;
+  problem.exchange = model::Exchange::kAllGather;
   problem.slack_percent = 2.5;
-  problem.cluster = solver::ClusterPreset("cpu").value();
+  problem.cluster = model::ClusterPreset("cpu").value();
   absl::StatusOr<Plan> plan = Compiler().Compile({problem, "whole-doc"});
   ASSERT_TRUE(plan.ok()) << plan.status();
   const fbs::Plan& root = **plan;
@@ -116,8 +116,8 @@ TEST(CompileTest, BadProblemsAreRefused) {
   };
   refuse([](solver::Problem* problem) { problem->ranks = 0; });
   refuse([](solver::Problem* problem) { problem->documents[2].length = -1; });
-  refuse([](solver::Problem* problem) { problem->documents[2].length = solver::kMaxTokens; });
-  refuse([](solver::Problem* problem) { problem->documents[7].mask.window = 0; });
+  refuse([](solver::Problem* problem) { problem->documents[2].length = model::kMaxTokens; });
+  refuse([](solver::Problem* problem) { problem->documents[7].mask = model::Mask({-3, 5}); });
   refuse([](solver::Problem* problem) { problem->heads.key_value = 5; });
   refuse([](solver::Problem* problem) { problem->heads.dim = 12; });
   refuse([](solver::Problem* problem) { problem->slack_percent = -1; });

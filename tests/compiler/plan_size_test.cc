@@ -6,23 +6,23 @@
 #include <string>
 
 #include "compiler/compile.h"
-#include "compiler/solver/cluster.h"
 #include "compiler/solver/strategies.h"
 #include "gtest/gtest.h"
+#include "model/cluster.h"
 #include "runtime/plan/plan.h"
 
 namespace flashcp {
 namespace {
 
-solver::Problem MakeProblem(const std::string& cluster, solver::Exchange exchange) {
+solver::Problem MakeProblem(const std::string& cluster, model::Exchange exchange) {
   solver::Problem problem;
   for (int64_t length : {5000, 0, 131, 1, 40000, 131, 900, 3000, 17, 260, 12000}) {
     problem.documents.push_back({length, {}});
   }
-  problem.documents.push_back({700, {solver::MaskKind::kWindow, 50}});
-  problem.documents.push_back({70, {solver::MaskKind::kFull, 0}});
+  problem.documents.push_back({700, model::Mask::Window(50)});
+  problem.documents.push_back({70, model::Mask::Full()});
   problem.ranks = 20;
-  problem.cluster = solver::ClusterPreset(cluster).value();
+  problem.cluster = model::ClusterPreset(cluster).value();
   problem.exchange = exchange;
   return problem;
 }
@@ -41,7 +41,7 @@ size_t TableBytes(const Plan& plan) {
 TEST(PlanSizeTest, EstimatesThePlanOfEveryStrategy) {
   Compiler compiler;
   for (const char* cluster : {"h100x8", "h100-ib8", "cpu"}) {
-    for (auto exchange : {solver::Exchange::kNeeded, solver::Exchange::kAllGather}) {
+    for (auto exchange : {model::Exchange::kNeeded, model::Exchange::kAllGather}) {
       for (const std::string& strategy : solver::StrategyNames()) {
         SCOPED_TRACE(strategy + " on " + cluster);
         solver::Problem problem = MakeProblem(cluster, exchange);
@@ -62,7 +62,7 @@ TEST(PlanSizeTest, PlansThatNoFileHoldsAreRefused) {
   solver::Problem problem;
   problem.documents.assign(100, {8192, {}});
   problem.ranks = 4096;
-  problem.cluster = solver::ClusterPreset("h100x64").value();
+  problem.cluster = model::ClusterPreset("h100x64").value();
   std::vector<StepTime> steps;
   Compiler compiler;
   absl::Status status = compiler.Compile({problem, "per-doc"}, &steps).status();

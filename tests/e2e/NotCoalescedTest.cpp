@@ -4,10 +4,10 @@
 #include "compiler/analysis/BatchProblem.h"
 #include "compiler/emit/EmitPlan.h"
 #include "compiler/passes/Passes.h"
-#include "compiler/solver/cluster.h"
 #include "gmock/gmock.h"
-#include "mlir/Pass/PassManager.h"
 #include "gtest/gtest.h"
+#include "mlir/Pass/PassManager.h"
+#include "model/cluster.h"
 #include "runtime/plan/statistics.h"
 #include "runtime/plan/verify.h"
 
@@ -24,10 +24,10 @@ using ::testing::StartsWith;
 /// move: a message of more rows than its sender has would break P9 already.
 solver::Problem makeProblem() {
   solver::Problem problem;
-  problem.documents = {{40, {}}, {4000, {solver::MaskKind::kWindow, 8}}};
+  problem.documents = {{40, {}}, {4000, model::Mask::Window(8)}};
   problem.ranks = 4;
   problem.heads = {4, 2, 8};
-  problem.cluster = *solver::ClusterPreset("h100x8");
+  problem.cluster = *model::ClusterPreset("h100x8");
   return problem;
 }
 

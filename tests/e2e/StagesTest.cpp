@@ -4,10 +4,11 @@
 #include "compiler/analysis/BatchProblem.h"
 #include "compiler/emit/EmitPlan.h"
 #include "compiler/passes/Passes.h"
-#include "compiler/solver/cluster.h"
-#include "mlir/Pass/PassManager.h"
 #include "gtest/gtest.h"
+#include "mlir/Pass/PassManager.h"
+#include "model/cluster.h"
 #include "runtime/kernel_spec.h"
+#include "runtime/plan/conversion.h"
 #include "runtime/plan/verify.h"
 #include "tests/testing/reference_attention.h"
 #include "tests/testing/run_plan.h"
@@ -20,14 +21,13 @@ namespace {
 using testing::TestBatch;
 using testing::TestStep;
 
-solver::Problem makeProblem(solver::MaskKind mask, int ranksPerNode) {
+solver::Problem makeProblem(const model::Mask &mask, int ranksPerNode) {
   solver::Problem problem;
-  for (int64_t length : {90, 0, 33, 7, 120, 64})
-    problem.documents.push_back({length, {mask, mask == solver::MaskKind::kWindow ? 23 : 0}});
+  for (int64_t length : {90, 0, 33, 7, 120, 64}) problem.documents.push_back({length, mask});
   problem.ranks = 6;
   problem.heads = {8, 4, 8};
-  problem.dtype = solver::DType::kF32;
-  problem.cluster = *solver::ClusterPreset("h100x8");
+  problem.dtype = model::DType::kF32;
+  problem.cluster = *model::ClusterPreset("h100x8");
   problem.cluster.name = "nodes";
   problem.cluster.ranks_per_node = ranksPerNode;
   return problem;
@@ -60,7 +60,7 @@ FailureOr<Plan> makePlan(const solver::Problem &problem, StringRef strategy, int
 void expectExact(const Plan &plan) {
   absl::Status verified = VerifyPlan(plan);
   ASSERT_TRUE(verified.ok()) << verified;
-  TestBatch batch(DenseDocumentsOf(plan), KernelSpecOf(plan), /*seed=*/3);
+  TestBatch batch(DocumentsOf(*plan), KernelSpecOf(plan), /*seed=*/3);
   absl::StatusOr<TestStep> step = testing::RunPlanBackward(plan, batch);
   ASSERT_TRUE(step.ok()) << step.status();
   testing::ExpectExactStep(batch, *step);
@@ -73,7 +73,7 @@ TEST(StagesTest, OfRowsAndOfHeads) {
   };
   for (Stages stages : {Stages{1, false}, Stages{3, false}, Stages{2, true}, Stages{4, true}})
     for (const char *strategy : {"zigzag", "per-doc", "whole-doc"})
-      for (solver::MaskKind mask : {solver::MaskKind::kCausal, solver::MaskKind::kWindow})
+      for (const model::Mask &mask : {model::Mask::Causal(), model::Mask::Window(23)})
         for (int ranksPerNode : {8, 2})
           for (int64_t memoryBudget : {0, 20000}) {
             SCOPED_TRACE(std::string(strategy) + ", stages " + std::to_string(stages.number) +
@@ -87,7 +87,7 @@ TEST(StagesTest, OfRowsAndOfHeads) {
 }
 
 TEST(StagesTest, HeadsMustMakeEqualStages) {
-  EXPECT_TRUE(failed(makePlan(makeProblem(solver::MaskKind::kCausal, 8), "zigzag", /*stages=*/3,
+  EXPECT_TRUE(failed(makePlan(makeProblem(model::Mask::Causal(), 8), "zigzag", /*stages=*/3,
                               /*byHeads=*/true,
                               /*memoryBudget=*/0)));
 }

@@ -7,11 +7,12 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "compiler/solver/cluster.h"
 #include "compiler/solver/cost_model.h"
 #include "compiler/solver/strategies.h"
 #include "gtest/gtest.h"
+#include "model/cluster.h"
 #include "runtime/kernel_spec.h"
+#include "runtime/plan/conversion.h"
 #include "runtime/plan/statistics.h"
 #include "runtime/plan/verify.h"
 #include "tests/testing/reference_attention.h"
@@ -30,12 +31,11 @@ struct BatchWithReference {
 const BatchWithReference& BatchOf(const Plan& plan) {
   static auto& batches = *new std::map<std::string, std::unique_ptr<BatchWithReference>>;
   const KernelSpec spec = KernelSpecOf(plan);
-  std::vector<DenseDocument> documents = DenseDocumentsOf(plan);
+  std::vector<model::Document> documents = DocumentsOf(*plan);
   std::string name = absl::StrCat(static_cast<int>(spec.element), " ", spec.query_heads, " ",
                                   spec.key_value_heads, " ", spec.dim);
-  for (const DenseDocument& document : documents) {
-    absl::StrAppend(&name, ", ", document.length, " ", static_cast<int>(document.mask), " ",
-                    document.window);
+  for (const model::Document& document : documents) {
+    absl::StrAppend(&name, ", ", document.length, " ", model::MaskText(document.mask));
   }
   std::unique_ptr<BatchWithReference>& entry = batches[name];
   if (entry == nullptr) {
@@ -87,20 +87,20 @@ void ExpectExactRun(const Plan& plan) {
 
 }  // namespace
 
-std::vector<solver::Document> Documents(const std::vector<int64_t>& lengths,
-                                        const solver::Mask& mask) {
-  std::vector<solver::Document> documents;
+std::vector<model::Document> Documents(const std::vector<int64_t>& lengths,
+                                       const model::Mask& mask) {
+  std::vector<model::Document> documents;
   for (int64_t length : lengths) documents.push_back({length, mask});
   return documents;
 }
 
-solver::Problem SmallProblem(std::vector<solver::Document> documents, int ranks) {
+solver::Problem SmallProblem(std::vector<model::Document> documents, int ranks) {
   solver::Problem problem;
   problem.documents = std::move(documents);
   problem.ranks = ranks;
   problem.heads = {4, 2, 8};
-  problem.dtype = solver::DType::kF32;
-  problem.cluster = solver::ClusterPreset("h100x8").value();
+  problem.dtype = model::DType::kF32;
+  problem.cluster = model::ClusterPreset("h100x8").value();
   return problem;
 }
 

@@ -13,11 +13,11 @@
 namespace flashcp::testing {
 
 // Documents of these lengths, all with this mask.
-std::vector<solver::Document> Documents(const std::vector<int64_t>& lengths,
-                                        const solver::Mask& mask);
+std::vector<model::Document> Documents(const std::vector<int64_t>& lengths,
+                                       const model::Mask& mask);
 
 // Heads 4:2 of dimension 8, f32, cluster h100x8.
-solver::Problem SmallProblem(std::vector<solver::Document> documents, int ranks);
+solver::Problem SmallProblem(std::vector<model::Document> documents, int ranks);
 
 // Compiles the problem and expects of the plan that the verifier accepts it, that its statistics
 // are what the cost model says of the placement, and that running it is exact.

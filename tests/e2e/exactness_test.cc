@@ -14,43 +14,41 @@
 namespace flashcp {
 namespace {
 
-using solver::MaskKind;
 using testing::LengthKind;
 
-using Case = std::tuple<std::string, solver::Exchange, MaskKind, int>;
+using Case = std::tuple<std::string, model::Exchange, std::string, int>;
 
 std::string CaseName(const ::testing::TestParamInfo<Case>& info) {
   auto [strategy, exchange, mask, ranks] = info.param;
-  static constexpr const char* kMasks[] = {"causal", "full", "window"};
   return absl::StrCat(absl::StrReplaceAll(strategy, {{"-", "_"}}),
-                      exchange == solver::Exchange::kNeeded ? "_needed_" : "_all_gather_",
-                      kMasks[static_cast<int>(mask)], "_", ranks, "_ranks");
+                      exchange == model::Exchange::kNeeded ? "_needed_" : "_all_gather_",
+                      mask.substr(0, mask.find(':')), "_", ranks, "_ranks");
 }
 
 class ExactnessTest : public ::testing::TestWithParam<Case> {};
 
 TEST_P(ExactnessTest, OnDocumentsOfEveryKind) {
   auto [strategy, exchange, mask, ranks] = GetParam();
-  const int64_t window = mask == MaskKind::kWindow ? 23 : 0;
   Compiler compiler;
   for (LengthKind kind : testing::AllLengthKinds()) {
     for (uint64_t seed : {1, 2}) {
       SCOPED_TRACE(absl::StrCat(testing::LengthKindName(kind), ", seed ", seed));
       solver::Problem problem = testing::SmallProblem(
-          testing::Documents(testing::RandomLengths(kind, seed, 300), {mask, window}), ranks);
+          testing::Documents(testing::RandomLengths(kind, seed, 300), *model::ParseMask(mask)),
+          ranks);
       problem.exchange = exchange;
       testing::ExpectExactPlan(&compiler, problem, strategy);
     }
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    All, ExactnessTest,
-    ::testing::Combine(::testing::ValuesIn(solver::StrategyNames()),
-                       ::testing::Values(solver::Exchange::kNeeded, solver::Exchange::kAllGather),
-                       ::testing::Values(MaskKind::kCausal, MaskKind::kFull, MaskKind::kWindow),
-                       ::testing::Values(1, 2, 3, 4, 7, 8)),
-    CaseName);
+INSTANTIATE_TEST_SUITE_P(All, ExactnessTest,
+                         ::testing::Combine(::testing::ValuesIn(solver::StrategyNames()),
+                                            ::testing::Values(model::Exchange::kNeeded,
+                                                              model::Exchange::kAllGather),
+                                            ::testing::Values("causal", "full", "window:23"),
+                                            ::testing::Values(1, 2, 3, 4, 7, 8)),
+                         CaseName);
 
 }  // namespace
 }  // namespace flashcp

@@ -18,6 +18,7 @@
 #include "runtime/executor.h"
 #include "runtime/kernel_spec.h"
 #include "runtime/layout.h"
+#include "runtime/plan/conversion.h"
 #include "support/status_macros.h"
 #include "tests/e2e/compiled_case.h"
 #include "tests/testing/reference_attention.h"
@@ -27,8 +28,7 @@
 namespace flashcp {
 namespace {
 
-using solver::DType;
-using solver::MaskKind;
+using model::DType;
 
 using Case = std::tuple<std::string, DType, int>;
 
@@ -77,14 +77,15 @@ class MpiExactnessTest : public ::testing::TestWithParam<Case> {};
 TEST_P(MpiExactnessTest, IsThatOfThreads) {
   auto [strategy, dtype, ranks] = GetParam();
   Compiler compiler;
-  for (MaskKind mask : {MaskKind::kCausal, MaskKind::kFull, MaskKind::kWindow}) {
-    SCOPED_TRACE(static_cast<int>(mask));
-    solver::Problem problem = testing::SmallProblem(
-        testing::Documents({60, 0, 1, 200, 33}, {mask, mask == MaskKind::kWindow ? 23 : 0}), ranks);
+  for (const model::Mask& mask :
+       {model::Mask::Causal(), model::Mask::Full(), model::Mask::Window(23)}) {
+    SCOPED_TRACE(model::MaskText(mask));
+    solver::Problem problem =
+        testing::SmallProblem(testing::Documents({60, 0, 1, 200, 33}, mask), ranks);
     problem.dtype = dtype;
     absl::StatusOr<Plan> plan = compiler.Compile({problem, strategy});
     ASSERT_TRUE(plan.ok()) << plan.status();
-    testing::TestBatch batch(DenseDocumentsOf(*plan), KernelSpecOf(*plan), /*seed=*/1);
+    testing::TestBatch batch(DocumentsOf(**plan), KernelSpecOf(*plan), /*seed=*/1);
     absl::StatusOr<testing::TestStep> step = testing::RunPlanBackward(*plan, batch);
     ASSERT_TRUE(step.ok()) << step.status();
     testing::ExpectExactStep(batch, *step);

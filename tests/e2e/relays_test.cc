@@ -17,8 +17,6 @@
 namespace flashcp {
 namespace {
 
-using solver::MaskKind;
-
 // Ranks, and how many of them share a node; the last node may have fewer.
 struct Shape {
   int ranks;
@@ -27,7 +25,7 @@ struct Shape {
 constexpr Shape kShapes[] = {{4, 2}, {8, 3}, {9, 8}, {16, 8}};
 
 solver::Problem MakeProblem(const Shape& shape, const std::vector<int64_t>& lengths,
-                            const solver::Mask& mask, solver::Exchange exchange) {
+                            const model::Mask& mask, model::Exchange exchange) {
   solver::Problem problem = testing::SmallProblem(testing::Documents(lengths, mask), shape.ranks);
   problem.cluster.ranks_per_node = shape.ranks_per_node;
   problem.cluster.name = "nodes";
@@ -42,16 +40,16 @@ int64_t CountCrossingRows(const solver::Problem& problem, const solver::Placemen
   const int nodes = (problem.ranks + node_size - 1) / node_size;
   int64_t rows = 0;
   for (size_t d = 0; d < problem.documents.size(); ++d) {
-    const solver::Document& document = problem.documents[d];
+    const model::Document& document = problem.documents[d];
     std::vector<std::vector<bool>> needed(nodes, std::vector<bool>(document.length));
     for (const solver::Segment& segment : placement.documents[d]) {
-      bool all = document.mask.kind == MaskKind::kFull;
-      int64_t first = document.mask.kind == MaskKind::kWindow
-                          ? std::max<int64_t>(0, segment.begin + 1 - document.mask.window)
+      bool all = document.mask.IsFull();
+      int64_t first = document.mask.window() > 0
+                          ? std::max<int64_t>(0, segment.begin + 1 - document.mask.window())
                           : 0;
       std::vector<bool>& mine = needed[segment.rank / node_size];
       std::fill(mine.begin() + first, mine.begin() + (all ? document.length : segment.end), true);
-      if (problem.exchange == solver::Exchange::kNeeded) continue;
+      if (problem.exchange == model::Exchange::kNeeded) continue;
       for (std::vector<bool>& any : needed) std::fill(any.begin(), any.end(), true);
     }
     for (const solver::Segment& segment : placement.documents[d]) {
@@ -94,11 +92,11 @@ TEST_P(RelaysTest, PlansAreExactAndRowsCrossOnce) {
   Compiler compiler;
   uint64_t seed = 1;
   for (const Shape& shape : kShapes) {
-    for (solver::Mask mask : {solver::Mask{MaskKind::kCausal, 0}, solver::Mask{MaskKind::kFull, 0},
-                              solver::Mask{MaskKind::kWindow, 150}}) {
-      for (solver::Exchange exchange : {solver::Exchange::kNeeded, solver::Exchange::kAllGather}) {
+    for (model::Mask mask :
+         {model::Mask::Causal(), model::Mask::Full(), model::Mask::Window(150)}) {
+      for (model::Exchange exchange : {model::Exchange::kNeeded, model::Exchange::kAllGather}) {
         SCOPED_TRACE(absl::StrCat(shape.ranks, " ranks, ", shape.ranks_per_node, " a node, mask ",
-                                  static_cast<int>(mask.kind), ", exchange ",
+                                  model::MaskText(mask), ", exchange ",
                                   static_cast<int>(exchange)));
         solver::Problem problem =
             MakeProblem(shape, testing::RandomLengths(testing::LengthKind::kMixed, seed++, 500),
@@ -116,7 +114,7 @@ TEST_P(RelaysTest, LongDocumentsInManyStages) {
   for (const Shape& shape : kShapes) {
     SCOPED_TRACE(absl::StrCat(shape.ranks, " ranks, ", shape.ranks_per_node, " a node"));
     solver::Problem problem =
-        MakeProblem(shape, {2600, 700, 90}, {MaskKind::kCausal, 0}, solver::Exchange::kNeeded);
+        MakeProblem(shape, {2600, 700, 90}, model::Mask::Causal(), model::Exchange::kNeeded);
     problem.heads = {1, 1, 8};
     problem.cluster.intra_node = {/*bytes_per_us=*/10, /*latency_us=*/0};
     problem.cluster.inter_node = {/*bytes_per_us=*/1, /*latency_us=*/0};

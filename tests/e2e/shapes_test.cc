@@ -14,18 +14,15 @@
 namespace flashcp {
 namespace {
 
-using solver::DType;
-using solver::HeadShape;
-using solver::MaskKind;
+using model::DType;
+using model::HeadShape;
 
 // Masks of all kinds in one batch.
-std::vector<solver::Document> MixedDocuments(uint64_t seed) {
-  const std::vector<solver::Mask> masks = {{MaskKind::kCausal, 0},
-                                           {MaskKind::kWindow, 1},
-                                           {MaskKind::kFull, 0},
-                                           {MaskKind::kWindow, 40},
-                                           {MaskKind::kWindow, 1000}};
-  std::vector<solver::Document> documents;
+std::vector<model::Document> MixedDocuments(uint64_t seed) {
+  const std::vector<model::Mask> masks = {model::Mask::Causal(), model::Mask::Window(1),
+                                          model::Mask::Full(), model::Mask::Window(40),
+                                          model::Mask::Window(1000)};
+  std::vector<model::Document> documents;
   for (int64_t length : testing::RandomLengths(testing::LengthKind::kMixed, seed, 400)) {
     documents.push_back({length, masks[documents.size() % masks.size()]});
   }
@@ -41,7 +38,7 @@ void ExpectExactCase(int i, const HeadShape& heads, DType dtype) {
   solver::Problem problem = testing::SmallProblem(MixedDocuments(i), 2 + i % 5);
   problem.heads = heads;
   problem.dtype = dtype;
-  problem.exchange = i % 4 == 3 ? solver::Exchange::kAllGather : solver::Exchange::kNeeded;
+  problem.exchange = i % 4 == 3 ? model::Exchange::kAllGather : model::Exchange::kNeeded;
   problem.slack_percent = i % 3 == 2 ? 10 : 0;
   Compiler compiler;
   testing::ExpectExactPlan(&compiler, problem, strategy);

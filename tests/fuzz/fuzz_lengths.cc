@@ -8,12 +8,12 @@
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
 #include "compiler/input/lengths.h"
-#include "compiler/solver/problem.h"
+#include "model/mask.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace flashcp;
   absl::string_view text(reinterpret_cast<const char*>(data), size);
-  auto batches = ParseLengths("lengths", text, solver::Mask{});
+  auto batches = ParseLengths("lengths", text, model::Mask{});
   if (!batches.ok()) {
     assert(absl::IsInvalidArgument(batches.status()));
     assert(absl::StartsWith(batches.status().message(), "lengths:"));
@@ -22,13 +22,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   assert(!batches->empty());
   for (const Batch& batch : *batches) {
     int64_t tokens = 0;
-    for (const solver::Document& document : batch) {
-      assert(document.length >= 0 && document.length <= solver::kMaxTokens);
-      bool has_window = document.mask.kind == solver::MaskKind::kWindow;
-      assert(has_window == (document.mask.window != 0) && document.mask.window >= 0);
+    for (const model::Document& document : batch) {
+      assert(document.length >= 0 && document.length <= model::kMaxTokens);
+      assert(model::ParseMask(model::MaskText(document.mask)).value() == document.mask);
       tokens += document.length;
     }
-    assert(tokens <= solver::kMaxTokens);
+    assert(tokens <= model::kMaxTokens);
   }
   return 0;
 }

@@ -12,6 +12,7 @@
 #include "runtime/device.h"
 #include "runtime/executor.h"
 #include "runtime/kernel_spec.h"
+#include "runtime/plan/conversion.h"
 #include "runtime/threads/run_threads.h"
 #include "support/status_macros.h"
 #include "tests/testing/forwarding_device.h"
@@ -48,7 +49,7 @@ class CountingDevice : public ForwardingDevice {
 };
 
 void ExpectNoAllocations(const Plan& plan) {
-  const TestBatch batch(DenseDocumentsOf(plan), KernelSpecOf(plan), /*seed=*/0);
+  const TestBatch batch(DocumentsOf(*plan), KernelSpecOf(plan), /*seed=*/0);
   absl::Status status = RunThreads(plan.num_ranks(), [&](Transport* transport) -> absl::Status {
     CountingDevice device;
     RankTrace trace;
@@ -90,14 +91,13 @@ TEST(AllocationTest, NorWithManyStages) {
 
 // The largest table comes last: a pass need not have run for a launch to allocate nothing.
 TEST(AllocationTest, NorDoCutsOfReservedTables) {
-  const KernelSpec spec = {ElementType::kF32, 6, 2, 8, 8, 1.0f};
+  const KernelSpec spec = {model::DType::kF32, 6, 2, 8, 8, 1.0f};
   std::vector<float> lse(5000 * spec.query_heads);
   std::vector<AttentionTile> tiles(5);
   for (int64_t i = 0; i < 5; ++i) {
     tiles[i].lse = &lse[i * 1000 * spec.query_heads];
     tiles[i].query_count = tiles[i].key_count = 1000;
     tiles[i].head_end = spec.query_heads;
-    tiles[i].mask = MaskType::kFull;
   }
   ForwardUnits units(spec);
   units.Reserve(tiles);

@@ -18,6 +18,7 @@
 #include "runtime/cpu/cpu_device.h"
 #include "runtime/device.h"
 #include "runtime/kernel_spec.h"
+#include "runtime/plan/conversion.h"
 #include "runtime/threads/run_threads.h"
 #include "support/status_macros.h"
 #include "tests/testing/forwarding_device.h"
@@ -42,7 +43,7 @@ using testing::ToyProblem;
 
 void ExpectPlanIsExact(const ToyProblem& problem, uint64_t seed, int steps = 1) {
   Plan plan = MakeToyPlan(problem);
-  TestBatch batch(DenseDocumentsOf(plan), KernelSpecOf(plan), seed);
+  TestBatch batch(DocumentsOf(*plan), KernelSpecOf(plan), seed);
   absl::StatusOr<TestStep> step = RunPlanBackward(plan, batch, steps);
   ASSERT_TRUE(step.ok()) << step.status();
   ExpectExactStep(batch, *step);
@@ -151,7 +152,7 @@ TEST(ExecutorShapesTest, MessagesOfSingleHeads) {
     rank->forward->parts = std::move(parts);
   }
   Plan plan = testing::SealPlanT(split);
-  TestBatch batch(DenseDocumentsOf(plan), KernelSpecOf(plan), 9);
+  TestBatch batch(DocumentsOf(*plan), KernelSpecOf(plan), 9);
   absl::StatusOr<TestStep> step = RunPlanBackward(plan, batch);
   ASSERT_TRUE(step.ok()) << step.status();
   ExpectExactStep(batch, *step);
@@ -162,7 +163,7 @@ TEST(ExecutorTest, GradientsAreTheSameBitsInEveryRun) {
   problem.remote_stages = 2;
   problem.dtype = fbs::DType::bf16;
   Plan plan = MakeToyPlan(problem);
-  TestBatch batch(DenseDocumentsOf(plan), KernelSpecOf(plan), 11);
+  TestBatch batch(DocumentsOf(*plan), KernelSpecOf(plan), 11);
   absl::StatusOr<TestStep> first = RunPlanBackward(plan, batch);
   ASSERT_TRUE(first.ok()) << first.status();
   for (int run = 0; run < 10; ++run) {
@@ -195,7 +196,7 @@ class FailingDevice : public testing::ForwardingDevice {
 
 // The errors of all ranks, where rank 1's device fails at the given launch of the first step.
 std::vector<absl::Status> RunWithFailure(const Plan& plan, int launch) {
-  TestBatch batch(DenseDocumentsOf(plan), KernelSpecOf(plan), 10);
+  TestBatch batch(DocumentsOf(*plan), KernelSpecOf(plan), 10);
   std::vector<absl::Status> errors(plan.num_ranks());
   absl::Status first = RunThreads(plan.num_ranks(), [&](Transport* transport) -> absl::Status {
     int rank = transport->rank();
@@ -284,7 +285,7 @@ TEST(ExecutorFailureTest, RanksMustFitThePlan) {
 
 TEST(ExecutorFailureTest, AMissingTensorIsNamed) {
   Plan plan = MakeToyPlan(MakeProblem(2, fbs::MaskKind::causal));
-  TestBatch batch(DenseDocumentsOf(plan), KernelSpecOf(plan), 11);
+  TestBatch batch(DocumentsOf(*plan), KernelSpecOf(plan), 11);
   absl::Status status = RunThreads(2, [&](Transport* transport) -> absl::Status {
     std::unique_ptr<Device> device = CreateCpuDevice();
     int rank = transport->rank();
@@ -323,7 +324,7 @@ class SlowDevice : public ForwardingDevice {
 // Each pass of rank 1 takes longer than the timeout, while rank 0 waits for it.
 TEST(ExecutorTimeoutTest, RanksOfOneProcessWaitForARankThatComputes) {
   Plan plan = MakeToyPlan(MakeProblem(2, fbs::MaskKind::causal));
-  TestBatch batch(DenseDocumentsOf(plan), KernelSpecOf(plan), 13);
+  TestBatch batch(DocumentsOf(*plan), KernelSpecOf(plan), 13);
   absl::Status status = RunThreads(2, [&](Transport* transport) -> absl::Status {
     const int rank = transport->rank();
     std::unique_ptr<Device> device = CreateCpuDevice();
@@ -342,7 +343,7 @@ TEST(ExecutorTimeoutTest, RanksOfOneProcessWaitForARankThatComputes) {
 
 TEST(ExecutorFailureTest, ARankThatNeverComesIsATimeoutThatNamesIt) {
   Plan plan = MakeToyPlan(MakeProblem(2, fbs::MaskKind::causal));
-  TestBatch batch(DenseDocumentsOf(plan), KernelSpecOf(plan), 12);
+  TestBatch batch(DocumentsOf(*plan), KernelSpecOf(plan), 12);
   absl::Status status = RunThreads(2, [&](Transport* transport) -> absl::Status {
     std::unique_ptr<Device> device = CreateCpuDevice();
     int rank = transport->rank();

@@ -19,6 +19,7 @@
 #include "gtest/gtest.h"
 #include "runtime/executor.h"
 #include "runtime/kernel_spec.h"
+#include "runtime/plan/conversion.h"
 #include "runtime/threads/threads_transport.h"
 #include "support/status_macros.h"
 #include "tests/testing/faulty_transport.h"
@@ -207,7 +208,7 @@ std::vector<Prepared> Prepare() {
         ZigzagProblem(4, 2, 2, fbs::Exchange::needed),
         ZigzagProblem(3, 1, 1, fbs::Exchange::all_gather)}) {
     Plan plan = testing::MakeToyPlan(problem);
-    TestBatch batch(DenseDocumentsOf(plan), KernelSpecOf(plan), 17);
+    TestBatch batch(DocumentsOf(*plan), KernelSpecOf(plan), 17);
     absl::StatusOr<testing::TestStep> step = testing::RunPlanBackward(plan, batch);
     EXPECT_TRUE(step.ok()) << step.status();
     if (step.ok()) testing::ExpectExactStep(batch, *step);

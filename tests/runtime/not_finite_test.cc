@@ -8,6 +8,7 @@
 
 #include "gtest/gtest.h"
 #include "runtime/kernel_spec.h"
+#include "runtime/plan/conversion.h"
 #include "tests/testing/common_nan.h"
 #include "tests/testing/run_plan.h"
 #include "tests/testing/toy_plan.h"
@@ -47,7 +48,7 @@ TEST_P(NotFiniteTest, PropagatesAsInTheReference) {
   }
   Plan plan = testing::MakeToyPlan(problem);
   const KernelSpec spec = KernelSpecOf(plan);
-  testing::TestBatch batch(DenseDocumentsOf(plan), spec, 3);
+  testing::TestBatch batch(DocumentsOf(*plan), spec, 3);
   std::vector<float>& tensor = batch.*GetParam().tensor;
   const size_t row = tensor.size() / batch.tokens();
   for (int i = 0; i < spec.dim; ++i) tensor[9 * row + i] = GetParam().value;

@@ -92,14 +92,14 @@ TEST(NumericTest, NanOfAnyPayloadStaysNan) {
 
 TEST(NumericTest, ConvertsArrays) {
   const std::vector<float> floats = {1.0f, -2.5f, 1e-7f, 3.14159f};
-  for (ElementType type : {ElementType::kF32, ElementType::kBF16, ElementType::kF16}) {
-    std::vector<char> elements(floats.size() * ElementBytes(type));
+  for (model::DType type : {model::DType::kF32, model::DType::kBF16, model::DType::kF16}) {
+    std::vector<char> elements(floats.size() * BytesPerElement(type));
     std::vector<float> back(floats.size());
     FloatsToElements(type, floats.data(), floats.size(), elements.data());
     ElementsToFloats(type, elements.data(), floats.size(), back.data());
-    float relative = type == ElementType::kF32    ? 0
-                     : type == ElementType::kBF16 ? 0x1p-8f
-                                                  : 0x1p-11f;
+    float relative = type == model::DType::kF32    ? 0
+                     : type == model::DType::kBF16 ? 0x1p-8f
+                                                   : 0x1p-11f;
     for (size_t i = 0; i < floats.size(); ++i) {
       EXPECT_NEAR(back[i], floats[i], relative * std::abs(floats[i]) + 0x1p-25f);
     }

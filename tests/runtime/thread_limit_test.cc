@@ -73,7 +73,7 @@ TEST(ThreadLimitTest, ADeviceFindsNoKernels) {
     options.threads = kManyThreads;
     FewThreads limit;
     const absl::Status status =
-        CreateCpuDevice(options)->FindKernels({ElementType::kF32, 1, 1, 64, 64, 0.125f}).status();
+        CreateCpuDevice(options)->FindKernels({model::DType::kF32, 1, 1, 64, 64, 0.125f}).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << kernels;
     EXPECT_THAT(std::string(status.message()), HasSubstr("of 512 threads that compute"));
   }

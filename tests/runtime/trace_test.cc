@@ -11,6 +11,7 @@
 #include "runtime/device.h"
 #include "runtime/executor.h"
 #include "runtime/kernel_spec.h"
+#include "runtime/plan/conversion.h"
 #include "runtime/threads/run_threads.h"
 #include "support/status_macros.h"
 #include "tests/testing/reference_attention.h"
@@ -24,7 +25,7 @@ using ::testing::ElementsAre;
 
 // Runs two steps on all ranks: the traces of the last one, by rank.
 std::vector<RankTrace> Traces(const Plan& plan, bool backward) {
-  const TestBatch batch(DenseDocumentsOf(plan), KernelSpecOf(plan), /*seed=*/0);
+  const TestBatch batch(DocumentsOf(*plan), KernelSpecOf(plan), /*seed=*/0);
   std::vector<RankTrace> traces(plan.num_ranks());
   absl::Status status = RunThreads(plan.num_ranks(), [&](Transport* transport) -> absl::Status {
     std::unique_ptr<Device> device = CreateCpuDevice();

@@ -13,6 +13,7 @@
 #include "runtime/check/dense_reference.h"
 #include "runtime/kernel_spec.h"
 #include "runtime/numeric.h"
+#include "runtime/plan/conversion.h"
 #include "tests/testing/toy_plan.h"
 
 namespace flashcp::session {
@@ -34,17 +35,17 @@ Plan MakePlan(fbs::DType dtype) {
 void FillExactly(const Plan& plan, BatchTensors* tensors) {
   const KernelSpec spec = KernelSpecOf(plan);
   auto load = [&](const std::string& from) { return FloatsOf(spec.element, from); };
-  auto store = [](ElementType type, const std::vector<double>& from, std::string* to) {
+  auto store = [](model::DType type, const std::vector<double>& from, std::string* to) {
     std::vector<float> floats(from.begin(), from.end());
     FloatsToElements(type, floats.data(), floats.size(), &(*to)[0]);
   };
   const std::vector<float> query = load(tensors->query);
   const std::vector<float> key = load(tensors->key);
   const std::vector<float> value = load(tensors->value);
-  const DenseProblem problem = {DenseDocumentsOf(plan), spec, query, key, value};
+  const DenseProblem problem = {DocumentsOf(*plan), spec, query, key, value};
   const DenseResult exact = DenseAttention(problem);
   store(spec.element, exact.output, &tensors->output);
-  store(ElementType::kF32, exact.lse, &tensors->lse);
+  store(model::DType::kF32, exact.lse, &tensors->lse);
   const DenseGradients gradients =
       DenseAttentionBackward(problem, exact, load(tensors->output_gradient));
   store(spec.element, gradients.query, &tensors->query_gradient);
@@ -162,7 +163,7 @@ TEST(CheckTensorsTest, TheVerdictDoesNotDependOnTheScaleOfVAndDo) {
 TEST(CheckTensorsTest, ZerosAreNotSmallResults) {
   for (fbs::DType dtype : {fbs::DType::f32, fbs::DType::bf16, fbs::DType::f16}) {
     Plan plan = MakePlan(dtype);
-    const ElementType type = KernelSpecOf(plan).element;
+    const model::DType type = KernelSpecOf(plan).element;
     BatchTensors exact = ExactTensors(plan);
     std::vector<float> values = FloatsOf(type, exact.value);
     for (float& x : values) x /= 1024;
@@ -198,14 +199,14 @@ TEST(CheckTensorsTest, EachDocumentIsJudgedByItself) {
 TEST(CheckTensorsTest, EachElementIsJudgedByItself) {
   Plan plan = MakePlan(fbs::DType::bf16);
   BatchTensors exact = ExactTensors(plan);
-  std::vector<float> values = FloatsOf(ElementType::kBF16, exact.value);
+  std::vector<float> values = FloatsOf(model::DType::kBF16, exact.value);
   for (size_t i = 0; i < values.size(); i += 8) values[i] *= 1024;
-  FloatsToElements(ElementType::kBF16, values.data(), values.size(), &exact.value[0]);
+  FloatsToElements(model::DType::kBF16, values.data(), values.size(), &exact.value[0]);
   FillExactly(plan, &exact);
   ASSERT_TRUE(CheckTensors(plan, exact).ok());
-  std::vector<float> output = FloatsOf(ElementType::kBF16, exact.output);
+  std::vector<float> output = FloatsOf(model::DType::kBF16, exact.output);
   output[30 * kRow + 3] += 0.1f;
-  FloatsToElements(ElementType::kBF16, output.data(), output.size(), &exact.output[0]);
+  FloatsToElements(model::DType::kBF16, output.data(), output.size(), &exact.output[0]);
   EXPECT_FALSE(CheckTensors(plan, exact).ok());
 }
 

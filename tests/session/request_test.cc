@@ -15,15 +15,13 @@ CompileRequest MakeRequest() {
   request.time_budget_ms = 7;
   request.memory_budget_bytes = 1 << 16;
   solver::Problem& problem = request.problem;
-  problem.documents = {{700, {}},
-                       {200, {solver::MaskKind::kFull, 0}},
-                       {300, {solver::MaskKind::kWindow, 64}}};
+  problem.documents = {{700, {}}, {200, model::Mask::Full()}, {300, model::Mask::Window(64)}};
   problem.ranks = 4;
   problem.heads = {8, 2, 64};
-  problem.dtype = solver::DType::kF16;
-  problem.exchange = solver::Exchange::kAllGather;
+  problem.dtype = model::DType::kF16;
+  problem.exchange = model::Exchange::kAllGather;
   problem.slack_percent = 3;
-  problem.cluster = *solver::ClusterPreset("h100x8");
+  problem.cluster = *model::ClusterPreset("h100x8");
   return request;
 }
 

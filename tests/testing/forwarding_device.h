@@ -27,10 +27,10 @@ class ForwardingDevice : public Device {
     return cpu_->SumProducts(spec, rows);
   }
   absl::Status Clear(absl::Span<const FloatRange> ranges) override { return cpu_->Clear(ranges); }
-  absl::Status Round(ElementType element, absl::Span<const ConvertedRun> runs) override {
+  absl::Status Round(model::DType element, absl::Span<const ConvertedRun> runs) override {
     return cpu_->Round(element, runs);
   }
-  absl::Status Add(ElementType element, absl::Span<const ConvertedRun> runs) override {
+  absl::Status Add(model::DType element, absl::Span<const ConvertedRun> runs) override {
     return cpu_->Add(element, runs);
   }
 

@@ -8,14 +8,14 @@
 
 namespace flashcp::testing {
 
-std::vector<char> ToElements(ElementType type, absl::Span<const float> floats) {
-  std::vector<char> elements(floats.size() * ElementBytes(type));
+std::vector<char> ToElements(model::DType type, absl::Span<const float> floats) {
+  std::vector<char> elements(floats.size() * BytesPerElement(type));
   FloatsToElements(type, floats.data(), floats.size(), elements.data());
   return elements;
 }
 
-std::vector<float> ToFloats(ElementType type, absl::Span<const char> elements) {
-  std::vector<float> floats(elements.size() / ElementBytes(type));
+std::vector<float> ToFloats(model::DType type, absl::Span<const char> elements) {
+  std::vector<float> floats(elements.size() / BytesPerElement(type));
   ElementsToFloats(type, elements.data(), floats.size(), floats.data());
   return floats;
 }
@@ -24,7 +24,7 @@ std::vector<double> ToDoubles(absl::Span<const float> floats) {
   return std::vector<double>(floats.begin(), floats.end());
 }
 
-TestBatch::TestBatch(std::vector<DenseDocument> documents, const KernelSpec& spec, uint64_t seed)
+TestBatch::TestBatch(std::vector<model::Document> documents, const KernelSpec& spec, uint64_t seed)
     : documents(std::move(documents)), spec(spec) {
   int64_t key_value_size = tokens() * spec.key_value_heads * spec.dim;
   int64_t query_size = tokens() * spec.query_heads * spec.dim;
@@ -36,7 +36,7 @@ TestBatch::TestBatch(std::vector<DenseDocument> documents, const KernelSpec& spe
 
 int64_t TestBatch::tokens() const {
   int64_t tokens = 0;
-  for (const DenseDocument& document : documents) tokens += document.length;
+  for (const model::Document& document : documents) tokens += document.length;
   return tokens;
 }
 
@@ -56,10 +56,10 @@ TestResult DenseKernel(const TestBatch& batch, AttentionKernels* kernels) {
   std::vector<char> output(query.size());
   TestResult result;
   result.lse.resize(batch.tokens() * spec.query_heads);
-  int64_t query_bytes = int64_t{spec.query_heads} * spec.dim * ElementBytes(spec.element);
-  int64_t key_bytes = int64_t{spec.key_value_heads} * spec.dim * ElementBytes(spec.element);
+  int64_t query_bytes = int64_t{spec.query_heads} * spec.dim * BytesPerElement(spec.element);
+  int64_t key_bytes = int64_t{spec.key_value_heads} * spec.dim * BytesPerElement(spec.element);
   int64_t token = 0;
-  for (const DenseDocument& document : batch.documents) {
+  for (const model::Document& document : batch.documents) {
     AttentionTile tile = {};
     tile.query = query.data() + token * query_bytes;
     tile.key = key.data() + token * key_bytes;
@@ -67,9 +67,8 @@ TestResult DenseKernel(const TestBatch& batch, AttentionKernels* kernels) {
     tile.output = output.data() + token * query_bytes;
     tile.lse = result.lse.data() + token * spec.query_heads;
     tile.query_count = tile.key_count = document.length;
-    tile.window = document.window;
+    tile.band = document.mask.band();
     tile.head_end = spec.query_heads;
-    tile.mask = document.mask;
     tile.first = tile.last = true;
     if (kernels != nullptr) {
       kernels->Forward({&tile, 1});
@@ -98,11 +97,11 @@ TestGradients DenseKernelGradients(const TestBatch& batch, AttentionKernels* ker
   sums.key.resize(batch.key.size());
   sums.value.resize(batch.value.size());
   int64_t token = 0;
-  for (const DenseDocument& document : batch.documents) {
+  for (const model::Document& document : batch.documents) {
     const int64_t row = token * spec.query_heads;
     const int64_t query_offset = row * spec.dim;
     const int64_t key_offset = token * spec.key_value_heads * spec.dim;
-    const int bytes = ElementBytes(spec.element);
+    const int bytes = BytesPerElement(spec.element);
     BackwardTile tile = {};
     tile.query = query.data() + query_offset * bytes;
     tile.key = key.data() + key_offset * bytes;
@@ -114,9 +113,8 @@ TestGradients DenseKernelGradients(const TestBatch& batch, AttentionKernels* ker
     tile.key_gradient = sums.key.data() + key_offset;
     tile.value_gradient = sums.value.data() + key_offset;
     tile.query_count = tile.key_count = document.length;
-    tile.window = document.window;
+    tile.band = document.mask.band();
     tile.head_end = spec.query_heads;
-    tile.mask = document.mask;
     if (kernels != nullptr) {
       kernels->Backward({&tile, 1});
     } else {

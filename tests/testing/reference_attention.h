@@ -15,21 +15,21 @@
 namespace flashcp::testing {
 
 // Elements of one type as the kernels take them.
-std::vector<char> ToElements(ElementType type, absl::Span<const float> floats);
-std::vector<float> ToFloats(ElementType type, absl::Span<const char> elements);
+std::vector<char> ToElements(model::DType type, absl::Span<const float> floats);
+std::vector<float> ToFloats(model::DType type, absl::Span<const char> elements);
 
 // A result that another one is compared with.
 std::vector<double> ToDoubles(absl::Span<const float> floats);
 
 // Documents in global order with seeded random tensors, rounded to the type of `spec`.
 struct TestBatch {
-  TestBatch(std::vector<DenseDocument> documents, const KernelSpec& spec, uint64_t seed);
+  TestBatch(std::vector<model::Document> documents, const KernelSpec& spec, uint64_t seed);
 
   int64_t tokens() const;
   DenseResult Reference() const;
   DenseGradients ReferenceGradients(const DenseResult& reference) const;
 
-  std::vector<DenseDocument> documents;
+  std::vector<model::Document> documents;
   KernelSpec spec;
   std::vector<float> query;
   std::vector<float> key;

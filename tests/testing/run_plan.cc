@@ -20,8 +20,8 @@ namespace flashcp::testing {
 RankTensors::RankTensors(const Plan& plan, int rank, const TestBatch& batch) {
   const KernelSpec& spec = batch.spec;
   int64_t tokens = RankTokens(plan, rank);
-  query_bytes = size_t{1} * spec.query_heads * spec.dim * ElementBytes(spec.element);
-  key_bytes = size_t{1} * spec.key_value_heads * spec.dim * ElementBytes(spec.element);
+  query_bytes = size_t{1} * spec.query_heads * spec.dim * BytesPerElement(spec.element);
+  key_bytes = size_t{1} * spec.key_value_heads * spec.dim * BytesPerElement(spec.element);
   query.resize(tokens * query_bytes);
   key.resize(tokens * key_bytes);
   value.resize(tokens * key_bytes);
@@ -46,9 +46,9 @@ namespace {
 // Results of all ranks, in global order.
 struct GlobalBytes {
   GlobalBytes(const TestBatch& batch)
-      : output(batch.query.size() * ElementBytes(batch.spec.element)),
+      : output(batch.query.size() * BytesPerElement(batch.spec.element)),
         query_gradient(output.size()),
-        key_gradient(batch.key.size() * ElementBytes(batch.spec.element)),
+        key_gradient(batch.key.size() * BytesPerElement(batch.spec.element)),
         value_gradient(key_gradient.size()) {}
 
   std::vector<char> output, query_gradient, key_gradient, value_gradient;

@@ -29,10 +29,10 @@ TestResult TileCase::Forward(const std::vector<int64_t>& cuts, const std::vector
   const std::vector<char> k = ToElements(spec_.element, key);
   const std::vector<char> v = ToElements(spec_.element, value);
   std::vector<float> accumulator(rows() * spec_.value_dim, std::nanf(""));
-  std::vector<char> output(accumulator.size() * ElementBytes(spec_.element), 0x7f);
+  std::vector<char> output(accumulator.size() * BytesPerElement(spec_.element), 0x7f);
   TestResult result;
   result.lse.assign(rows(), std::nanf(""));
-  const int64_t token = int64_t{spec_.key_value_heads} * ElementBytes(spec_.element);
+  const int64_t token = int64_t{spec_.key_value_heads} * BytesPerElement(spec_.element);
   std::vector<AttentionTile> tiles;
   for (int piece : order) {
     const int64_t begin = cuts[piece];
@@ -47,9 +47,8 @@ TestResult TileCase::Forward(const std::vector<int64_t>& cuts, const std::vector
     tile.key_position = shape_.key_position + begin;
     tile.query_count = shape_.query_count;
     tile.key_count = cuts[piece + 1] - begin;
-    tile.window = shape_.window;
+    tile.band = shape_.mask.band();
     tile.head_end = spec_.query_heads;
-    tile.mask = shape_.mask;
     tile.first = tiles.empty();
     tile.last = tiles.size() + 1 == order.size();
     tiles.push_back(tile);
@@ -87,9 +86,8 @@ TestGradients TileCase::Backward(const SavedRows& saved, float initial,
   tile.key_position = shape_.key_position;
   tile.query_count = shape_.query_count;
   tile.key_count = shape_.key_count;
-  tile.window = shape_.window;
+  tile.band = shape_.mask.band();
   tile.head_end = spec_.query_heads;
-  tile.mask = shape_.mask;
   if (kernels == nullptr) {
     ReferenceAttentionBackward(spec_, &tile, 1);
   } else {

@@ -11,7 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
-#include "compiler/solver/cluster.h"
+#include "model/cluster.h"
 #include "runtime/cpu/cpu_device.h"
 #include "runtime/plan/plan.h"
 #include "support/command_line.h"
@@ -161,7 +161,7 @@ class CommandLine {
                    "h100x8 > mine.json");
     AddInput(
         command, "NAME", &cluster_.cluster,
-        absl::StrCat("a preset: ", absl::StrJoin(solver::ClusterPresetNames(), ", "), "; or a file")
+        absl::StrCat("a preset: ", absl::StrJoin(model::ClusterPresetNames(), ", "), "; or a file")
             .c_str());
   }
 

@@ -7,7 +7,7 @@
 namespace flashcp::cli {
 
 absl::Status RunCommand(const ClusterFlags& flags, const Console& console) {
-  ASSIGN_OR_RETURN(solver::Cluster cluster, FindCluster(flags.cluster));
+  ASSIGN_OR_RETURN(model::Cluster cluster, FindCluster(flags.cluster));
   return console.Print(ClusterJson(cluster));
 }
 

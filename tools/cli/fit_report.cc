@@ -45,7 +45,7 @@ std::string FitWarning(const std::vector<CalibrationPoint>& points) {
 std::vector<std::string> CalibrationLines(const session::Calibration& calibration) {
   std::vector<std::string> lines;
   for (const CalibrationPoint& point : calibration.points) lines.push_back(PointLine(point));
-  const solver::LinkClass& link = calibration.cluster.intra_node;
+  const model::LinkClass& link = calibration.cluster.intra_node;
   lines.push_back(absl::StrFormat("messages between threads: %.0f bytes/us, %.1f us",
                                   link.bytes_per_us, link.latency_us));
   const std::string warning = FitWarning(calibration.points);

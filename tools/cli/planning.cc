@@ -8,7 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "compiler/input/batch_options.h"
-#include "compiler/solver/cluster.h"
+#include "model/cluster.h"
 #include "support/flags.h"
 #include "support/status_macros.h"
 
@@ -26,9 +26,9 @@ absl::StatusOr<std::vector<CompileRequest>> MakeRequests(const PlanningFlags& fl
 }
 
 std::string NodesNote(const solver::Problem& problem) {
-  const solver::Cluster& cluster = problem.cluster;
+  const model::Cluster& cluster = problem.cluster;
   const int node = cluster.ranks_per_node;
-  bool preset = solver::ClusterPreset(cluster.name).ok();
+  bool preset = model::ClusterPreset(cluster.name).ok();
   bool one_node = std::max(problem.ranks, cluster.ranks) <= node;
   if (!preset || one_node || problem.ranks == cluster.ranks) return "";
   int nodes = (problem.ranks + node - 1) / node;

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "compiler/solver/cost_model.h"
+#include "runtime/plan/conversion.h"
 #include "session/request.h"
 #include "support/mebibytes.h"
 #include "tools/cli/rank_table.h"
@@ -87,10 +88,6 @@ std::string Text(const Json& json) {
 
 std::string HashText(const Plan& plan) { return absl::StrFormat("%016x", plan.hash()); }
 
-std::string ExchangeText(solver::Exchange exchange) {
-  return exchange == solver::Exchange::kNeeded ? "needed" : "all-gather";
-}
-
 // Counts the messages of all ranks, each once, at its receiver.
 uint64_t TotalMessages(const PlanStatistics& statistics) {
   uint64_t messages = 0;
@@ -102,13 +99,13 @@ uint64_t TotalMessages(const PlanStatistics& statistics) {
 // needed"
 std::string Headline(const solver::Problem& problem) {
   constexpr size_t kNameWidth = 40;  // a calibrated cluster's name is longer
-  const solver::HeadShape& heads = problem.heads;
+  const model::HeadShape& heads = problem.heads;
   return FoldItems({absl::StrFormat("%d tokens in %d documents on %d ranks of %s",
                                     problem.TotalTokens(), problem.documents.size(), problem.ranks,
                                     Shorten(problem.cluster.name, kNameWidth)),
                     absl::StrFormat("heads %d:%d of %d", heads.query, heads.key_value, heads.dim),
-                    fbs::EnumNameDType(static_cast<fbs::DType>(problem.dtype)),
-                    absl::StrCat("exchange ", ExchangeText(problem.exchange))});
+                    model::NameOf(problem.dtype),
+                    absl::StrCat("exchange ", model::NameOf(problem.exchange))});
 }
 
 // Returns a row of compare's table, wide enough for the figures of most batches.
@@ -146,7 +143,7 @@ std::string PlanJson(const Plan& plan, std::optional<double> planning_ms) {
   Json json = {{"version", plan->version()},
                {"hash", HashText(plan)},
                {"strategy", plan->strategy()->str()},
-               {"exchange", ExchangeText(static_cast<solver::Exchange>(plan->exchange()))},
+               {"exchange", model::NameOf(ModelOf(plan->exchange()))},
                {"cluster", plan->cluster()->name()->str()},
                {"slack_percent", plan->slack_percent()},
                {"time_budget_ms", plan->time_budget_ms()},
@@ -155,7 +152,7 @@ std::string PlanJson(const Plan& plan, std::optional<double> planning_ms) {
                {"tokens", statistics.tokens},
                {"documents", Items(plan->documents()).size()},
                {"heads", {{"q", heads.query()}, {"kv", heads.key_value()}, {"dim", heads.dim()}}},
-               {"dtype", fbs::EnumNameDType(plan->dtype())},
+               {"dtype", model::NameOf(ModelOf(plan->dtype()))},
                {"per_rank", std::move(ranks)},
                {"work_imbalance", statistics.work_imbalance},
                {"token_imbalance", statistics.token_imbalance},
@@ -219,7 +216,7 @@ std::string ComparisonJson(const std::vector<Comparison>& batches) {
                        {"tokens", problem.TotalTokens()},
                        {"documents", problem.documents.size()},
                        {"cluster", problem.cluster.name},
-                       {"exchange", ExchangeText(problem.exchange)},
+                       {"exchange", model::NameOf(problem.exchange)},
                        {"strategies", std::move(strategies)}});
   }
   return Text({{"batches", std::move(entries)}});

@@ -18,24 +18,24 @@ namespace {
 
 // Reads one input file; its elements are rounded to the plan's type.
 absl::StatusOr<std::string> ReadTensor(const Plan& plan, const std::string& path, int64_t heads) {
-  ElementType type = KernelSpecOf(plan).element;
+  model::DType type = KernelSpecOf(plan).element;
   std::vector<NpyType> types = {NpyType::kFloat32};
-  if (type == ElementType::kF16) types.push_back(NpyType::kFloat16);
+  if (type == model::DType::kF16) types.push_back(NpyType::kFloat16);
   ASSIGN_OR_RETURN(NpyArray array,
                    ReadNpy(path, {TotalTokens(plan), heads, plan->heads()->dim()}, types));
-  if (array.type == NpyType::kFloat16 || type == ElementType::kF32) {
+  if (array.type == NpyType::kFloat16 || type == model::DType::kF32) {
     return std::move(array.elements);
   }
-  return session::ElementsOf(type, session::FloatsOf(ElementType::kF32, array.elements));
+  return session::ElementsOf(type, session::FloatsOf(model::DType::kF32, array.elements));
 }
 
 // Writes one tensor of the plan's type, bf16 as float32.
 absl::Status WriteElements(const KernelSpec& spec, int64_t tokens, int heads,
                            const std::string& elements, OutputFile* file) {
-  bool is_f16 = spec.element == ElementType::kF16;
+  bool is_f16 = spec.element == model::DType::kF16;
   RETURN_IF_ERROR(file->Write(
       MakeNpyHeader(is_f16 ? NpyType::kFloat16 : NpyType::kFloat32, {tokens, heads, spec.dim})));
-  if (spec.element != ElementType::kBF16) return file->Write(elements);
+  if (spec.element != model::DType::kBF16) return file->Write(elements);
   std::vector<float> floats = session::FloatsOf(spec.element, elements);
   return file->Write({reinterpret_cast<const char*>(floats.data()), floats.size() * sizeof(float)});
 }

@@ -40,7 +40,7 @@ TEST(BatchOptionsTest, EachTextIsRead) {
                                                                  {"strategy", "zigzag"},
                                                                  {"memory-budget", "0.5"}});
   ASSERT_TRUE(settings.ok()) << settings.status();
-  EXPECT_EQ(settings->mask.window, 9);
+  EXPECT_EQ(settings->mask.window(), 9);
   const CompileRequest& request = settings->request;
   EXPECT_EQ(request.strategy, "zigzag");
   EXPECT_EQ(request.time_budget_ms, 7);
@@ -49,8 +49,8 @@ TEST(BatchOptionsTest, EachTextIsRead) {
   EXPECT_EQ(request.problem.heads.query, 6);
   EXPECT_EQ(request.problem.heads.key_value, 2);
   EXPECT_EQ(request.problem.heads.dim, 64);
-  EXPECT_EQ(request.problem.dtype, solver::DType::kF16);
-  EXPECT_EQ(request.problem.exchange, solver::Exchange::kAllGather);
+  EXPECT_EQ(request.problem.dtype, model::DType::kF16);
+  EXPECT_EQ(request.problem.exchange, model::Exchange::kAllGather);
   EXPECT_EQ(request.problem.slack_percent, 2.5);
   EXPECT_EQ(request.problem.cluster.name, "cpu");
 }

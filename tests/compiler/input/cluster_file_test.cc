@@ -118,9 +118,9 @@ TEST(ClusterFileTest, TakesPathsForFiles) {
 }
 
 TEST(ClusterJsonTest, IsReadAsTheSameCluster) {
-  for (const std::string& name : solver::ClusterPresetNames()) {
-    const solver::Cluster cluster = solver::ClusterPreset(name).value();
-    absl::StatusOr<solver::Cluster> read = ParseCluster("c.json", ClusterJson(cluster));
+  for (const std::string& name : model::ClusterPresetNames()) {
+    const model::Cluster cluster = model::ClusterPreset(name).value();
+    absl::StatusOr<model::Cluster> read = ParseCluster("c.json", ClusterJson(cluster));
     ASSERT_TRUE(read.ok()) << read.status();
     EXPECT_EQ(*read, cluster);
     EXPECT_EQ(read->ranks, cluster.ranks);

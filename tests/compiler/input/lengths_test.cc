@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "compiler/input/mask.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "model/mask.h"
 
 namespace flashcp {
 namespace {
@@ -19,7 +19,7 @@ using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
 absl::StatusOr<std::vector<Batch>> Parse(absl::string_view text) {
-  return ParseLengths("in.txt", text, solver::Mask{});
+  return ParseLengths("in.txt", text, model::Mask{});
 }
 
 // Lengths of each batch.
@@ -30,7 +30,7 @@ std::vector<std::vector<int64_t>> LengthsOf(absl::string_view text) {
   if (!batches.ok()) return lengths;
   for (const Batch& batch : *batches) {
     lengths.emplace_back();
-    for (const solver::Document& document : batch) lengths.back().push_back(document.length);
+    for (const model::Document& document : batch) lengths.back().push_back(document.length);
   }
   return lengths;
 }
@@ -39,10 +39,6 @@ std::string ErrorOf(absl::string_view text) {
   auto batches = Parse(text);
   EXPECT_EQ(batches.status().code(), absl::StatusCode::kInvalidArgument) << text;
   return std::string(batches.status().message());
-}
-
-std::string MaskErrorOf(absl::string_view text) {
-  return std::string(ParseMask(text).status().message());
 }
 
 TEST(LengthsTest, ReadsTextInAnyWhiteSpace) {
@@ -62,12 +58,11 @@ TEST(LengthsTest, ReadsJsonLines) {
 
 TEST(LengthsTest, OwnMaskGoesBeforeTheDefault) {
   auto batches = ParseLengths("in", R"({"documents": [5, {"length": 6, "mask": "window:3"}]})",
-                              solver::Mask{solver::MaskKind::kFull, 0});
+                              model::Mask::Full());
   ASSERT_TRUE(batches.ok()) << batches.status();
   const Batch& batch = (*batches)[0];
-  EXPECT_EQ(batch[0].mask.kind, solver::MaskKind::kFull);
-  EXPECT_EQ(batch[1].mask.kind, solver::MaskKind::kWindow);
-  EXPECT_EQ(batch[1].mask.window, 3);
+  EXPECT_EQ(batch[0].mask, model::Mask::Full());
+  EXPECT_EQ(batch[1].mask, model::Mask::Window(3));
 }
 
 TEST(LengthsTest, RefusesWhatIsNoTokenCount) {
@@ -123,16 +118,6 @@ TEST(LengthsTest, NamesUnknownKeysAndMasks) {
   EXPECT_THAT(ErrorOf("{}"), HasSubstr("the key 'documents' is missing"));
 }
 
-TEST(MaskTest, ReadsAndRefuses) {
-  EXPECT_EQ(ParseMask("causal")->kind, solver::MaskKind::kCausal);
-  EXPECT_EQ(ParseMask("full")->kind, solver::MaskKind::kFull);
-  EXPECT_EQ(ParseMask("window:512")->window, 512);
-  for (const char* text : {"window:0", "window:", "window:-1", "window:1.5", "window:9999999999"}) {
-    EXPECT_THAT(MaskErrorOf(text), HasSubstr("an integer from 1 to")) << text;
-  }
-  EXPECT_THAT(MaskErrorOf("windw:5"), HasSubstr("did you mean 'window:W'?"));
-}
-
 // Any bytes give lengths or an error, quickly.
 TEST(LengthsTest, SurvivesRandomText) {
   const std::string alphabet = "{}[]:,\" \n0123456789.-edlngthocumsk\\\x01\xff";
@@ -151,10 +136,10 @@ TEST(LengthsTest, SurvivesRandomText) {
 }
 
 TEST(LengthsTest, NamesAMissingFile) {
-  absl::Status missing = ReadLengths("no/such/file", solver::Mask{}).status();
+  absl::Status missing = ReadLengths("no/such/file", model::Mask{}).status();
   EXPECT_EQ(missing.code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(missing.message()), StartsWith("no/such/file: cannot be opened"));
-  absl::Status folder = ReadLengths("/", solver::Mask{}).status();
+  absl::Status folder = ReadLengths("/", model::Mask{}).status();
   EXPECT_THAT(std::string(folder.message()), StartsWith("/: cannot be read"));
 }
 

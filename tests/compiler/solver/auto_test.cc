@@ -88,8 +88,7 @@ TEST(AutoTest, IsCloseToTheOptimumOfSmallInstances) {
     for (int64_t tokens = ranks == 2 ? 12 : 8; tokens > 0;) {
       Document document;
       document.length = Draw(random, 1, tokens);
-      document.mask.kind = static_cast<MaskKind>(random() % 3);
-      if (document.mask.kind == MaskKind::kWindow) document.mask.window = Draw(random, 1, 6);
+      document.mask = RandomMask(random, 6);
       tokens -= document.length;
       problem.documents.push_back(document);
     }
@@ -134,7 +133,7 @@ TEST(AutoTest, IsNeverWorseWithManyRanksAndDocuments) {
   std::lognormal_distribution<double> lengths(6, 1.3);
   for (int ranks : {64, 256}) {
     Problem problem = CausalProblem({}, ranks);
-    problem.cluster = ClusterPreset("h100x64").value();
+    problem.cluster = model::ClusterPreset("h100x64").value();
     while (problem.documents.size() < 9000) {
       problem.documents.push_back({static_cast<int64_t>(lengths(random)), {}});
     }
@@ -178,7 +177,7 @@ TEST(AutoTest, UsesSlack) {
 
 TEST(AutoTest, AWindowNeedsOnlyAHalo) {
   Problem problem = CausalProblem({100 * 1024}, 8);
-  problem.documents[0].mask = {MaskKind::kWindow, 1024};
+  problem.documents[0].mask = Mask::Window(1024);
   PlacementCost cost = Evaluate(problem, PlaceAuto(problem));
   for (const RankCost& rank : cost.ranks) {
     EXPECT_LE(rank.receive_bytes_forward, 4 * 1024 * problem.KeyValueBytesPerToken());

@@ -32,7 +32,7 @@ ComputeTime SlowSegmentTime(const Problem& problem, const Document& document, in
   const double scale = problem.heads.query * problem.heads.dim / 128.0;
   ComputeTime time;
   for (int64_t row = begin; row < end; row += tiles.block_rows) {
-    KeyRange keys = KeysNeeded(document, row, std::min(end, row + tiles.block_rows));
+    TokenRange keys = KeysNeeded(document, row, std::min(end, row + tiles.block_rows));
     std::set<int64_t> blocks;
     for (int64_t key = keys.begin; key < keys.end; ++key) blocks.insert(key / tiles.block_columns);
     int64_t columns = static_cast<int64_t>(blocks.size()) * tiles.block_columns;
@@ -80,7 +80,7 @@ std::vector<SlowTraffic> SlowForwardTraffic(const Problem& problem, const Placem
       owner.insert(owner.end(), s.end - s.begin, s.rank);
     std::vector<std::set<int>> needing(document.length);
     for (int64_t query = 0; query < document.length; ++query) {
-      KeyRange keys = KeysNeeded(document, query, query + 1);
+      TokenRange keys = KeysNeeded(document, query, query + 1);
       for (int64_t key = keys.begin; key < keys.end; ++key) needing[key].insert(owner[query]);
     }
     for (int64_t key = 0; key < document.length; ++key) {
@@ -184,8 +184,7 @@ TEST(SegmentTimeTest, MatchesABlockByBlockRecount) {
     problem.cluster = RandomCluster(random);
     Document document;
     document.length = Draw(random, 1, 400);
-    document.mask.kind = static_cast<MaskKind>(random() % 3);
-    if (document.mask.kind == MaskKind::kWindow) document.mask.window = Draw(random, 1, 450);
+    document.mask = RandomMask(random, 450);
     int64_t begin = Draw(random, 0, document.length);
     int64_t end = Draw(random, begin, document.length);
     ComputeTime fast = SegmentTime(problem, document, begin, end);
@@ -229,7 +228,7 @@ TEST(SegmentTimeTest, TakesTheLongestDocument) {
   EXPECT_NEAR(SegmentTime(problem, {kMaxTokens, {}}, 0, kMaxTokens).forward_us /
                   (blocks * (blocks + 1) / 2 * kKeyBlockUs + blocks * kRowBlockUs),
               1, 1e-9);
-  Document window = {kMaxTokens, {MaskKind::kWindow, 129}};
+  Document window = {kMaxTokens, Mask::Window(129)};
   EXPECT_NEAR(SegmentTime(problem, window, 0, kMaxTokens).forward_us /
                   ((2 * blocks - 1) * kKeyBlockUs + blocks * kRowBlockUs),
               1, 1e-9);

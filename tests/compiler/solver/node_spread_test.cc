@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "compiler/solver/budget.h"
-#include "compiler/solver/cluster.h"
 #include "compiler/solver/piece.h"
 #include "compiler/solver/problem.h"
 #include "gtest/gtest.h"
+#include "model/cluster.h"
 #include "tests/compiler/solver/random_problem.h"
 
 namespace flashcp::solver {
@@ -27,12 +27,12 @@ int Count(const NodeSpread& spread) {
 }
 
 // One document that takes a large part of all work, and short ones that have most tokens.
-Problem OneGiant(MaskKind mask) {
+Problem OneGiant(const Mask& mask) {
   Problem problem;
   problem.ranks = 128;
-  problem.cluster = ClusterPreset("h100x64").value();
-  problem.documents.push_back({200'000, {mask, 0}});
-  problem.documents.resize(1 + 5000, {mask == MaskKind::kFull ? 1400 : 2000, {mask, 0}});
+  problem.cluster = model::ClusterPreset("h100x64").value();
+  problem.documents.push_back({200'000, mask});
+  problem.documents.resize(1 + 5000, {mask.IsFull() ? 1400 : 2000, mask});
   return problem;
 }
 
@@ -83,7 +83,7 @@ TEST(NodeSpreadTest, OwnsSpreadDocumentsOnceWithinTokens) {
     for (size_t d = 0; d < tokens.size(); ++d) {
       ASSERT_EQ(tokens[d], spread.spread[d] ? problem.documents[d].length : 0) << "seed " << seed;
       if (spread.spread[d]) {
-        ASSERT_NE(problem.documents[d].mask.kind, MaskKind::kWindow) << "seed " << seed;
+        ASSERT_EQ(problem.documents[d].mask.window(), 0) << "seed " << seed;
       }
     }
     spread_documents += Count(spread);
@@ -92,7 +92,7 @@ TEST(NodeSpreadTest, OwnsSpreadDocumentsOnceWithinTokens) {
 }
 
 TEST(NodeSpreadTest, NodesComputeAndSendEquallyMuch) {
-  const Problem problem = OneGiant(MaskKind::kCausal);
+  const Problem problem = OneGiant(Mask::Causal());
   const NodeSpread spread = Spread(problem);
   ASSERT_EQ(Count(spread), 1);
   const std::vector<int> node = NodeOfTokens(problem, spread);
@@ -109,7 +109,7 @@ TEST(NodeSpreadTest, NodesComputeAndSendEquallyMuch) {
 }
 
 TEST(NodeSpreadTest, RanksOfANodeOwnEquallyMuch) {
-  const Problem problem = OneGiant(MaskKind::kCausal);
+  const Problem problem = OneGiant(Mask::Causal());
   const NodeSpread spread = Spread(problem);
   int64_t least = problem.documents[0].length;
   int64_t most = 0;
@@ -129,7 +129,7 @@ TEST(NodeSpreadTest, RanksOfANodeOwnEquallyMuch) {
 
 // Every row of a full mask goes to all nodes: they own equally many.
 TEST(NodeSpreadTest, NodesOwnEqualPartsOfAFullMask) {
-  const Problem problem = OneGiant(MaskKind::kFull);
+  const Problem problem = OneGiant(Mask::Full());
   const NodeSpread spread = Spread(problem);
   ASSERT_EQ(Count(spread), 1);
   const std::vector<int> node = NodeOfTokens(problem, spread);
@@ -144,7 +144,7 @@ TEST(NodeSpreadTest, NodesOwnEqualPartsOfAFullMask) {
 }
 
 TEST(NodeSpreadTest, LeavesFewNodesAndLightDocumentsAlone) {
-  Problem problem = OneGiant(MaskKind::kCausal);
+  Problem problem = OneGiant(Mask::Causal());
   problem.ranks = 64;
   EXPECT_EQ(Count(Spread(problem)), 0);
   problem.ranks = 128;
@@ -156,7 +156,7 @@ TEST(NodeSpreadTest, LeavesFewNodesAndLightDocumentsAlone) {
 
 // Nodes that would get more than their tokens get none of it.
 TEST(NodeSpreadTest, LeavesADocumentOfAllTokensToTheBisection) {
-  Problem problem = OneGiant(MaskKind::kCausal);
+  Problem problem = OneGiant(Mask::Causal());
   problem.documents.resize(1);
   EXPECT_EQ(Count(Spread(problem)), 0);
 }

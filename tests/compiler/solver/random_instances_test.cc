@@ -22,8 +22,8 @@ constexpr double kShortMs = 0.02;
 using RankSet = std::bitset<256>;
 
 bool Sees(const Mask& mask, int64_t query, int64_t key) {
-  if (mask.kind == MaskKind::kFull) return true;
-  return key <= query && (mask.kind == MaskKind::kCausal || query - key < mask.window);
+  if (mask.IsFull()) return true;
+  return key <= query && (mask.IsCausal() || query - key < mask.window());
 }
 
 // The owner of each token of a document; fails the test where a token has none or two.

@@ -14,7 +14,7 @@ int64_t Draw(std::mt19937_64& random, int64_t low, int64_t high) {
 Problem SmallProblem() {
   Problem problem;
   problem.documents = {{1000, {}}, {300, {}}};
-  problem.cluster = *ClusterPreset("h100x8");
+  problem.cluster = *model::ClusterPreset("h100x8");
   return problem;
 }
 
@@ -39,6 +39,17 @@ Cluster RandomCluster(std::mt19937_64& random) {
   return cluster;
 }
 
+Mask RandomMask(std::mt19937_64& random, int64_t most_window) {
+  switch (random() % 3) {
+    case 0:
+      return Mask::Causal();
+    case 1:
+      return Mask::Full();
+    default:
+      return Mask::Window(Draw(random, 1, most_window));
+  }
+}
+
 Problem RandomProblem(uint64_t seed, int64_t max_tokens) {
   std::mt19937_64 random(seed);
   const std::vector<testing::LengthKind> kinds = testing::AllLengthKinds();
@@ -47,10 +58,9 @@ Problem RandomProblem(uint64_t seed, int64_t max_tokens) {
        testing::RandomLengths(kinds[random() % kinds.size()], random(), max_tokens)) {
     Document& document = problem.documents.emplace_back();
     document.length = length;
-    document.mask.kind = static_cast<MaskKind>(random() % 3);
-    if (document.mask.kind == MaskKind::kWindow) {
-      document.mask.window = Draw(random, 1, std::max<int64_t>(1, length + length / 4));
-      if (random() % 2 == 0) document.mask.window = Draw(random, 1, 40);
+    document.mask = RandomMask(random, std::max<int64_t>(1, length + length / 4));
+    if (document.mask.window() > 0 && random() % 2 == 0) {
+      document.mask = Mask::Window(Draw(random, 1, 40));
     }
   }
   problem.ranks = random() % 16 == 0 ? Draw(random, 10, 200) : Draw(random, 1, 9);

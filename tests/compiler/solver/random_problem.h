@@ -20,6 +20,9 @@ Problem SmallProblem();
 // tokens meet every case. Blocks of rows and of columns are equal, or either is larger.
 Cluster RandomCluster(std::mt19937_64& random);
 
+// Any of the three kinds, a window of at most that many keys.
+Mask RandomMask(std::mt19937_64& random, int64_t most_window);
+
 // Lengths of any kind, masks mixed, both exchanges, slack in one of four, 1 to 9 ranks or, in one
 // of sixteen, up to 200; at most max_tokens tokens. Passes Check().
 Problem RandomProblem(uint64_t seed, int64_t max_tokens);

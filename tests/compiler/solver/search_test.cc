@@ -136,7 +136,7 @@ TEST(BisectTest, SolvesRandomProblems) {
 TEST(SplitterTest, CutsAPieceThatFitsNowhereBesideTheHeaviest) {
   Problem problem;
   problem.ranks = 2;
-  problem.cluster = ClusterPreset("h100x8").value();
+  problem.cluster = model::ClusterPreset("h100x8").value();
   for (int64_t length : {2750, 2160, 128, 587, 45, 484210, 39386}) {
     problem.documents.push_back({length, {}});
   }
@@ -173,8 +173,8 @@ TEST(SplitterTest, CutsAPieceThatFitsNowhereBesideTheHeaviest) {
 TEST(PieceModelTest, RowsSentFollowTheWorkBehind) {
   Problem problem;
   problem.ranks = 64;
-  problem.cluster = ClusterPreset("h100x64").value();
-  problem.documents = {{1 << 20, {}}, {1000, {}}, {1 << 16, {MaskKind::kWindow, 128}}};
+  problem.cluster = model::ClusterPreset("h100x64").value();
+  problem.documents = {{1 << 20, {}}, {1000, {}}, {1 << 16, Mask::Window(128)}};
   const PieceModel model(problem);
   auto rows_sent = [&](int document, int64_t begin, int64_t end) {
     Piece piece;
@@ -213,7 +213,7 @@ int64_t SlowRowsNeeded(const Document& document, const Piece& piece, const Piece
     for (int64_t key = other.intervals[j].begin; key < other.intervals[j].end; ++key) {
       bool needed = false;
       for (int i = 0; i < piece.count; ++i) {
-        KeyRange keys = KeysNeeded(document, piece.intervals[i].begin, piece.intervals[i].end);
+        TokenRange keys = KeysNeeded(document, piece.intervals[i].begin, piece.intervals[i].end);
         needed |= key >= keys.begin && key < keys.end;
       }
       rows += needed;

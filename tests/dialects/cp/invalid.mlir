@@ -60,8 +60,16 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
 
 // C6
 cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
-  // expected-error @+1 {{C6: window must be at least 1}}
+  // expected-error @+1 {{C6: window must lie in [1, 2147483648] for mask window and be 0 for the others, found 0}}
   %d0 = cp.document length(1) mask(window<0>)
+}
+
+// -----
+
+// C6
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  // expected-error @+1 {{C6: window must lie in [1, 2147483648] for mask window and be 0 for the others, found 2147483649}}
+  %d0 = cp.document length(1) mask(window<2147483649>)
 }
 
 // -----

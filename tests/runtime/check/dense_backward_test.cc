@@ -14,7 +14,7 @@ namespace {
 using testing::TestBatch;
 
 KernelSpec Spec(int query_heads, int key_value_heads, int dim) {
-  return {ElementType::kF32,
+  return {model::DType::kF32,
           query_heads,
           key_value_heads,
           dim,
@@ -51,12 +51,15 @@ void ExpectGradient(TestBatch batch, std::vector<float> TestBatch::*tensor,
 
 // Lengths around the 16 queries that are taken at a time; windows narrower and wider than that.
 TEST(DenseBackwardTest, IsTheDerivativeOfTheForwardReference) {
-  const std::vector<std::vector<DenseDocument>> batches = {
-      {{1, MaskType::kCausal, 0}, {0, MaskType::kCausal, 0}, {17, MaskType::kCausal, 0}},
-      {{15, MaskType::kFull, 0}, {20, MaskType::kWindow, 3}},
-      {{50, MaskType::kWindow, 19}},
-      {{37, MaskType::kCausal, 0}}};
-  for (const std::vector<DenseDocument>& documents : batches) {
+  const std::vector<std::vector<model::Document>> batches = {
+      {{1, model::Mask::Causal()}, {0, model::Mask::Causal()}, {17, model::Mask::Causal()}},
+      {{15, model::Mask::Full()}, {20, model::Mask::Window(3)}},
+      {{50, model::Mask::Window(19)}},
+      {{37, model::Mask::Causal()}},
+      {{40, model::Mask({-18, 7})}, {35, model::Mask({3, 20})}},
+      {{40, model::Mask({model::Band::kNoLower, -5})},
+       {33, model::Mask({-4, model::Band::kNoUpper})}}};
+  for (const std::vector<model::Document>& documents : batches) {
     for (const KernelSpec& spec : {Spec(4, 2, 8), Spec(2, 1, 24)}) {
       TestBatch batch(documents, spec, /*seed=*/7);
       const DenseGradients gradients = batch.ReferenceGradients(batch.Reference());
@@ -72,7 +75,7 @@ TEST(DenseBackwardTest, IsTheDerivativeOfTheForwardReference) {
 TEST(DenseBackwardTest, NaNReachesOnlyWhatMeetsIt) {
   constexpr int kLength = 40;
   constexpr int kBad = 21;
-  TestBatch batch({{kLength, MaskType::kWindow, 6}}, Spec(1, 1, 8), /*seed=*/1);
+  TestBatch batch({{kLength, model::Mask::Window(6)}}, Spec(1, 1, 8), /*seed=*/1);
   batch.key[kBad * 8 + 2] = std::nanf("");
   const DenseGradients gradients = batch.ReferenceGradients(batch.Reference());
   for (int i = 0; i < kLength; ++i) {

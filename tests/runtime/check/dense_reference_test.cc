@@ -4,6 +4,7 @@
 #include "runtime/check/dense_reference.h"
 
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -15,11 +16,11 @@ namespace {
 constexpr int kDim = 8;
 
 KernelSpec Spec(int query_heads, int key_value_heads) {
-  return {ElementType::kF32, query_heads, key_value_heads, kDim, kDim, 1 / std::sqrt(8.0f)};
+  return {model::DType::kF32, query_heads, key_value_heads, kDim, kDim, 1 / std::sqrt(8.0f)};
 }
 
 // Keys are 0, so all visible keys weigh the same; value row j is j in each element.
-DenseResult Uniform(std::vector<DenseDocument> documents, int tokens) {
+DenseResult Uniform(std::vector<model::Document> documents, int tokens) {
   std::vector<float> query(tokens * kDim, 1.0f);
   std::vector<float> key(tokens * kDim, 0.0f);
   std::vector<float> value;
@@ -28,10 +29,10 @@ DenseResult Uniform(std::vector<DenseDocument> documents, int tokens) {
 }
 
 TEST(DenseReferenceTest, MasksAndDocumentsSayWhatAQuerySees) {
-  DenseResult result = Uniform({{4, MaskType::kCausal, 0},
-                                {0, MaskType::kCausal, 0},
-                                {3, MaskType::kFull, 0},
-                                {4, MaskType::kWindow, 2}},
+  DenseResult result = Uniform({{4, model::Mask::Causal()},
+                                {0, model::Mask::Causal()},
+                                {3, model::Mask::Full()},
+                                {4, model::Mask::Window(2)}},
                                11);
   // Means of the visible values, and the logarithms of how many they are.
   std::vector<double> means = {0, 0.5, 1, 1.5, 5, 5, 5, 7, 7.5, 8.5, 9.5};
@@ -53,7 +54,7 @@ TEST(DenseReferenceTest, ScoresAreScaledAndHeadsGrouped) {
     value[2 * kDim + d] = 2;  // token 1, head 0
     value[3 * kDim + d] = 4;  // token 1, head 1
   }
-  DenseResult result = DenseAttention({{{2, MaskType::kFull, 0}}, Spec(4, 2), query, key, value});
+  DenseResult result = DenseAttention({{{2, model::Mask::Full()}}, Spec(4, 2), query, key, value});
   double weight = std::exp(std::sqrt(8.0));
   for (int head = 0; head < 4; ++head) {
     double expected = head < 2 ? 2 * 0.5 : 4 * weight / (1 + weight);
@@ -64,31 +65,38 @@ TEST(DenseReferenceTest, ScoresAreScaledAndHeadsGrouped) {
 
 // Lengths around the 16 queries and the 32 keys that are taken at a time, two documents each.
 TEST(DenseReferenceTest, LongDocumentsAgreeWithOneSumPerQuery) {
-  for (DenseDocument document : {DenseDocument{15, MaskType::kCausal, 0},
-                                 {16, MaskType::kFull, 0},
-                                 {17, MaskType::kCausal, 0},
-                                 {77, MaskType::kFull, 0},
-                                 {77, MaskType::kCausal, 0},
-                                 {77, MaskType::kWindow, 1},
-                                 {77, MaskType::kWindow, 20},
-                                 {77, MaskType::kWindow, 60}}) {
+  for (model::Document document : {model::Document{15, model::Mask::Causal()},
+                                   {16, model::Mask::Full()},
+                                   {17, model::Mask::Causal()},
+                                   {77, model::Mask::Full()},
+                                   {77, model::Mask::Causal()},
+                                   {77, model::Mask::Window(1)},
+                                   {77, model::Mask::Window(20)},
+                                   {77, model::Mask::Window(60)},
+                                   {77, model::Mask({-30, 20})},
+                                   {77, model::Mask({-18, model::Band::kNoUpper})},
+                                   {77, model::Mask({5, 40})},
+                                   {77, model::Mask({model::Band::kNoLower, -17})}}) {
     const int64_t length = document.length;
-    std::vector<float> query = RandomTensor(1, 2 * length * kDim, ElementType::kF32);
-    std::vector<float> key = RandomTensor(2, 2 * length * kDim, ElementType::kF32);
-    std::vector<float> value = RandomTensor(3, 2 * length * kDim, ElementType::kF32);
+    std::vector<float> query = RandomTensor(1, 2 * length * kDim, model::DType::kF32);
+    std::vector<float> key = RandomTensor(2, 2 * length * kDim, model::DType::kF32);
+    std::vector<float> value = RandomTensor(3, 2 * length * kDim, model::DType::kF32);
     DenseResult result = DenseAttention({{document, document}, Spec(1, 1), query, key, value});
     for (int64_t i = 0; i < 2 * length; ++i) {
       const int64_t first = i / length * length;  // token of the document
       double sum = 0;
       double output = 0;
       for (int64_t j = first; j < first + length; ++j) {
-        const bool after = document.mask != MaskType::kFull && j > i;
-        const bool before = document.mask == MaskType::kWindow && j <= i - document.window;
-        if (after || before) continue;
+        if (j - i < document.mask.band().lower || j - i > document.mask.band().upper) continue;
         double score = 0;
         for (int d = 0; d < kDim; ++d) score += double{query[i * kDim + d]} * key[j * kDim + d];
         sum += std::exp(score / std::sqrt(8.0));
         output += std::exp(score / std::sqrt(8.0)) * value[j * kDim + 5];
+      }
+      if (sum == 0) {  // sees no key
+        ASSERT_EQ(result.lse[i], -std::numeric_limits<double>::infinity());
+        ASSERT_EQ(result.output[i * kDim + 5], 0);
+        continue;
       }
       ASSERT_NEAR(result.lse[i], std::log(sum), 1e-12) << "length " << length << ", query " << i;
       ASSERT_NEAR(result.output[i * kDim + 5], output / sum, 1e-12) << "query " << i;
@@ -105,9 +113,8 @@ TEST(DenseReferenceTest, NaNReachesOnlyTheQueriesThatSeeIt) {
     std::vector<float> value(kLength * kDim, 1.0f);
     (in_value ? value : key)[kBad * kDim + 2] = std::nanf("");
     for (int64_t window : {0, 6}) {
-      const MaskType mask = window == 0 ? MaskType::kCausal : MaskType::kWindow;
-      DenseResult result =
-          DenseAttention({{{kLength, mask, window}}, Spec(1, 1), query, key, value});
+      const model::Mask mask = window == 0 ? model::Mask::Causal() : model::Mask::Window(window);
+      DenseResult result = DenseAttention({{{kLength, mask}}, Spec(1, 1), query, key, value});
       for (int i = 0; i < kLength; ++i) {
         const bool sees = i >= kBad && (window == 0 || i < kBad + window);
         EXPECT_EQ(std::isnan(result.output[i * kDim + 2]), sees) << i;
@@ -118,15 +125,15 @@ TEST(DenseReferenceTest, NaNReachesOnlyTheQueriesThatSeeIt) {
 }
 
 TEST(RandomTensorTest, IsSeededRoundedAndCentred) {
-  std::vector<float> tensor = RandomTensor(1, 100000, ElementType::kF32);
-  EXPECT_EQ(tensor, RandomTensor(1, 100000, ElementType::kF32));
-  EXPECT_NE(tensor, RandomTensor(2, 100000, ElementType::kF32));
+  std::vector<float> tensor = RandomTensor(1, 100000, model::DType::kF32);
+  EXPECT_EQ(tensor, RandomTensor(1, 100000, model::DType::kF32));
+  EXPECT_NE(tensor, RandomTensor(2, 100000, model::DType::kF32));
   double sum = 0;
   double squares = 0;
   for (float x : tensor) sum += x, squares += double{x} * x;
   EXPECT_NEAR(sum / tensor.size(), 0, 0.01);
   EXPECT_NEAR(squares / tensor.size(), 1, 0.01);
-  std::vector<float> rounded = RandomTensor(1, 100000, ElementType::kBF16);
+  std::vector<float> rounded = RandomTensor(1, 100000, model::DType::kBF16);
   for (size_t i = 0; i < tensor.size(); ++i) {
     ASSERT_NEAR(rounded[i], tensor[i], std::abs(tensor[i]) * 0x1p-8);
   }

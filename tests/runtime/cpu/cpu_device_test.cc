@@ -22,10 +22,10 @@ using ::testing::HasSubstr;
 using ::testing::IsSupersetOf;
 using ::testing::StartsWith;
 
-constexpr ElementType kTypes[] = {ElementType::kF32, ElementType::kBF16, ElementType::kF16};
+constexpr model::DType kTypes[] = {model::DType::kF32, model::DType::kBF16, model::DType::kF16};
 
 // The name of the kernels that a device with this option finds.
-absl::StatusOr<std::string> Find(const std::string& kernels, ElementType element) {
+absl::StatusOr<std::string> Find(const std::string& kernels, model::DType element) {
   CpuDeviceOptions options;
   options.kernels = kernels;
   const std::unique_ptr<Device> device = CreateCpuDevice(options);
@@ -44,7 +44,7 @@ TEST(CpuDeviceTest, NamesThoseThatRunHere) {
 }
 
 TEST(CpuDeviceTest, UsesTheKernelsItIsToldTo) {
-  for (ElementType element : kTypes) {
+  for (model::DType element : kTypes) {
     EXPECT_EQ(Find("reference", element).value(), "reference");
     for (absl::string_view target : FastestTargets(ThisCpu(), element)) {
       const std::string prefix =
@@ -57,7 +57,7 @@ TEST(CpuDeviceTest, UsesTheKernelsItIsToldTo) {
 TEST(CpuDeviceTest, RefusesInstructionsThatTheCpuLacks) {
   for (absl::string_view target : KernelTargets()) {
     if (Runs(ThisCpu(), target)) continue;
-    const absl::Status status = Find(std::string(target), ElementType::kBF16).status();
+    const absl::Status status = Find(std::string(target), model::DType::kBF16).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
     EXPECT_THAT(std::string(status.message()),
                 StartsWith(absl::StrCat("this CPU lacks the instructions of ", target,
@@ -66,7 +66,7 @@ TEST(CpuDeviceTest, RefusesInstructionsThatTheCpuLacks) {
 }
 
 TEST(CpuDeviceTest, RefusesKernelsOfAnotherType) {
-  for (ElementType element : {ElementType::kF32, ElementType::kF16}) {
+  for (model::DType element : {model::DType::kF32, model::DType::kF16}) {
     const absl::Status status = Find("avx512-bf16", element).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
     EXPECT_THAT(std::string(status.message()), HasSubstr("takes bf16 alone, not f"));
@@ -74,7 +74,7 @@ TEST(CpuDeviceTest, RefusesKernelsOfAnotherType) {
 }
 
 TEST(CpuDeviceTest, RefusesAnUnknownName) {
-  const absl::Status status = Find("avx51", ElementType::kF32).status();
+  const absl::Status status = Find("avx51", model::DType::kF32).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()), HasSubstr("did you mean 'avx512'?"));
 }

@@ -37,7 +37,7 @@ class ExtremesTest : public ::testing::TestWithParam<const GeneratedKernel*> {
  protected:
   KernelSpec Spec(int dim) const {
     const bool pairs = GetParam() != nullptr && GetParam()->pairs;
-    return {pairs ? ElementType::kBF16 : ElementType::kF32, 1, 1, dim, dim, 0.3f};
+    return {pairs ? model::DType::kBF16 : model::DType::kF32, 1, 1, dim, dim, 0.3f};
   }
 
   AttentionKernels* Kernels(const KernelSpec& spec) {
@@ -57,14 +57,14 @@ TEST_P(ExtremesTest, ManyKeysLoseNoBits) {
   constexpr int64_t kKeys = 131072;
   constexpr float kNumber = 0.10009765625f;  // which bf16 holds too
   const KernelSpec spec = Spec(8);
-  TileCase tile(spec, {0, 1, 0, kKeys, MaskType::kFull, 0}, 1);
+  TileCase tile(spec, {0, 1, 0, kKeys, model::Mask::Full()}, 1);
   std::fill(tile.query.begin(), tile.query.end(), 0.0f);
   for (std::vector<float>* tensor : {&tile.key, &tile.value, &tile.output_gradient}) {
     std::fill(tensor->begin(), tensor->end(), kNumber);
   }
   AttentionKernels* kernels = Kernels(spec);
   const TestResult forward = tile.Forward(kernels);
-  const double rounding = spec.element == ElementType::kBF16 ? 0x1p-9 : 0;
+  const double rounding = spec.element == model::DType::kBF16 ? 0x1p-9 : 0;
   for (float x : forward.output) EXPECT_NEAR(x / kNumber, 1, 2e-5 + rounding);
   EXPECT_NEAR(forward.lse[0], std::log(kKeys), 2e-6);
 
@@ -77,7 +77,7 @@ TEST_P(ExtremesTest, ManyKeysLoseNoBits) {
 // dO V of a query and a key that it does not see.
 TEST_P(ExtremesTest, ProductsOfMaskedPairsMayOverflow) {
   const KernelSpec spec = Spec(40);
-  TileCase tile(spec, {0, 40, 0, 40, MaskType::kCausal, 0}, 1);
+  TileCase tile(spec, {0, 40, 0, 40, model::Mask::Causal()}, 1);
   AttentionKernels* kernels = Kernels(spec);
   const SavedRows saved = tile.SavedBy(tile.Forward(kernels));
   const TestGradients expected = tile.Backward(saved, 0, kernels);
@@ -109,7 +109,7 @@ TEST_P(ExtremesTest, ProductsOfMaskedPairsMayOverflow) {
 TEST_P(ExtremesTest, AKeyOfNoWeightMayHaveAnyValue) {
   const KernelSpec spec = Spec(8);
   for (float value : {kInfinity, std::numeric_limits<float>::quiet_NaN()}) {
-    TileCase tile(spec, {0, 1, 0, 1, MaskType::kFull, 0}, 1);
+    TileCase tile(spec, {0, 1, 0, 1, model::Mask::Full()}, 1);
     tile.query[0] = 1;
     tile.key[0] = -kInfinity;
     tile.value[3] = value;
@@ -124,7 +124,7 @@ TEST_P(ExtremesTest, AKeyOfNoWeightMayHaveAnyValue) {
 TEST_P(ExtremesTest, ATileMayHaveTwoToThe31Keys) {
   constexpr int64_t kKeys = int64_t{1} << 31;
   const KernelSpec spec = Spec(8);
-  const size_t bytes = kKeys * 8 * (spec.element == ElementType::kBF16 ? 2 : 4);
+  const size_t bytes = kKeys * 8 * (spec.element == model::DType::kBF16 ? 2 : 4);
   void* const zeros =
       mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (zeros == MAP_FAILED) GTEST_SKIP() << "the host gives out no " << bytes << " bytes";
@@ -141,10 +141,9 @@ TEST_P(ExtremesTest, ATileMayHaveTwoToThe31Keys) {
                               0,
                               kRows,
                               kKeys,
-                              101,
+                              model::Mask::Window(101).band(),
                               0,
                               1,
-                              MaskType::kWindow,
                               true,
                               true};
   if (AttentionKernels* kernels = Kernels(spec)) {

@@ -15,7 +15,7 @@ namespace flashcp {
 namespace {
 
 KernelSpec Heads(int query, int key_value) {
-  return {ElementType::kF32, query, key_value, 8, 8, 1.0f};
+  return {model::DType::kF32, query, key_value, 8, 8, 1.0f};
 }
 
 // Tables of tiles over one tensor of rows, of which only the LSE is looked at.
@@ -30,7 +30,6 @@ class Table {
     tile.key_count = count;
     tile.head_begin = head_begin;
     tile.head_end = head_end;
-    tile.mask = MaskType::kFull;
     tiles_.push_back(tile);
   }
   void Add(int64_t row, int64_t count) { Add(row, count, 0, spec_.query_heads); }

@@ -31,13 +31,13 @@ using testing::ToDoubles;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // O is rounded to its type by both; bf16 kernels also round weights.
-double Tolerance(ElementType element) {
-  if (element == ElementType::kF32) return 2e-5;
-  return (element == ElementType::kBF16 ? 0x1p-7 : 0x1p-10) + 2e-5;
+double Tolerance(model::DType element) {
+  if (element == model::DType::kF32) return 2e-5;
+  return (element == model::DType::kBF16 ? 0x1p-7 : 0x1p-10) + 2e-5;
 }
 
 void ExpectSame(const testing::TestResult& expected, const testing::TestResult& found,
-                ElementType element, double largest_score = 1) {
+                model::DType element, double largest_score = 1) {
   EXPECT_LE(MaxError(ToDoubles(expected.output), found.output), Tolerance(element));
   EXPECT_LE(MaxError(ToDoubles(expected.lse), found.lse), 2e-5 * largest_score);
 }
@@ -57,11 +57,11 @@ testing::TestGradients Backward(const TileCase& tile, AttentionKernels* kernels 
 
 class GeneratedKernelTest : public ::testing::TestWithParam<const GeneratedKernel*> {
  protected:
-  std::vector<ElementType> Elements() const {
-    if (GetParam()->pairs) return {ElementType::kBF16};
-    return {ElementType::kF32, ElementType::kBF16, ElementType::kF16};
+  std::vector<model::DType> Elements() const {
+    if (GetParam()->pairs) return {model::DType::kBF16};
+    return {model::DType::kF32, model::DType::kBF16, model::DType::kF16};
   }
-  KernelSpec Spec(ElementType element, int query_heads, int key_value_heads, int dim = 0) const {
+  KernelSpec Spec(model::DType element, int query_heads, int key_value_heads, int dim = 0) const {
     if (dim == 0) dim = GetParam()->any_dim ? 40 : GetParam()->dim;
     const int value_dim = GetParam()->any_dim ? dim : GetParam()->value_dim;
     return {element, query_heads, key_value_heads,
@@ -84,35 +84,35 @@ class GeneratedKernelTest : public ::testing::TestWithParam<const GeneratedKerne
 
 TEST_P(GeneratedKernelTest, TilesOfAllShapes) {
   uint64_t seed = 0;
-  for (MaskType mask : {MaskType::kCausal, MaskType::kFull, MaskType::kWindow}) {
+  for (testing::MaskAt mask : testing::kMasksAt) {
     const TileShape shapes[] = {
-        {0, 1, 0, 1, mask, 1},      {7, 1, 7, 1, mask, 3},       {500, 1, 0, 501, mask, 130},
-        {0, 300, 0, 1, mask, 40},   {100, 70, 90, 65, mask, 20}, {0, 130, 0, 130, mask, 5},
-        {10, 20, 15, 100, mask, 2}, {0, 10, 50, 10, mask, 4},    {33, 129, 20, 257, mask, 77},
+        {0, 1, 0, 1, mask(1)},      {7, 1, 7, 1, mask(3)},       {500, 1, 0, 501, mask(130)},
+        {0, 300, 0, 1, mask(40)},   {100, 70, 90, 65, mask(20)}, {0, 130, 0, 130, mask(5)},
+        {10, 20, 15, 100, mask(2)}, {0, 10, 50, 10, mask(4)},    {33, 129, 20, 257, mask(77)},
     };
     for (const TileShape& shape : shapes) {
-      for (ElementType element : Elements()) Check(Spec(element, 4, 2), shape, ++seed);
+      for (model::DType element : Elements()) Check(Spec(element, 4, 2), shape, ++seed);
     }
   }
 }
 
 TEST_P(GeneratedKernelTest, MoreRowsThanAWorkerTakes) {
   const int64_t tokens = kUnitRows / 3 + 48;
-  Check(Spec(Elements()[0], 3, 1), {0, tokens, 0, tokens, MaskType::kCausal, 0}, 77);
+  Check(Spec(Elements()[0], 3, 1), {0, tokens, 0, tokens, model::Mask::Causal()}, 77);
 }
 
 TEST_P(GeneratedKernelTest, EveryDimension) {
   if (!GetParam()->any_dim) GTEST_SKIP() << "a kernel for one dimension";
   for (int dim = 8; dim <= 256; dim += 8) {
     SCOPED_TRACE(dim);
-    Check(Spec(Elements()[0], 1, 1, dim), {60, 37, 0, 99, MaskType::kCausal, 0}, dim);
+    Check(Spec(Elements()[0], 1, 1, dim), {60, 37, 0, 99, model::Mask::Causal()}, dim);
   }
 }
 
 TEST_P(GeneratedKernelTest, AnySplitOfTheKeysInAnyOrderMergesToTheSame) {
   std::mt19937 random(7);
   const KernelSpec spec = Spec(Elements()[0], 4, 2);
-  const TileShape shape = {40, 50, 0, 90, MaskType::kWindow, 21};
+  const TileShape shape = {40, 50, 0, 90, model::Mask::Window(21)};
   auto kernels = Kernels(spec);
   for (uint64_t seed = 1; seed <= 20; ++seed) {
     SCOPED_TRACE(seed);
@@ -130,7 +130,7 @@ TEST_P(GeneratedKernelTest, AnySplitOfTheKeysInAnyOrderMergesToTheSame) {
 TEST_P(GeneratedKernelTest, LargeScoresDoNotOverflow) {
   const KernelSpec spec = Spec(Elements()[0], 1, 1);
   for (float size : {100.0f, 1e15f}) {
-    TileCase tile(spec, {0, 1, 0, 2, MaskType::kFull, 0}, 1);
+    TileCase tile(spec, {0, 1, 0, 2, model::Mask::Full()}, 1);
     std::fill(tile.query.begin(), tile.query.end(), size);
     std::fill(tile.key.begin(), tile.key.begin() + spec.dim, size);
     std::fill(tile.key.begin() + spec.dim, tile.key.end(), -size);
@@ -144,8 +144,8 @@ TEST_P(GeneratedKernelTest, LargeScoresDoNotOverflow) {
 TEST_P(GeneratedKernelTest, ScoresOfAnySizeGiveNoNan) {
   const KernelSpec spec = Spec(Elements()[0], 2, 1);
   auto kernels = Kernels(spec);
-  for (MaskType mask : {MaskType::kCausal, MaskType::kFull, MaskType::kWindow}) {
-    const TileShape shape = {0, 120, 0, 120, mask, 50};
+  for (testing::MaskAt mask : testing::kMasksAt) {
+    const TileShape shape = {0, 120, 0, 120, mask(50)};
     TileCase tile(spec, shape, 6);
     std::fill(tile.query.begin(), tile.query.end(), 0.0f);
     std::fill(tile.key.begin(), tile.key.end(), 0.0f);
@@ -164,7 +164,7 @@ TEST_P(GeneratedKernelTest, NanReachesTheRowsThatSeeItAndNoOther) {
   const KernelSpec spec = Spec(Elements()[0], 1, 1);
   auto kernels = Kernels(spec);
   for (bool in_value : {false, true}) {
-    TileCase tile(spec, {0, 6, 0, 6, MaskType::kCausal, 0}, 3);
+    TileCase tile(spec, {0, 6, 0, 6, model::Mask::Causal()}, 3);
     (in_value ? tile.value[3 * spec.value_dim + 1] : tile.key[3 * spec.dim + 1]) = std::nanf("");
     for (const testing::TestResult& result :
          {tile.Forward(kernels.get()), tile.Forward({0, 4, 6}, {1, 0}, kernels.get())}) {
@@ -184,7 +184,7 @@ TEST_P(GeneratedKernelTest, NanReachesTheRowsThatSeeItAndNoOther) {
 TEST_P(GeneratedKernelTest, ScoresOfMinusInfinityWeighNothing) {
   const KernelSpec spec = Spec(Elements()[0], 1, 1);
   auto kernels = Kernels(spec);
-  TileCase tile(spec, {0, 1, 0, 200, MaskType::kFull, 0}, 5);
+  TileCase tile(spec, {0, 1, 0, 200, model::Mask::Full()}, 5);
   std::fill(tile.query.begin(), tile.query.end(), 1.0f);
   for (int key = 0; key < 199; ++key) tile.key[key * spec.dim] = -kInfinity;
   for (const testing::TestResult& result :
@@ -198,7 +198,7 @@ TEST_P(GeneratedKernelTest, ScoresOfMinusInfinityWeighNothing) {
 
 TEST_P(GeneratedKernelTest, ResultsDoNotDependOnThreads) {
   const KernelSpec spec = Spec(Elements()[0], 6, 3);
-  const TileCase tile(spec, {0, 500, 0, 500, MaskType::kCausal, 0}, 9);
+  const TileCase tile(spec, {0, 500, 0, 500, model::Mask::Causal()}, 9);
   testing::TestResult first;
   testing::TestGradients first_gradients;
   for (int threads : {1, 2, 5}) {

@@ -104,7 +104,7 @@ void RunPart(const KernelSpec& spec, int worker, const BackwardPart& part, Gradi
 }
 
 TEST(GradientOrderTest, RowsAreAddedToInTheOrderOfTheTable) {
-  const KernelSpec spec = {ElementType::kF32, 4, 2, kDim, kDim, 1.0f};
+  const KernelSpec spec = {model::DType::kF32, 4, 2, kDim, kDim, 1.0f};
   for (int workers : {1, 2, 5}) {
     WorkerPool pool(workers);
     GradientOrder order(spec, workers);
@@ -126,7 +126,7 @@ TEST(GradientOrderTest, RowsAreAddedToInTheOrderOfTheTable) {
 }
 
 TEST(GradientOrderTest, PartsOfATableCoverItInOrder) {
-  const KernelSpec spec = {ElementType::kF32, 4, 2, kDim, kDim, 1.0f};
+  const KernelSpec spec = {model::DType::kF32, 4, 2, kDim, kDim, 1.0f};
   GradientOrder order(spec, 1);
   const int64_t step = kUnitRows / 2, rows = 2 * step - 50;  // of two heads
   Sums sums(spec, rows + 1);
@@ -158,7 +158,7 @@ TEST(GradientOrderTest, PartsOfATableCoverItInOrder) {
 
 // Where one of these waited, the test would not end.
 TEST(GradientOrderTest, PartsWithoutCommonRowsDoNotWait) {
-  const KernelSpec spec = {ElementType::kF32, 2, 2, kDim, kDim, 1.0f};
+  const KernelSpec spec = {model::DType::kF32, 2, 2, kDim, kDim, 1.0f};
   GradientOrder order(spec, 4);
   Sums sums(spec, 100);
   const std::vector<BackwardTile> tiles = {sums.Tile(0, 50, 0, 50), sums.Tile(50, 50, 50, 50)};
@@ -172,7 +172,7 @@ TEST(GradientOrderTest, PartsWithoutCommonRowsDoNotWait) {
 }
 
 TEST(GradientOrderTest, NarrowAndReleaseLetLaterPartsGoOn) {
-  const KernelSpec spec = {ElementType::kF32, 1, 1, kDim, kDim, 1.0f};
+  const KernelSpec spec = {model::DType::kF32, 1, 1, kDim, kDim, 1.0f};
   GradientOrder order(spec, 2);
   Sums sums(spec, 2 * kUnitRows);
   const std::vector<BackwardTile> tiles = {sums.Tile(0, 2 * kUnitRows, 0, 300)};

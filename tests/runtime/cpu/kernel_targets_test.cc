@@ -13,7 +13,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-constexpr ElementType kTypes[] = {ElementType::kF32, ElementType::kBF16, ElementType::kF16};
+constexpr model::DType kTypes[] = {model::DType::kF32, model::DType::kBF16, model::DType::kF16};
 
 CpuDescription CpuOf(const char* vendor, bool avx512, bool avx512_bf16) {
   return {vendor, /*avx2=*/true, avx512, avx512_bf16};
@@ -21,24 +21,24 @@ CpuDescription CpuOf(const char* vendor, bool avx512, bool avx512_bf16) {
 
 TEST(KernelTargetsTest, IntelConvertsBf16) {
   const CpuDescription sapphire_rapids = CpuOf("GenuineIntel", true, true);
-  EXPECT_THAT(FastestTargets(sapphire_rapids, ElementType::kBF16),
+  EXPECT_THAT(FastestTargets(sapphire_rapids, model::DType::kBF16),
               ElementsAre("avx512", "avx512-bf16", "avx2"));
 }
 
 TEST(KernelTargetsTest, AmdMultipliesPairsOfBf16) {
   const CpuDescription zen4 = CpuOf("AuthenticAMD", true, true);
-  EXPECT_THAT(FastestTargets(zen4, ElementType::kBF16),
+  EXPECT_THAT(FastestTargets(zen4, model::DType::kBF16),
               ElementsAre("avx512-bf16", "avx512", "avx2"));
 }
 
 TEST(KernelTargetsTest, ACpuThatIsNotListedConvertsBf16) {
-  EXPECT_THAT(FastestTargets(CpuOf("", true, true), ElementType::kBF16),
+  EXPECT_THAT(FastestTargets(CpuOf("", true, true), model::DType::kBF16),
               ElementsAre("avx512", "avx512-bf16", "avx2"));
 }
 
 TEST(KernelTargetsTest, OtherTypesHaveNoPairs) {
   for (const char* vendor : {"GenuineIntel", "AuthenticAMD"}) {
-    for (ElementType element : {ElementType::kF32, ElementType::kF16}) {
+    for (model::DType element : {model::DType::kF32, model::DType::kF16}) {
       EXPECT_THAT(FastestTargets(CpuOf(vendor, true, true), element),
                   ElementsAre("avx512", "avx2"));
     }
@@ -47,7 +47,7 @@ TEST(KernelTargetsTest, OtherTypesHaveNoPairs) {
 
 TEST(KernelTargetsTest, ACpuTakesWhatItHas) {
   for (const char* vendor : {"GenuineIntel", "AuthenticAMD"}) {
-    for (ElementType element : kTypes) {
+    for (model::DType element : kTypes) {
       EXPECT_THAT(FastestTargets(CpuOf(vendor, true, false), element),
                   ElementsAre("avx512", "avx2"));
       EXPECT_THAT(FastestTargets(CpuOf(vendor, false, false), element), ElementsAre("avx2"));
@@ -58,7 +58,7 @@ TEST(KernelTargetsTest, ACpuTakesWhatItHas) {
 
 TEST(KernelTargetsTest, EveryTargetHasKernels) {
   for (absl::string_view target : KernelTargets()) {
-    const KernelSpec spec = {ElementType::kBF16, 1, 1, 72, 72, 0.1f};
+    const KernelSpec spec = {model::DType::kBF16, 1, 1, 72, 72, 0.1f};
     const GeneratedKernel* kernel = FindGeneratedKernel(spec, target);
     ASSERT_NE(kernel, nullptr) << target;
     EXPECT_EQ(kernel->target, target);
@@ -66,7 +66,7 @@ TEST(KernelTargetsTest, EveryTargetHasKernels) {
 }
 
 TEST(KernelTargetsTest, TheKernelFoundIsThatOfTheFastestTarget) {
-  for (ElementType element : kTypes) {
+  for (model::DType element : kTypes) {
     const auto targets = FastestTargets(ThisCpu(), element);
     const KernelSpec spec = {element, 1, 1, 64, 64, 0.125f};
     const GeneratedKernel* kernel = FindGeneratedKernel(spec);

@@ -39,8 +39,8 @@ bool AllFinite(const std::vector<float>& tensor) {
 
 // Differences of outputs, and of LSE relative to its size. Scores of some hundreds are rounded by
 // 1e-4.
-void ExpectSameOutputs(ElementType element, const TestResult& expected, const TestResult& found) {
-  const double rounding = element == ElementType::kBF16 ? 0x1p-7 : 0;
+void ExpectSameOutputs(model::DType element, const TestResult& expected, const TestResult& found) {
+  const double rounding = element == model::DType::kBF16 ? 0x1p-7 : 0;
   for (size_t i = 0; i < found.output.size(); ++i) {
     const double allowed = (rounding + 3e-4) * std::max(1.0f, std::abs(expected.output[i]));
     ASSERT_NEAR(found.output[i], expected.output[i], allowed) << i;
@@ -59,7 +59,9 @@ void ExpectFinite(const TestGradients& gradients) {
 class LargeScoresTest : public ::testing::TestWithParam<const GeneratedKernel*> {
  protected:
   // One head, full mask, and tensors that tests change.
-  TileCase MakeTile() const { return TileCase(spec_, {0, kRows, 0, kKeys, MaskType::kFull, 0}, 1); }
+  TileCase MakeTile() const {
+    return TileCase(spec_, {0, kRows, 0, kKeys, model::Mask::Full()}, 1);
+  }
 
   // Both passes, backward with what forward saved.
   Results Run(const TileCase& tile) {
@@ -69,7 +71,7 @@ class LargeScoresTest : public ::testing::TestWithParam<const GeneratedKernel*> 
   static Results RunReference(const TileCase& tile) { return RunBoth(tile, nullptr); }
 
   const KernelSpec spec_ = {
-      GetParam()->pairs ? ElementType::kBF16 : ElementType::kF32, 1, 1, 40, 40, 0.3f};
+      GetParam()->pairs ? model::DType::kBF16 : model::DType::kF32, 1, 1, 40, 40, 0.3f};
 
  private:
   static Results RunBoth(const TileCase& tile, AttentionKernels* kernels) {

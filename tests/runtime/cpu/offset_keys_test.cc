@@ -31,10 +31,10 @@ class OffsetKeysTest : public ::testing::TestWithParam<const GeneratedKernel*> {
 TEST_P(OffsetKeysTest, QueryGradientsKeepTheirDigits) {
   constexpr int64_t kTokens = 256;
   constexpr int kDim = 128;
-  const KernelSpec spec = {ElementType::kF32, 2, 1, kDim, kDim, 0.08838835f};
+  const KernelSpec spec = {model::DType::kF32, 2, 1, kDim, kDim, 0.08838835f};
   if (!Fits(*GetParam(), spec)) GTEST_SKIP() << "it takes bf16 alone, and rounds dS to it";
-  TileCase tile(spec, {0, kTokens, 0, kTokens, MaskType::kCausal, 0}, 6);
-  const std::vector<float> offset = RandomTensor(105, kDim, ElementType::kF32);
+  TileCase tile(spec, {0, kTokens, 0, kTokens, model::Mask::Causal()}, 6);
+  const std::vector<float> offset = RandomTensor(105, kDim, model::DType::kF32);
   for (size_t i = 0; i < tile.key.size(); ++i) {
     tile.key[i] += 100 / std::sqrt(3.0f) * offset[i % kDim];
   }
@@ -43,7 +43,7 @@ TEST_P(OffsetKeysTest, QueryGradientsKeepTheirDigits) {
   const testing::SavedRows saved = tile.SavedBy(tile.Forward(kernels.get()));
   const testing::TestGradients found = tile.Backward(saved, 0, kernels.get());
   const DenseProblem problem = {
-      {{kTokens, MaskType::kCausal, 0}}, spec, tile.query, tile.key, tile.value};
+      {{kTokens, model::Mask::Causal()}}, spec, tile.query, tile.key, tile.value};
   const DenseGradients expected =
       DenseAttentionBackward(problem, DenseAttention(problem), tile.output_gradient);
   EXPECT_LE(RelativeError(expected.query, found.query), 2e-5);

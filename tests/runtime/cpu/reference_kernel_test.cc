@@ -19,39 +19,40 @@
 namespace flashcp {
 namespace {
 
+using testing::MaskAt;
 using testing::TileCase;
 using testing::TileShape;
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
-KernelSpec Spec(ElementType element, int query_heads, int key_value_heads, int dim) {
+KernelSpec Spec(model::DType element, int query_heads, int key_value_heads, int dim) {
   return {element, query_heads, key_value_heads, dim, dim, 1 / std::sqrt(static_cast<float>(dim))};
 }
 
 // Half a unit in the last place of outputs below 2 in size, and what f32 accumulation adds.
-double Tolerance(ElementType element) {
+double Tolerance(model::DType element) {
   switch (element) {
-    case ElementType::kF32:
+    case model::DType::kF32:
       return 2e-5;
-    case ElementType::kBF16:
+    case model::DType::kBF16:
       return 0x1p-8 + 2e-5;
-    case ElementType::kF16:
+    case model::DType::kF16:
       return 0x1p-11 + 2e-5;
   }
   return 0;
 }
 
-void ExpectExact(const TileCase& tile, const testing::TestResult& result, ElementType element) {
+void ExpectExact(const TileCase& tile, const testing::TestResult& result, model::DType element) {
   DenseResult expected = tile.Expected();
   EXPECT_LE(MaxError(expected.output, result.output), Tolerance(element));
   EXPECT_LE(MaxError(expected.lse, result.lse), 2e-5);
 }
 
 class ReferenceKernelTest
-    : public ::testing::TestWithParam<std::tuple<ElementType, std::pair<int, int>, MaskType>> {
+    : public ::testing::TestWithParam<std::tuple<model::DType, std::pair<int, int>, MaskAt>> {
  protected:
-  ElementType element() const { return std::get<0>(GetParam()); }
-  MaskType mask() const { return std::get<2>(GetParam()); }
+  model::DType element() const { return std::get<0>(GetParam()); }
+  model::Mask mask(int distance) const { return std::get<2>(GetParam())(distance); }
   KernelSpec spec(int dim) const {
     auto [query_heads, key_value_heads] = std::get<1>(GetParam());
     return Spec(element(), query_heads, key_value_heads, dim);
@@ -59,12 +60,12 @@ class ReferenceKernelTest
 };
 
 TEST_P(ReferenceKernelTest, TilesOfAllShapes) {
-  // Positions put the diagonal and the edges of the window inside, before and behind the tile.
+  // Positions put the diagonal and the edges of the band inside, before and behind the tile.
   const TileShape shapes[] = {
-      {0, 1, 0, 1, mask(), 1},     {7, 1, 7, 1, mask(), 3},        {500, 1, 0, 501, mask(), 130},
-      {0, 300, 0, 1, mask(), 40},  {100, 70, 90, 65, mask(), 20},  {64, 64, 0, 64, mask(), 64},
-      {0, 130, 0, 130, mask(), 5}, {10, 20, 15, 100, mask(), 2},   {0, 10, 50, 10, mask(), 4},
-      {90, 9, 0, 40, mask(), 30},  {33, 129, 20, 257, mask(), 77},
+      {0, 1, 0, 1, mask(1)},     {7, 1, 7, 1, mask(3)},        {500, 1, 0, 501, mask(130)},
+      {0, 300, 0, 1, mask(40)},  {100, 70, 90, 65, mask(20)},  {64, 64, 0, 64, mask(64)},
+      {0, 130, 0, 130, mask(5)}, {10, 20, 15, 100, mask(2)},   {0, 10, 50, 10, mask(4)},
+      {90, 9, 0, 40, mask(30)},  {33, 129, 20, 257, mask(77)},
   };
   uint64_t seed = 1;
   for (const TileShape& shape : shapes) {
@@ -76,7 +77,7 @@ TEST_P(ReferenceKernelTest, TilesOfAllShapes) {
 
 TEST_P(ReferenceKernelTest, AnySplitOfTheKeysInAnyOrderMergesToTheSame) {
   std::mt19937 random(7);
-  const TileShape shape = {40, 50, 0, 90, mask(), 21};
+  const TileShape shape = {40, 50, 0, 90, mask(21)};
   for (uint64_t seed = 1; seed <= 20; ++seed) {
     SCOPED_TRACE(seed);
     std::vector<int64_t> cuts = {0, shape.key_count};
@@ -92,20 +93,21 @@ TEST_P(ReferenceKernelTest, AnySplitOfTheKeysInAnyOrderMergesToTheSame) {
 
 INSTANTIATE_TEST_SUITE_P(
     All, ReferenceKernelTest,
-    ::testing::Combine(::testing::Values(ElementType::kF32, ElementType::kBF16, ElementType::kF16),
+    ::testing::Combine(::testing::Values(model::DType::kF32, model::DType::kBF16,
+                                         model::DType::kF16),
                        ::testing::Values(std::pair(2, 2), std::pair(4, 2), std::pair(3, 1)),
-                       ::testing::Values(MaskType::kCausal, MaskType::kFull, MaskType::kWindow)));
+                       ::testing::ValuesIn(testing::kMasksAt)));
 
 TEST(ReferenceKernelDimTest, EveryDimension) {
   for (int dim = 8; dim <= 256; dim += 8) {
     SCOPED_TRACE(dim);
-    TileCase tile(Spec(ElementType::kF32, 1, 1, dim), {3, 5, 0, 70, MaskType::kFull, 0}, dim);
-    ExpectExact(tile, tile.Forward({0, 66, 70}, {1, 0}), ElementType::kF32);
+    TileCase tile(Spec(model::DType::kF32, 1, 1, dim), {3, 5, 0, 70, model::Mask::Full()}, dim);
+    ExpectExact(tile, tile.Forward({0, 66, 70}, {1, 0}), model::DType::kF32);
   }
 }
 
 TEST(ReferenceKernelEdgeTest, RowWithoutAnyKeyIsZero) {
-  TileCase tile(Spec(ElementType::kF32, 1, 1, 8), {0, 4, 2, 5, MaskType::kCausal, 0}, 1);
+  TileCase tile(Spec(model::DType::kF32, 1, 1, 8), {0, 4, 2, 5, model::Mask::Causal()}, 1);
   for (const testing::TestResult& result : {tile.Forward(), tile.Forward({0, 2, 5}, {1, 0})}) {
     for (int i = 0; i < 2 * 8; ++i) EXPECT_EQ(result.output[i], 0);
     EXPECT_EQ(result.lse[0], -kInf);
@@ -115,7 +117,7 @@ TEST(ReferenceKernelEdgeTest, RowWithoutAnyKeyIsZero) {
 }
 
 TEST(ReferenceKernelEdgeTest, LargeScoresDoNotOverflow) {
-  TileCase tile(Spec(ElementType::kF32, 1, 1, 8), {0, 1, 0, 2, MaskType::kFull, 0}, 1);
+  TileCase tile(Spec(model::DType::kF32, 1, 1, 8), {0, 1, 0, 2, model::Mask::Full()}, 1);
   std::fill(tile.query.begin(), tile.query.end(), 100.0f);
   std::fill(tile.key.begin(), tile.key.begin() + 8, 100.0f);
   std::fill(tile.key.begin() + 8, tile.key.end(), -100.0f);
@@ -125,9 +127,9 @@ TEST(ReferenceKernelEdgeTest, LargeScoresDoNotOverflow) {
 }
 
 TEST(ReferenceKernelEdgeTest, NanReachesTheRowsThatSeeItAndNoOther) {
-  const KernelSpec spec = Spec(ElementType::kBF16, 1, 1, 8);
+  const KernelSpec spec = Spec(model::DType::kBF16, 1, 1, 8);
   for (bool in_value : {false, true}) {
-    TileCase tile(spec, {0, 6, 0, 6, MaskType::kCausal, 0}, 3);
+    TileCase tile(spec, {0, 6, 0, 6, model::Mask::Causal()}, 3);
     (in_value ? tile.value : tile.key)[3 * 8 + 1] = std::nanf("");
     for (const testing::TestResult& result : {tile.Forward(), tile.Forward({0, 4, 6}, {1, 0})}) {
       for (int row = 0; row < 6; ++row) {
@@ -139,7 +141,7 @@ TEST(ReferenceKernelEdgeTest, NanReachesTheRowsThatSeeItAndNoOther) {
 }
 
 TEST(ReferenceKernelEdgeTest, ScoresOfMinusInfinityWeighNothing) {
-  TileCase tile(Spec(ElementType::kF32, 1, 1, 8), {0, 1, 0, 70, MaskType::kFull, 0}, 5);
+  TileCase tile(Spec(model::DType::kF32, 1, 1, 8), {0, 1, 0, 70, model::Mask::Full()}, 5);
   std::fill(tile.query.begin(), tile.query.end(), 1.0f);
   for (int key = 0; key < 69; ++key) tile.key[key * 8] = -kInf;  // a whole block, and most of one
   for (const testing::TestResult& result : {tile.Forward(), tile.Forward({0, 65, 70}, {0, 1})}) {
@@ -149,7 +151,7 @@ TEST(ReferenceKernelEdgeTest, ScoresOfMinusInfinityWeighNothing) {
 }
 
 TEST(ReferenceKernelEdgeTest, OnlyItsHeadsAreWritten) {
-  const KernelSpec spec = Spec(ElementType::kF32, 4, 2, 8);
+  const KernelSpec spec = Spec(model::DType::kF32, 4, 2, 8);
   std::vector<float> query = RandomTensor(1, 4 * 8, spec.element);
   std::vector<float> key = RandomTensor(2, 2 * 8, spec.element);
   std::vector<float> value = RandomTensor(3, 2 * 8, spec.element);
@@ -165,10 +167,9 @@ TEST(ReferenceKernelEdgeTest, OnlyItsHeadsAreWritten) {
                         0,
                         1,
                         1,
-                        0,
+                        model::Mask::Causal().band(),
                         1,
                         3,
-                        MaskType::kCausal,
                         true,
                         true};
   ReferenceAttention(spec, &tile, 1);

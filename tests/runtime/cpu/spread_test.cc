@@ -48,7 +48,7 @@ struct Results {
 class Batch {
  public:
   Batch(int query_heads, int key_value_heads)
-      : spec_{ElementType::kF32, query_heads, key_value_heads, kDim, kDim, 0.125f},
+      : spec_{model::DType::kF32, query_heads, key_value_heads, kDim, kDim, 0.125f},
         query_(Random(1, query_heads)),
         key_(Random(2, key_value_heads)),
         value_(Random(3, key_value_heads)),
@@ -68,6 +68,7 @@ class Batch {
     r.key_gradient.assign(key_.size(), 1);
     r.value_gradient.assign(key_.size(), 1);
     std::vector<float> accumulator(query_.size(), std::nanf("")), delta(r.lse.size(), 0.5f);
+    const model::Band causal = model::Mask::Causal().band();
     std::vector<AttentionTile> forward;
     std::vector<BackwardTile> backward;
     for (const Piece& p : pieces) {
@@ -75,12 +76,11 @@ class Batch {
       const int64_t q = row * kDim, k = (p.document + p.key) * spec_.key_value_heads * kDim;
       forward.push_back({&query_[q], &key_[k], &value_[k], &r.output[q], &r.lse[row],
                          p.first && p.last ? nullptr : &accumulator[q], p.query, p.key,
-                         p.query_count, p.key_count, 0, p.head_begin, p.head_end, MaskType::kCausal,
-                         p.first, p.last});
+                         p.query_count, p.key_count, causal, p.head_begin, p.head_end, p.first,
+                         p.last});
       backward.push_back({&query_[q], &key_[k], &value_[k], &gradient_[q], &r.lse[row], &delta[row],
                           &r.query_gradient[q], &r.key_gradient[k], &r.value_gradient[k], p.query,
-                          p.key, p.query_count, p.key_count, 0, p.head_begin, p.head_end,
-                          MaskType::kCausal});
+                          p.key, p.query_count, p.key_count, causal, p.head_begin, p.head_end});
     }
     if (kernels == nullptr) {
       ReferenceAttention(spec_, forward.data(), static_cast<int64_t>(forward.size()));
@@ -97,7 +97,7 @@ class Batch {
 
  private:
   std::vector<float> Random(uint64_t seed, int heads) const {
-    return RandomTensor(seed, kRows * heads * kDim, ElementType::kF32);
+    return RandomTensor(seed, kRows * heads * kDim, model::DType::kF32);
   }
 
   const KernelSpec spec_;

@@ -32,7 +32,7 @@ void Multiply(float factor, std::vector<float>* tensor) {
 // Adds one random vector, uniform in [-size, size), to each row, as models with biases do.
 void Offset(float size, const TestBatch& batch, std::vector<float>* tensor) {
   const int64_t row = tensor->size() / batch.tokens();
-  const std::vector<float> offset = RandomTensor(99, row, ElementType::kF32);
+  const std::vector<float> offset = RandomTensor(99, row, model::DType::kF32);
   for (size_t i = 0; i < tensor->size(); ++i) (*tensor)[i] += size / 1.7320508f * offset[i % row];
 }
 
@@ -70,17 +70,36 @@ double WorstRatio(const TestBatch& batch, AttentionKernels* kernels) {
   return *std::max_element(std::begin(ratios), std::end(ratios));
 }
 
+// Documents of about 100 tokens whose bands cut vectors, panels and blocks at every offset: behind
+// the diagonal, across it and ahead of it, from one key a query to all, with queries that see none.
+std::vector<model::Document> BandsAtAllOffsets() {
+  std::vector<model::Document> documents;
+  for (int lower = -50; lower < 50; ++lower) {
+    for (int keys : {1, 2, 17, 64}) {
+      documents.push_back({97 + lower % 5, model::Mask({lower, lower + keys - 1})});
+    }
+    documents.push_back({100, model::Mask({lower, model::Band::kNoUpper})});
+    documents.push_back({100, model::Mask({model::Band::kNoLower, lower})});
+  }
+  return documents;
+}
+
+void ExpectBandsWithinTolerance(AttentionKernels* kernels, const KernelSpec& spec) {
+  TestBatch batch(BandsAtAllOffsets(), spec, 2);
+  EXPECT_LE(WorstRatio(batch, kernels), 1) << "element type " << static_cast<int>(spec.element);
+}
+
 // Kernels are null for the reference kernels.
-void ExpectWithinTolerance(const GeneratedKernel* kernel, ElementType element, int dim) {
+void ExpectWithinTolerance(const GeneratedKernel* kernel, model::DType element, int dim) {
   const KernelSpec spec = {element, 2, 1, dim, dim, 1 / std::sqrt(static_cast<float>(dim))};
   WorkerPool pool(1);
   std::unique_ptr<AttentionKernels> kernels;
   if (kernel != nullptr) kernels = CreateGeneratedAttention(*kernel, spec, &pool).value();
   for (const HardInput& input : kHardInputs) {
-    const std::vector<DenseDocument> documents = {{256, MaskType::kCausal, 0},
-                                                  {1, MaskType::kCausal, 0},
-                                                  {100, MaskType::kFull, 0},
-                                                  {150, MaskType::kWindow, 40}};
+    const std::vector<model::Document> documents = {{256, model::Mask::Causal()},
+                                                    {1, model::Mask::Causal()},
+                                                    {100, model::Mask::Full()},
+                                                    {150, model::Mask::Window(40)}};
     TestBatch batch(documents, spec, 1);
     input.change(&batch);
     for (std::vector<float>* tensor :
@@ -98,19 +117,33 @@ TEST_P(ToleranceTest, GeneratedKernelsAreWithinIt) {
   const GeneratedKernel& kernel = *GetParam();
   const int dim = kernel.any_dim ? 40 : kernel.dim;
   if (!kernel.any_dim && kernel.value_dim != dim) GTEST_SKIP() << "plans have one head dimension";
-  for (ElementType element : {ElementType::kF32, ElementType::kBF16, ElementType::kF16}) {
-    if (kernel.pairs && element != ElementType::kBF16) continue;
+  for (model::DType element : {model::DType::kF32, model::DType::kBF16, model::DType::kF16}) {
+    if (kernel.pairs && element != model::DType::kBF16) continue;
     ExpectWithinTolerance(&kernel, element, dim);
   }
+}
+
+TEST_P(ToleranceTest, GeneratedKernelsAreWithinItOnAnyBand) {
+  const GeneratedKernel& kernel = *GetParam();
+  if (!kernel.any_dim) GTEST_SKIP() << "other kernels mask by the code of this one";
+  const model::DType element = kernel.pairs ? model::DType::kBF16 : model::DType::kF32;
+  const KernelSpec spec = {element, 2, 1, 16, 16, 0.25f};
+  WorkerPool pool(1);
+  const auto kernels = CreateGeneratedAttention(kernel, spec, &pool).value();
+  ExpectBandsWithinTolerance(kernels.get(), spec);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ToleranceTest, ::testing::ValuesIn(testing::KernelsToTest()),
                          testing::NameOfKernel);
 
 TEST(PlainKernelToleranceTest, PlainKernelsAreWithinIt) {
-  for (ElementType element : {ElementType::kF32, ElementType::kBF16, ElementType::kF16}) {
+  for (model::DType element : {model::DType::kF32, model::DType::kBF16, model::DType::kF16}) {
     ExpectWithinTolerance(nullptr, element, 128);
   }
+}
+
+TEST(PlainKernelToleranceTest, PlainKernelsAreWithinItOnAnyBand) {
+  ExpectBandsWithinTolerance(nullptr, {model::DType::kF32, 2, 1, 16, 16, 0.25f});
 }
 
 }  // namespace

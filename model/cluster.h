@@ -1,8 +1,8 @@
 // A cluster as the planner sees it: how long kernels and messages take. The presets, and nothing
 // that depends on a batch.
 
-#ifndef FLASHCP_COMPILER_SOLVER_CLUSTER_H_
-#define FLASHCP_COMPILER_SOLVER_CLUSTER_H_
+#ifndef FLASHCP_MODEL_CLUSTER_H_
+#define FLASHCP_MODEL_CLUSTER_H_
 
 #include <cstdint>
 #include <string>
@@ -12,15 +12,9 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
-namespace flashcp::solver {
+namespace flashcp::model {
 
 inline constexpr int kMaxRanks = 4096;
-
-struct HeadShape {
-  int query = 32;
-  int key_value = 8;
-  int dim = 128;
-};
 
 // Time of a message = latency_us + bytes / bytes_per_us.
 struct LinkClass {
@@ -72,6 +66,6 @@ std::vector<std::string> ClusterPresetNames();
 // A preset by name: h100x8, h100x64, h100-ib8, cpu. NotFound names the nearest one.
 absl::StatusOr<Cluster> ClusterPreset(absl::string_view name);
 
-}  // namespace flashcp::solver
+}  // namespace flashcp::model
 
-#endif  // FLASHCP_COMPILER_SOLVER_CLUSTER_H_
+#endif  // FLASHCP_MODEL_CLUSTER_H_

@@ -1,7 +1,7 @@
 // Decides what the planner assumes of a machine: the presets, and which descriptions of a cluster
 // are fit to plan with.
 
-#include "compiler/solver/cluster.h"
+#include "model/cluster.h"
 
 #include <cmath>
 
@@ -9,7 +9,7 @@
 #include "support/nearest_name.h"
 #include "support/status_macros.h"
 
-namespace flashcp::solver {
+namespace flashcp::model {
 namespace {
 
 constexpr int kMaxBlock = 1 << 16;
@@ -159,4 +159,4 @@ absl::StatusOr<Cluster> ClusterPreset(absl::string_view name) {
   return absl::NotFoundError(UnknownNameMessage("cluster", name, ClusterPresetNames()));
 }
 
-}  // namespace flashcp::solver
+}  // namespace flashcp::model
