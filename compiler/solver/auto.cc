@@ -1,7 +1,7 @@
 // Decides the placement of the strategy `auto`: the search, never worse than any known strategy.
 //
 // Idea: bisections from several starting points (weights of transfers against work, heavy documents
-// spread over nodes before or not, and some noise) and the known strategies form a pool. The best
+// spread over nodes before or not) and the known strategies form a pool. The best
 // few of the pool are improved by local search. The search minimises the objective of objective.h;
 // in the end the placement with the shortest modelled step of all is taken, so that no known
 // strategy is shorter. It stops where the step is within kCloseEnough of the lower bound, or when
@@ -26,12 +26,11 @@ namespace {
 constexpr double kCloseEnough = 1.002;
 constexpr double kRounded = 1 + 1e-9;
 
-constexpr int kMostStarts = 10;
+constexpr int kStarts = 5;
 constexpr int kBisectionsShare = 4;  // one part in so many of the budget
-constexpr int kQuietStarts = 5;      // without noise
-constexpr double kLambdas[kMostStarts] = {0.3, 0.05, 1, 3, 0, 0.3, 1, 0.3, 2, 0.1};
+constexpr double kLambdas[kStarts] = {0.3, 0.05, 1, 3, 0};
 // Many ranks make many cuts, whose transfers hide; there may be time for the first start only.
-constexpr double kManyRanksLambdas[kMostStarts] = {0.05, 0.05, 1, 3, 0, 0.3, 1, 0.3, 2, 0.1};
+constexpr double kManyRanksLambdas[kStarts] = {0.05, 0.05, 1, 3, 0};
 
 // Local search starts from the best placements of the pool: a descent of few ranks is short, one of
 // many needs all the time there is.
@@ -42,8 +41,6 @@ constexpr int kDescendedRanks = 24;  // descents x ranks, between these two
 constexpr int kFirstRoundShare = 5;  // one part in so many of the budget, for all of them together
 constexpr int kEvenShareRanks = 4;   // up to these, all descents get as much of all
 constexpr double kDescentLambda = 0.3;
-constexpr double kOtherLambda = 1;  // of every second descent of up to kVariedRanks
-constexpr int kVariedRanks = 8;
 
 struct Candidate {
   double score_us;  // the lower, the better a start; once it descended, the objective
@@ -129,13 +126,12 @@ class AutoSearch {
     Budget share = budget_.Share(kBisectionsShare);
     const NodeSpread spread = SpreadOverNodes(model_, share);
     const NodeSpread nothing = SpreadNothing(problem_);
-    for (int i = 0; i < kMostStarts; ++i) {
+    for (int i = 0; i < kStarts; ++i) {
       if (i > 0 && (share.Empty() || best_us_ <= target_us_)) break;
       BisectionStart start;
       start.lambda = FewRanks() ? kLambdas[i] : kManyRanksLambdas[i];
-      start.noise = i < kQuietStarts ? 0 : 0.3;
       start.token_weight = i % 3 == 2 || (i == 0 && !FewRanks()) ? 0.3 : 1;
-      AddToPool(Bisect(model_, start, IsSpread(i) ? spread : nothing, i + 1, share));
+      AddToPool(Bisect(model_, start, IsSpread(i) ? spread : nothing, share));
     }
     budget_.Return(share);
   }
@@ -155,13 +151,12 @@ class AutoSearch {
     Budget first_round = budget_.Share(even ? 1 : kFirstRoundShare);
     for (int i = 0; i < descents && best_us_ > target_us_; ++i) {
       Budget share = first_round.Share(descents - i);
-      bool varied = problem_.ranks <= kVariedRanks && i % 2 == 1;
-      DescendFrom(pool_[i], varied ? kOtherLambda : kDescentLambda, i + 1, share);
+      DescendFrom(pool_[i], i + 1, share);
       first_round.Return(share);
     }
     budget_.Return(first_round);
     auto lowest = std::min_element(pool_.begin(), pool_.begin() + descents, IsLower);
-    if (!Done()) DescendFrom(*lowest, kDescentLambda, descents + 1, budget_);
+    if (!Done()) DescendFrom(*lowest, descents + 1, budget_);
   }
 
   int MostDescents() const {
@@ -169,9 +164,9 @@ class AutoSearch {
     return std::clamp(kDescendedRanks / problem_.ranks, kLeastDescents, kMostDescents);
   }
 
-  void DescendFrom(Candidate& candidate, double lambda, uint64_t seed, Budget& share) {
+  void DescendFrom(Candidate& candidate, uint64_t seed, Budget& share) {
     LocalSearchOptions options;
-    options.lambda = lambda;
+    options.lambda = kDescentLambda;
     options.target_us = target_us_;
     options.seed = seed;
     candidate.placement = LocalSearch(model_, std::move(candidate.placement), options, share);

@@ -31,12 +31,11 @@ using Pieces = std::vector<Piece>;
 class Bisection {
  public:
   Bisection(const PieceModel& model, const BisectionStart& start, const NodeSpread& spread,
-            uint64_t seed, Budget& budget)
+            Budget& budget)
       : model_(model),
         problem_(model.problem()),
         start_(start),
         spread_(spread),
-        random_(seed),
         budget_(budget),
         total_(problem_.TotalTokens()),
         cap_(problem_.TokenCap()),
@@ -143,7 +142,6 @@ class Bisection {
   std::array<Pieces, 2> Divide(Pieces pieces, int first, int left_ranks, int ranks) {
     SplitGoal goal = Goal(pieces, first, left_ranks, ranks);
     Splitter splitter(model_, std::move(pieces), goal);
-    if (start_.noise > 0) splitter.SortHeaviest(start_.noise, random_);
     AddOneCuts(splitter);
     AddTwoCuts(splitter);
     if (problem_.ranks > kFewRanks) AddHeavyCuts(splitter);
@@ -232,7 +230,6 @@ class Bisection {
   const Problem& problem_;
   const BisectionStart start_;
   const NodeSpread& spread_;
-  Random random_;
   Budget& budget_;
   const int64_t total_;
   const int64_t cap_;
@@ -244,8 +241,8 @@ class Bisection {
 }  // namespace
 
 Placement Bisect(const PieceModel& model, const BisectionStart& start, const NodeSpread& spread,
-                 uint64_t seed, Budget& budget) {
-  return Bisection(model, start, spread, seed, budget).Run();
+                 Budget& budget) {
+  return Bisection(model, start, spread, budget).Run();
 }
 
 }  // namespace flashcp::solver

@@ -14,13 +14,12 @@ namespace flashcp::solver {
 struct BisectionStart {
   double lambda = 0.3;      // weight of transfers against work
   double token_weight = 1;  // of even tokens against even work while pieces are assigned
-  double noise = 0;         // random change of the order of pieces, as a share of their work
 };
 
 // A placement that passes Verify(), of the documents that are not spread among what the spread
 // leaves of each rank. O(D log N) time for about 20 candidate splits at each level, plus sorting.
 Placement Bisect(const PieceModel& model, const BisectionStart& start, const NodeSpread& spread,
-                 uint64_t seed, Budget& budget);
+                 Budget& budget);
 
 }  // namespace flashcp::solver
 

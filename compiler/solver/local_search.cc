@@ -84,7 +84,7 @@ class Search {
       std::vector<int> slowest = BySlowness();
       bool improved = false;
       for (int other : Partners(slowest)) {
-        improved = Improve(slowest[0], other, failures > 0);
+        improved = Improve(slowest[0], other);
         if (improved || budget_.Empty()) break;
       }
       if (improved) {
@@ -137,22 +137,22 @@ class Search {
     for (int k = 1; k < std::min(ranks_, 4); ++k) {
       for (int attempt = 0; attempt < 3; ++attempt) {
         int other = slowest[ranks_ - 1 - random_.Below(std::max(1, ranks_ / 2))];
-        if (other != slowest[k] && Improve(slowest[k], other, false)) return;
+        if (other != slowest[k] && Improve(slowest[k], other)) return;
         if (budget_.Empty()) return;
       }
     }
   }
 
   // Takes the best division of the two ranks' tokens; false where none is better.
-  bool Improve(int rank, int other, bool wide) {
+  bool Improve(int rank, int other) {
     const Ledger& ledger = state_.ledger();
     const double slowest_us = ledger.ObjectiveUs() * (1 + 1e-12);
     SearchState::Outcome best;
     best.larger_us = std::max(ledger.RankUs(rank), ledger.RankUs(other)) * (1 - 1e-6);
     best.sum_us = ledger.RankUs(rank) + ledger.RankUs(other);
-    Resplit resplit(model_, state_, rank, other, options_.lambda, best.larger_us, wide, random_);
+    Resplit resplit(model_, state_, rank, other, options_.lambda, best.larger_us, random_);
     std::vector<DocumentChange> taken;
-    int left = MostEvaluated(resplit, wide);
+    int left = MostEvaluated(resplit);
     double last_score = -1;
     for (const Split& split : resplit.splits()) {
       if (left == 0) break;
@@ -175,19 +175,18 @@ class Search {
     return !taken.empty();
   }
 
-  int MostEvaluated(const Resplit& resplit, bool wide) const {
+  int MostEvaluated(const Resplit& resplit) const {
     if (ranks_ <= 8 && resplit.pieces() <= 8) return 48;
-    if (ranks_ <= kFewRanks) return wide ? 24 : 8;
-    return wide ? 12 : 4;
+    return ranks_ <= kFewRanks ? 8 : 4;
   }
 
   // Takes one of the better divisions at random, even if it is worse.
   void Kick(int rank, int other) {
     if (rank == other) return;
     const double most_us = state_.ledger().ObjectiveUs() * kMostWorse;
-    Resplit resplit(model_, state_, rank, other, options_.lambda, most_us, true, random_);
+    Resplit resplit(model_, state_, rank, other, options_.lambda, most_us, random_);
     std::vector<DocumentChange> taken;
-    int left = MostEvaluated(resplit, true);
+    int left = MostEvaluated(resplit);
     for (const Split& split : resplit.splits()) {
       if (left-- == 0) break;
       if (!taken.empty() && random_.Below(3) != 0) continue;

@@ -18,8 +18,8 @@ constexpr int kMostShared = 4;
 }  // namespace
 
 Resplit::Resplit(const PieceModel& model, const SearchState& state, int rank, int other,
-                 double lambda, double most_us, bool wide, Random& random)
-    : state_(state), rank_(rank), other_(other), wide_(wide), splitter_([&] {
+                 double lambda, double most_us, Random& random)
+    : state_(state), rank_(rank), other_(other), splitter_([&] {
         std::vector<Piece> pieces = Pool(model, state, rank, other);
         SplitGoal goal = Goal(state, pieces, rank, other, lambda);
         goal.most_us = most_us;
@@ -27,7 +27,6 @@ Resplit::Resplit(const PieceModel& model, const SearchState& state, int rank, in
       }()) {
   if (splitter_.size() == 0) return;
   FindHolders();
-  AddFromScratch();
   AddFromPresent(random);
   AddTwoCuts(random);
   splits_ = std::move(splitter_.splits());
@@ -92,19 +91,6 @@ void Resplit::FindHolders() {
   }
 }
 
-void Resplit::AddFromScratch() {
-  const int cut = std::min(splitter_.size(), wide_ ? 6 : 3);
-  for (int k = 0; k < cut; ++k) {
-    const int piece = splitter_.heaviest()[k];
-    for (double token_weight : {1.0, 0.2}) {
-      const int sides = splitter_.AddGreedySides(piece, -1, token_weight);
-      if (sides < 0) continue;
-      splitter_.AddOneCut(sides, -1, piece);
-      if (wide_) splitter_.AddOneCut(splitter_.AddMirrored(sides), -1, piece);
-    }
-  }
-}
-
 void Resplit::AddFromPresent(Random& random) {
   if (shared_.size() > kMostShared) return;
   const int size = splitter_.size();
@@ -119,7 +105,7 @@ void Resplit::AddFromPresent(Random& random) {
     std::sort(cut.begin(), cut.end());
     cut.erase(std::unique(cut.begin(), cut.end()), cut.end());
     for (int piece : cut) splitter_.AddOneCut(present, -1, piece);
-    for (int k = 0; k < (wide_ ? 10 : 4); ++k) {
+    for (int k = 0; k < 4; ++k) {
       const int moved = random.Below(size);
       const int piece = k % 2 == 1 ? heaviest[random.Below(std::min(size, 4))] : random.Below(size);
       splitter_.AddOneCut(present, moved, piece);
@@ -129,7 +115,7 @@ void Resplit::AddFromPresent(Random& random) {
 
 void Resplit::AddTwoCuts(Random& random) {
   const bool few = state_.problem().ranks <= kFewRanks && splitter_.size() <= kFewPieces;
-  const int most = few ? 6 : wide_ ? 3 : 2;
+  const int most = few ? 6 : 2;
   const std::vector<int> lightest = splitter_.Lightest(most);
   for (int i = 0; i < std::min(splitter_.size(), most); ++i) {
     const int heavy = splitter_.heaviest()[i];

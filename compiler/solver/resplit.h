@@ -12,14 +12,13 @@
 
 namespace flashcp::solver {
 
-// The ways to divide the documents of two ranks: as a bisection of both would, and the present
-// division with a piece cut anew, moved, or two of them cut.
+// The ways to divide the documents of two ranks: the present division with a piece cut anew, moved,
+// or two of them cut.
 class Resplit {
  public:
-  // `rank` is the left side. `wide` looks at more splits.
-  // Only splits that leave at most `most_us` of work on either.
+  // `rank` is the left side. Only splits that leave at most `most_us` of work on either.
   Resplit(const PieceModel& model, const SearchState& state, int rank, int other, double lambda,
-          double most_us, bool wide, Random& random);
+          double most_us, Random& random);
 
   int pieces() const { return splitter_.size(); }
   // Splits by rising score.
@@ -37,7 +36,6 @@ class Resplit {
   static SplitGoal Goal(const SearchState& state, const std::vector<Piece>& pieces, int rank,
                         int other, double lambda);
   void FindHolders();
-  void AddFromScratch();
   void AddFromPresent(Random& random);
   void AddTwoCuts(Random& random);
   std::vector<Side> PresentSides(Random& random, bool all_random) const;
@@ -45,7 +43,6 @@ class Resplit {
   const SearchState& state_;
   const int rank_;
   const int other_;
-  const bool wide_;
   Splitter splitter_;
   std::vector<Held> held_;   // of each piece
   std::vector<int> shared_;  // pieces that both hold

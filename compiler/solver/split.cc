@@ -45,8 +45,11 @@ Splitter::Splitter(const PieceModel& model, std::vector<Piece> pieces, const Spl
              (goal_.left_ranks + goal_.right_ranks);
   left_share_us_ = std::clamp(even_us_ * goal_.left_ranks - goal_.held_left_us, 0.0, work_us_);
   std::iota(heaviest_.begin(), heaviest_.end(), 0);
-  Random none(0);
-  SortHeaviest(0, none);
+  std::sort(heaviest_.begin(), heaviest_.end(), [this](int a, int b) {
+    return pieces_[a].work_us != pieces_[b].work_us ? pieces_[a].work_us > pieces_[b].work_us
+                                                    : a < b;
+  });
+  steps_ += size();
   FindFillers();
 }
 

@@ -17,7 +17,6 @@
 #include <vector>
 
 #include "compiler/solver/piece.h"
-#include "compiler/solver/random.h"
 
 namespace flashcp::solver {
 
@@ -73,9 +72,7 @@ class Splitter {
   const Piece& piece(int i) const { return pieces_[i]; }
   double work_us() const { return work_us_; }
 
-  // Pieces by falling work, with up to +-noise of it at random; by falling tokens over work each.
-  void SortHeaviest(double noise, Random& random);
-  const std::vector<int>& heaviest() const { return heaviest_; }
+  const std::vector<int>& heaviest() const { return heaviest_; }  // by falling work
   std::vector<int> Lightest(int count) const;
 
   // Adds an assignment of all pieces to sides and returns its number. Those that a split cuts or
@@ -85,7 +82,6 @@ class Splitter {
   // leaves work and (by token_weight) tokens more even, as shares of what is still to come. -1
   // where one fits on neither side. A cut that is fixed goes before all of them.
   int AddGreedySides(int first, int second, double token_weight, const Cut* fixed = nullptr);
-  int AddMirrored(int sides);
 
   // Adds the splits that cut `piece`, with the others as assigned but for `flipped` (or -1).
   void AddOneCut(int sides, int flipped, int piece);

@@ -21,16 +21,6 @@ double Lightness(const Piece& piece, double mean_us) {
 
 }  // namespace
 
-void Splitter::SortHeaviest(double noise, Random& random) {
-  std::vector<double> key(size());
-  for (int i = 0; i < size(); ++i) {
-    key[i] = pieces_[i].work_us * (noise > 0 ? 1 + noise * random.Signed() : 1);
-  }
-  std::sort(heaviest_.begin(), heaviest_.end(),
-            [&](int a, int b) { return key[a] != key[b] ? key[a] > key[b] : a < b; });
-  steps_ += size();
-}
-
 // The pieces whose last tokens cost least, for tokens that other cuts leave over.
 void Splitter::FindFillers() {
   const int block_rows = model_.problem().cluster.tiles.block_rows;
@@ -72,12 +62,6 @@ int Splitter::AddSides(std::vector<Side> sides) {
   sides_.push_back(std::move(assignment));
   steps_ += size();
   return static_cast<int>(sides_.size()) - 1;
-}
-
-int Splitter::AddMirrored(int sides) {
-  std::vector<Side> mirrored = sides_[sides].side;
-  for (Side& side : mirrored) side = Opposite(side);
-  return AddSides(std::move(mirrored));
 }
 
 // What the sides still lack, and what the pieces have that are on neither.

@@ -120,12 +120,11 @@ TEST(BisectTest, SolvesRandomProblems) {
     }
     BisectionStart start;
     start.lambda = seed % 3;
-    start.noise = seed % 5 == 0 ? 0.3 : 0;
     Budget budget(1);
     const PieceModel model(problem);
     const NodeSpread spread =
         seed % 3 == 0 ? SpreadNothing(problem) : SpreadOverNodes(model, budget);
-    Placement placement = Bisect(model, start, spread, seed, budget);
+    Placement placement = Bisect(model, start, spread, budget);
     absl::Status status = placement.Verify(problem);
     ASSERT_TRUE(status.ok()) << "seed " << seed << ": " << status;
   }
