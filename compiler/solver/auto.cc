@@ -18,6 +18,7 @@
 #include "compiler/solver/node_spread.h"
 #include "compiler/solver/objective.h"
 #include "compiler/solver/piece.h"
+#include "compiler/solver/regime.h"
 #include "compiler/solver/strategies.h"
 
 namespace flashcp::solver {
@@ -26,21 +27,12 @@ namespace {
 constexpr double kCloseEnough = 1.002;
 constexpr double kRounded = 1 + 1e-9;
 
-constexpr int kStarts = 5;
 constexpr int kBisectionsShare = 4;  // one part in so many of the budget
-constexpr double kLambdas[kStarts] = {0.3, 0.05, 1, 3, 0};
-// Many ranks make many cuts, whose transfers hide; there may be time for the first start only.
-constexpr double kManyRanksLambdas[kStarts] = {0.05, 0.05, 1, 3, 0};
 
-// Local search starts from the best placements of the pool: a descent of few ranks is short, one of
-// many needs all the time there is.
-constexpr int kManyRanks = 32;
-constexpr int kLeastDescents = 3;  // up to kManyRanks, 1 above
-constexpr int kMostDescents = 6;
-constexpr int kDescendedRanks = 24;  // descents x ranks, between these two
-constexpr int kFirstRoundShare = 5;  // one part in so many of the budget, for all of them together
-constexpr int kEvenShareRanks = 4;   // up to these, all descents get as much of all
-constexpr double kDescentLambda = 0.3;
+// Of bisections, but for the first one's weight of many ranks.
+constexpr double kTransferWeights[] = {0.3, 0.05, 1, 3, 0};
+constexpr double kTokenWeights[] = {1, 1, 0.3, 1, 1};
+constexpr int kStarts = 5;
 
 struct Candidate {
   double score_us;  // the lower, the better a start; once it descended, the objective
@@ -53,6 +45,7 @@ class AutoSearch {
  public:
   AutoSearch(const Problem& problem, double budget_ms)
       : problem_(problem),
+        regime_(RegimeOf(problem.ranks)),
         model_(problem),
         objective_(problem),
         budget_(budget_ms),
@@ -84,11 +77,11 @@ class AutoSearch {
 
   void AddToPool(Placement placement) {
     const PlacementCost cost = Consider(placement);
-    pool_.push_back({FewRanks() ? objective_.StepUs(cost) : ExcessUs(cost), std::move(placement)});
+    const double score_us = regime_.ranked_by_excess ? ExcessUs(cost) : objective_.StepUs(cost);
+    pool_.push_back({score_us, std::move(placement)});
   }
 
-  // What ranks take beyond the bound, on the mean: of many ranks, a few slow ones are soon mended,
-  // while work that is uneven between halves of them never is.
+  // Returns what ranks take beyond the bound, on the mean.
   double ExcessUs(const PlacementCost& cost) const {
     double sum_us = 0;
     for (const RankCost& rank : cost.ranks) {
@@ -97,19 +90,16 @@ class AutoSearch {
     return sum_us / problem_.ranks;
   }
 
-  bool FewRanks() const { return problem_.ranks <= kManyRanks; }
-
-  // With many ranks, re-splits of pairs cannot undo the many segments of these strategies: they
-  // are no starting points, and those that shard are left for last.
+  // Considers the fixed rules; those that shard are left for last where they are no starts.
   void AddKnown() {
     for (Placement (*place)(const Problem&) : {PlaceContiguous, PlaceZigzag, PlaceWholeDoc}) {
-      if (FewRanks()) {
+      if (regime_.rules_are_starts) {
         AddToPool(place(problem_));
       } else {
         Consider(place(problem_));
       }
     }
-    if (FewRanks()) {
+    if (regime_.rules_are_starts) {
       AddToPool(PlacePerDoc(problem_));
       AddToPool(PlaceFlashcpPaper(problem_));
     }
@@ -118,7 +108,7 @@ class AutoSearch {
   // flashcp-paper is never longer than per-doc, and nothing is shorter than the bound but for what
   // rounding adds to it.
   void ConsiderSharded() {
-    if (FewRanks() || best_us_ <= bound_us_ * kRounded) return;
+    if (regime_.rules_are_starts || best_us_ <= bound_us_ * kRounded) return;
     if (auto paper = PlaceFlashcpPaperBelow(problem_, best_us_)) best_ = *std::move(paper);
   }
 
@@ -129,8 +119,8 @@ class AutoSearch {
     for (int i = 0; i < kStarts; ++i) {
       if (i > 0 && (share.Empty() || best_us_ <= target_us_)) break;
       BisectionStart start;
-      start.lambda = FewRanks() ? kLambdas[i] : kManyRanksLambdas[i];
-      start.token_weight = i % 3 == 2 || (i == 0 && !FewRanks()) ? 0.3 : 1;
+      start.lambda = i == 0 ? regime_.first_transfer_weight : kTransferWeights[i];
+      start.token_weight = i == 0 ? regime_.first_token_weight : kTokenWeights[i];
       AddToPool(Bisect(model_, start, IsSpread(i) ? spread : nothing, share));
     }
     budget_.Return(share);
@@ -143,12 +133,11 @@ class AutoSearch {
     return problem_.cluster.ranks_per_node == 1 ? third : !third;
   }
 
-  // The starts share a part of what is left, and the one that came lowest gets the rest: which one
-  // goes deep shows early. Descents of very few ranks soon end; there, more starts are worth more.
+  // Lets the best starts share a part of what is left, and the one that came lowest have the rest:
+  // which one goes deep shows early.
   void Descend() {
-    const int descents = std::min<int>(pool_.size(), MostDescents());
-    const bool even = descents == 1 || problem_.ranks <= kEvenShareRanks;
-    Budget first_round = budget_.Share(even ? 1 : kFirstRoundShare);
+    const int descents = std::min<int>(pool_.size(), regime_.descents);
+    Budget first_round = budget_.Share(regime_.first_round_share);
     for (int i = 0; i < descents && best_us_ > target_us_; ++i) {
       Budget share = first_round.Share(descents - i);
       DescendFrom(pool_[i], i + 1, share);
@@ -159,14 +148,8 @@ class AutoSearch {
     if (!Done()) DescendFrom(*lowest, descents + 1, budget_);
   }
 
-  int MostDescents() const {
-    if (!FewRanks()) return 1;
-    return std::clamp(kDescendedRanks / problem_.ranks, kLeastDescents, kMostDescents);
-  }
-
   void DescendFrom(Candidate& candidate, uint64_t seed, Budget& share) {
     LocalSearchOptions options;
-    options.lambda = kDescentLambda;
     options.target_us = target_us_;
     options.seed = seed;
     candidate.placement = LocalSearch(model_, std::move(candidate.placement), options, share);
@@ -174,6 +157,7 @@ class AutoSearch {
   }
 
   const Problem& problem_;
+  const Regime& regime_;
   const PieceModel model_;
   const Objective objective_;
   Budget budget_;

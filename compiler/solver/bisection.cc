@@ -13,18 +13,13 @@
 #include <utility>
 #include <vector>
 
+#include "compiler/solver/assignment.h"
+#include "compiler/solver/cutting.h"
+#include "compiler/solver/regime.h"
 #include "compiler/solver/segments.h"
-#include "compiler/solver/split.h"
 
 namespace flashcp::solver {
 namespace {
-
-// With so few ranks no row goes to many: local search evens out what they send.
-constexpr int kFewRanks = 8;
-
-// With more, uneven work stays uneven however halves are split in turn, and transfers hide.
-constexpr int kManyRanks = 32;
-constexpr double kUnevenWeight = 5;
 
 using Pieces = std::vector<Piece>;
 
@@ -34,6 +29,7 @@ class Bisection {
             Budget& budget)
       : model_(model),
         problem_(model.problem()),
+        regime_(RegimeOf(problem_.ranks)),
         start_(start),
         spread_(spread),
         budget_(budget),
@@ -128,12 +124,12 @@ class Bisection {
     bool needed = problem_.exchange == Exchange::kNeeded;
     goal.row_us = needed ? 3.0 * problem_.KeyValueBytesPerToken() / link.bytes_per_us : 0;
     // Forward, and again backward.
-    if (needed && problem_.ranks > std::max(kFewRanks, problem_.cluster.ranks_per_node)) {
+    if (needed && regime_.many_receivers && problem_.ranks > problem_.cluster.ranks_per_node) {
       goal.sent_row_us =
           2.0 * problem_.KeyValueBytesPerToken() / problem_.cluster.inter_node.bytes_per_us;
     }
     goal.lambda = start_.lambda;
-    if (problem_.ranks > kManyRanks) goal.uneven_weight = kUnevenWeight;
+    goal.uneven_weight = regime_.imbalance_weight;
     goal.rank_tokens = std::max(1.0, static_cast<double>(total_) / problem_.ranks);
     goal.rank_us = std::max(1e-9, work_us_ / problem_.ranks);
     return goal;
@@ -141,65 +137,66 @@ class Bisection {
 
   std::array<Pieces, 2> Divide(Pieces pieces, int first, int left_ranks, int ranks) {
     SplitGoal goal = Goal(pieces, first, left_ranks, ranks);
-    Splitter splitter(model_, std::move(pieces), goal);
-    AddOneCuts(splitter);
-    AddTwoCuts(splitter);
-    if (problem_.ranks > kFewRanks) AddHeavyCuts(splitter);
-    budget_.Spend(splitter.steps());
-    const std::vector<Split>& splits = splitter.splits();
-    if (splits.empty()) return CutInOrder(splitter, goal.tokens_left);
-    return splitter.Apply(
+    Assignments assignments(std::move(pieces), goal);
+    Cutter cutter(model_, assignments, goal);
+    AddOneCuts(assignments, cutter);
+    AddTwoCuts(assignments, cutter);
+    if (regime_.many_receivers) AddHeavyCuts(assignments, cutter);
+    budget_.Spend(assignments.steps() + cutter.steps());
+    const std::vector<Split>& splits = cutter.splits();
+    if (splits.empty()) return CutInOrder(assignments, goal.tokens_left);
+    return cutter.Apply(
         *std::min_element(splits.begin(), splits.end(),
                           [](const Split& a, const Split& b) { return a.score < b.score; }));
   }
 
   // The heaviest pieces, some quantiles, and the one with most tokens.
-  void AddOneCuts(Splitter& splitter) const {
-    const int size = splitter.size();
-    const std::vector<int>& heaviest = splitter.heaviest();
+  void AddOneCuts(Assignments& assignments, Cutter& cutter) const {
+    const int size = assignments.size();
+    const std::vector<int>& heaviest = assignments.heaviest();
     std::vector<int> candidates(heaviest.begin(), heaviest.begin() + std::min(size, 4));
     for (int k = 1; k <= 4 && size > 8; ++k) candidates.push_back(heaviest[int64_t{size} * k / 6]);
     int most = 0;
     for (int i = 1; i < size; ++i) {
-      if (splitter.piece(i).tokens > splitter.piece(most).tokens) most = i;
+      if (assignments.piece(i).tokens > assignments.piece(most).tokens) most = i;
     }
     if (size > 0) candidates.push_back(most);
     std::sort(candidates.begin(), candidates.end());
     candidates.erase(std::unique(candidates.begin(), candidates.end()), candidates.end());
     for (int piece : candidates) {
-      int sides = splitter.AddGreedySides(piece, -1, start_.token_weight);
-      if (sides >= 0) splitter.AddOneCut(sides, -1, piece);
+      int sides = assignments.AddGreedy(piece, -1, start_.token_weight);
+      if (sides >= 0) cutter.AddOneCut(sides, -1, piece);
     }
   }
 
-  void AddTwoCuts(Splitter& splitter) const {
-    const std::vector<int> lightest = splitter.Lightest(3);
-    const int heavy = std::min(splitter.size(), 3);
+  void AddTwoCuts(Assignments& assignments, Cutter& cutter) const {
+    const std::vector<int> lightest = assignments.Lightest(3);
+    const int heavy = std::min(assignments.size(), 3);
     for (int i = 0; i < heavy; ++i) {
       for (int light : lightest) {
-        if (splitter.heaviest()[i] == light) continue;
-        int piece = splitter.heaviest()[i];
-        int sides = splitter.AddGreedySides(piece, light, start_.token_weight);
-        if (sides >= 0) splitter.AddTwoCuts(sides, piece, light);
+        if (assignments.heaviest()[i] == light) continue;
+        int piece = assignments.heaviest()[i];
+        int sides = assignments.AddGreedy(piece, light, start_.token_weight);
+        if (sides >= 0) cutter.AddTwoCuts(sides, piece, light);
       }
     }
   }
 
   // Of the heaviest piece, with one of two light ones.
-  void AddHeavyCuts(Splitter& splitter) const {
-    const std::vector<int>& heaviest = splitter.heaviest();
-    const int64_t size = splitter.size();
+  void AddHeavyCuts(Assignments& assignments, Cutter& cutter) const {
+    const std::vector<int>& heaviest = assignments.heaviest();
+    const int64_t size = assignments.size();
     if (size == 0) return;
     for (int64_t light : {size / 2, size * 5 / 6}) {
-      splitter.AddHeavyCuts(heaviest[0], heaviest[light], start_.token_weight);
+      cutter.AddHeavyCuts(heaviest[0], heaviest[light], start_.token_weight);
     }
   }
 
   // Where no piece is large enough to even the tokens alone: one piece after the other.
-  std::array<Pieces, 2> CutInOrder(const Splitter& splitter, int64_t tokens_left) const {
+  std::array<Pieces, 2> CutInOrder(const Assignments& assignments, int64_t tokens_left) const {
     std::array<Pieces, 2> halves;
-    for (int i = 0; i < splitter.size(); ++i) {
-      const Piece& piece = splitter.piece(i);
+    for (int i = 0; i < assignments.size(); ++i) {
+      const Piece& piece = assignments.piece(i);
       int64_t left = std::min(piece.tokens, tokens_left);
       tokens_left -= left;
       std::array<Piece, 2> parts;
@@ -228,6 +225,7 @@ class Bisection {
 
   const PieceModel& model_;
   const Problem& problem_;
+  const Regime& regime_;
   const BisectionStart start_;
   const NodeSpread& spread_;
   Budget& budget_;

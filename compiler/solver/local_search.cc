@@ -15,16 +15,13 @@
 #include <vector>
 
 #include "compiler/solver/random.h"
+#include "compiler/solver/regime.h"
 #include "compiler/solver/resplit.h"
 #include "compiler/solver/search_state.h"
 
 namespace flashcp::solver {
 namespace {
 
-constexpr int kFewRanks = 32;  // up to these, more splits are evaluated
-constexpr int kMostKickedRanks = 64;
-constexpr int kMostFailures = 3;
-constexpr int kMostFailuresWithoutKicks = 30;
 constexpr double kMostWorse = 1.03;  // after a kick
 
 class Search {
@@ -36,13 +33,14 @@ class Search {
         budget_(budget),
         random_(options.seed),
         ranks_(model.problem().ranks),
+        regime_(RegimeOf(ranks_)),
         state_(model.problem(), std::move(placement)) {}
 
   Placement Run() {
     Descend();
     double best_us = state_.ledger().ObjectiveUs();
     state_.Keep();
-    while (ranks_ <= kMostKickedRanks && !Done()) {
+    while (regime_.perturbs && !Done()) {
       Kick(BySlowness().front(), random_.Below(ranks_));
       Kick(random_.Below(ranks_), random_.Below(ranks_));
       Descend();
@@ -79,8 +77,7 @@ class Search {
   }
 
   void Descend() {
-    const int most = ranks_ <= kMostKickedRanks ? kMostFailures : kMostFailuresWithoutKicks;
-    for (int failures = 0; failures < most && !Done();) {
+    for (int failures = 0; failures < regime_.most_failures && !Done();) {
       std::vector<int> slowest = BySlowness();
       bool improved = false;
       for (int other : Partners(slowest)) {
@@ -101,7 +98,7 @@ class Search {
     const int rank = slowest[0];
     std::vector<int> partners;
     for (int k = 0; k < std::min(ranks_ - 1, 6); ++k) partners.push_back(slowest[ranks_ - 1 - k]);
-    if (ranks_ <= 8) {
+    if (regime_.trades_with_all) {
       partners.insert(partners.end(), slowest.begin() + 1, slowest.end());
     } else {
       for (int k = 0; k < 4; ++k) partners.push_back(slowest[random_.Below(ranks_)]);
@@ -176,8 +173,7 @@ class Search {
   }
 
   int MostEvaluated(const Resplit& resplit) const {
-    if (ranks_ <= 8 && resplit.pieces() <= 8) return 48;
-    return ranks_ <= kFewRanks ? 8 : 4;
+    return resplit.pieces() <= kFewPieces ? regime_.evaluated_of_few : regime_.evaluated;
   }
 
   // Takes one of the better divisions at random, even if it is worse.
@@ -203,6 +199,7 @@ class Search {
   Budget& budget_;
   Random random_;
   const int ranks_;
+  const Regime& regime_;
   SearchState state_;
   int64_t accounted_ = 0;
 };

@@ -19,12 +19,10 @@
 #include <utility>
 
 #include "compiler/solver/find_root.h"
+#include "compiler/solver/regime.h"
 
 namespace flashcp::solver {
 namespace {
-
-// With so few nodes of several ranks a row goes to few, and bisection moves less inside the nodes.
-constexpr int kFewNodes = 8;
 
 // A document with more work than this share of a node's is spread: over one node at least.
 constexpr double kLeastNodes = 0.25;
@@ -47,7 +45,7 @@ class Spreader {
         rank_tokens_(problem_.TotalTokens() / problem_.ranks) {}
 
   NodeSpread Run() {
-    if (all_nodes_ < 2 || (node_ranks_ > 1 && all_nodes_ <= kFewNodes))
+    if (all_nodes_ < 2 || (node_ranks_ > 1 && all_nodes_ <= kMostNodesWithoutSpread))
       return SpreadNothing(problem_);
     Measure();
     Sort();

@@ -3,14 +3,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "compiler/solver/regime.h"
 #include "compiler/solver/segments.h"
 
 namespace flashcp::solver {
 namespace {
-
-// A pool of so few pieces on few ranks is searched more broadly.
-constexpr int kFewPieces = 6;
-constexpr int kFewRanks = 8;
 
 // More shared pieces than this have too many present assignments.
 constexpr int kMostShared = 4;
@@ -19,17 +16,17 @@ constexpr int kMostShared = 4;
 
 Resplit::Resplit(const PieceModel& model, const SearchState& state, int rank, int other,
                  double lambda, double most_us, Random& random)
-    : state_(state), rank_(rank), other_(other), splitter_([&] {
-        std::vector<Piece> pieces = Pool(model, state, rank, other);
-        SplitGoal goal = Goal(state, pieces, rank, other, lambda);
-        goal.most_us = most_us;
-        return Splitter(model, std::move(pieces), goal);
-      }()) {
-  if (splitter_.size() == 0) return;
+    : state_(state),
+      rank_(rank),
+      other_(other),
+      goal_(Goal(state, rank, other, lambda, most_us)),
+      assignments_(Pool(model, state, rank, other), goal_),
+      cutter_(model, assignments_, goal_) {
+  if (assignments_.size() == 0) return;
   FindHolders();
   AddFromPresent(random);
   AddTwoCuts(random);
-  splits_ = std::move(splitter_.splits());
+  splits_ = std::move(cutter_.splits());
   std::stable_sort(splits_.begin(), splits_.end(),
                    [](const Split& a, const Split& b) { return a.score < b.score; });
 }
@@ -55,12 +52,11 @@ std::vector<Piece> Resplit::Pool(const PieceModel& model, const SearchState& sta
   return pieces;
 }
 
-SplitGoal Resplit::Goal(const SearchState& state, const std::vector<Piece>& pieces, int rank,
-                        int other, double lambda) {
+SplitGoal Resplit::Goal(const SearchState& state, int rank, int other, double lambda,
+                        double most_us) {
   const Problem& problem = state.problem();
   const Cluster& cluster = problem.cluster;
-  int64_t tokens = 0;
-  for (const Piece& piece : pieces) tokens += piece.tokens;
+  const int64_t tokens = state.ledger().tokens(rank) + state.ledger().tokens(other);
   SplitGoal goal;
   goal.tokens_left = state.ledger().tokens(rank);
   goal.least_left = goal.most_left = goal.tokens_left;
@@ -75,14 +71,15 @@ SplitGoal Resplit::Goal(const SearchState& state, const std::vector<Piece>& piec
   bool needed = problem.exchange == Exchange::kNeeded;
   goal.row_us = needed ? 3.0 * problem.KeyValueBytesPerToken() / link.bytes_per_us : 0;
   goal.lambda = lambda;
+  goal.most_us = most_us;
   return goal;
 }
 
 void Resplit::FindHolders() {
-  for (int i = 0; i < splitter_.size(); ++i) {
+  for (int i = 0; i < assignments_.size(); ++i) {
     bool left = false;
     bool right = false;
-    for (const Segment& segment : state_.placement().documents[splitter_.piece(i).document]) {
+    for (const Segment& segment : state_.placement().documents[assignments_.piece(i).document]) {
       left |= segment.rank == rank_;
       right |= segment.rank == other_;
     }
@@ -93,38 +90,38 @@ void Resplit::FindHolders() {
 
 void Resplit::AddFromPresent(Random& random) {
   if (shared_.size() > kMostShared) return;
-  const int size = splitter_.size();
-  const std::vector<int>& heaviest = splitter_.heaviest();
+  const int size = assignments_.size();
+  const std::vector<int>& heaviest = assignments_.heaviest();
   std::vector<Side> sides = PresentSides(random, false);
   for (int bits = 0; bits < 1 << shared_.size(); ++bits) {
     for (size_t j = 0; j < shared_.size(); ++j) sides[shared_[j]] = bits >> j & 1 ? kRight : kLeft;
-    const int present = splitter_.AddSides(sides);
+    const int present = assignments_.Add(sides);
     std::vector<int> cut(heaviest.begin(), heaviest.begin() + std::min(size, 4));
     for (int k = 0; k < 3 && size > 4; ++k) cut.push_back(random.Below(size));
     cut.insert(cut.end(), shared_.begin(), shared_.end());
     std::sort(cut.begin(), cut.end());
     cut.erase(std::unique(cut.begin(), cut.end()), cut.end());
-    for (int piece : cut) splitter_.AddOneCut(present, -1, piece);
+    for (int piece : cut) cutter_.AddOneCut(present, -1, piece);
     for (int k = 0; k < 4; ++k) {
       const int moved = random.Below(size);
       const int piece = k % 2 == 1 ? heaviest[random.Below(std::min(size, 4))] : random.Below(size);
-      splitter_.AddOneCut(present, moved, piece);
+      cutter_.AddOneCut(present, moved, piece);
     }
   }
 }
 
 void Resplit::AddTwoCuts(Random& random) {
-  const bool few = state_.problem().ranks <= kFewRanks && splitter_.size() <= kFewPieces;
-  const int most = few ? 6 : 2;
-  const std::vector<int> lightest = splitter_.Lightest(most);
-  for (int i = 0; i < std::min(splitter_.size(), most); ++i) {
-    const int heavy = splitter_.heaviest()[i];
+  const Regime& regime = RegimeOf(state_.problem().ranks);
+  const int most = assignments_.size() <= kFewPaired ? regime.paired_of_few : kPaired;
+  const std::vector<int> lightest = assignments_.Lightest(most);
+  for (int i = 0; i < std::min(assignments_.size(), most); ++i) {
+    const int heavy = assignments_.heaviest()[i];
     for (int light : lightest) {
       if (heavy == light) continue;
-      const int sides = splitter_.AddGreedySides(heavy, light, 1);
-      if (sides >= 0) splitter_.AddTwoCuts(sides, heavy, light);
-      for (int k = 0; k < (few ? 5 : shared_.empty() ? 1 : 2); ++k) {
-        splitter_.AddTwoCuts(splitter_.AddSides(PresentSides(random, k >= 2)), heavy, light);
+      const int sides = assignments_.AddGreedy(heavy, light, 1);
+      if (sides >= 0) cutter_.AddTwoCuts(sides, heavy, light);
+      for (int k = 0; k < (most > kPaired ? 5 : shared_.empty() ? 1 : 2); ++k) {
+        cutter_.AddTwoCuts(assignments_.Add(PresentSides(random, k >= 2)), heavy, light);
       }
     }
   }
@@ -132,8 +129,8 @@ void Resplit::AddTwoCuts(Random& random) {
 
 // Each piece where it is; those that both hold, or all, at random.
 std::vector<Side> Resplit::PresentSides(Random& random, bool all_random) const {
-  std::vector<Side> sides(splitter_.size());
-  for (int i = 0; i < splitter_.size(); ++i) {
+  std::vector<Side> sides(assignments_.size());
+  for (int i = 0; i < assignments_.size(); ++i) {
     bool draw = all_random || held_[i] == kHeldByBoth;
     sides[i] = draw ? static_cast<Side>(random.Below(2)) : static_cast<Side>(held_[i]);
   }
@@ -142,20 +139,20 @@ std::vector<Side> Resplit::PresentSides(Random& random, bool all_random) const {
 
 std::vector<DocumentChange> Resplit::Changes(const Split& split) const {
   std::vector<DocumentChange> changes;
-  for (int i = 0; i < splitter_.size(); ++i) {
+  for (int i = 0; i < assignments_.size(); ++i) {
     const Cut* cut = nullptr;
     for (const Cut& candidate : split.cuts) {
       if (candidate.piece == i) cut = &candidate;
     }
-    if (cut == nullptr && static_cast<uint8_t>(splitter_.SideOf(split, i)) == held_[i]) continue;
+    if (cut == nullptr && static_cast<uint8_t>(assignments_.SideOf(split, i)) == held_[i]) continue;
     std::array<Piece, 2> parts;
     if (cut != nullptr) {
-      parts = splitter_.Parts(*cut);
+      parts = cutter_.Parts(*cut);
     } else {
-      parts[splitter_.SideOf(split, i)] = splitter_.piece(i);
+      parts[assignments_.SideOf(split, i)] = assignments_.piece(i);
     }
     DocumentChange& change = changes.emplace_back();
-    change.document = splitter_.piece(i).document;
+    change.document = assignments_.piece(i).document;
     for (const Segment& segment : state_.placement().documents[change.document]) {
       if (segment.rank != rank_ && segment.rank != other_) change.segments.push_back(segment);
     }

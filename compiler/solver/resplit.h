@@ -5,6 +5,8 @@
 
 #include <vector>
 
+#include "compiler/solver/assignment.h"
+#include "compiler/solver/cutting.h"
 #include "compiler/solver/piece.h"
 #include "compiler/solver/random.h"
 #include "compiler/solver/search_state.h"
@@ -20,12 +22,12 @@ class Resplit {
   Resplit(const PieceModel& model, const SearchState& state, int rank, int other, double lambda,
           double most_us, Random& random);
 
-  int pieces() const { return splitter_.size(); }
+  int pieces() const { return assignments_.size(); }
   // Splits by rising score.
   const std::vector<Split>& splits() const { return splits_; }
   // What the split changes.
   std::vector<DocumentChange> Changes(const Split& split) const;
-  int64_t steps() const { return splitter_.steps(); }
+  int64_t steps() const { return assignments_.steps() + cutter_.steps(); }
 
  private:
   // Where a piece is now.
@@ -33,8 +35,8 @@ class Resplit {
 
   static std::vector<Piece> Pool(const PieceModel& model, const SearchState& state, int rank,
                                  int other);
-  static SplitGoal Goal(const SearchState& state, const std::vector<Piece>& pieces, int rank,
-                        int other, double lambda);
+  static SplitGoal Goal(const SearchState& state, int rank, int other, double lambda,
+                        double most_us);
   void FindHolders();
   void AddFromPresent(Random& random);
   void AddTwoCuts(Random& random);
@@ -43,7 +45,9 @@ class Resplit {
   const SearchState& state_;
   const int rank_;
   const int other_;
-  Splitter splitter_;
+  const SplitGoal goal_;
+  Assignments assignments_;
+  Cutter cutter_;
   std::vector<Held> held_;   // of each piece
   std::vector<int> shared_;  // pieces that both hold
   std::vector<Split> splits_;

@@ -1,12 +1,12 @@
-// Divides the pieces of a group of ranks between its two halves: tokens exactly, work as evenly as
-// one or two cut pieces allow, few rows between the halves.
+// A split of a group of ranks in two halves, with the pieces of documents that each half gets.
 //
-// Idea: put all pieces but one on either side, never above the side's tokens. The piece left over
-// is cut: its outer part (the first p and the last q tokens) goes to one side, the middle to the
-// other. p + q is given by the tokens, and the work of the outer part falls as p grows, so a binary
-// search finds the p that evens the work. p = 0 or q = 0 is a contiguous cut; nested cuts
-// generalise zigzag to free boundaries and to any number of ranks for a document. Two pieces, each
-// cut once, do the same where a single one cannot: one has heavy rows and the other light ones.
+// Idea: put all pieces but one on either side, never above the side's tokens (assignment.h). The
+// piece left over is cut (cutting.h): its outer part (the first p and the last q tokens) goes to
+// one side, the middle to the other. p + q is given by the tokens, and the work of the outer part
+// falls as p grows, so a root search finds the p that evens the work. p = 0 or q = 0 is a
+// contiguous cut; nested cuts generalise zigzag to free boundaries and to any number of ranks for a
+// document. Two pieces, each cut once, do the same if a single one cannot: one has heavy rows and
+// the other light ones.
 
 #ifndef FLASHCP_COMPILER_SOLVER_SPLIT_H_
 #define FLASHCP_COMPILER_SOLVER_SPLIT_H_
@@ -14,7 +14,6 @@
 #include <array>
 #include <cstdint>
 #include <limits>
-#include <vector>
 
 #include "compiler/solver/piece.h"
 
@@ -42,6 +41,11 @@ struct SplitGoal {
   double uneven_weight = 1;
   // Splits that leave more work than this on a rank are dropped.
   double most_us = std::numeric_limits<double>::infinity();
+
+  // Returns the work of a rank on the mean, if the pieces have this much.
+  double EvenUs(double pieces_us) const {
+    return (pieces_us + held_left_us + held_right_us) / (left_ranks + right_ranks);
+  }
 };
 
 // A piece that both sides share.
@@ -62,92 +66,6 @@ struct Split {
   int sides = -1;        // which assignment of the pieces
   int flipped = -1;      // a piece that goes to the other side than it says
   Cuts cuts;
-};
-
-class Splitter {
- public:
-  Splitter(const PieceModel& model, std::vector<Piece> pieces, const SplitGoal& goal);
-
-  int size() const { return static_cast<int>(pieces_.size()); }
-  const Piece& piece(int i) const { return pieces_[i]; }
-  double work_us() const { return work_us_; }
-
-  const std::vector<int>& heaviest() const { return heaviest_; }  // by falling work
-  std::vector<int> Lightest(int count) const;
-
-  // Adds an assignment of all pieces to sides and returns its number. Those that a split cuts or
-  // flips do not matter.
-  int AddSides(std::vector<Side> sides);
-  // Assigns all pieces but one or two (second may be -1), heaviest first, each to the side that
-  // leaves work and (by token_weight) tokens more even, as shares of what is still to come. -1
-  // where one fits on neither side. A cut that is fixed goes before all of them.
-  int AddGreedySides(int first, int second, double token_weight, const Cut* fixed = nullptr);
-
-  // Adds the splits that cut `piece`, with the others as assigned but for `flipped` (or -1).
-  void AddOneCut(int sides, int flipped, int piece);
-  // Adds the splits that cut both pieces, each once.
-  void AddTwoCuts(int sides, int heavy, int light);
-  // Adds splits that cut the heavy piece first, at blocks, so that the others even out what blocks
-  // of long rows leave uneven; the light one fills up the tokens.
-  void AddHeavyCuts(int heavy, int light, double token_weight);
-
-  std::vector<Split>& splits() { return splits_; }
-  // Where a piece goes that the split does not cut.
-  Side SideOf(const Split& split, int piece) const {
-    Side side = sides_[split.sides].side[piece];
-    return piece == split.flipped ? Opposite(side) : side;
-  }
-  // The parts of a cut piece for both sides; always possible for a cut of an added split.
-  std::array<Piece, 2> Parts(const Cut& cut) const;
-  // The pieces of both sides.
-  std::array<std::vector<Piece>, 2> Apply(const Split& split) const;
-
-  // Pieces looked at so far.
-  int64_t steps() const { return steps_; }
-
- private:
-  struct Assignment {
-    std::vector<Side> side;
-    int64_t tokens_left;
-    double left_us;
-    double right_us;
-  };
-  struct Load {
-    int64_t tokens_left;
-    double left_us;
-    double right_us;
-    void Remove(const Piece& piece, Side side);
-  };
-
-  struct Lack;
-
-  Load LoadOf(int sides) const;
-  int GiveLightest(int first, int second, Lack& lack, std::vector<Side>& sides) const;
-  Side EvenSide(const Piece& piece, double token_weight, const Lack& all, const Lack& lack) const;
-  std::vector<Cut> HeavyCuts(int heavy) const;
-  void AddFilled(int sides, const Cut& heavy, int light);
-  bool TooLong(const Load& load) const;
-  void FindFillers();
-  void AddAligned(int sides, int flipped, const Load& load, Cuts cuts);
-  bool EndsShort(const Piece& piece, int64_t tail) const;
-  void SolveOneCut(const Piece& piece, int64_t outer_tokens, double outer_us, Cut& cut) const;
-  int64_t SolveTwoCuts(const Load& load, const Cut& heavy, const Cut& light) const;
-  void AddSplit(int sides, int flipped, const Load& load, const Cuts& cuts);
-  double SentUs(const Piece& part) const;
-  double RowsUs(const Piece& to, const Piece& from, int ranks) const;
-
-  const PieceModel& model_;
-  std::vector<Piece> pieces_;
-  SplitGoal goal_;
-  int64_t tokens_ = 0;
-  double work_us_ = 0;
-  double even_us_ = 0;        // work of a rank, on the mean
-  double left_share_us_ = 0;  // work of the pieces that the left side should have
-  std::vector<int> heaviest_;
-  std::vector<int> fillers_;
-  std::vector<Assignment> sides_;
-  std::vector<Split> splits_;
-  int64_t steps_ = 0;
 };
 
 }  // namespace flashcp::solver

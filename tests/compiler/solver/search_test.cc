@@ -5,8 +5,10 @@
 #include <utility>
 #include <vector>
 
+#include "compiler/solver/assignment.h"
 #include "compiler/solver/bisection.h"
 #include "compiler/solver/cost_model.h"
+#include "compiler/solver/cutting.h"
 #include "compiler/solver/ledger.h"
 #include "compiler/solver/local_search.h"
 #include "compiler/solver/node_spread.h"
@@ -132,7 +134,7 @@ TEST(BisectTest, SolvesRandomProblems) {
 
 // Two ranks share a heavy piece and one that is too large for either: both must be cut, however
 // light the others are.
-TEST(SplitterTest, CutsAPieceThatFitsNowhereBesideTheHeaviest) {
+TEST(CutterTest, CutsAPieceThatFitsNowhereBesideTheHeaviest) {
   Problem problem;
   problem.ranks = 2;
   problem.cluster = model::ClusterPreset("h100x8").value();
@@ -157,14 +159,15 @@ TEST(SplitterTest, CutsAPieceThatFitsNowhereBesideTheHeaviest) {
   }
   goal.tokens_left /= 2;
   goal.least_left = goal.most_left = goal.tokens_left;
-  Splitter splitter(model, pieces, goal);
-  for (int light : splitter.Lightest(3)) {
+  Assignments assignments(pieces, goal);
+  Cutter cutter(model, assignments, goal);
+  for (int light : assignments.Lightest(3)) {
     if (light == 5) continue;
-    const int sides = splitter.AddGreedySides(5, light, 1);
-    if (sides >= 0) splitter.AddTwoCuts(sides, 5, light);
+    const int sides = assignments.AddGreedy(5, light, 1);
+    if (sides >= 0) cutter.AddTwoCuts(sides, 5, light);
   }
   double slower_us = work_us;
-  for (const Split& split : splitter.splits()) slower_us = std::min(slower_us, split.slower_us);
+  for (const Split& split : cutter.splits()) slower_us = std::min(slower_us, split.slower_us);
   EXPECT_LT(slower_us, 1.02 * work_us / 2);
 }
 

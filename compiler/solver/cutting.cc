@@ -1,8 +1,10 @@
-#include "compiler/solver/split.h"
+// Finds cuts by root search, moves them to block boundaries, and scores splits by the time of the
+// slower side.
+
+#include "compiler/solver/cutting.h"
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <utility>
 
 #include "compiler/solver/find_root.h"
@@ -19,6 +21,9 @@ constexpr double kHiddenShare = 0.25;
 // Work is even where no side has more than this above the mean.
 constexpr double kEven = 1.003;
 
+// Pieces to choose one from that fills up tokens.
+constexpr int kMostFillers = 12;
+
 bool IsCut(const Split& split, int piece) {
   return std::any_of(split.cuts.begin(), split.cuts.end(),
                      [piece](const Cut& cut) { return cut.piece == piece; });
@@ -26,56 +31,44 @@ bool IsCut(const Split& split, int piece) {
 
 }  // namespace
 
-void Splitter::Load::Remove(const Piece& piece, Side side) {
-  if (side == kLeft) {
-    tokens_left -= piece.tokens;
-    left_us -= piece.work_us;
-  } else {
-    right_us -= piece.work_us;
-  }
-}
-
-Splitter::Splitter(const PieceModel& model, std::vector<Piece> pieces, const SplitGoal& goal)
-    : model_(model), pieces_(std::move(pieces)), goal_(goal), heaviest_(pieces_.size()) {
-  for (const Piece& piece : pieces_) {
-    tokens_ += piece.tokens;
-    work_us_ += piece.work_us;
-  }
-  even_us_ = (work_us_ + goal_.held_left_us + goal_.held_right_us) /
-             (goal_.left_ranks + goal_.right_ranks);
-  left_share_us_ = std::clamp(even_us_ * goal_.left_ranks - goal_.held_left_us, 0.0, work_us_);
-  std::iota(heaviest_.begin(), heaviest_.end(), 0);
-  std::sort(heaviest_.begin(), heaviest_.end(), [this](int a, int b) {
-    return pieces_[a].work_us != pieces_[b].work_us ? pieces_[a].work_us > pieces_[b].work_us
-                                                    : a < b;
-  });
-  steps_ += size();
+Cutter::Cutter(const PieceModel& model, Assignments& assignments, const SplitGoal& goal)
+    : model_(model),
+      assignments_(assignments),
+      goal_(goal),
+      even_us_(goal.EvenUs(assignments.work_us())) {
   FindFillers();
 }
 
+// The pieces whose last tokens cost least, for tokens that other cuts leave over.
+void Cutter::FindFillers() {
+  const int block_rows = model_.problem().cluster.tiles.block_rows;
+  auto mean_us = [&](int i) { return At(i).work_us / At(i).tokens; };
+  for (int i = 0; i < assignments_.size(); ++i) {
+    if (At(i).tokens > block_rows) fillers_.push_back(i);
+  }
+  const size_t count = std::min<size_t>(fillers_.size(), kMostFillers);
+  std::partial_sort(fillers_.begin(), fillers_.begin() + count, fillers_.end(), [&](int a, int b) {
+    return mean_us(a) != mean_us(b) ? mean_us(a) < mean_us(b) : a < b;
+  });
+  fillers_.resize(count);
+}
+
 // Whether a side has too much work even without the pieces to cut.
-bool Splitter::TooLong(const Load& load) const {
+bool Cutter::TooLong(const SideLoad& load) const {
   return goal_.held_left_us + load.left_us > goal_.most_us * goal_.left_ranks ||
          goal_.held_right_us + load.right_us > goal_.most_us * goal_.right_ranks;
 }
 
-Splitter::Load Splitter::LoadOf(int sides) const {
-  const Assignment& assignment = sides_[sides];
-  return {assignment.tokens_left, assignment.left_us, assignment.right_us};
-}
-
-void Splitter::AddOneCut(int sides, int flipped, int piece) {
+void Cutter::AddOneCut(int sides, int flipped, int piece) {
   if (flipped == piece) return;
-  const std::vector<Side>& side = sides_[sides].side;
-  Load load = LoadOf(sides);
-  load.Remove(pieces_[piece], side[piece]);
+  const std::vector<Side>& side = assignments_.sides(sides);
+  SideLoad load = assignments_.load(sides);
+  load.Remove(At(piece), side[piece]);
   if (flipped >= 0) {
-    load.Remove(pieces_[flipped], side[flipped]);
-    Side now = Opposite(side[flipped]);
-    (now == kLeft ? load.left_us : load.right_us) += pieces_[flipped].work_us;
-    if (now == kLeft) load.tokens_left += pieces_[flipped].tokens;
+    load.Remove(At(flipped), side[flipped]);
+    load.Add(At(flipped), Opposite(side[flipped]));
   }
-  const int64_t tokens = pieces_[piece].tokens;
+  const int64_t tokens = At(piece).tokens;
   int64_t left = goal_.tokens_left - load.tokens_left;
   // A piece that goes to one side whole, where slack lets it.
   if (left < 0 && load.tokens_left <= goal_.most_left) left = 0;
@@ -86,12 +79,13 @@ void Splitter::AddOneCut(int sides, int flipped, int piece) {
     Cut cut;
     cut.piece = piece;
     cut.outer = outer;
-    double outer_us =
-        outer == kLeft ? left_share_us_ - load.left_us : work_us_ - left_share_us_ - load.right_us;
-    SolveOneCut(pieces_[piece], outer == kLeft ? left : tokens - left, outer_us, cut);
+    double outer_us = outer == kLeft
+                          ? assignments_.left_share_us() - load.left_us
+                          : assignments_.work_us() - assignments_.left_share_us() - load.right_us;
+    SolveOneCut(At(piece), outer == kLeft ? left : tokens - left, outer_us, cut);
     Cut aligned = cut;
-    aligned.first = model_.Align(pieces_[piece], cut.first);
-    aligned.last = tokens - model_.Align(pieces_[piece], tokens - cut.last);
+    aligned.first = model_.Align(At(piece), cut.first);
+    aligned.last = tokens - model_.Align(At(piece), tokens - cut.last);
     if (goal_.least_left == goal_.most_left) {
       if (cut.first > 0 && cut.last > 0) {
         // One end has to take what alignment leaves over; a segment that does not begin at a block
@@ -112,7 +106,7 @@ void Splitter::AddOneCut(int sides, int flipped, int piece) {
 
 // Whether the tokens before the last `tail` ones need a block of rows less than all: then a tail of
 // at most a block costs no more apart.
-bool Splitter::EndsShort(const Piece& piece, int64_t tail) const {
+bool Cutter::EndsShort(const Piece& piece, int64_t tail) const {
   const Piece::Interval& end = piece.intervals[piece.count - 1];
   const int64_t rest = (end.end - end.begin) % model_.problem().cluster.tiles.block_rows;
   return rest > 0 && rest <= tail && tail < end.end - end.begin;
@@ -120,7 +114,7 @@ bool Splitter::EndsShort(const Piece& piece, int64_t tail) const {
 
 // The cuts, and a cut of another piece's end that makes up for the tokens where they must be exact:
 // of the lightest piece, and of the lightest that pays for no more blocks.
-void Splitter::AddAligned(int sides, int flipped, const Load& load, Cuts cuts) {
+void Cutter::AddAligned(int sides, int flipped, const SideLoad& load, Cuts cuts) {
   int64_t left = load.tokens_left;
   Cut* filler = nullptr;
   for (Cut& cut : cuts) {
@@ -128,7 +122,7 @@ void Splitter::AddAligned(int sides, int flipped, const Load& load, Cuts cuts) {
       filler = &cut;
       continue;
     }
-    const int64_t tokens = pieces_[cut.piece].tokens;
+    const int64_t tokens = At(cut.piece).tokens;
     const int64_t outer = cut.first + cut.last;
     if (outer > tokens) return;
     left += cut.outer == kLeft ? outer : tokens - outer;
@@ -140,18 +134,18 @@ void Splitter::AddAligned(int sides, int flipped, const Load& load, Cuts cuts) {
   const int64_t given = std::abs(left - goal_.tokens_left);
   bool first = true;
   for (int i : fillers_) {
-    Side side = sides_[sides].side[i];
+    Side side = assignments_.sides(sides)[i];
     if (i == flipped) side = Opposite(side);
-    if (side != giver || pieces_[i].tokens <= given) continue;
+    if (side != giver || At(i).tokens <= given) continue;
     if (i == cuts[0].piece || i == cuts[1].piece) continue;
-    const bool ends_short = EndsShort(pieces_[i], given);
+    const bool ends_short = EndsShort(At(i), given);
     if (!first && !ends_short) continue;
     *filler = Cut();
     filler->piece = i;
     filler->outer = giver;
-    filler->first = pieces_[i].tokens - given;
-    Load rest = load;
-    rest.Remove(pieces_[i], giver);
+    filler->first = At(i).tokens - given;
+    SideLoad rest = load;
+    rest.Remove(At(i), giver);
     AddSplit(sides, flipped, rest, cuts);
     if (ends_short) return;
     first = false;
@@ -159,8 +153,8 @@ void Splitter::AddAligned(int sides, int flipped, const Load& load, Cuts cuts) {
 }
 
 // Finds the outer part's first tokens, such that its work is about outer_us.
-void Splitter::SolveOneCut(const Piece& piece, int64_t outer_tokens, double outer_us,
-                           Cut& cut) const {
+void Cutter::SolveOneCut(const Piece& piece, int64_t outer_tokens, double outer_us,
+                         Cut& cut) const {
   const double all_us = model_.Prefix(piece, piece.tokens);
   auto missing_us = [&](int64_t first) {
     return outer_us - model_.Prefix(piece, first) - all_us +
@@ -177,13 +171,13 @@ void Splitter::SolveOneCut(const Piece& piece, int64_t outer_tokens, double oute
 
 // How many tokens of the heavy piece go left such that the work is even; the light piece makes up
 // the tokens.
-int64_t Splitter::SolveTwoCuts(const Load& load, const Cut& heavy, const Cut& light) const {
-  const Piece& a = pieces_[heavy.piece];
-  const Piece& b = pieces_[light.piece];
+int64_t Cutter::SolveTwoCuts(const SideLoad& load, const Cut& heavy, const Cut& light) const {
+  const Piece& a = At(heavy.piece);
+  const Piece& b = At(light.piece);
   const int64_t left = goal_.tokens_left - load.tokens_left;
   const double a_us = model_.Prefix(a, a.tokens);
   const double b_us = model_.Prefix(b, b.tokens);
-  const double need_us = left_share_us_ - load.left_us;
+  const double need_us = assignments_.left_share_us() - load.left_us;
   auto extra_us = [&](int64_t x) {
     int64_t y = left - x;
     return (heavy.outer == kLeft ? model_.Prefix(a, x) : a_us - model_.Prefix(a, a.tokens - x)) +
@@ -198,13 +192,13 @@ int64_t Splitter::SolveTwoCuts(const Load& load, const Cut& heavy, const Cut& li
   return aligned >= least && aligned <= most ? aligned : even;
 }
 
-void Splitter::AddTwoCuts(int sides, int heavy, int light) {
+void Cutter::AddTwoCuts(int sides, int heavy, int light) {
   if (heavy == light) return;
-  Load load = LoadOf(sides);
-  load.Remove(pieces_[heavy], sides_[sides].side[heavy]);
-  load.Remove(pieces_[light], sides_[sides].side[light]);
+  SideLoad load = assignments_.load(sides);
+  load.Remove(At(heavy), assignments_.sides(sides)[heavy]);
+  load.Remove(At(light), assignments_.sides(sides)[light]);
   const int64_t left = goal_.tokens_left - load.tokens_left;
-  if (left < 0 || left > pieces_[heavy].tokens + pieces_[light].tokens) return;
+  if (left < 0 || left > At(heavy).tokens + At(light).tokens) return;
   if (TooLong(load)) return;
   for (Side heavy_outer : {kRight, kLeft}) {
     for (Side light_outer : {kRight, kLeft}) {
@@ -215,19 +209,19 @@ void Splitter::AddTwoCuts(int sides, int heavy, int light) {
       cuts[1].outer = light_outer;
       int64_t x = SolveTwoCuts(load, cuts[0], cuts[1]);
       int64_t y = left - x;
-      cuts[0].first = heavy_outer == kLeft ? x : pieces_[heavy].tokens - x;
-      cuts[1].first = light_outer == kLeft ? y : pieces_[light].tokens - y;
+      cuts[0].first = heavy_outer == kLeft ? x : At(heavy).tokens - x;
+      cuts[1].first = light_outer == kLeft ? y : At(light).tokens - y;
       AddSplit(sides, -1, load, cuts);
-      cuts[1].first = model_.Align(pieces_[light], cuts[1].first);
+      cuts[1].first = model_.Align(At(light), cuts[1].first);
       if (goal_.least_left == goal_.most_left) AddAligned(sides, -1, load, cuts);
     }
   }
 }
 
 // About in the middle of its work: head against tail, and outer part against as many tokens.
-std::vector<Cut> Splitter::HeavyCuts(int heavy) const {
-  const Piece& piece = pieces_[heavy];
-  const double left_share = left_share_us_ / work_us_;
+std::vector<Cut> Cutter::HeavyCuts(int heavy) const {
+  const Piece& piece = At(heavy);
+  const double left_share = assignments_.left_share_us() / assignments_.work_us();
   const double all_us = model_.Prefix(piece, piece.tokens);
   std::vector<Cut> cuts;
   for (Side outer : {kLeft, kRight}) {
@@ -248,23 +242,23 @@ std::vector<Cut> Splitter::HeavyCuts(int heavy) const {
   return cuts;
 }
 
-void Splitter::AddHeavyCuts(int heavy, int light, double token_weight) {
+void Cutter::AddHeavyCuts(int heavy, int light, double token_weight) {
   if (heavy == light) return;
   for (const Cut& cut : HeavyCuts(heavy)) {
     Piece outer, middle;
-    if (!model_.Cut(pieces_[heavy], cut.first, cut.last, outer, middle)) continue;
-    const int sides = AddGreedySides(heavy, light, token_weight, &cut);
+    if (!model_.Cut(At(heavy), cut.first, cut.last, outer, middle)) continue;
+    const int sides = assignments_.AddGreedy(heavy, light, token_weight, Parts(cut));
     if (sides >= 0) AddFilled(sides, cut, light);
   }
 }
 
 // The split in which the light piece makes up for the tokens that the others leave open.
-void Splitter::AddFilled(int sides, const Cut& heavy, int light) {
-  Load load = LoadOf(sides);
-  load.Remove(pieces_[heavy.piece], sides_[sides].side[heavy.piece]);
-  load.Remove(pieces_[light], sides_[sides].side[light]);
+void Cutter::AddFilled(int sides, const Cut& heavy, int light) {
+  SideLoad load = assignments_.load(sides);
+  load.Remove(At(heavy.piece), assignments_.sides(sides)[heavy.piece]);
+  load.Remove(At(light), assignments_.sides(sides)[light]);
   if (TooLong(load)) return;
-  const int64_t tokens = pieces_[light].tokens;
+  const int64_t tokens = At(light).tokens;
   const int64_t left = goal_.tokens_left - load.tokens_left - Parts(heavy)[kLeft].tokens;
   if (left < 0 || left > tokens) return;
   for (Side outer : {kLeft, kRight}) {
@@ -277,14 +271,14 @@ void Splitter::AddFilled(int sides, const Cut& heavy, int light) {
   }
 }
 
-std::array<Piece, 2> Splitter::Parts(const Cut& cut) const {
+std::array<Piece, 2> Cutter::Parts(const Cut& cut) const {
   std::array<Piece, 2> parts;
-  model_.Cut(pieces_[cut.piece], cut.first, cut.last, parts[cut.outer], parts[Opposite(cut.outer)]);
+  model_.Cut(At(cut.piece), cut.first, cut.last, parts[cut.outer], parts[Opposite(cut.outer)]);
   return parts;
 }
 
 // Time of the rows that ranks which share `to` lack of `from`, for the mean of `ranks`.
-double Splitter::RowsUs(const Piece& to, const Piece& from, int ranks) const {
+double Cutter::RowsUs(const Piece& to, const Piece& from, int ranks) const {
   if (to.count == 0 || from.count == 0) return 0;
   double sharing = std::max(to.tokens / goal_.rank_tokens, to.work_us / goal_.rank_us);
   sharing = std::clamp(sharing, 1.0, static_cast<double>(ranks));
@@ -293,14 +287,14 @@ double Splitter::RowsUs(const Piece& to, const Piece& from, int ranks) const {
 
 // What the ranks that will share the part spend on sending its rows, where that is more than hides
 // behind their work: tokens that many nodes need must not gather on few ranks.
-double Splitter::SentUs(const Piece& part) const {
+double Cutter::SentUs(const Piece& part) const {
   if (goal_.sent_row_us == 0 || part.count == 0) return 0;
   double sharing = std::max({1.0, part.tokens / goal_.rank_tokens, part.work_us / goal_.rank_us});
   double rank_us = model_.RowsSent(part) * goal_.sent_row_us / sharing;
   return std::max(0.0, rank_us - kHiddenShare * goal_.rank_us);
 }
 
-void Splitter::AddSplit(int sides, int flipped, const Load& load, const Cuts& cuts) {
+void Cutter::AddSplit(int sides, int flipped, const SideLoad& load, const Cuts& cuts) {
   double left_us = load.left_us;
   double right_us = load.right_us;
   int64_t tokens_left = load.tokens_left;
@@ -311,7 +305,7 @@ void Splitter::AddSplit(int sides, int flipped, const Load& load, const Cuts& cu
   for (const Cut& cut : cuts) {
     if (cut.piece < 0) continue;
     std::array<Piece, 2> parts;
-    if (!model_.Cut(pieces_[cut.piece], cut.first, cut.last, parts[cut.outer],
+    if (!model_.Cut(At(cut.piece), cut.first, cut.last, parts[cut.outer],
                     parts[Opposite(cut.outer)])) {
       return;
     }
@@ -337,11 +331,11 @@ void Splitter::AddSplit(int sides, int flipped, const Load& load, const Cuts& cu
   splits_.push_back(split);
 }
 
-std::array<std::vector<Piece>, 2> Splitter::Apply(const Split& split) const {
+std::array<std::vector<Piece>, 2> Cutter::Apply(const Split& split) const {
   std::array<std::vector<Piece>, 2> halves;
-  for (int i = 0; i < size(); ++i) {
+  for (int i = 0; i < assignments_.size(); ++i) {
     if (IsCut(split, i)) continue;
-    halves[SideOf(split, i)].push_back(pieces_[i]);
+    halves[assignments_.SideOf(split, i)].push_back(At(i));
   }
   for (const Cut& cut : split.cuts) {
     if (cut.piece < 0) continue;

@@ -1,17 +1,13 @@
-// Which side of a split each piece goes to as a whole: the orders in which pieces are taken, and
-// the greedy assignment. Where pieces are cut, and which split is best, is decided in split.cc.
+// Assigns pieces greedily, heaviest first, each to the side that leaves less uneven.
+
+#include "compiler/solver/assignment.h"
 
 #include <algorithm>
 #include <numeric>
 #include <utility>
 
-#include "compiler/solver/split.h"
-
 namespace flashcp::solver {
 namespace {
-
-// Pieces to choose one from that fills up tokens.
-constexpr int kMostFillers = 12;
 
 // Many tokens with little work each, where `mean_us` is that of all pieces: it may be the only
 // piece that can even the tokens.
@@ -21,21 +17,23 @@ double Lightness(const Piece& piece, double mean_us) {
 
 }  // namespace
 
-// The pieces whose last tokens cost least, for tokens that other cuts leave over.
-void Splitter::FindFillers() {
-  const int block_rows = model_.problem().cluster.tiles.block_rows;
-  auto mean_us = [&](int i) { return pieces_[i].work_us / pieces_[i].tokens; };
-  for (int i = 0; i < size(); ++i) {
-    if (pieces_[i].tokens > block_rows) fillers_.push_back(i);
+Assignments::Assignments(std::vector<Piece> pieces, const SplitGoal& goal)
+    : pieces_(std::move(pieces)), goal_(goal), heaviest_(pieces_.size()) {
+  for (const Piece& piece : pieces_) {
+    tokens_ += piece.tokens;
+    work_us_ += piece.work_us;
   }
-  const size_t count = std::min<size_t>(fillers_.size(), kMostFillers);
-  std::partial_sort(fillers_.begin(), fillers_.begin() + count, fillers_.end(), [&](int a, int b) {
-    return mean_us(a) != mean_us(b) ? mean_us(a) < mean_us(b) : a < b;
+  left_share_us_ =
+      std::clamp(goal.EvenUs(work_us_) * goal.left_ranks - goal.held_left_us, 0.0, work_us_);
+  std::iota(heaviest_.begin(), heaviest_.end(), 0);
+  std::sort(heaviest_.begin(), heaviest_.end(), [this](int a, int b) {
+    return pieces_[a].work_us != pieces_[b].work_us ? pieces_[a].work_us > pieces_[b].work_us
+                                                    : a < b;
   });
-  fillers_.resize(count);
+  steps_ += size();
 }
 
-std::vector<int> Splitter::Lightest(int count) const {
+std::vector<int> Assignments::Lightest(int count) const {
   std::vector<int> order(size());
   std::iota(order.begin(), order.end(), 0);
   count = std::min(count, size());
@@ -49,23 +47,17 @@ std::vector<int> Splitter::Lightest(int count) const {
   return order;
 }
 
-int Splitter::AddSides(std::vector<Side> sides) {
-  Assignment assignment{std::move(sides), 0, 0, 0};
-  for (int i = 0; i < size(); ++i) {
-    if (assignment.side[i] == kLeft) {
-      assignment.tokens_left += pieces_[i].tokens;
-      assignment.left_us += pieces_[i].work_us;
-    } else {
-      assignment.right_us += pieces_[i].work_us;
-    }
-  }
-  sides_.push_back(std::move(assignment));
+int Assignments::Add(std::vector<Side> sides) {
+  Assignment assignment;
+  for (int i = 0; i < size(); ++i) assignment.load.Add(pieces_[i], sides[i]);
+  assignment.side = std::move(sides);
+  all_.push_back(std::move(assignment));
   steps_ += size();
-  return static_cast<int>(sides_.size()) - 1;
+  return static_cast<int>(all_.size()) - 1;
 }
 
 // What the sides still lack, and what the pieces have that are on neither.
-struct Splitter::Lack {
+struct Assignments::Lack {
   int64_t tokens[2];
   double us[2];
   int64_t rest_tokens;
@@ -94,7 +86,7 @@ struct Splitter::Lack {
 // Where a side holds heavy documents, it lacks less work for a token than the other one. It takes
 // the lightest pieces, until both lack the same: a greedy assignment, heaviest first, would leave
 // what evens it out for last. The pieces of heaviest() before the returned place are left.
-int Splitter::GiveLightest(int first, int second, Lack& lack, std::vector<Side>& sides) const {
+int Assignments::GiveLightest(int first, int second, Lack& lack, std::vector<Side>& sides) const {
   int left = size();
   if (goal_.held_left_us + goal_.held_right_us <= 0) return left;
   const Side light = lack.Lighter();
@@ -109,18 +101,16 @@ int Splitter::GiveLightest(int first, int second, Lack& lack, std::vector<Side>&
   return left;
 }
 
-int Splitter::AddGreedySides(int first, int second, double token_weight, const Cut* fixed) {
+int Assignments::AddGreedy(int first, int second, double token_weight,
+                           const std::array<Piece, 2>& parts) {
   Lack lack = {{goal_.tokens_left, tokens_ - goal_.tokens_left},
                {left_share_us_, work_us_ - left_share_us_},
                tokens_,
                work_us_};
-  if (fixed != nullptr) {
-    const std::array<Piece, 2> parts = Parts(*fixed);
-    for (Side side : {kLeft, kRight}) {
-      lack.tokens[side] -= parts[side].tokens;
-      lack.us[side] -= parts[side].work_us;
-      if (lack.tokens[side] < 0) return -1;
-    }
+  for (Side side : {kLeft, kRight}) {
+    lack.tokens[side] -= parts[side].tokens;
+    lack.us[side] -= parts[side].work_us;
+    if (lack.tokens[side] < 0) return -1;
   }
   std::vector<Side> sides(size(), kLeft);
   steps_ += size();
@@ -134,14 +124,14 @@ int Splitter::AddGreedySides(int first, int second, double token_weight, const C
     sides[i] = EvenSide(piece, token_weight, all, lack);
     lack.Give(piece, sides[i]);
   }
-  return AddSides(std::move(sides));
+  return Add(std::move(sides));
 }
 
 // The side, of those where the piece fits, that leaves less uneven what both lack, as a share of
 // what they lacked before all pieces. Heavy pieces come first, so light ones can still even tokens
 // when hardly any work is left.
-Side Splitter::EvenSide(const Piece& piece, double token_weight, const Lack& all,
-                        const Lack& lack) const {
+Side Assignments::EvenSide(const Piece& piece, double token_weight, const Lack& all,
+                           const Lack& lack) const {
   if (!lack.Fits(piece, kRight)) return kLeft;
   if (!lack.Fits(piece, kLeft)) return kRight;
   const double rest_us = std::max(lack.rest_us - piece.work_us, piece.work_us);
