@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "benchmarks/peer_strategies.h"
+#include "compiler/solver/bounds.h"
 #include "compiler/solver/cost_model.h"
 #include "compiler/solver/strategies.h"
 #include "support/status_macros.h"

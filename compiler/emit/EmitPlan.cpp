@@ -8,6 +8,7 @@
 #include "compiler/emit/EmitProgram.h"
 #include "compiler/emit/PlanTables.h"
 #include "compiler/emit/plan_size.h"
+#include "compiler/solver/bounds.h"
 #include "compiler/solver/cost_model.h"
 #include "runtime/plan/conversion.h"
 

@@ -1,4 +1,4 @@
-// Assigns pieces greedily, heaviest first, each to the side that leaves less uneven.
+// Assigns pieces greedily, heaviest first, each to the side that leaves less imbalance.
 
 #include "compiler/solver/assignment.h"
 
@@ -9,8 +9,8 @@
 namespace flashcp::solver {
 namespace {
 
-// Many tokens with little work each, where `mean_us` is that of all pieces: it may be the only
-// piece that can even the tokens.
+// Returns a large value for many tokens with little work each (`mean_us` is that of all pieces):
+// such a piece may be the only one that can even the tokens.
 double Lightness(const Piece& piece, double mean_us) {
   return piece.tokens / (piece.work_us / piece.tokens + mean_us);
 }
@@ -56,7 +56,7 @@ int Assignments::Add(std::vector<Side> sides) {
   return static_cast<int>(all_.size()) - 1;
 }
 
-// What the sides still lack, and what the pieces have that are on neither.
+// Tokens and work that the sides still lack, and those of pieces on neither side.
 struct Assignments::Lack {
   int64_t tokens[2];
   double us[2];
@@ -77,15 +77,15 @@ struct Assignments::Lack {
                ? kLeft
                : kRight;
   }
-  // Whether it lacks less work for a token than both together do.
+  // Returns whether the side lacks less work for a token than both together do.
   bool IsLight(Side side) const {
     return us[side] * (tokens[kLeft] + tokens[kRight]) < (us[kLeft] + us[kRight]) * tokens[side];
   }
 };
 
-// Where a side holds heavy documents, it lacks less work for a token than the other one. It takes
-// the lightest pieces, until both lack the same: a greedy assignment, heaviest first, would leave
-// what evens it out for last. The pieces of heaviest() before the returned place are left.
+// Gives the lightest pieces to a side that holds heavy documents, and so lacks less work for a
+// token, until both sides lack equal work: a greedy assignment, heaviest first, would leave these
+// pieces for last. Returns the number of pieces of heaviest(), from its front, that are left.
 int Assignments::GiveLightest(int first, int second, Lack& lack, std::vector<Side>& sides) const {
   int left = size();
   if (goal_.held_left_us + goal_.held_right_us <= 0) return left;
@@ -127,9 +127,9 @@ int Assignments::AddGreedy(int first, int second, double token_weight,
   return Add(std::move(sides));
 }
 
-// The side, of those where the piece fits, that leaves less uneven what both lack, as a share of
-// what they lacked before all pieces. Heavy pieces come first, so light ones can still even tokens
-// when hardly any work is left.
+// Returns the side with room for the piece that leaves less imbalance: differences of what both
+// lack, as shares of what they lacked before all pieces. Heavy pieces come first, so light ones can
+// still even tokens when hardly any work is left.
 Side Assignments::EvenSide(const Piece& piece, double token_weight, const Lack& all,
                            const Lack& lack) const {
   if (!lack.Fits(piece, kRight)) return kLeft;

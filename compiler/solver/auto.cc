@@ -4,7 +4,7 @@
 // spread over nodes before or not) and the known strategies form a pool. The best
 // few of the pool are improved by local search. The search minimises the objective of objective.h;
 // in the end the placement with the shortest modelled step of all is taken, so that no known
-// strategy is shorter. It stops where the step is within kCloseEnough of the lower bound, or when
+// strategy is shorter. It stops when the step is within kCloseEnough of the lower bound, or when
 // the budget is spent: see docs/planner.md.
 
 #include <algorithm>
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "compiler/solver/bisection.h"
+#include "compiler/solver/bounds.h"
 #include "compiler/solver/budget.h"
 #include "compiler/solver/cost_model.h"
 #include "compiler/solver/local_search.h"
@@ -27,9 +28,9 @@ namespace {
 constexpr double kCloseEnough = 1.002;
 constexpr double kRounded = 1 + 1e-9;
 
-constexpr int kBisectionsShare = 4;  // one part in so many of the budget
+constexpr int kBisectionsShare = 4;  // they get this fraction, 1/4, of the budget
 
-// Of bisections, but for the first one's weight of many ranks.
+// Weights of the starts; the first one's are those of the regime.
 constexpr double kTransferWeights[] = {0.3, 0.05, 1, 3, 0};
 constexpr double kTokenWeights[] = {1, 1, 0.3, 1, 1};
 constexpr int kStarts = 5;
@@ -90,7 +91,7 @@ class AutoSearch {
     return sum_us / problem_.ranks;
   }
 
-  // Considers the fixed rules; those that shard are left for last where they are no starts.
+  // Considers the fixed rules; those that shard come last if they are not starts.
   void AddKnown() {
     for (Placement (*place)(const Problem&) : {PlaceContiguous, PlaceZigzag, PlaceWholeDoc}) {
       if (regime_.rules_are_starts) {
@@ -119,7 +120,7 @@ class AutoSearch {
     for (int i = 0; i < kStarts; ++i) {
       if (i > 0 && (share.Empty() || best_us_ <= target_us_)) break;
       BisectionStart start;
-      start.lambda = i == 0 ? regime_.first_transfer_weight : kTransferWeights[i];
+      start.transfer_weight = i == 0 ? regime_.first_transfer_weight : kTransferWeights[i];
       start.token_weight = i == 0 ? regime_.first_token_weight : kTokenWeights[i];
       AddToPool(Bisect(model_, start, IsSpread(i) ? spread : nothing, share));
     }

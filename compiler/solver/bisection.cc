@@ -109,7 +109,7 @@ class Bisection {
     int64_t tokens = 0;
     for (const Piece& piece : pieces) tokens += piece.tokens;
     if (problem_.slack_percent == 0) {
-      // Rank r owns as many tokens as in a contiguous placement: floor(T/N) or ceil(T/N).
+      // Rank r owns the tokens of a contiguous placement: floor(T/N) or ceil(T/N).
       const int ends = first + left_ranks;
       goal.tokens_left =
           total_ * ends / problem_.ranks - total_ * first / problem_.ranks - left.tokens;
@@ -120,7 +120,7 @@ class Bisection {
       const int64_t even = (tokens + left.tokens + right.tokens) * left_ranks / ranks;
       goal.tokens_left = std::clamp(even - left.tokens, goal.least_left, goal.most_left);
     }
-    // K/V come forward and again backward, where dK/dV return.
+    // K/V come forward and again backward, when dK/dV return.
     bool needed = problem_.exchange == Exchange::kNeeded;
     goal.row_us = needed ? 3.0 * problem_.KeyValueBytesPerToken() / link.bytes_per_us : 0;
     // Forward, and again backward.
@@ -128,8 +128,8 @@ class Bisection {
       goal.sent_row_us =
           2.0 * problem_.KeyValueBytesPerToken() / problem_.cluster.inter_node.bytes_per_us;
     }
-    goal.lambda = start_.lambda;
-    goal.uneven_weight = regime_.imbalance_weight;
+    goal.transfer_weight = start_.transfer_weight;
+    goal.imbalance_weight = regime_.imbalance_weight;
     goal.rank_tokens = std::max(1.0, static_cast<double>(total_) / problem_.ranks);
     goal.rank_us = std::max(1e-9, work_us_ / problem_.ranks);
     return goal;
@@ -182,7 +182,7 @@ class Bisection {
     }
   }
 
-  // Of the heaviest piece, with one of two light ones.
+  // Cuts the heaviest piece, with one of two light ones.
   void AddHeavyCuts(Assignments& assignments, Cutter& cutter) const {
     const std::vector<int>& heaviest = assignments.heaviest();
     const int64_t size = assignments.size();
@@ -192,7 +192,8 @@ class Bisection {
     }
   }
 
-  // Where no piece is large enough to even the tokens alone: one piece after the other.
+  // Puts one piece after the other on the left side until it is full: if no piece is large enough
+  // to even the tokens alone.
   std::array<Pieces, 2> CutInOrder(const Assignments& assignments, int64_t tokens_left) const {
     std::array<Pieces, 2> halves;
     for (int i = 0; i < assignments.size(); ++i) {

@@ -12,8 +12,8 @@
 namespace flashcp::solver {
 
 struct BisectionStart {
-  double lambda = 0.3;      // weight of transfers against work
-  double token_weight = 1;  // of even tokens against even work while pieces are assigned
+  double transfer_weight = 0.3;  // weight of transfers against work
+  double token_weight = 1;       // of even tokens against even work while pieces are assigned
 };
 
 // A placement that passes Verify(), of the documents that are not spread among what the spread

@@ -1,4 +1,4 @@
-// Decides what any placement must cost at least.
+// Bounds the step of any placement from below.
 //
 // Idea: let every rank be done in theta. It then computes at most theta of work and owns at most
 // the token cap. Sort the ranks that hold a causal document of length l by their last token, the
@@ -10,6 +10,8 @@
 // theta. The least theta that allows this is found by bisection. Nodes are bounded in the same way
 // as ranks, by what crosses between nodes. Forward and backward are bounded apart; backward moves
 // as many rows again the other way.
+
+#include "compiler/solver/bounds.h"
 
 #include <algorithm>
 #include <limits>
@@ -124,7 +126,7 @@ class Direction {
     return rows;
   }
 
-  // What the owner of a document's last token needs of others.
+  // Returns the rows that the owner of a document's last token needs of others.
   int64_t MostRows(const Group& group) const {
     const int64_t cap = cap_ * group.ranks;
     if (problem_.exchange == Exchange::kAllGather) return std::max<int64_t>(0, total_ - cap);

@@ -1,5 +1,4 @@
-// How long a search may go on, counted in steps and never by a clock: the same input gives the same
-// placement on every machine.
+// A budget of search steps. No clock counts, so an input gives one placement on every machine.
 
 #ifndef FLASHCP_COMPILER_SOLVER_BUDGET_H_
 #define FLASHCP_COMPILER_SOLVER_BUDGET_H_

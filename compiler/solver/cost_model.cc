@@ -1,4 +1,4 @@
-// Decides what a placement costs.
+// Adds up the cost of a placement.
 //
 // Idea of the compute times: a segment is cut in blocks of rows from its first query on; a row
 // block pays for each block of keys that it touches. Key blocks lie at multiples of block_columns,

@@ -1,4 +1,4 @@
-// What a placement costs: balance, bytes, messages and modelled times, exactly as the plan made of
+// The cost of a placement: balance, bytes, messages and modelled times, exactly as the plan made of
 // it will move and compute. Every time that leaves this file is modelled, never measured, and is
 // labelled so wherever it is printed.
 //
@@ -17,13 +17,13 @@
 
 namespace flashcp::solver {
 
-// What one rank holds, computes and moves.
+// Tokens, work and traffic of one rank.
 struct RankCost {
   int64_t tokens = 0;
   int64_t pairs = 0;                        // (query, key) pairs that the mask allows, for one head
   int64_t segments = 0;                     // contiguous query ranges
   int64_t receive_bytes_forward = 0;        // payload: K and V
-  int64_t send_bytes_forward = 0;           // the same, with rows passed on inside the node
+  int64_t send_bytes_forward = 0;           // payload, with rows passed on inside the node
   int64_t receive_bytes_between_nodes = 0;  // of receive_bytes_forward
   int64_t send_bytes_between_nodes = 0;     // of send_bytes_forward
   int64_t receive_bytes_backward = 0;       // payload: K and V again, and dK and dV coming home
@@ -94,20 +94,8 @@ class SegmentTimer {
   ComputeTime key_;  // of a block of rows against one more block of keys
 };
 
-// Less than this no partition of the document costs.
+// Returns a time that no partition of the document undercuts.
 ComputeTime LeastTime(const Problem& problem, const Document& document);
-
-// No placement of the problem has a shorter modelled step than any of these.
-struct LowerBounds {
-  double compute_us = 0;        // all work shared evenly
-  double communication_us = 0;  // rows that ranks receive in any case, by the token cap alone
-  double combined_us = 0;       // rows that they receive if the work is even enough for this step
-};
-// See bounds.cc. O(D + sum over documents of the ranks that they need).
-LowerBounds BoundStep(const Problem& problem);
-
-// The largest of the bounds.
-double LowerBoundUs(const Problem& problem);
 
 }  // namespace flashcp::solver
 

@@ -15,10 +15,10 @@ namespace {
 // An outer part with fewer tokens than this on one end is not worth a segment.
 constexpr int kShortestEnd = 64;
 
-// Sending hides behind compute; so much of a rank's work is left for it where splits are compared.
+// Share of a rank's compute that hides its sends when splits are compared.
 constexpr double kHiddenShare = 0.25;
 
-// Work is even where no side has more than this above the mean.
+// Work counts as even while no side has more than this above the mean.
 constexpr double kEven = 1.003;
 
 // Pieces to choose one from that fills up tokens.
@@ -53,7 +53,7 @@ void Cutter::FindFillers() {
   fillers_.resize(count);
 }
 
-// Whether a side has too much work even without the pieces to cut.
+// Returns whether a side has too much work even without the pieces to cut.
 bool Cutter::TooLong(const SideLoad& load) const {
   return goal_.held_left_us + load.left_us > goal_.most_us * goal_.left_ranks ||
          goal_.held_right_us + load.right_us > goal_.most_us * goal_.right_ranks;
@@ -70,7 +70,7 @@ void Cutter::AddOneCut(int sides, int flipped, int piece) {
   }
   const int64_t tokens = At(piece).tokens;
   int64_t left = goal_.tokens_left - load.tokens_left;
-  // A piece that goes to one side whole, where slack lets it.
+  // Slack may let the piece go to one side whole.
   if (left < 0 && load.tokens_left <= goal_.most_left) left = 0;
   if (left > tokens && load.tokens_left + tokens >= goal_.least_left) left = tokens;
   if (left < 0 || left > tokens) return;
@@ -104,16 +104,16 @@ void Cutter::AddOneCut(int sides, int flipped, int piece) {
   }
 }
 
-// Whether the tokens before the last `tail` ones need a block of rows less than all: then a tail of
-// at most a block costs no more apart.
+// Returns whether the tokens before the last `tail` ones need a block of rows less than all: then a
+// tail of at most a block costs no more apart.
 bool Cutter::EndsShort(const Piece& piece, int64_t tail) const {
   const Piece::Interval& end = piece.intervals[piece.count - 1];
   const int64_t rest = (end.end - end.begin) % model_.problem().cluster.tiles.block_rows;
   return rest > 0 && rest <= tail && tail < end.end - end.begin;
 }
 
-// The cuts, and a cut of another piece's end that makes up for the tokens where they must be exact:
-// of the lightest piece, and of the lightest that pays for no more blocks.
+// Adds a split with these cuts, and with a cut of another piece's end that makes up for the tokens
+// if they must be exact: of the lightest piece, and of the lightest that pays for no more blocks.
 void Cutter::AddAligned(int sides, int flipped, const SideLoad& load, Cuts cuts) {
   int64_t left = load.tokens_left;
   Cut* filler = nullptr;
@@ -169,7 +169,7 @@ void Cutter::SolveOneCut(const Piece& piece, int64_t outer_tokens, double outer_
   cut.last = outer_tokens - cut.first;
 }
 
-// How many tokens of the heavy piece go left such that the work is even; the light piece makes up
+// Returns the tokens of the heavy piece that go left so that work is even; the light piece makes up
 // the tokens.
 int64_t Cutter::SolveTwoCuts(const SideLoad& load, const Cut& heavy, const Cut& light) const {
   const Piece& a = At(heavy.piece);
@@ -218,7 +218,8 @@ void Cutter::AddTwoCuts(int sides, int heavy, int light) {
   }
 }
 
-// About in the middle of its work: head against tail, and outer part against as many tokens.
+// Returns cuts about in the middle of its work: head against tail, and outer part against middle
+// with equal shares of tokens.
 std::vector<Cut> Cutter::HeavyCuts(int heavy) const {
   const Piece& piece = At(heavy);
   const double left_share = assignments_.left_share_us() / assignments_.work_us();
@@ -252,7 +253,7 @@ void Cutter::AddHeavyCuts(int heavy, int light, double token_weight) {
   }
 }
 
-// The split in which the light piece makes up for the tokens that the others leave open.
+// Adds the split in which the light piece makes up for the tokens that the others leave open.
 void Cutter::AddFilled(int sides, const Cut& heavy, int light) {
   SideLoad load = assignments_.load(sides);
   load.Remove(At(heavy.piece), assignments_.sides(sides)[heavy.piece]);
@@ -285,8 +286,8 @@ double Cutter::RowsUs(const Piece& to, const Piece& from, int ranks) const {
   return model_.RowsNeeded(to, from) * goal_.row_us * sharing / ranks;
 }
 
-// What the ranks that will share the part spend on sending its rows, where that is more than hides
-// behind their work: tokens that many nodes need must not gather on few ranks.
+// Returns the send time per rank that compute does not hide; keeps rows needed by many nodes from
+// piling up on few ranks.
 double Cutter::SentUs(const Piece& part) const {
   if (goal_.sent_row_us == 0 || part.count == 0) return 0;
   double sharing = std::max({1.0, part.tokens / goal_.rank_tokens, part.work_us / goal_.rank_us});
@@ -322,9 +323,9 @@ void Cutter::AddSplit(int sides, int flipped, const SideLoad& load, const Cuts& 
                              (goal_.held_right_us + right_us) / goal_.right_ranks);
   if (split.slower_us > goal_.most_us) return;
   const double uneven_us = std::max(0.0, split.slower_us - kEven * even_us_);
-  split.score =
-      split.slower_us + (goal_.uneven_weight - 1) * uneven_us + sent_us +
-      goal_.lambda * (std::max(left_rows_us, right_rows_us) + (left_rows_us + right_rows_us) / 4);
+  split.score = split.slower_us + (goal_.imbalance_weight - 1) * uneven_us + sent_us +
+                goal_.transfer_weight *
+                    (std::max(left_rows_us, right_rows_us) + (left_rows_us + right_rows_us) / 4);
   split.sides = sides;
   split.flipped = flipped;
   split.cuts = cuts;

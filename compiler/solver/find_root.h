@@ -1,4 +1,4 @@
-// Where a monotone function crosses zero, in few evaluations.
+// Finds the zero of a monotone function in few evaluations.
 
 #ifndef FLASHCP_COMPILER_SOLVER_FIND_ROOT_H_
 #define FLASHCP_COMPILER_SOLVER_FIND_ROOT_H_
@@ -9,7 +9,7 @@
 
 namespace flashcp::solver {
 
-// Where a monotone function of [low, high] is about 0, or the end where it is nearer to 0: regula
+// Returns about the zero of a monotone function on [low, high], or the end nearer to it: regula
 // falsi with the Illinois rule (Dowell, Jarratt 1971), which needs few evaluations of the smooth
 // functions here. The result is off by the change of the function over a token or two.
 template <typename Function>

@@ -110,7 +110,7 @@ double LeastShardedRows(const Problem& problem, const Document& document) {
   return 0;
 }
 
-// What a step takes at least where some documents are sharded over all ranks.
+// A lower bound of the step if some documents are sharded over all ranks.
 class LeastSharded {
  public:
   explicit LeastSharded(const Problem& problem) : problem_(problem) {

@@ -3,10 +3,10 @@
 // Idea: the slowest rank decides the step, so it is paired with those that have most to spare, that
 // share its documents, or that are in its node; see resplit.h for how a pair divides. The best
 // divisions by an estimate are evaluated exactly, and one is taken if the slower of the two gets
-// faster and no other rank gets slower than the slowest was. Where no pair helps, a kick takes two
-// divisions that make it somewhat worse, and the descent starts again from there: iterated local
-// search (Lourenco, Martin, Stutzle 2003). An exact evaluation costs the segments of the changed
-// documents times the ranks that need their rows.
+// faster and no other rank gets slower than the slowest was. If no pair helps, a perturbation takes
+// two divisions that make it somewhat worse, and the descent starts again from there: iterated
+// local search (Lourenco, Martin, Stutzle 2003). An exact evaluation costs the segments of the
+// changed documents times the ranks that need their rows.
 
 #include "compiler/solver/local_search.h"
 
@@ -22,7 +22,7 @@
 namespace flashcp::solver {
 namespace {
 
-constexpr double kMostWorse = 1.03;  // after a kick
+constexpr double kMostWorse = 1.03;  // after a perturbation
 
 class Search {
  public:
@@ -38,13 +38,13 @@ class Search {
 
   Placement Run() {
     Descend();
-    double best_us = state_.ledger().ObjectiveUs();
+    double best_us = state_.cost().ObjectiveUs();
     state_.Keep();
     while (regime_.perturbs && !Done()) {
-      Kick(BySlowness().front(), random_.Below(ranks_));
-      Kick(random_.Below(ranks_), random_.Below(ranks_));
+      Perturb(BySlowness().front(), random_.Below(ranks_));
+      Perturb(random_.Below(ranks_), random_.Below(ranks_));
       Descend();
-      double us = state_.ledger().ObjectiveUs();
+      double us = state_.cost().ObjectiveUs();
       if (us < best_us * (1 - 1e-7)) {
         best_us = us;
         state_.Keep();
@@ -57,18 +57,17 @@ class Search {
   }
 
  private:
-  bool Done() const { return budget_.Empty() || state_.ledger().StepUs() <= options_.target_us; }
+  bool Done() const { return budget_.Empty() || state_.cost().StepUs() <= options_.target_us; }
 
-  // Spends what the ledger did since the last time.
+  // Spends what the cost did since the last time.
   void Account() {
-    budget_.Spend(state_.ledger().steps() - accounted_);
-    accounted_ = state_.ledger().steps();
+    budget_.Spend(state_.cost().steps() - accounted_);
+    accounted_ = state_.cost().steps();
   }
 
   std::vector<int> BySlowness() {
     std::vector<std::pair<double, int>> order;
-    for (int rank = 0; rank < ranks_; ++rank)
-      order.emplace_back(-state_.ledger().RankUs(rank), rank);
+    for (int rank = 0; rank < ranks_; ++rank) order.emplace_back(-state_.cost().RankUs(rank), rank);
     std::sort(order.begin(), order.end());
     std::vector<int> ranks;
     for (const auto& entry : order) ranks.push_back(entry.second);
@@ -117,7 +116,7 @@ class Search {
     return once;
   }
 
-  // Up to 6 ranks that share a document with it.
+  // Adds up to 6 ranks that share a document with it.
   void AddSharers(int rank, std::vector<int>& partners) const {
     int added = 0;
     for (int d : state_.DocumentsOf(rank)) {
@@ -129,7 +128,7 @@ class Search {
     }
   }
 
-  // Where the slowest rank is stuck, room on others may free it later.
+  // Tries the next three slowest ranks: room on others may free the slowest one later.
   void ImproveNextSlowest(const std::vector<int>& slowest) {
     for (int k = 1; k < std::min(ranks_, 4); ++k) {
       for (int attempt = 0; attempt < 3; ++attempt) {
@@ -140,14 +139,14 @@ class Search {
     }
   }
 
-  // Takes the best division of the two ranks' tokens; false where none is better.
+  // Takes the best division of the two ranks' tokens; returns false if none is better.
   bool Improve(int rank, int other) {
-    const Ledger& ledger = state_.ledger();
-    const double slowest_us = ledger.ObjectiveUs() * (1 + 1e-12);
+    const IncrementalCost& cost = state_.cost();
+    const double slowest_us = cost.ObjectiveUs() * (1 + 1e-12);
     SearchState::Outcome best;
-    best.larger_us = std::max(ledger.RankUs(rank), ledger.RankUs(other)) * (1 - 1e-6);
-    best.sum_us = ledger.RankUs(rank) + ledger.RankUs(other);
-    Resplit resplit(model_, state_, rank, other, options_.lambda, best.larger_us, random_);
+    best.larger_us = std::max(cost.RankUs(rank), cost.RankUs(other)) * (1 - 1e-6);
+    best.sum_us = cost.RankUs(rank) + cost.RankUs(other);
+    Resplit resplit(model_, state_, rank, other, options_.transfer_weight, best.larger_us, random_);
     std::vector<DocumentChange> taken;
     int left = MostEvaluated(resplit);
     double last_score = -1;
@@ -177,10 +176,10 @@ class Search {
   }
 
   // Takes one of the better divisions at random, even if it is worse.
-  void Kick(int rank, int other) {
+  void Perturb(int rank, int other) {
     if (rank == other) return;
-    const double most_us = state_.ledger().ObjectiveUs() * kMostWorse;
-    Resplit resplit(model_, state_, rank, other, options_.lambda, most_us, random_);
+    const double most_us = state_.cost().ObjectiveUs() * kMostWorse;
+    Resplit resplit(model_, state_, rank, other, options_.transfer_weight, most_us, random_);
     std::vector<DocumentChange> taken;
     int left = MostEvaluated(resplit);
     for (const Split& split : resplit.splits()) {

@@ -11,7 +11,8 @@
 namespace flashcp::solver {
 
 struct LocalSearchOptions {
-  double lambda = 0.3;   // weight of transfers where splits are ranked before they are evaluated
+  double transfer_weight =
+      0.3;               // weight of transfers where splits are ranked before they are evaluated
   double target_us = 0;  // stops where the modelled step is no longer
   uint64_t seed = 0;
 };

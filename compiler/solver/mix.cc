@@ -1,10 +1,11 @@
-// Decides how whole, sharded and poured documents share the ranks, so that tokens end exactly even.
+// Decides how whole, sharded and filling documents share the ranks, so that tokens end exactly
+// even.
 //
 // At slack 0 every rank must end at floor(T/N) or ceil(T/N) tokens, which whole documents alone
 // never hit. So the budget counts down what each rank may still take: sharded documents first take
 // 2 floor(l / 2N) tokens on all ranks, whole ones take their length on one, and what is left on the
-// ranks is then exactly as much as remainder tokens and poured documents together: dealing and
-// pouring into whatever room there is ends even.
+// ranks is then exactly as much as remainder tokens and filling documents together: dealing and
+// filling whatever room there is ends even.
 
 #include "compiler/solver/mix.h"
 
@@ -18,7 +19,7 @@
 namespace flashcp::solver {
 namespace {
 
-// Ranks in the order of their load, by index where equal.
+// Ranks in the order of their load, ties by index.
 class RankQueue {
  public:
   RankQueue(int ranks, LoadKind kind, double total_us, int64_t total_tokens)
@@ -32,7 +33,7 @@ class RankQueue {
   double work_us(int rank) const { return work_us_[rank]; }
 
   // Puts a document of so much work on the first rank that has room for it and stays within the
-  // limit; Mix::kPoured where none does.
+  // limit; Mix::kFills if none does.
   int Place(int64_t tokens, double work_us, double limit_us, TokenBudget& budget) {
     for (auto entry = order_.begin(); entry != order_.end(); ++entry) {
       const int rank = entry->second;
@@ -47,7 +48,7 @@ class RankQueue {
       // All further ranks have no less of the load.
       if (kind_ == LoadKind::kWork ? too_long : kind_ == LoadKind::kTokens && no_room) break;
     }
-    return Mix::kPoured;
+    return Mix::kFills;
   }
 
  private:
@@ -92,7 +93,7 @@ class RemainderDealer {
   // The rank whose turn it is, whether or not it has room.
   int turn() const { return open_.empty() ? 0 : open_[next_ % open_.size()]; }
 
-  // How many of these tokens each rank gets; valid until the next call.
+  // Returns the number of these tokens that each rank gets; valid until the next call.
   const std::vector<int64_t>& Deal(int64_t tokens) {
     std::fill(dealt_.begin(), dealt_.end(), 0);
     while (tokens > 0) {
@@ -136,17 +137,17 @@ std::vector<Segment> ZigzagChunks(int64_t length, int first,
   return segments;
 }
 
-// Pours documents one after the other into the ranks with most room.
-class Pourer {
+// Fills the ranks with most room, one document after the other.
+class Filler {
  public:
-  Pourer(int ranks, TokenBudget& budget) : budget_(budget), order_(ranks) {
+  Filler(int ranks, TokenBudget& budget) : budget_(budget), order_(ranks) {
     std::vector<int64_t> room(ranks);
     for (int rank = 0; rank < ranks; ++rank) room[rank] = budget.Room(rank);
     std::iota(order_.begin(), order_.end(), 0);
     std::stable_sort(order_.begin(), order_.end(), [&](int a, int b) { return room[a] > room[b]; });
   }
 
-  std::vector<Segment> Pour(int64_t length) {
+  std::vector<Segment> Fill(int64_t length) {
     std::vector<Segment> segments;
     for (int64_t begin = 0; begin < length;) {
       int rank = order_[next_];
@@ -226,10 +227,10 @@ DocumentTable::DocumentTable(const Problem& problem) : longest_first(problem.doc
 
 Mix DecideMix(const Problem& problem, const DocumentTable& table, const MixRule& rule) {
   const int ranks = problem.ranks;
-  Mix mix{TokenBudget(problem), std::vector<int>(problem.documents.size(), Mix::kPoured)};
+  Mix mix{TokenBudget(problem), std::vector<int>(problem.documents.size(), Mix::kFills)};
   RankQueue queue(ranks, rule.load, table.total_us, problem.TotalTokens());
   double sharded_us = 0;
-  double poured_us = 0;
+  double filling_us = 0;
   for (int d : table.longest_first) {
     int64_t length = problem.documents[d].length;
     int& home = mix.home[d];
@@ -239,18 +240,18 @@ Mix DecideMix(const Problem& problem, const DocumentTable& table, const MixRule&
       home = queue.Place(length, table.whole_us[d], limit_us, mix.budget);
     }
     bool shard = length > rule.shard_above || rule.shard_misfits;
-    if (home == Mix::kPoured && shard && mix.budget.TakeOnAll(length / (2 * ranks) * 2)) {
+    if (home == Mix::kFills && shard && mix.budget.TakeOnAll(length / (2 * ranks) * 2)) {
       home = Mix::kSharded;
       mix.received_rows += table.sharded_rows[d];
       mix.segments += std::min<int64_t>(length, 2 * ranks);
       sharded_us += table.sharded_us[d];
     }
-    if (home == Mix::kPoured) poured_us += table.whole_us[d];
+    if (home == Mix::kFills) filling_us += table.whole_us[d];
   }
   for (int rank = 0; rank < ranks; ++rank) {
     mix.work_us = std::max(mix.work_us, queue.work_us(rank));
   }
-  mix.work_us += sharded_us + poured_us / ranks;
+  mix.work_us += sharded_us + filling_us / ranks;
   mix.segments += problem.documents.size() + ranks;
   return mix;
 }
@@ -269,10 +270,10 @@ Placement LayOutMix(const Problem& problem, const DocumentTable& table, Mix mix)
       placement.documents[d] = ZigzagChunks(length, first, remainder);
     }
   }
-  Pourer pourer(problem.ranks, mix.budget);
+  Filler filler(problem.ranks, mix.budget);
   for (int d : table.longest_first) {
-    if (mix.home[d] == Mix::kPoured) {
-      placement.documents[d] = pourer.Pour(problem.documents[d].length);
+    if (mix.home[d] == Mix::kFills) {
+      placement.documents[d] = filler.Fill(problem.documents[d].length);
     }
   }
   return placement;

@@ -1,3 +1,5 @@
+// Spreads heavy documents over whole nodes, so that nodes have equal work and equal sends.
+//
 // Idea: a row goes to every node whose rows of the document lie behind it. If nodes take equal
 // shares of the work from the front to the back, the first ones own most rows and send each of them
 // to all others: that takes longer than all that anyone computes. So node k of n takes the next
@@ -27,8 +29,8 @@ namespace {
 // A document with more work than this share of a node's is spread: over one node at least.
 constexpr double kLeastNodes = 0.25;
 
-// How much less work than the mean the nodes get from their heavy documents and the light ones that
-// fill them up, and at least from the heavy ones alone.
+// Room for other work: the mean over the work that nodes get from their heavy documents and the
+// light ones that fill them up, and at least from the heavy ones alone.
 constexpr double kRoomWhenFull = 1.15;
 constexpr double kRoom = 1.05;
 
@@ -95,7 +97,8 @@ class Spreader {
     });
   }
 
-  // How many nodes each of the first `count` heavy documents gets; none where there are too few.
+  // Returns the number of nodes of each of the first `count` heavy documents; nothing if there are
+  // too few.
   std::optional<std::vector<int>> Nodes(size_t count) const {
     const double shared = SharedNodes(count);
     double all = 0;
@@ -113,7 +116,7 @@ class Spreader {
   }
 
   // The fewest nodes that have room for the first `count` heavy documents and the lightest others
-  // that fill up their tokens, all where even these have not.
+  // that fill up their tokens; all nodes if even these have no room.
   int SharedNodes(size_t count) const {
     double nodes = 0;
     int64_t tokens = 0;
@@ -131,7 +134,8 @@ class Spreader {
     return all_nodes_;
   }
 
-  // How many documents come before one that would give a rank too many tokens or intervals.
+  // Returns the number of documents before the first one that would give a rank too many tokens or
+  // intervals.
   size_t SpreadFirst(const std::vector<int>& nodes, NodeSpread& result) {
     int first = 0;
     for (size_t i = 0; i < nodes.size(); ++i) {
@@ -157,13 +161,13 @@ class Spreader {
     return true;
   }
 
-  // What a part takes off the front and the back of what is left of a piece.
+  // Tokens that a part takes off the front and the back of the rest of a piece.
   struct Ends {
     int64_t first;
     int64_t last;
   };
 
-  // With work `us`, and first + weight * last = rows where the tokens [low, high) are enough.
+  // Returns ends with work `us`, and first + weight * last = rows if tokens [low, high) are enough.
   Ends TakeEnds(const Piece& piece, int64_t low, int64_t high, double us, double rows,
                 double weight) {
     auto first = [&](int64_t last) {
@@ -179,8 +183,8 @@ class Spreader {
     return {first(last), last};
   }
 
-  // How many rows from the back count like one from the front, of part k: k nodes need them, and
-  // parts - 1 the others.
+  // Returns the weight of a row from the back of part k against one from the front: k nodes need
+  // the former, parts - 1 the latter.
   static double Weight(int k, int parts) { return static_cast<double>(k) / (parts - 1); }
 
   // The weighted rows that each part takes, so that the last one, too, has as many.

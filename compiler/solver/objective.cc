@@ -1,3 +1,5 @@
+// Weighs compute and transfers of a rank, no lower than perfect balance.
+
 #include "compiler/solver/objective.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// What the search minimises.
+// The objective of the search.
 
 #ifndef FLASHCP_COMPILER_SOLVER_OBJECTIVE_H_
 #define FLASHCP_COMPILER_SOLVER_OBJECTIVE_H_
@@ -9,19 +9,18 @@
 
 namespace flashcp::solver {
 
-// The step is the slowest rank forward plus the slowest one backward, and no rank helps it by
-// taking less than a rank does when all work is even, forward or backward. So what counts of a
-// rank's time is what it takes in each, and no less than that.
+// A rank's cost is clamped from below at the perfectly balanced time of each pass: going below it
+// cannot shorten the step, which is the slowest rank forward plus the slowest one backward.
 //
-// Between placements of equal step a little more decides: the shorter of compute and transfers,
-// since overlap is never perfect, and what a rank takes below the even work.
+// Two small terms choose between placements of equal step: the shorter of compute and transfers,
+// since overlap is never perfect, and the time of a rank below the clamp.
 class Objective {
  public:
   explicit Objective(const Problem& problem);
 
-  // Of a rank, microseconds.
+  // Returns the cost of a rank, microseconds.
   double RankUs(const ComputeTime& compute, const TransferTime& transfer) const;
-  // Of a placement: the slowest rank.
+  // Returns the cost of a placement: the slowest rank.
   double StepUs(const PlacementCost& cost) const;
 
  private:

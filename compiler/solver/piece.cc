@@ -1,3 +1,5 @@
+// Cuts pieces, and estimates the work and the rows of their parts.
+
 #include "compiler/solver/piece.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// What a group of ranks holds of one document, and the ways to cut it in two.
+// A piece: the part of one document that a group of ranks holds, and the ways to cut it in two.
 
 #ifndef FLASHCP_COMPILER_SOLVER_PIECE_H_
 #define FLASHCP_COMPILER_SOLVER_PIECE_H_
@@ -28,11 +28,11 @@ struct Piece {
   double work_us = 0;  // modelled forward + backward, exact
   std::array<Interval, kMostIntervals> intervals;
 
-  // Appends [begin, end), behind all intervals; false where there is no room.
+  // Appends [begin, end), behind all intervals; returns false if there is no room.
   bool Append(int64_t begin, int64_t end);
 };
 
-// What the search asks about the documents of a problem.
+// Answers about the documents of a problem that the search needs.
 class PieceModel {
  public:
   explicit PieceModel(const Problem& problem);
@@ -53,8 +53,8 @@ class PieceModel {
   // Rows of `other` that queries of `piece` need; both are of the same document.
   int64_t RowsNeeded(const Piece& piece, const Piece& other) const;
 
-  // Rows that the piece sends to other nodes, each node counted, about: once its document is spread
-  // over as many nodes as its work needs, all those behind the piece need its rows.
+  // Returns about the rows that the piece sends, once per destination node. Once its document is
+  // spread over the nodes that its work needs, all those behind the piece need its rows.
   double RowsSent(const Piece& piece) const;
 
   // Outer part: the first `first` and the last `last` tokens; middle: the others. False where a

@@ -1,4 +1,4 @@
-// Random numbers that are the same on every machine, unlike the distributions of <random>.
+// Random numbers that do not depend on the machine, unlike the distributions of <random>.
 
 #ifndef FLASHCP_COMPILER_SOLVER_RANDOM_H_
 #define FLASHCP_COMPILER_SOLVER_RANDOM_H_
@@ -19,10 +19,10 @@ class Random {
     return z ^ (z >> 31);
   }
 
-  // From [0, count); count > 0.
+  // Returns a number of [0, count); count > 0.
   int Below(int count) { return static_cast<int>(Next() % static_cast<uint64_t>(count)); }
 
-  // From [-1, 1).
+  // Returns a number of [-1, 1).
   double Signed() { return static_cast<double>(Next() >> 11) * 0x1p-52 - 1; }
 
  private:

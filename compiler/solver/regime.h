@@ -1,4 +1,4 @@
-// How the search depends on the number of ranks: all its thresholds, in one table.
+// The regimes of the search: all thresholds by number of ranks, in one table, each with its reason.
 
 #ifndef FLASHCP_COMPILER_SOLVER_REGIME_H_
 #define FLASHCP_COMPILER_SOLVER_REGIME_H_
@@ -10,41 +10,40 @@ namespace flashcp::solver {
 struct Regime {
   int most_ranks;
 
-  // Starts that local search descends from, and the part of the budget, one in `first_round_share`,
+  // Starts that local search descends from, and the fraction 1 / first_round_share of the budget
   // that they spend before the one that came lowest gets the rest. A descent of very few ranks soon
   // ends, so more starts are worth more than a deep one; a descent of many needs all the time.
   int descents;
   int first_round_share;
 
-  // Whether fixed rules (contiguous, zigzag, ...) are starts too. Above 32 ranks, trades of two
-  // ranks cannot repair their many segments.
+  // True if the fixed rules (contiguous, zigzag, ...) are starts too. Above 32 ranks pairwise moves
+  // cannot repair their fragmented placements.
   bool rules_are_starts;
-  // Whether a start is as good as its mean excess over the bound, not as its slowest rank. Of many
-  // ranks, trades soon mend a few slow ones, but never work that is uneven between halves of all.
+  // True if starts are ranked by their mean excess over the bound, not by their slowest rank. Of
+  // many ranks, trades soon mend a few slow ones, but never imbalance between halves of all.
   bool ranked_by_excess;
-  // Of the first start; there may be time for no other. Many ranks make many cuts, whose transfers
-  // are hidden by compute, and their tokens even out late.
+  // Weights of the first start; there may be time for no other. Many ranks make many cuts, whose
+  // transfers are hidden by compute.
   double first_transfer_weight;
   double first_token_weight;
 
-  // How much more imbalance counts in a split than transfers do: between halves of many ranks it
-  // stays, however they are split in turn.
+  // Penalty factor for imbalance in a split: between halves of many ranks it stays, since later
+  // splits cannot repair it.
   double imbalance_weight;
-  // Whether splits count what ranks send to other nodes, and also cut the heaviest piece at blocks
+  // True if splits count what ranks send to other nodes, and also cut the heaviest piece at blocks
   // first. Up to 8 ranks no row goes to many, and a block of rows is a small part of a rank's work.
   bool many_receivers;
 
-  // Whether the slowest rank trades with all others, not with a sample: up to 8 ranks that is
-  // cheap.
+  // True if the slowest rank trades with all others, not with a sample: cheap up to 8 ranks.
   bool trades_with_all;
-  // Divisions of two ranks that are evaluated exactly, where they hold at most kFewPieces and where
-  // they hold more: an evaluation costs time in proportion to the ranks that share the documents.
+  // Number of divisions of two ranks that are evaluated exactly: of at most kFewPieces pieces, and
+  // of more. An evaluation costs time in proportion to the ranks that share the documents.
   int evaluated_of_few;
   int evaluated;
-  // The heaviest and the lightest pieces that are cut in pairs, for at most kFewPaired pieces.
+  // Number of heaviest and of lightest pieces that are cut in pairs, of at most kFewPaired pieces.
   int paired_of_few;
 
-  // Whether perturbations follow a descent, and the trials without gain that end one. Above 64
+  // True if perturbations follow a descent; then its trials without gain before it ends. Above 64
   // ranks the budget ends before a second descent would pay.
   bool perturbs;
   int most_failures;
@@ -69,8 +68,8 @@ inline const Regime& RegimeOf(int ranks) {
   return *regime;
 }
 
-// Heavy documents are spread over nodes of several ranks where there are more nodes than this: a
-// row of a document on fewer goes to few, and bisection moves fewer rows inside the nodes.
+// Most nodes of several ranks without a spread of heavy documents over them: a row goes to few of
+// so few nodes, and bisection moves fewer rows inside them.
 inline constexpr int kMostNodesWithoutSpread = 8;
 
 }  // namespace flashcp::solver

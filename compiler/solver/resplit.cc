@@ -1,3 +1,5 @@
+// Lists divisions of two ranks: from the present one, with pieces moved or cut, sorted by score.
+
 #include "compiler/solver/resplit.h"
 
 #include <algorithm>
@@ -15,11 +17,11 @@ constexpr int kMostShared = 4;
 }  // namespace
 
 Resplit::Resplit(const PieceModel& model, const SearchState& state, int rank, int other,
-                 double lambda, double most_us, Random& random)
+                 double transfer_weight, double most_us, Random& random)
     : state_(state),
       rank_(rank),
       other_(other),
-      goal_(Goal(state, rank, other, lambda, most_us)),
+      goal_(Goal(state, rank, other, transfer_weight, most_us)),
       assignments_(Pool(model, state, rank, other), goal_),
       cutter_(model, assignments_, goal_) {
   if (assignments_.size() == 0) return;
@@ -31,7 +33,7 @@ Resplit::Resplit(const PieceModel& model, const SearchState& state, int rank, in
                    [](const Split& a, const Split& b) { return a.score < b.score; });
 }
 
-// What both hold of each document; nothing where the two hold too many intervals of one.
+// Returns the pieces that both hold; nothing if the two hold too many intervals of one document.
 std::vector<Piece> Resplit::Pool(const PieceModel& model, const SearchState& state, int rank,
                                  int other) {
   std::vector<int> documents;
@@ -52,13 +54,13 @@ std::vector<Piece> Resplit::Pool(const PieceModel& model, const SearchState& sta
   return pieces;
 }
 
-SplitGoal Resplit::Goal(const SearchState& state, int rank, int other, double lambda,
+SplitGoal Resplit::Goal(const SearchState& state, int rank, int other, double transfer_weight,
                         double most_us) {
   const Problem& problem = state.problem();
   const Cluster& cluster = problem.cluster;
-  const int64_t tokens = state.ledger().tokens(rank) + state.ledger().tokens(other);
+  const int64_t tokens = state.cost().tokens(rank) + state.cost().tokens(other);
   SplitGoal goal;
-  goal.tokens_left = state.ledger().tokens(rank);
+  goal.tokens_left = state.cost().tokens(rank);
   goal.least_left = goal.most_left = goal.tokens_left;
   if (problem.slack_percent > 0) {
     const int64_t cap = state.token_cap();
@@ -70,7 +72,7 @@ SplitGoal Resplit::Goal(const SearchState& state, int rank, int other, double la
   const LinkClass& link = in_node ? cluster.intra_node : cluster.inter_node;
   bool needed = problem.exchange == Exchange::kNeeded;
   goal.row_us = needed ? 3.0 * problem.KeyValueBytesPerToken() / link.bytes_per_us : 0;
-  goal.lambda = lambda;
+  goal.transfer_weight = transfer_weight;
   goal.most_us = most_us;
   return goal;
 }

@@ -1,4 +1,4 @@
-// Divides anew what two ranks hold: the move of the local search.
+// Divides the tokens of two ranks anew: the move of the local search.
 
 #ifndef FLASHCP_COMPILER_SOLVER_RESPLIT_H_
 #define FLASHCP_COMPILER_SOLVER_RESPLIT_H_
@@ -19,23 +19,23 @@ namespace flashcp::solver {
 class Resplit {
  public:
   // `rank` is the left side. Only splits that leave at most `most_us` of work on either.
-  Resplit(const PieceModel& model, const SearchState& state, int rank, int other, double lambda,
-          double most_us, Random& random);
+  Resplit(const PieceModel& model, const SearchState& state, int rank, int other,
+          double transfer_weight, double most_us, Random& random);
 
   int pieces() const { return assignments_.size(); }
   // Splits by rising score.
   const std::vector<Split>& splits() const { return splits_; }
-  // What the split changes.
+  // Returns the documents that the split changes.
   std::vector<DocumentChange> Changes(const Split& split) const;
   int64_t steps() const { return assignments_.steps() + cutter_.steps(); }
 
  private:
-  // Where a piece is now.
+  // The present place of a piece.
   enum Held : uint8_t { kHeldLeft = kLeft, kHeldRight = kRight, kHeldByBoth };
 
   static std::vector<Piece> Pool(const PieceModel& model, const SearchState& state, int rank,
                                  int other);
-  static SplitGoal Goal(const SearchState& state, int rank, int other, double lambda,
+  static SplitGoal Goal(const SearchState& state, int rank, int other, double transfer_weight,
                         double most_us);
   void FindHolders();
   void AddFromPresent(Random& random);

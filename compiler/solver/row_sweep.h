@@ -1,4 +1,4 @@
-// Sweeps over the rows of a document to find what its ranks exchange where only needed rows travel.
+// Sweeps over the rows of a document to find the traffic of its ranks if only needed rows travel.
 //
 // Idea: each segment needs an interval of keys (KeysNeeded). Both ends of these intervals rise from
 // segment to segment, so one sweep over the positions of a document meets every opening and closing

@@ -1,3 +1,5 @@
+// Keeps placement, incremental cost and documents of each rank in step while documents change.
+
 #include "compiler/solver/search_state.h"
 
 #include <algorithm>
@@ -20,11 +22,11 @@ SearchState::SearchState(const Problem& problem, Placement placement)
     : problem_(problem),
       token_cap_(problem.TokenCap()),
       placement_(std::move(placement)),
-      ledger_(problem),
+      cost_(problem),
       documents_of_(problem.ranks),
       visited_(problem.ranks) {
   for (size_t d = 0; d < placement_.documents.size(); ++d) {
-    ledger_.Replace(problem.documents[d], {}, placement_.documents[d]);
+    cost_.Replace(problem.documents[d], {}, placement_.documents[d]);
     for (int rank : RanksOf(placement_.documents[d])) {
       documents_of_[rank].push_back(static_cast<int>(d));
     }
@@ -34,20 +36,20 @@ SearchState::SearchState(const Problem& problem, Placement placement)
 SearchState::Outcome SearchState::Try(const std::vector<DocumentChange>& changes, int rank,
                                       int other) {
   FindTouched(changes);
-  ledger_.Mark(touched_);
+  cost_.Mark(touched_);
   for (const DocumentChange& change : changes) {
-    ledger_.Replace(problem_.documents[change.document], placement_.documents[change.document],
-                    change.segments);
+    cost_.Replace(problem_.documents[change.document], placement_.documents[change.document],
+                  change.segments);
   }
   Outcome outcome;
-  double rank_us = ledger_.RankUs(rank);
-  double other_us = ledger_.RankUs(other);
+  double rank_us = cost_.RankUs(rank);
+  double other_us = cost_.RankUs(other);
   outcome.larger_us = std::max(rank_us, other_us);
   outcome.sum_us = rank_us + other_us;
   for (int touched : touched_) {
-    outcome.touched_us = std::max(outcome.touched_us, ledger_.RankUs(touched));
+    outcome.touched_us = std::max(outcome.touched_us, cost_.RankUs(touched));
   }
-  ledger_.Rollback();
+  cost_.Rollback();
   return outcome;
 }
 
@@ -70,7 +72,7 @@ void SearchState::FindTouched(const std::vector<DocumentChange>& changes) {
 void SearchState::Apply(const DocumentChange& change) {
   const int d = change.document;
   std::vector<Segment>& segments = placement_.documents[d];
-  ledger_.Replace(problem_.documents[d], segments, change.segments);
+  cost_.Replace(problem_.documents[d], segments, change.segments);
   for (int rank : RanksOf(segments)) {
     std::vector<int>& documents = documents_of_[rank];
     documents.erase(std::lower_bound(documents.begin(), documents.end(), d));

@@ -1,4 +1,4 @@
-// A placement under change, with what it costs and which documents each rank holds.
+// A placement under change, with its cost and the documents of each rank.
 
 #ifndef FLASHCP_COMPILER_SOLVER_SEARCH_STATE_H_
 #define FLASHCP_COMPILER_SOLVER_SEARCH_STATE_H_
@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "compiler/solver/ledger.h"
+#include "compiler/solver/incremental_cost.h"
 #include "compiler/solver/problem.h"
 
 namespace flashcp::solver {
@@ -25,12 +25,12 @@ class SearchState {
 
   const Problem& problem() const { return problem_; }
   const Placement& placement() const { return placement_; }
-  const Ledger& ledger() const { return ledger_; }
+  const IncrementalCost& cost() const { return cost_; }
   int64_t token_cap() const { return token_cap_; }
   // Documents of which the rank owns tokens, rising.
   const std::vector<int>& DocumentsOf(int rank) const { return documents_of_[rank]; }
 
-  // What the objective says after the changes, for two ranks that they concern most.
+  // The objective after the changes, for the two ranks that they concern most.
   struct Outcome {
     double larger_us = 0;   // of the two
     double sum_us = 0;      // of the two
@@ -53,7 +53,7 @@ class SearchState {
   const Problem& problem_;
   const int64_t token_cap_;
   Placement placement_;
-  Ledger ledger_;
+  IncrementalCost cost_;
   std::vector<std::vector<int>> documents_of_;
   std::vector<DocumentChange> kept_;  // what changed since Keep(), as it was, in order of change
   std::vector<int> touched_;

@@ -1,3 +1,5 @@
+// Keeps segments of a document in order, neighbours on one rank joined.
+
 #include "compiler/solver/segments.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Building the segments of one document.
+// Builds the segments of one document.
 
 #ifndef FLASHCP_COMPILER_SOLVER_SEGMENTS_H_
 #define FLASHCP_COMPILER_SOLVER_SEGMENTS_H_
@@ -10,8 +10,8 @@
 
 namespace flashcp::solver {
 
-// Appends tokens [begin, end) of a document: nothing where there are none, one segment with the
-// last one where that is on the same rank.
+// Appends tokens [begin, end) of a document, if any; joins them with the last segment if that is on
+// the rank too.
 void AppendSegment(int64_t begin, int64_t end, int rank, std::vector<Segment>& segments);
 
 // Sorts the segments of a document and makes neighbours on the same rank one.

@@ -30,15 +30,14 @@ struct SplitGoal {
   int64_t tokens_left = 0;  // aimed at
   int64_t least_left = 0;   // allowed; equal to tokens_left at slack 0
   int64_t most_left = 0;
-  double row_us = 0;       // what a row that a rank receives costs, forward and backward
-  double sent_row_us = 0;  // what a row that a rank sends to another node costs; 0: do not ask
-  double lambda = 0;       // weight of transfers against work
+  double row_us = 0;           // what a row that a rank receives costs, forward and backward
+  double sent_row_us = 0;      // what a row that a rank sends to another node costs; 0: do not ask
+  double transfer_weight = 0;  // weight of transfers against work
   // A piece with more tokens or work than one rank's share goes to several ranks.
   double rank_tokens = 1;
   double rank_us = 1;
-  // How much more work that is uneven counts than transfers do: between halves of many ranks it
-  // stays, however they are split in turn.
-  double uneven_weight = 1;
+  // Penalty factor for imbalance: later splits cannot repair it.
+  double imbalance_weight = 1;
   // Splits that leave more work than this on a rank are dropped.
   double most_us = std::numeric_limits<double>::infinity();
 

@@ -34,13 +34,14 @@ Placement PlaceWholeDoc(const Problem& problem);
 // over Evaluate() (our reading of FlashCP, arXiv 2606.08476; see docs/planner.md). Never longer
 // than per-doc by modelled step. About 1e7 segments a second.
 Placement PlaceFlashcpPaper(const Problem& problem);
-// The same where its modelled step is below `below_us`, else nothing: much faster then.
+// Returns that placement if its modelled step is below `below_us`, else nothing, and then much
+// faster.
 std::optional<Placement> PlaceFlashcpPaperBelow(const Problem& problem, double below_us);
 
 // Neither flashcp-paper nor per-doc has a shorter modelled step. O(D log D).
 double LeastPaperStepUs(const Problem& problem);
 
-// How long the search of `auto` goes on, in milliseconds of one core; see budget.h.
+// Default budget of the search of `auto`, in milliseconds of one core; see budget.h.
 inline constexpr double kDefaultBudgetMs = 20;
 
 // Any document over any number of ranks, chunk bounds free: recursive bisection and local search,

@@ -1,5 +1,5 @@
-// Which rows and messages the ranks of a placement exchange, and how long that takes. Part of the
-// cost model.
+// Traffic: the rows and messages that the ranks of a placement exchange, and their time. Part of
+// the cost model.
 //
 // A row that crosses nodes does so once for each node that needs it: the ranks of that node that
 // need it each receive an even share over the network and pass it on inside the node. The owner
@@ -16,10 +16,10 @@
 
 namespace flashcp::solver {
 
-// What one rank exchanges over one class of links in forward. Shares of rows are fractions.
+// Forward traffic of one rank over one class of links. Shares of rows are fractions.
 struct LinkTraffic {
   double received = 0;       // K/V rows
-  double sent = 0;           // the same, with those it passes on
+  double sent = 0;           // K/V rows, with those it passes on
   int64_t sources = 0;       // owners over this link of rows that the rank needs
   int64_t destinations = 0;  // ranks over this link that need rows of this one
 };

@@ -1,3 +1,5 @@
+// Integrates the tile table over positions, and inverts the integral.
+
 #include "compiler/solver/work_curve.h"
 
 #include <algorithm>

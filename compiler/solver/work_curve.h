@@ -16,7 +16,7 @@ namespace flashcp::solver {
 
 class WorkCurve {
  public:
-  // Of a tile table weighted: forward_weight * forward_us + backward_weight * backward_us, for all
+  // Weighs the tile table: forward_weight * forward_us + backward_weight * backward_us, for all
   // query heads. Microseconds.
   WorkCurve(const Problem& problem, double forward_weight, double backward_weight);
 
@@ -26,7 +26,7 @@ class WorkCurve {
   }
 
   // Least x, about, for which rows [x, length) of a causal document of `length` tokens fit in
-  // work_us, however they are cut; 0 where all rows do. Never above the exact value.
+  // work_us, however they are cut; 0 if all rows do. Never above the exact value.
   double LeastBegin(int64_t length, double work_us) const;
 
  private:

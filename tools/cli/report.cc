@@ -9,7 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "compiler/solver/cost_model.h"
+#include "compiler/solver/bounds.h"
 #include "runtime/plan/conversion.h"
 #include "session/request.h"
 #include "support/mebibytes.h"

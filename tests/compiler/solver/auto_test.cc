@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "compiler/solver/bounds.h"
 #include "compiler/solver/cost_model.h"
 #include "compiler/solver/problem.h"
 #include "compiler/solver/strategies.h"

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "compiler/solver/bounds.h"
 #include "gtest/gtest.h"
 #include "tests/compiler/solver/random_problem.h"
 

@@ -9,7 +9,7 @@
 #include "compiler/solver/bisection.h"
 #include "compiler/solver/cost_model.h"
 #include "compiler/solver/cutting.h"
-#include "compiler/solver/ledger.h"
+#include "compiler/solver/incremental_cost.h"
 #include "compiler/solver/local_search.h"
 #include "compiler/solver/node_spread.h"
 #include "compiler/solver/objective.h"
@@ -24,47 +24,49 @@
 namespace flashcp::solver {
 namespace {
 
-// The ledger leaves out the transfers of all-gather, which no move changes at slack 0.
+// The incremental leaves out the transfers of all-gather, which no move changes at slack 0.
 Problem NeededProblem(uint64_t seed, int64_t max_tokens) {
   Problem problem = RandomProblem(seed, max_tokens);
   problem.exchange = Exchange::kNeeded;
   return problem;
 }
 
-TEST(LedgerTest, FollowsTheCostModelThroughChanges) {
+TEST(IncrementalCostTest, FollowsTheCostModelThroughChanges) {
   for (uint64_t seed = 0; seed < 2000; ++seed) {
     Problem problem = NeededProblem(seed, 400);
     std::mt19937_64 random(seed);
     Placement now = RandomPlacement(problem, random);
     const Placement other = RandomPlacement(problem, random);
-    Ledger ledger(problem);
+    IncrementalCost incremental(problem);
     for (size_t d = 0; d < now.documents.size(); ++d) {
-      ledger.Replace(problem.documents[d], {}, now.documents[d]);
+      incremental.Replace(problem.documents[d], {}, now.documents[d]);
     }
     for (size_t change = 0; change < 2 * now.documents.size(); ++change) {
       size_t d = random() % now.documents.size();
-      ledger.Replace(problem.documents[d], now.documents[d], other.documents[d]);
+      incremental.Replace(problem.documents[d], now.documents[d], other.documents[d]);
       now.documents[d] = other.documents[d];
     }
     PlacementCost cost = Evaluate(problem, now);
-    ASSERT_NEAR(ledger.StepUs(), cost.StepUs(), 1e-3 + 1e-6 * cost.StepUs()) << "seed " << seed;
-    ASSERT_NEAR(ledger.ObjectiveUs(), Objective(problem).StepUs(cost), 1e-3 + 1e-6 * cost.StepUs())
+    ASSERT_NEAR(incremental.StepUs(), cost.StepUs(), 1e-3 + 1e-6 * cost.StepUs())
+        << "seed " << seed;
+    ASSERT_NEAR(incremental.ObjectiveUs(), Objective(problem).StepUs(cost),
+                1e-3 + 1e-6 * cost.StepUs())
         << "seed " << seed;
     for (int rank = 0; rank < problem.ranks; ++rank) {
-      ASSERT_EQ(ledger.tokens(rank), cost.ranks[rank].tokens) << "seed " << seed;
+      ASSERT_EQ(incremental.tokens(rank), cost.ranks[rank].tokens) << "seed " << seed;
     }
   }
 }
 
 // Where two ranks change, only their messages are counted.
-TEST(LedgerTest, FollowsTheCostModelThroughTradesOfTwoRanks) {
+TEST(IncrementalCostTest, FollowsTheCostModelThroughTradesOfTwoRanks) {
   for (uint64_t seed = 0; seed < 1000; ++seed) {
     Problem problem = NeededProblem(seed, 400);
     std::mt19937_64 random(seed);
     Placement now = RandomPlacement(problem, random);
-    Ledger ledger(problem);
+    IncrementalCost incremental(problem);
     for (size_t d = 0; d < now.documents.size(); ++d) {
-      ledger.Replace(problem.documents[d], {}, now.documents[d]);
+      incremental.Replace(problem.documents[d], {}, now.documents[d]);
     }
     for (size_t trade = 0; trade < 4 * now.documents.size(); ++trade) {
       const int a = random() % problem.ranks;
@@ -75,41 +77,43 @@ TEST(LedgerTest, FollowsTheCostModelThroughTradesOfTwoRanks) {
         if (segment.rank == a || segment.rank == b) segment.rank = random() % 2 == 0 ? a : b;
       }
       JoinSegments(after);
-      ledger.Replace(problem.documents[d], now.documents[d], after);
+      incremental.Replace(problem.documents[d], now.documents[d], after);
       now.documents[d] = std::move(after);
     }
     PlacementCost cost = Evaluate(problem, now);
-    ASSERT_NEAR(ledger.StepUs(), cost.StepUs(), 1e-3 + 1e-6 * cost.StepUs()) << "seed " << seed;
-    ASSERT_NEAR(ledger.ObjectiveUs(), Objective(problem).StepUs(cost), 1e-3 + 1e-6 * cost.StepUs())
+    ASSERT_NEAR(incremental.StepUs(), cost.StepUs(), 1e-3 + 1e-6 * cost.StepUs())
+        << "seed " << seed;
+    ASSERT_NEAR(incremental.ObjectiveUs(), Objective(problem).StepUs(cost),
+                1e-3 + 1e-6 * cost.StepUs())
         << "seed " << seed;
   }
 }
 
-TEST(LedgerTest, RollsBackExactly) {
+TEST(IncrementalCostTest, RollsBackExactly) {
   for (uint64_t seed = 0; seed < 500; ++seed) {
     Problem problem = NeededProblem(seed, 400);
     std::mt19937_64 random(seed);
     const Placement now = RandomPlacement(problem, random);
     const Placement other = RandomPlacement(problem, random);
-    Ledger ledger(problem);
+    IncrementalCost incremental(problem);
     std::vector<int> ranks;
     for (int rank = 0; rank < problem.ranks; ++rank) ranks.push_back(rank);
     auto replace = [&](const Placement& before, const Placement& after) {
       for (size_t d = 0; d < now.documents.size(); ++d) {
-        ledger.Replace(problem.documents[d], before.documents[d], after.documents[d]);
+        incremental.Replace(problem.documents[d], before.documents[d], after.documents[d]);
       }
     };
     replace(Placement{std::vector<std::vector<Segment>>(now.documents.size())}, now);
     std::vector<double> before_us;
-    for (int rank : ranks) before_us.push_back(ledger.RankUs(rank));
-    ledger.Mark(ranks);
+    for (int rank : ranks) before_us.push_back(incremental.RankUs(rank));
+    incremental.Mark(ranks);
     replace(now, other);
-    ledger.Rollback();
-    for (int rank : ranks) ASSERT_EQ(ledger.RankUs(rank), before_us[rank]) << "seed " << seed;
+    incremental.Rollback();
+    for (int rank : ranks) ASSERT_EQ(incremental.RankUs(rank), before_us[rank]) << "seed " << seed;
     // Messages too: the same change for good counts them right.
     replace(now, other);
     const double step_us = Evaluate(problem, other).StepUs();
-    ASSERT_NEAR(ledger.StepUs(), step_us, 1e-3 + 1e-6 * step_us) << "seed " << seed;
+    ASSERT_NEAR(incremental.StepUs(), step_us, 1e-3 + 1e-6 * step_us) << "seed " << seed;
   }
 }
 
@@ -121,7 +125,7 @@ TEST(BisectTest, SolvesRandomProblems) {
       problem.ranks = 9 * problem.cluster.ranks_per_node + seed / 64 % 50;
     }
     BisectionStart start;
-    start.lambda = seed % 3;
+    start.transfer_weight = seed % 3;
     Budget budget(1);
     const PieceModel model(problem);
     const NodeSpread spread =

@@ -1,8 +1,8 @@
-// What each rank of a placement computes and moves, kept up to date while single documents change:
-// the cost model of Evaluate(), made incremental.
+// The cost model of Evaluate(), made incremental: the work and traffic of each rank, kept up to
+// date while single documents change.
 
-#ifndef FLASHCP_COMPILER_SOLVER_LEDGER_H_
-#define FLASHCP_COMPILER_SOLVER_LEDGER_H_
+#ifndef FLASHCP_COMPILER_SOLVER_INCREMENTAL_COST_H_
+#define FLASHCP_COMPILER_SOLVER_INCREMENTAL_COST_H_
 
 #include <cstdint>
 #include <utility>
@@ -16,10 +16,10 @@
 
 namespace flashcp::solver {
 
-class Ledger {
+class IncrementalCost {
  public:
   // O(ranks^2) memory: 4 bytes for each pair.
-  explicit Ledger(const Problem& problem);
+  explicit IncrementalCost(const Problem& problem);
 
   // The document has segments `after` from now on, in increasing position, and no more `before`;
   // either may be empty. Counts of tokens and messages return exactly to what they were when the
@@ -29,7 +29,7 @@ class Ledger {
   void Replace(const Document& document, const std::vector<Segment>& before,
                const std::vector<Segment>& after);
 
-  // From here on only these ranks change, until Rollback() takes all changes back exactly.
+  // Begins a trial: only these ranks change until Rollback() takes all changes back exactly.
   void Mark(const std::vector<int>& ranks);
   void Rollback();
 
@@ -65,7 +65,7 @@ class Ledger {
   const TransferModel transfers_;
   std::vector<Rank> ranks_;
   std::vector<int> messages_;  // runs of rows from one rank to another
-  // What Rollback() restores, and the changes of messages_ since Mark().
+  // For Rollback(): ranks as they were, and the changes of messages_ since Mark().
   bool marked_ = false;
   std::vector<std::pair<int, Rank>> saved_;
   std::vector<std::pair<size_t, int>> message_log_;
@@ -81,4 +81,4 @@ class Ledger {
 
 }  // namespace flashcp::solver
 
-#endif  // FLASHCP_COMPILER_SOLVER_LEDGER_H_
+#endif  // FLASHCP_COMPILER_SOLVER_INCREMENTAL_COST_H_

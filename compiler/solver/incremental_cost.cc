@@ -6,7 +6,7 @@
 // a segment: a change of two ranks, which is what the search tries, counts the runs from and to
 // these alone.
 
-#include "compiler/solver/ledger.h"
+#include "compiler/solver/incremental_cost.h"
 
 #include <algorithm>
 
@@ -18,7 +18,7 @@ constexpr int kNotNeeding = -1;
 
 }  // namespace
 
-Ledger::Ledger(const Problem& problem)
+IncrementalCost::IncrementalCost(const Problem& problem)
     : problem_(problem),
       timer_(problem),
       objective_(problem),
@@ -28,8 +28,8 @@ Ledger::Ledger(const Problem& problem)
       sweep_(problem),
       place_(problem.ranks, kNotNeeding) {}
 
-void Ledger::Replace(const Document& document, const std::vector<Segment>& before,
-                     const std::vector<Segment>& after) {
+void IncrementalCost::Replace(const Document& document, const std::vector<Segment>& before,
+                              const std::vector<Segment>& after) {
   // Segments in both cost the same compute.
   changed_.clear();
   auto old = before.begin();
@@ -53,12 +53,12 @@ void Ledger::Replace(const Document& document, const std::vector<Segment>& befor
   if (after.size() > 1) ChangeTraffic(document, after, +1);
 }
 
-void Ledger::Mark(const std::vector<int>& ranks) {
+void IncrementalCost::Mark(const std::vector<int>& ranks) {
   marked_ = true;
   for (int rank : ranks) saved_.emplace_back(rank, ranks_[rank]);
 }
 
-void Ledger::Rollback() {
+void IncrementalCost::Rollback() {
   for (const auto& [rank, before] : saved_) ranks_[rank] = before;
   for (const auto& [pair, sign] : message_log_) messages_[pair] -= sign;
   steps_ += saved_.size() + message_log_.size() / 4;
@@ -67,7 +67,7 @@ void Ledger::Rollback() {
   marked_ = false;
 }
 
-void Ledger::ChangeCompute(const Document& document, const Segment& segment, int sign) {
+void IncrementalCost::ChangeCompute(const Document& document, const Segment& segment, int sign) {
   ComputeTime time = timer_.Time(document, segment.begin, segment.end);
   Rank& rank = ranks_[segment.rank];
   rank.compute.forward_us += sign * time.forward_us;
@@ -77,19 +77,19 @@ void Ledger::ChangeCompute(const Document& document, const Segment& segment, int
   if (!known && changed_.size() <= kPair) changed_.push_back(segment.rank);
 }
 
-void Ledger::ChangeTraffic(const Document& document, const std::vector<Segment>& segments,
-                           int sign) {
+void IncrementalCost::ChangeTraffic(const Document& document, const std::vector<Segment>& segments,
+                                    int sign) {
   sign_ = sign;
   sweep_.Run(document, segments, sign, *this);
   steps_ += 2 * segments.size();
 }
 
-void Ledger::Open(int rank) {
+void IncrementalCost::Open(int rank) {
   place_[rank] = static_cast<int>(needing_.size());
   needing_.push_back(rank);
 }
 
-void Ledger::Close(int rank) {
+void IncrementalCost::Close(int rank) {
   const int last = needing_.back();
   needing_[place_[rank]] = last;
   place_[last] = place_[rank];
@@ -97,7 +97,7 @@ void Ledger::Close(int rank) {
   needing_.pop_back();
 }
 
-void Ledger::Send(int owner) {
+void IncrementalCost::Send(int owner) {
   if (pair_ && std::find(changed_.begin(), changed_.end(), owner) == changed_.end()) {
     for (int rank : changed_) {
       if (place_[rank] != kNotNeeding) CountMessage(owner, rank);
@@ -110,7 +110,7 @@ void Ledger::Send(int owner) {
   }
 }
 
-void Ledger::CountMessage(int from, int to) {
+void IncrementalCost::CountMessage(int from, int to) {
   const size_t pair = static_cast<size_t>(from) * problem_.ranks + to;
   if (marked_) message_log_.emplace_back(pair, sign_);
   int& runs = messages_[pair];
@@ -122,11 +122,11 @@ void Ledger::CountMessage(int from, int to) {
   ranks_[to].traffic.Link(in_node).sources += sign_;
 }
 
-double Ledger::RankUs(int rank) const {
+double IncrementalCost::RankUs(int rank) const {
   return objective_.RankUs(ranks_[rank].compute, transfers_.Time(ranks_[rank].traffic));
 }
 
-double Ledger::StepUs() const {
+double IncrementalCost::StepUs() const {
   double forward_us = 0;
   double backward_us = 0;
   for (const Rank& rank : ranks_) {
@@ -137,7 +137,7 @@ double Ledger::StepUs() const {
   return forward_us + backward_us;
 }
 
-double Ledger::ObjectiveUs() const {
+double IncrementalCost::ObjectiveUs() const {
   double slowest = 0;
   for (int rank = 0; rank < problem_.ranks; ++rank) slowest = std::max(slowest, RankUs(rank));
   return slowest;
