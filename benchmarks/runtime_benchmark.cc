@@ -108,15 +108,12 @@ uint64_t NeededRows(const Plan& plan, int rank) {
     std::vector<char> seen(document.length()), owned(document.length());
     for (const fbs::TokenRange& range : Items(plan->ranks()->Get(rank)->layout())) {
       if (range.document() != d) continue;
-      for (uint32_t query = range.begin(); query < range.end(); ++query) {
-        owned[query] = true;
-        const bool windowed = document.mask() == fbs::MaskKind::window;
-        const uint32_t keys = windowed ? std::min(query + 1, document.window()) : 1;
-        for (uint32_t i = 0; i < keys; ++i) seen[query - i] = true;
-      }
-      // What the last query of the range sees: other queries see no more.
-      if (document.mask() == fbs::MaskKind::causal) std::fill_n(seen.begin(), range.end(), true);
-      if (document.mask() == fbs::MaskKind::full) seen.assign(document.length(), true);
+      std::fill(owned.begin() + range.begin(), owned.begin() + range.end(), true);
+      // Neighbouring queries see neighbouring keys.
+      const int64_t begin = std::max<int64_t>(0, int64_t{range.begin()} + document.band().lower());
+      const int64_t end =
+          std::min<int64_t>(document.length(), int64_t{range.end()} + document.band().upper());
+      std::fill(seen.begin() + begin, seen.begin() + end, true);
     }
     for (size_t i = 0; i < seen.size(); ++i) needed += seen[i] && !owned[i];
   }

@@ -5,7 +5,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
-#include "runtime/plan/mask.h"
+#include "model/band.h"
+#include "runtime/plan/conversion.h"
 
 namespace flashcp {
 namespace {
@@ -43,9 +44,7 @@ std::string NameOf(const fbs::Instruction& instruction) {
 class EventMaker {
  public:
   EventMaker(const Plan& plan, int rank)
-      : documents_(Items(plan->documents())),
-        rank_(*plan->ranks()->Get(rank)),
-        program_(*rank_.forward()) {}
+      : rank_(*plan->ranks()->Get(rank)), program_(*rank_.forward()) {}
 
   TraceEvent Make(const fbs::Instruction& instruction, bool backward) const {
     TraceEvent event;
@@ -98,13 +97,12 @@ class EventMaker {
     uint64_t pairs = 0;
     for (uint32_t t = instruction.begin(); t < instruction.end(); ++t) {
       const fbs::Tile& tile = Items(program_.tiles())[t];
-      const auto range = [](uint64_t begin, uint64_t count) {
-        return PositionRange{begin, begin + count};
+      const auto range = [](int64_t begin, int64_t count) {
+        return model::TokenRange{begin, begin + count};
       };
-      pairs +=
-          CountPairs(documents_[tile.document()], range(tile.query_position(), tile.query_count()),
-                     range(tile.key_position(), tile.key_count())) *
-          (tile.head_end() - tile.head_begin());
+      pairs += CountPairs(ModelOf(tile.band()), range(tile.query_position(), tile.query_count()),
+                          range(tile.key_position(), tile.key_count())) *
+               (tile.head_end() - tile.head_begin());
     }
     return pairs;
   }
@@ -125,7 +123,6 @@ class EventMaker {
     return bytes;
   }
 
-  const absl::Span<const fbs::Document> documents_;
   const fbs::RankPlan& rank_;
   const fbs::Program& program_;
 };

@@ -159,7 +159,7 @@ model::DType dtypeOf(Type type) {
 }
 
 model::Document documentOf(cp::DocumentOp op) {
-  return {op.getLength(), maskOf(op.getMask())};
+  return {int64_t(op.getLength()), maskOf(op.getMask())};
 }
 
 SmallVector<cp::DocumentOp> documentsOf(cp::BatchOp batch) {

@@ -23,7 +23,7 @@ constexpr double kEqual = 0.005;
 double pairsOf(ArrayRef<int64_t> tile, ArrayRef<cp::DocumentOp> documents) {
   double area = double(tile[2] - tile[1]) * (tile[4] - tile[3]);
   cp::DocumentOp document = documents[tile[0]];
-  if (document.getMask().getKind() == cp::MaskKind::full)
+  if (documentOf(document).mask.IsFull())
     return area;
   double above = std::max<int64_t>(0, tile[4] - tile[1]);
   return std::max(1.0, area - above * above / 2);

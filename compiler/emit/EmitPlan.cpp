@@ -53,10 +53,12 @@ void emitInstructions(cp::ProgramOp program, ArrayRef<uint32_t> messageEnds,
 
 /// All tables of one rank.
 RankTables emitRank(cp::BatchOp batch, cp::ProgramOp program,
+                    ArrayRef<fbs::Document> documents,
                     const llvm::BitVector &kept, MessageEmitter &messages) {
   RankTables tables;
   tables.slices.reserve(messages.maxSlices(program.getRank()));
-  std::vector<StageRows> stages = emitProgram(batch, program, kept, tables);
+  std::vector<StageRows> stages =
+      emitProgram(batch, program, documents, kept, tables);
   emitInstructions(program, messages.emit(program, stages, tables), tables);
   emitBackward(program, tables);
   return tables;
@@ -99,15 +101,15 @@ FailureOr<Plan> emitPlan(cp::BatchOp batch, const PlanRequest &request) {
   if (bytes > kMaxPlanBytes)
     return batch.emitError() << PlanTooLarge(bytes);
   flatbuffers::FlatBufferBuilder builder(bytes);
-  const llvm::BitVector kept = keptDocuments(batch);
-  std::vector<flatbuffers::Offset<fbs::RankPlan>> ranks;
-  for (auto program : batch.getBody().getOps<cp::ProgramOp>())
-    ranks.push_back(
-        writeRank(builder, emitRank(batch, program, kept, messages)));
-
   std::vector<fbs::Document> documents;
   for (const model::Document &document : problem->documents)
     documents.push_back(PlanOf(document));
+  const llvm::BitVector kept = keptDocuments(batch);
+  std::vector<flatbuffers::Offset<fbs::RankPlan>> ranks;
+  for (auto program : batch.getBody().getOps<cp::ProgramOp>())
+    ranks.push_back(writeRank(
+        builder, emitRank(batch, program, documents, kept, messages)));
+
   auto cluster = Write(problem->cluster, &builder);
   auto name = builder.CreateString(request.strategy);
   auto documentsOffset = builder.CreateVectorOfStructs(documents);

@@ -57,10 +57,11 @@ fbs::BufferKind kindOf(cp::GradientKind kind) {
 class ProgramEmitter {
 public:
   ProgramEmitter(cp::BatchOp batch, cp::ProgramOp program,
-                 const llvm::BitVector &kept, RankTables &tables)
+                 ArrayRef<fbs::Document> documents, const llvm::BitVector &kept,
+                 RankTables &tables)
       : program(program), tables(tables), heads(batch.getHeads()),
-        dtype(PlanOf(dtypeOf(batch.getDtype()))), kept(kept),
-        home(program.getLayout()) {}
+        dtype(PlanOf(dtypeOf(batch.getDtype()))), documents(documents),
+        kept(kept), home(program.getLayout()) {}
 
   std::vector<StageRows> emit() {
     emitLayout();
@@ -180,7 +181,7 @@ private:
         alone ? 0 : *accumulator.find(tile[0], tile[1], tile[2]);
     tables.tiles.emplace_back(
         tile[0], tile[1], tile[2] - tile[1], tile[3], tile[4] - tile[3],
-        *home.find(tile[0], tile[1], tile[2]),
+        documents[tile[0]].band(), *home.find(tile[0], tile[1], tile[2]),
         *rows.index.find(tile[0], tile[3], tile[4]), accumulatorRow, tile[5],
         tile[6], kQuery, rows.keyBuffer, rows.valueBuffer, kOutput, kLse,
         alone ? uint16_t(kOutput) : accumulatorBuffer, first, last);
@@ -194,6 +195,7 @@ private:
   RankTables &tables;
   cp::HeadsAttr heads;
   fbs::DType dtype;
+  ArrayRef<fbs::Document> documents;
   const llvm::BitVector &kept; // documents
   RowIndex home;
   RowIndex accumulator{{}};
@@ -205,9 +207,10 @@ private:
 } // namespace
 
 std::vector<StageRows> emitProgram(cp::BatchOp batch, cp::ProgramOp program,
+                                   ArrayRef<fbs::Document> documents,
                                    const llvm::BitVector &kept,
                                    RankTables &tables) {
-  return ProgramEmitter(batch, program, kept, tables).emit();
+  return ProgramEmitter(batch, program, documents, kept, tables).emit();
 }
 
 } // namespace flashcp

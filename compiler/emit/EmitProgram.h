@@ -29,8 +29,10 @@ struct StageRows {
 };
 
 /// Adds layout, buffers and tiles of a program to `tables`; returns the rows
-/// that each stage reads, stage 0 first. `kept` are the documents that are.
+/// that each stage reads, stage 0 first. `documents` are those of the plan,
+/// whose bands the tiles get; `kept` those that are.
 std::vector<StageRows> emitProgram(cp::BatchOp batch, cp::ProgramOp program,
+                                   mlir::ArrayRef<fbs::Document> documents,
                                    const llvm::BitVector &kept,
                                    RankTables &tables);
 

@@ -1,4 +1,4 @@
-// Translates documents and clusters, field by field.
+// Translates clusters, field by field.
 
 #include "runtime/plan/conversion.h"
 
@@ -22,25 +22,6 @@ std::vector<To> VectorOf(absl::Span<const From> items) {
 }
 
 }  // namespace
-
-model::Document ModelOf(const fbs::Document& document) {
-  switch (document.mask()) {
-    case fbs::MaskKind::causal:
-      return {document.length(), model::Mask::Causal()};
-    case fbs::MaskKind::full:
-      return {document.length(), model::Mask::Full()};
-    case fbs::MaskKind::window:
-      break;
-  }
-  return {document.length(), model::Mask::Window(document.window())};
-}
-
-fbs::Document PlanOf(const model::Document& document) {
-  const auto kind = document.mask.IsCausal() ? fbs::MaskKind::causal
-                    : document.mask.IsFull() ? fbs::MaskKind::full
-                                             : fbs::MaskKind::window;
-  return fbs::Document(document.length, document.mask.window(), kind);
-}
 
 std::vector<model::Document> DocumentsOf(const fbs::Plan& plan) {
   std::vector<model::Document> documents;

@@ -45,8 +45,15 @@ inline fbs::HeadShape PlanOf(const model::HeadShape& heads) {
   return fbs::HeadShape(heads.query, heads.key_value, heads.dim);
 }
 
-model::Document ModelOf(const fbs::Document& document);
-fbs::Document PlanOf(const model::Document& document);
+inline model::Band ModelOf(const fbs::Band& band) { return {band.lower(), band.upper()}; }
+inline fbs::Band PlanOf(const model::Band& band) { return fbs::Band(band.lower, band.upper); }
+
+inline model::Document ModelOf(const fbs::Document& document) {
+  return {document.length(), model::Mask(ModelOf(document.band()))};
+}
+inline fbs::Document PlanOf(const model::Document& document) {
+  return fbs::Document(document.length, PlanOf(document.mask.band()));
+}
 
 // The documents of a plan, in pack order.
 std::vector<model::Document> DocumentsOf(const fbs::Plan& plan);

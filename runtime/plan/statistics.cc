@@ -2,7 +2,8 @@
 
 #include <algorithm>
 
-#include "runtime/plan/mask.h"
+#include "model/band.h"
+#include "runtime/plan/conversion.h"
 
 namespace flashcp {
 namespace {
@@ -18,10 +19,12 @@ uint64_t PairsOf(const fbs::Plan& plan, const fbs::Program& program) {
     const fbs::Document& document = documents[tile.document()];
     auto range = [&document](uint64_t begin, uint64_t count) {
       uint64_t length = document.length();
-      return PositionRange{std::min(begin, length), std::min(begin + count, length)};
+      return model::TokenRange{static_cast<int64_t>(std::min(begin, length)),
+                               static_cast<int64_t>(std::min(begin + count, length))};
     };
-    pairs_of_heads += Wide{CountPairs(document, range(tile.query_position(), tile.query_count()),
-                                      range(tile.key_position(), tile.key_count()))} *
+    pairs_of_heads += static_cast<Wide>(CountPairs(ModelOf(tile.band()),
+                                                   range(tile.query_position(), tile.query_count()),
+                                                   range(tile.key_position(), tile.key_count()))) *
                       (tile.head_end() - tile.head_begin());
   }
   return pairs_of_heads / std::max<uint32_t>(plan.heads()->query(), 1);

@@ -70,7 +70,7 @@ PlanView::PlanView(const fbs::Plan& plan)
 
 const std::vector<PlanRule>& PlanRules() {
   static const auto& rules = *new std::vector<PlanRule>{
-      {"P1", "Ranks, heads, head dimension, masks, slack, tokens and enumerators are in range."},
+      {"P1", "Ranks, heads, head dimension, bands, slack, tokens and enumerators are in range."},
       {"P2", "Cluster and modelled times are complete, finite and not negative."},
       {"P3", "Every token of every document is in exactly one layout range of one rank."},
       {"P4",
@@ -120,7 +120,7 @@ const std::vector<PlanRule>& PlanRules() {
        "first, the last is marked last, no other is, and all use one accumulator row."},
       {"P21", "No accumulator row is used by more than one query row, for any head."},
       {"P22", "No (query, key) pair is in two tiles of one head."},
-      {"P23", "Every (query, key) pair that a mask allows is in a tile, for every head."},
+      {"P23", "Every (query, key) pair that a document's band shows is in a tile, for every head."},
       {"P24",
        "A row of a remote or saved buffer is sent on only by an exchange that waits for the one "
        "that "
@@ -154,6 +154,7 @@ const std::vector<PlanRule>& PlanRules() {
       {"P32",
        "exchange_gradients waits for its pack_gradients, or an exchange before it on its stream "
        "does; add_gradients waits for its exchange_gradients, directly or through others."},
+      {"P33", "Of its queries and keys, a tile's band shows the pairs that its document's does."},
   };
   return rules;
 }

@@ -10,7 +10,7 @@
 #include <map>
 #include <vector>
 
-#include "runtime/plan/mask.h"
+#include "runtime/plan/verify_bands.h"
 #include "runtime/plan/verify_rules.h"
 #include "support/status_macros.h"
 
@@ -91,10 +91,10 @@ absl::Status CheckGroup(const fbs::Document& document, uint32_t index,
   }
   uint64_t computed = 0;
   for (const Rectangle* r : rectangles) {
-    computed +=
-        CountPairs(document, {r->query_begin(), r->query_end()}, {r->key_begin(), r->key_end()});
+    computed += CountPairs(r->tile->band(), {r->query_begin(), r->query_end()},
+                           {r->key_begin(), r->key_end()});
   }
-  uint64_t allowed = CountPairs(document, {0, document.length()}, {0, document.length()});
+  uint64_t allowed = CountPairs(document.band(), {0, document.length()}, {0, document.length()});
   if (computed != allowed) {
     return Broken("P23", "document ", index, ": ", allowed, " pairs expected for each head, ",
                   computed, " found");

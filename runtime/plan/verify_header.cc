@@ -1,4 +1,4 @@
-// Decides whether what all ranks share, sizes, masks and the cluster, is within its limits.
+// Decides whether what all ranks share, sizes, bands and the cluster, is within its limits.
 
 #include <cmath>
 #include <limits>
@@ -32,14 +32,9 @@ absl::Status CheckDocuments(const PlanView& view) {
   uint64_t tokens = 0;
   for (size_t i = 0; i < view.documents.size(); ++i) {
     const fbs::Document& document = view.documents[i];
-    if (document.mask() > fbs::MaskKind::MAX) {
-      return Broken("P1", "document ", i, ": unknown mask ", static_cast<int>(document.mask()));
-    }
-    bool has_window = document.mask() == fbs::MaskKind::window;
-    if (has_window != (document.window() > 0)) {
-      return Broken("P1", "document ", i, ": window ", has_window ? "of 1 or more" : "0",
-                    " expected for mask ", fbs::EnumNameMaskKind(document.mask()), ", ",
-                    document.window(), " found");
+    if (document.band().lower() > document.band().upper()) {
+      return Broken("P1", "document ", i, ": a band expected, ", document.band().lower(), " to ",
+                    document.band().upper(), " found");
     }
     tokens += document.length();
   }

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "runtime/plan/mask.h"
+#include "runtime/plan/verify_bands.h"
 #include "runtime/plan/verify_rules.h"
 #include "support/status_macros.h"
 
@@ -77,11 +77,16 @@ absl::Status CheckTile(const PlanView& view, const RankView& rank, size_t index)
   PositionRange queries = QueriesOf(tile);
   PositionRange keys = KeysOf(tile);
   if (queries.end > document.length() || keys.end > document.length() ||
-      CountPairs(document, queries, keys) == 0) {
+      CountPairs(document.band(), queries, keys) == 0) {
     return Broken("P15", NameOf(rank, index), ": queries that see keys in document ",
                   tile.document(), " of ", document.length(), " tokens expected, queries [",
                   queries.begin, ", ", queries.end, ") and keys [", keys.begin, ", ", keys.end,
                   ") found");
+  }
+  if (!ShowTheSame(document.band(), tile.band(), queries, keys)) {
+    return Broken("P33", NameOf(rank, index), ": the pairs of document ", tile.document(),
+                  "'s band, ", document.band().lower(), " to ", document.band().upper(),
+                  ", expected, band ", tile.band().lower(), " to ", tile.band().upper(), " found");
   }
   if (!HeadsAreAllowed(view, tile)) {
     return Broken("P15", NameOf(rank, index), ": whole groups of ", view.HeadsPerGroup(), " of ",
@@ -282,9 +287,9 @@ absl::Status CheckNeeded(const PlanView& view, const HeadGroups& groups, const R
   for (size_t b = 0; b < used.size(); ++b) used[b].resize(remote[b].size());
   for (const fbs::Tile& tile : rank.tiles) {
     PositionRange keys = KeysOf(tile);
-    PositionRange seen = KeysSeen(view.documents[tile.document()], QueriesOf(tile));
-    uint64_t begin = tile.key_row() + (std::max(keys.begin, seen.begin) - keys.begin);
-    uint64_t end = tile.key_row() + (std::min(keys.end, seen.end) - keys.begin);
+    PositionRange seen = KeysSeen(tile.band(), QueriesOf(tile), keys);
+    uint64_t begin = tile.key_row() + (seen.begin - keys.begin);
+    uint64_t end = tile.key_row() + (seen.end - keys.begin);
     auto [first, last] = KeyGroups(view, groups, tile);
     for (uint32_t buffer : {tile.key_buffer(), tile.value_buffer()}) {
       if (remote[buffer].empty()) continue;

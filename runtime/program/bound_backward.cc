@@ -152,7 +152,6 @@ ConvertedRun BoundBackward::Whole(Kind sum, Kind gradient) const {
 }
 
 BackwardTile BoundBackward::Resolve(const fbs::Tile& tile) const {
-  const fbs::Document& document = Items(plan_->documents())[tile.document()];
   auto queries = [&](Kind kind) { return memory_.Row(memory_.Find(kind), tile.query_row()); };
   auto keys = [&](uint32_t buffer) { return memory_.Row(buffer, tile.key_row()); };
   BackwardTile resolved;
@@ -169,7 +168,7 @@ BackwardTile BoundBackward::Resolve(const fbs::Tile& tile) const {
   resolved.key_position = tile.key_position();
   resolved.query_count = tile.query_count();
   resolved.key_count = tile.key_count();
-  resolved.band = ModelOf(document).mask.band();
+  resolved.band = ModelOf(tile.band());
   resolved.head_begin = static_cast<int>(tile.head_begin());
   resolved.head_end = static_cast<int>(tile.head_end());
   return resolved;

@@ -49,7 +49,6 @@ void BoundForward::Bind(const MemoryBases& bases) {
 }
 
 AttentionTile BoundForward::Resolve(const fbs::Tile& tile) const {
-  const fbs::Document& document = Items(plan_->documents())[tile.document()];
   bool partial = !(tile.first() && tile.last());
   AttentionTile resolved;
   resolved.query = memory_.Row(tile.query_buffer(), tile.query_row());
@@ -65,7 +64,7 @@ AttentionTile BoundForward::Resolve(const fbs::Tile& tile) const {
   resolved.key_position = tile.key_position();
   resolved.query_count = tile.query_count();
   resolved.key_count = tile.key_count();
-  resolved.band = ModelOf(document).mask.band();
+  resolved.band = ModelOf(tile.band());
   resolved.head_begin = static_cast<int>(tile.head_begin());
   resolved.head_end = static_cast<int>(tile.head_end());
   resolved.first = tile.first();

@@ -74,9 +74,10 @@ TEST(CompileTest, ThePlanSaysWhatWasAsked) {
   EXPECT_EQ(root.cluster()->name()->str(), "cpu");
   ASSERT_EQ(root.documents()->size(), problem.documents.size());
   EXPECT_EQ(root.documents()->Get(4)->length(), 40000);
-  EXPECT_EQ(root.documents()->Get(7)->mask(), fbs::MaskKind::window);
-  EXPECT_EQ(root.documents()->Get(7)->window(), 50);
-  EXPECT_EQ(root.documents()->Get(8)->mask(), fbs::MaskKind::full);
+  EXPECT_EQ(root.documents()->Get(7)->band().lower(), -49);
+  EXPECT_EQ(root.documents()->Get(7)->band().upper(), 0);
+  EXPECT_EQ(root.documents()->Get(8)->band().lower(), model::Band::kNoLower);
+  EXPECT_EQ(root.documents()->Get(8)->band().upper(), model::Band::kNoUpper);
 }
 
 // Nothing to do is no error: a plan without documents, and one whose documents are all empty.

@@ -50,18 +50,17 @@ void ExpectPlanIsExact(const ToyProblem& problem, uint64_t seed, int steps = 1) 
 }
 
 // Documents of many lengths, among them empty ones, all with this mask.
-ToyProblem MakeProblem(int ranks, fbs::MaskKind mask) {
+ToyProblem MakeProblem(int ranks, const model::Mask& mask) {
   ToyProblem problem;
   problem.ranks = ranks;
   for (uint32_t length : {37u, 1u, 0u, 150u, 66u}) {
-    problem.documents.push_back({length, DealZigzag(length, 2 * ranks, ranks), mask,
-                                 mask == fbs::MaskKind::window ? 19u : 0u});
+    problem.documents.push_back({length, DealZigzag(length, 2 * ranks, ranks), mask});
   }
   return problem;
 }
 
 class ExecutorTest
-    : public ::testing::TestWithParam<std::tuple<int, fbs::MaskKind, fbs::DType, int>> {};
+    : public ::testing::TestWithParam<std::tuple<int, model::Mask, fbs::DType, int>> {};
 
 TEST_P(ExecutorTest, IsExact) {
   auto [ranks, mask, dtype, stages] = GetParam();
@@ -74,14 +73,15 @@ TEST_P(ExecutorTest, IsExact) {
 INSTANTIATE_TEST_SUITE_P(
     All, ExecutorTest,
     ::testing::Combine(::testing::Values(1, 2, 3, 4),
-                       ::testing::Values(fbs::MaskKind::causal, fbs::MaskKind::full,
-                                         fbs::MaskKind::window),
+                       ::testing::Values(model::Mask::Causal(), model::Mask::Full(),
+                                         model::Mask::Window(19), model::Mask({-7, 12}),
+                                         model::Mask({-5, model::Band::kNoUpper})),
                        ::testing::Values(fbs::DType::f32, fbs::DType::bf16, fbs::DType::f16),
                        ::testing::Values(1, 2)));
 
 TEST(ExecutorShapesTest, MultiQueryAndMultiHead) {
   for (auto [query_heads, key_value_heads] : {std::pair(3, 3), std::pair(6, 1), std::pair(8, 2)}) {
-    ToyProblem problem = MakeProblem(3, fbs::MaskKind::causal);
+    ToyProblem problem = MakeProblem(3, model::Mask::Causal());
     problem.query_heads = query_heads;
     problem.key_value_heads = key_value_heads;
     problem.dim = 40;
@@ -90,7 +90,7 @@ TEST(ExecutorShapesTest, MultiQueryAndMultiHead) {
 }
 
 TEST(ExecutorShapesTest, AllGatherExchange) {
-  ToyProblem problem = MakeProblem(3, fbs::MaskKind::window);
+  ToyProblem problem = MakeProblem(3, model::Mask::Window(19));
   problem.exchange = fbs::Exchange::all_gather;
   ExpectPlanIsExact(problem, 5);
 }
@@ -100,7 +100,7 @@ TEST(ExecutorShapesTest, RelayedRows) {
   for (auto [ranks, node] : {std::pair(4, 2), std::pair(6, 3), std::pair(5, 3)}) {
     for (fbs::Exchange exchange : fbs::EnumValuesExchange()) {
       for (int stages : {1, 2}) {
-        ToyProblem problem = MakeProblem(ranks, fbs::MaskKind::causal);
+        ToyProblem problem = MakeProblem(ranks, model::Mask::Causal());
         problem.ranks_per_node = node;
         problem.exchange = exchange;
         problem.remote_stages = stages;
@@ -125,14 +125,14 @@ TEST(ExecutorShapesTest, NothingAtAll) {
 }
 
 TEST(ExecutorShapesTest, StepsWithOtherTensorsEachTime) {
-  ToyProblem problem = MakeProblem(4, fbs::MaskKind::causal);
+  ToyProblem problem = MakeProblem(4, model::Mask::Causal());
   problem.remote_stages = 2;
   ExpectPlanIsExact(problem, 8, /*steps=*/5);
 }
 
 // A head-split message: each K/V head group travels in a part of its own.
 TEST(ExecutorShapesTest, MessagesOfSingleHeads) {
-  ToyProblem problem = MakeProblem(2, fbs::MaskKind::full);
+  ToyProblem problem = MakeProblem(2, model::Mask::Full());
   problem.key_value_heads = 2;
   fbs::PlanT split = testing::MakeToyPlanT(problem);
   for (auto& rank : split.ranks) {
@@ -159,7 +159,7 @@ TEST(ExecutorShapesTest, MessagesOfSingleHeads) {
 }
 
 TEST(ExecutorTest, GradientsAreTheSameBitsInEveryRun) {
-  ToyProblem problem = MakeProblem(4, fbs::MaskKind::causal);
+  ToyProblem problem = MakeProblem(4, model::Mask::Causal());
   problem.remote_stages = 2;
   problem.dtype = fbs::DType::bf16;
   Plan plan = MakeToyPlan(problem);
@@ -216,7 +216,7 @@ std::vector<absl::Status> RunWithFailure(const Plan& plan, int launch) {
 }
 
 TEST(ExecutorFailureTest, ARankThatFailsEndsAllOthers) {
-  ToyProblem problem = MakeProblem(4, fbs::MaskKind::full);
+  ToyProblem problem = MakeProblem(4, model::Mask::Full());
   problem.remote_stages = 2;
   Plan plan = MakeToyPlan(problem);
   for (int launch : {0, 1, 2, 3, 4, 5}) {
@@ -237,9 +237,9 @@ TEST(ExecutorFailureTest, ARankThatFailsEndsAllOthers) {
 }
 
 TEST(ExecutorFailureTest, DifferentPlansNameBothRanksAndHashes) {
-  ToyProblem problem = MakeProblem(3, fbs::MaskKind::causal);
+  ToyProblem problem = MakeProblem(3, model::Mask::Causal());
   Plan plan = MakeToyPlan(problem);
-  problem.documents[0].mask = fbs::MaskKind::full;
+  problem.documents[0].mask = model::Mask::Full();
   Plan other = MakeToyPlan(problem);
   std::vector<absl::Status> errors(3);
   RunThreads(3, [&](Transport* transport) -> absl::Status {
@@ -259,7 +259,7 @@ TEST(ExecutorFailureTest, DifferentPlansNameBothRanksAndHashes) {
 }
 
 TEST(ExecutorFailureTest, APlanThatBreaksARuleIsRefused) {
-  fbs::PlanT spoiled = testing::MakeToyPlanT(MakeProblem(2, fbs::MaskKind::causal));
+  fbs::PlanT spoiled = testing::MakeToyPlanT(MakeProblem(2, model::Mask::Causal()));
   spoiled.ranks[0]->forward->tiles[0].mutate_key_count(1 << 20);
   Plan plan = testing::SealPlanT(spoiled);
   absl::Status status = RunThreads(2, [&](Transport* transport) -> absl::Status {
@@ -270,7 +270,7 @@ TEST(ExecutorFailureTest, APlanThatBreaksARuleIsRefused) {
 }
 
 TEST(ExecutorFailureTest, RanksMustFitThePlan) {
-  Plan plan = MakeToyPlan(MakeProblem(2, fbs::MaskKind::causal));
+  Plan plan = MakeToyPlan(MakeProblem(2, model::Mask::Causal()));
   std::unique_ptr<Device> device = CreateCpuDevice();
   absl::Status too_many = RunThreads(3, [&](Transport* transport) -> absl::Status {
     return Executor::Create(plan, transport->rank(), transport, device.get()).status();
@@ -284,7 +284,7 @@ TEST(ExecutorFailureTest, RanksMustFitThePlan) {
 }
 
 TEST(ExecutorFailureTest, AMissingTensorIsNamed) {
-  Plan plan = MakeToyPlan(MakeProblem(2, fbs::MaskKind::causal));
+  Plan plan = MakeToyPlan(MakeProblem(2, model::Mask::Causal()));
   TestBatch batch(DocumentsOf(*plan), KernelSpecOf(plan), 11);
   absl::Status status = RunThreads(2, [&](Transport* transport) -> absl::Status {
     std::unique_ptr<Device> device = CreateCpuDevice();
@@ -323,7 +323,7 @@ class SlowDevice : public ForwardingDevice {
 
 // Each pass of rank 1 takes longer than the timeout, while rank 0 waits for it.
 TEST(ExecutorTimeoutTest, RanksOfOneProcessWaitForARankThatComputes) {
-  Plan plan = MakeToyPlan(MakeProblem(2, fbs::MaskKind::causal));
+  Plan plan = MakeToyPlan(MakeProblem(2, model::Mask::Causal()));
   TestBatch batch(DocumentsOf(*plan), KernelSpecOf(plan), 13);
   absl::Status status = RunThreads(2, [&](Transport* transport) -> absl::Status {
     const int rank = transport->rank();
@@ -342,7 +342,7 @@ TEST(ExecutorTimeoutTest, RanksOfOneProcessWaitForARankThatComputes) {
 }
 
 TEST(ExecutorFailureTest, ARankThatNeverComesIsATimeoutThatNamesIt) {
-  Plan plan = MakeToyPlan(MakeProblem(2, fbs::MaskKind::causal));
+  Plan plan = MakeToyPlan(MakeProblem(2, model::Mask::Causal()));
   TestBatch batch(DocumentsOf(*plan), KernelSpecOf(plan), 12);
   absl::Status status = RunThreads(2, [&](Transport* transport) -> absl::Status {
     std::unique_ptr<Device> device = CreateCpuDevice();

@@ -12,6 +12,10 @@
 namespace flashcp::testing {
 namespace {
 
+fbs::Band BandOf(const ToyDocument& document) {
+  return fbs::Band(document.mask.band().lower, document.mask.band().upper);
+}
+
 // Indices of the caller's tensors in the buffer table of every rank.
 enum CallerBuffer : uint16_t { kQuery, kKey, kValue, kOutput, kLse };
 
@@ -215,8 +219,9 @@ class RankBuilder {
       return;
     }
     mine.push_back(fbs::Tile(query.document, query.begin, query.count(), begin, end - begin,
-                             query.row, row, 0, 0, problem_.query_heads, kQuery, key_buffer,
-                             key_buffer + 1, kOutput, kLse, 0, false, false));
+                             BandOf(problem_.documents[query.document]), query.row, row, 0, 0,
+                             problem_.query_heads, kQuery, key_buffer, key_buffer + 1, kOutput,
+                             kLse, 0, false, false));
   }
 
   // A segment with more than one tile keeps its partial result in rows of the accumulator.
@@ -318,7 +323,7 @@ fbs::PlanT MakeToyPlanT(const ToyProblem& problem) {
   plan.heads =
       std::make_unique<fbs::HeadShape>(problem.query_heads, problem.key_value_heads, problem.dim);
   for (const ToyDocument& document : problem.documents) {
-    plan.documents.push_back(fbs::Document(document.length, document.window, document.mask));
+    plan.documents.push_back(fbs::Document(document.length, BandOf(document)));
   }
   plan.slack_percent = problem.slack_percent;
   plan.cluster = ToyCluster(problem.ranks_per_node);

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "model/mask.h"
 #include "runtime/plan/plan.h"
 
 namespace flashcp::testing {
@@ -22,8 +23,7 @@ struct ToySegment {
 struct ToyDocument {
   uint32_t length;
   std::vector<ToySegment> segments;
-  fbs::MaskKind mask = fbs::MaskKind::causal;
-  uint32_t window = 0;
+  model::Mask mask = model::Mask::Causal();  // every query sees a key
   // Whoever receives rows of it keeps them for backward.
   bool saved = false;
 };

@@ -45,9 +45,10 @@ int SenderOf(const ToyProblem& problem, uint32_t document, uint32_t position, in
 }  // namespace
 
 std::pair<uint32_t, uint32_t> KeysSeen(const ToyDocument& document, uint32_t begin, uint32_t end) {
-  if (document.mask == fbs::MaskKind::full) return {0, document.length};
-  if (document.mask == fbs::MaskKind::causal || begin + 1 < document.window) return {0, end};
-  return {begin + 1 - document.window, end};
+  const model::Band& band = document.mask.band();
+  const int64_t first = std::max<int64_t>(0, int64_t{begin} + band.lower);
+  return {static_cast<uint32_t>(first),
+          static_cast<uint32_t>(std::min<int64_t>(document.length, int64_t{end} + band.upper))};
 }
 
 std::vector<ToyRun> LayoutOf(const ToyProblem& problem, int rank) {

@@ -36,11 +36,8 @@ std::vector<Mutation> HeaderMutations() {
       {"P1", "unknown dtype", [](auto& p) { p.dtype = static_cast<fbs::DType>(3); }},
       {"P1", "unknown exchange", [](auto& p) { p.exchange = static_cast<fbs::Exchange>(2); }},
       {"P1", "slack", [nan](auto& p) { p.slack_percent = nan; }},
-      {"P1", "unknown mask",
-       [](auto& p) { p.documents[0].mutate_mask(static_cast<fbs::MaskKind>(3)); }},
-      {"P1", "window of a causal mask", [](auto& p) { p.documents[0].mutate_window(4); }},
-      {"P1", "no window of a window mask",
-       [](auto& p) { p.documents[0].mutate_mask(fbs::MaskKind::window); }},
+      {"P1", "band without pairs",
+       [](auto& p) { p.documents[0].mutable_band() = fbs::Band(1, 0); }},
       {"P1", "too many tokens", [](auto& p) { p.documents[0].mutate_length(3000000000u); }},
       {"P2", "no link class", [](auto& p) { p.cluster->inter_node = nullptr; }},
       {"P2", "no bandwidth", [](auto& p) { p.cluster->intra_node->mutate_bytes_per_us(0); }},
@@ -201,8 +198,12 @@ std::vector<Mutation> TileMutations() {
       {"P18", "stage", [](auto& p) { Program(p, 1).instructions[2].mutate_stage(0); }},
       {"P19", "row that no query sees",
        [](auto& p) {
-         p.documents[1].mutate_mask(fbs::MaskKind::window);
-         p.documents[1].mutate_window(2);
+         p.documents[1].mutable_band() = fbs::Band(-1, 0);
+         for (int rank = 0; rank < 2; ++rank) {
+           for (fbs::Tile& tile : Program(p, rank).tiles) {
+             if (tile.document() == 1) tile.mutable_band() = fbs::Band(-1, 0);
+           }
+         }
        }},
       {"P20", "two firsts", [](auto& p) { Tile(p, 1, 2).mutate_first(true); }},
       {"P20", "no first", [](auto& p) { Tile(p, 1, 0).mutate_first(false); }},
@@ -225,6 +226,12 @@ std::vector<Mutation> TileMutations() {
          Tile(p, 0, 2).mutate_key_row(0);
        }},
       {"P23", "pairs left out", [](auto& p) { Tile(p, 0, 1).mutate_key_count(2); }},
+      {"P33", "band of a tile that hides a pair",
+       [](auto& p) { Tile(p, 0, 0).mutable_band() = fbs::Band(-1, 0); }},
+      {"P33", "band of a tile that shows one more",
+       [](auto& p) { Tile(p, 0, 0).mutable_band() = fbs::Band(-10, 1); }},
+      {"P33", "band of a tile without pairs",
+       [](auto& p) { Tile(p, 0, 0).mutable_band() = fbs::Band(0, -1); }},
       {"P20", "heads left out", [](auto& p) { Tile(p, 0, 1).mutate_head_end(2); }},
   };
 }

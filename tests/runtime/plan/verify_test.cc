@@ -26,28 +26,28 @@ using testing::SealPlanT;
 using testing::SmallToyProblem;
 using testing::ToyProblem;
 
-// Documents of several lengths, dealt zigzag; a window of 5 or none.
-ToyProblem MixedProblem(int ranks, fbs::MaskKind mask) {
+// Documents of several lengths, dealt zigzag.
+ToyProblem MixedProblem(int ranks, const model::Mask& mask) {
   ToyProblem problem;
   problem.ranks = ranks;
-  uint32_t window = mask == fbs::MaskKind::window ? 5 : 0;
   for (uint32_t length : {23, 1, 0, 40, 7}) {
-    problem.documents.push_back(
-        {length, testing::DealZigzag(length, 2 * ranks, ranks), mask, window});
+    problem.documents.push_back({length, testing::DealZigzag(length, 2 * ranks, ranks), mask});
   }
   return problem;
 }
 
 TEST(VerifyTest, ToyPlansPass) {
   for (int ranks : {1, 2, 3, 4}) {
-    for (fbs::MaskKind mask : fbs::EnumValuesMaskKind()) {
+    for (const model::Mask& mask :
+         {model::Mask::Causal(), model::Mask::Full(), model::Mask::Window(5), model::Mask({-4, 3}),
+          model::Mask({-2, model::Band::kNoUpper}), model::Mask({model::Band::kNoLower, 6})}) {
       for (fbs::Exchange exchange : fbs::EnumValuesExchange()) {
         for (int stages : {1, 2}) {
           ToyProblem problem = MixedProblem(ranks, mask);
           problem.exchange = exchange;
           problem.remote_stages = stages;
           EXPECT_EQ(VerifyPlan(MakeToyPlan(problem)), absl::OkStatus())
-              << ranks << " ranks, " << fbs::EnumNameMaskKind(mask) << ", "
+              << ranks << " ranks, " << model::MaskText(mask) << ", "
               << fbs::EnumNameExchange(exchange) << ", " << stages << " stages";
         }
       }
@@ -59,7 +59,7 @@ TEST(VerifyTest, RelayedPlansPass) {
   for (auto [ranks, node] : {std::pair(4, 2), std::pair(6, 3), std::pair(5, 3)}) {
     for (fbs::Exchange exchange : fbs::EnumValuesExchange()) {
       for (int stages : {1, 2}) {
-        ToyProblem problem = MixedProblem(ranks, fbs::MaskKind::causal);
+        ToyProblem problem = MixedProblem(ranks, model::Mask::Causal());
         problem.exchange = exchange;
         problem.remote_stages = stages;
         problem.ranks_per_node = node;
@@ -69,6 +69,36 @@ TEST(VerifyTest, RelayedPlansPass) {
       }
     }
   }
+}
+
+// Documents of random bands pass; a tile with a random band passes if and only if it shows, pair by
+// pair, what its document's band shows.
+TEST(VerifyTest, BandsOfTilesAreThoseOfTheirDocuments) {
+  std::mt19937 random(3);
+  auto limit = [&](int32_t none) { return random() % 4 == 0 ? none : int32_t(random() % 12); };
+  int same = 0;
+  for (int i = 0; i < 300; ++i) {
+    const int32_t lower = -limit(model::Band::kNoUpper), upper = limit(model::Band::kNoUpper);
+    fbs::PlanT plan = MakeToyPlanT(MixedProblem(2, model::Mask({lower, upper})));
+    ASSERT_EQ(VerifyPlan(SealPlanT(plan)), absl::OkStatus()) << lower << " to " << upper;
+    std::vector<fbs::Tile>& tiles = plan.ranks[random() % 2]->forward->tiles;
+    fbs::Tile& tile = tiles[random() % tiles.size()];
+    const fbs::Band other(random() % 2 == 0 ? lower : -limit(model::Band::kNoUpper),
+                          random() % 2 == 0 ? upper : limit(model::Band::kNoUpper));
+    bool agrees = true;
+    for (int64_t q = tile.query_position(); q < tile.query_position() + tile.query_count(); ++q) {
+      for (int64_t k = tile.key_position(); k < tile.key_position() + tile.key_count(); ++k) {
+        agrees &= (lower <= k - q && k - q <= upper) ==
+                  (other.lower() <= k - q && k - q <= other.upper());
+      }
+    }
+    tile.mutable_band() = other;
+    EXPECT_EQ(VerifyPlan(SealPlanT(plan)).ok(), agrees)
+        << lower << " to " << upper << ", " << other.lower() << " to " << other.upper();
+    same += agrees;
+  }
+  EXPECT_GT(same, 50);
+  EXPECT_LT(same, 280);
 }
 
 TEST(VerifyTest, RanksWithoutTokensPass) {
@@ -84,7 +114,7 @@ TEST(VerifyTest, KeptRowsPass) {
   for (auto [ranks, node] : {std::pair(2, 1), std::pair(4, 2), std::pair(5, 3)}) {
     for (int stages : {1, 2}) {
       for (int step : {1, 2}) {
-        ToyProblem problem = MixedProblem(ranks, fbs::MaskKind::causal);
+        ToyProblem problem = MixedProblem(ranks, model::Mask::Causal());
         problem.ranks_per_node = node;
         problem.remote_stages = stages;
         for (size_t d = 0; d < problem.documents.size(); d += step) {
@@ -205,7 +235,7 @@ absl::StatusOr<Plan> LoadWithRightHash(std::string bytes) {
 
 TEST(VerifyTest, NoBytesCrash) {
   std::mt19937 random(1);
-  ToyProblem problem = MixedProblem(2, fbs::MaskKind::window);
+  ToyProblem problem = MixedProblem(2, model::Mask::Window(5));
   problem.remote_stages = 2;
   const std::string good[] = {std::string(MakeToyPlan(SmallToyProblem()).bytes()),
                               std::string(MakeToyPlan(problem).bytes()),
