@@ -1,5 +1,5 @@
-// Exceptions of code that is not ours (devices, transports, callers' functions) become errors: our
-// own code throws none, but may hold what others wait for.
+// Exceptions of foreign code (devices, transports, callers' functions) as errors: our own code
+// throws none, but others may wait for something that it holds.
 
 #ifndef FLASHCP_SUPPORT_CATCH_EXCEPTIONS_H_
 #define FLASHCP_SUPPORT_CATCH_EXCEPTIONS_H_
@@ -13,8 +13,8 @@
 
 namespace flashcp {
 
-// Returns what `function` does, a Status or a StatusOr, or kInternal with what `who` threw;
-// kResourceExhausted when it found no memory.
+// Returns the result of `function`, a Status or a StatusOr, or kInternal with the exception that
+// `who` threw; kResourceExhausted when it found no memory.
 template <typename Function>
 auto CatchExceptions(absl::string_view who, const Function& function) -> decltype(function()) {
   try {

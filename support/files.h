@@ -12,24 +12,25 @@
 
 namespace flashcp {
 
-// The bytes of a file; "-" is standard input. NotFound where it cannot be opened, InvalidArgument
-// where it is a folder, cannot be read or holds more than `max_bytes`; errors start with the path.
+// Reads the bytes of a file; "-" is standard input. NotFound if it cannot be opened,
+// InvalidArgument if it is a folder, cannot be read or holds more than `max_bytes`; errors start
+// with the path.
 absl::StatusOr<std::string> ReadFile(const std::string& path, int64_t max_bytes);
 
-// A file being written under a temporary name beside its own, which it gets in Commit(). Without a
-// Commit the temporary file is removed; before the first Write there is none, so that a process
-// that is killed during long work leaves nothing behind. Where `path` names something that is not a
+// A file that is written under a temporary name beside its own, which it gets in Commit(). Without
+// a Commit the temporary file is removed; before the first Write there is none, so that a process
+// that is killed during long work leaves nothing behind. If `path` names something that is not a
 // regular file (a device, a pipe), bytes go there directly, and "-" is standard output. Used by one
 // thread.
 class OutputFile {
  public:
-  // NotFound where the file cannot be created there: tried, and undone.
+  // NotFound if the file cannot be created there: tried, and undone.
   static absl::StatusOr<OutputFile> Create(const std::string& path);
   OutputFile(OutputFile&& other);
   OutputFile& operator=(OutputFile&&) = delete;
   ~OutputFile();
 
-  // Unavailable, with the system's reason, where bytes cannot be written.
+  // Unavailable, with the system's reason, if bytes cannot be written.
   absl::Status Write(absl::string_view bytes);
   absl::Status Commit();
 
@@ -40,11 +41,11 @@ class OutputFile {
   absl::Status Error(absl::string_view action) const;
 
   std::string path_;
-  std::string temporary_;  // empty where bytes go to path_ directly
+  std::string temporary_;  // empty if bytes go to path_ directly
   int descriptor_;         // -1 while there is no temporary file, and once closed or moved from
 };
 
-// Create, Write and Commit of one string.
+// Creates, writes and commits one string.
 absl::Status WriteFile(const std::string& path, absl::string_view bytes);
 
 }  // namespace flashcp

@@ -1,5 +1,5 @@
-// The meaning of single flags: text to values, with errors that name the flag, what was found and
-// what is allowed.
+// The meaning of single flags: text to values, with errors that name the flag, the text that was
+// found and the values that are allowed.
 
 #ifndef FLASHCP_SUPPORT_FLAGS_H_
 #define FLASHCP_SUPPORT_FLAGS_H_

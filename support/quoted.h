@@ -1,4 +1,4 @@
-// User text in messages: what a person typed, or a file held, made safe to print.
+// Text of a user or a file in messages, made safe to print.
 
 #ifndef FLASHCP_SUPPORT_QUOTED_H_
 #define FLASHCP_SUPPORT_QUOTED_H_
@@ -9,7 +9,7 @@
 
 namespace flashcp {
 
-// The text escaped, in single quotes, cut after 64 bytes.
+// Returns the text escaped, in single quotes, cut after 64 bytes.
 std::string Quoted(absl::string_view text);
 
 }  // namespace flashcp

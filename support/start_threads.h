@@ -1,4 +1,4 @@
-// Starting threads where the host may have no more of them.
+// A start of threads on a host that may have no more of them.
 
 #ifndef FLASHCP_SUPPORT_START_THREADS_H_
 #define FLASHCP_SUPPORT_START_THREADS_H_
@@ -9,8 +9,8 @@
 
 namespace flashcp {
 
-// Threads that call run(0), run(1), ... up to run(count - 1): fewer of them where the host starts
-// no more. The caller joins them.
+// Starts threads that call run(0), run(1), ... up to run(count - 1); fewer of them if the host
+// starts no more. The caller joins them.
 template <typename Run>
 std::vector<std::thread> StartThreads(int count, const Run& run) {
   std::vector<std::thread> threads;
