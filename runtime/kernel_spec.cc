@@ -1,7 +1,5 @@
 #include "runtime/kernel_spec.h"
 
-#include <cmath>
-
 #include "runtime/plan/conversion.h"
 
 namespace flashcp {
@@ -14,7 +12,7 @@ KernelSpec KernelSpecOf(const Plan& plan) {
   spec.key_value_heads = static_cast<int>(heads.key_value());
   spec.dim = static_cast<int>(heads.dim());
   spec.value_dim = spec.dim;
-  spec.scale = 1.0f / std::sqrt(static_cast<float>(heads.dim()));
+  spec.scale = plan->scale();
   return spec;
 }
 

@@ -8,7 +8,7 @@
 
 namespace flashcp {
 
-// The specification of the plan's attention kernel; scores are scaled by 1 / sqrt(dim).
+// Returns the specification of the plan's attention kernel.
 KernelSpec KernelSpecOf(const Plan& plan);
 
 }  // namespace flashcp

@@ -22,7 +22,7 @@ struct KernelSpec {
   int key_value_heads;  // divides query_heads
   int dim;              // of one head of Q and K
   int value_dim;        // of one head of V and O, the same; in plans it is `dim`
-  float scale;          // of the scores, 1 / sqrt(dim)
+  float scale;          // of the scores before softmax; positive and finite
 };
 
 // One tile, all pointers resolved: query heads [head_begin, head_end) of query_count rows against

@@ -12,6 +12,8 @@
 #include "compiler/solver/cost_model.h"
 #include "runtime/plan/conversion.h"
 
+#include <cmath>
+
 using namespace mlir;
 
 namespace flashcp {
@@ -118,7 +120,9 @@ FailureOr<Plan> emitPlan(cp::BatchOp batch, const PlanRequest &request) {
   fbs::Modelled modelled = modelledTimes(*problem, placementOf(batch));
   auto root = fbs::CreatePlan(builder, kPlanVersion, /*content_hash=*/1, name,
                               PlanOf(problem->exchange), PlanOf(problem->dtype),
-                              &heads, documentsOffset, request.timeBudgetMs,
+                              &heads,
+                              1.0f / std::sqrt(float(problem->heads.dim)),
+                              documentsOffset, request.timeBudgetMs,
                               request.memoryBudgetBytes, problem->slack_percent,
                               cluster, &modelled, ranksOffset);
   fbs::FinishPlanBuffer(builder, root);

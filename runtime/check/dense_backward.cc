@@ -313,7 +313,7 @@ class DocumentBackward {
   const absl::Span<const float> output_gradient_;
   BlockCounter& counter_;
   DenseGradients& gradients_;
-  const double scale_ = 1 / std::sqrt(static_cast<double>(spec_.dim));
+  const double scale_ = spec_.scale;
   const int chunks_ = (spec_.dim + kLanes - 1) / kLanes;  // of the elements of a row
 
   // Of the document and head at hand:

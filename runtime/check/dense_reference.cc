@@ -222,7 +222,7 @@ class BlockAttention {
   const KernelSpec& spec_ = problem_.spec;
   const ForwardRows& packed_;
   DenseResult* const result_;
-  const double scale_ = 1 / std::sqrt(static_cast<double>(spec_.dim));
+  const double scale_ = spec_.scale;
   const int64_t tokens_ = problem_.key.size() / (spec_.key_value_heads * spec_.dim);
 
   // Of the block at hand:

@@ -47,7 +47,7 @@ struct DenseGradients {
 // Receives the part of the work that is done, from 0 to 1; called by several threads at once.
 using DenseProgress = std::function<void(double fraction)>;
 
-// softmax(Q K^T / sqrt(dim)) V and its log-sum-exp. Uses all cores; the result does not depend on
+// softmax(scale Q K^T) V and its log-sum-exp. Uses all cores; the result does not depend on
 // their number. O(pairs * heads * dim) time, three products a pair; keys and values are copied as
 // doubles.
 DenseResult DenseAttention(const DenseProblem& problem, const DenseProgress& progress = nullptr);

@@ -86,6 +86,9 @@ absl::Status CheckHeader(const PlanView& view) {
   if (!IsAtLeastZero(plan.slack_percent())) {
     return Broken("P1", "slack of 0 % or more expected, ", plan.slack_percent(), " found");
   }
+  if (!IsPositive(plan.scale())) {
+    return Broken("P1", "finite scale above 0 expected, ", plan.scale(), " found");
+  }
   RETURN_IF_ERROR(CheckHeads(view.heads));
   RETURN_IF_ERROR(CheckDocuments(view));
   const fbs::Cluster& cluster = *plan.cluster();

@@ -24,8 +24,9 @@ using ::testing::HasSubstr;
 constexpr int64_t kTokens = 33;
 constexpr int64_t kRow = 4 * 8;  // elements of a query row
 
-Plan MakePlan(fbs::DType dtype) {
+Plan MakePlan(fbs::DType dtype, float scale = testing::ToyProblem().scale) {
   testing::ToyProblem problem;
+  problem.scale = scale;
   problem.documents = {{20, {{0, 20, 0}}}, {13, {{0, 13, 0}}}};
   problem.dtype = dtype;
   return testing::MakeToyPlan(problem);
@@ -106,6 +107,15 @@ TEST(CheckTensorsTest, RefusesOneWrongElement) {
       Put(wrong, (tensors.*result).size() / 4 - 1, &(tensors.*result));
       EXPECT_FALSE(CheckTensors(plan, tensors).ok()) << wrong;
     }
+  }
+}
+
+// Kernels that take another scale than the plan's are caught, however close it is.
+TEST(CheckTensorsTest, RefusesAWrongScale) {
+  for (float scale : {0.01f, 0.6f, 4.0f}) {
+    const BatchTensors exact = ExactTensors(MakePlan(fbs::DType::f32, scale));
+    EXPECT_TRUE(CheckTensors(MakePlan(fbs::DType::f32, scale), exact).ok()) << scale;
+    EXPECT_FALSE(CheckTensors(MakePlan(fbs::DType::f32, scale * 1.001f), exact).ok()) << scale;
   }
 }
 

@@ -322,6 +322,7 @@ fbs::PlanT MakeToyPlanT(const ToyProblem& problem) {
   plan.dtype = problem.dtype;
   plan.heads =
       std::make_unique<fbs::HeadShape>(problem.query_heads, problem.key_value_heads, problem.dim);
+  plan.scale = problem.scale;
   for (const ToyDocument& document : problem.documents) {
     plan.documents.push_back(fbs::Document(document.length, BandOf(document)));
   }

@@ -34,6 +34,7 @@ struct ToyProblem {
   int query_heads = 4;
   int key_value_heads = 2;
   int dim = 8;
+  float scale = 0.6f;  // not 1 / sqrt(dim): whoever takes that instead is found out
   fbs::DType dtype = fbs::DType::f32;
   fbs::Exchange exchange = fbs::Exchange::needed;
   // The messages of a rank are dealt to as many exchanges, each with its own attend.

@@ -14,9 +14,10 @@ namespace flashcp {
 namespace {
 
 constexpr int kDim = 8;
+constexpr float kScale = 0.3125f;  // a plan may hold any, not only 1 / sqrt(dim)
 
 KernelSpec Spec(int query_heads, int key_value_heads) {
-  return {model::DType::kF32, query_heads, key_value_heads, kDim, kDim, 1 / std::sqrt(8.0f)};
+  return {model::DType::kF32, query_heads, key_value_heads, kDim, kDim, kScale};
 }
 
 // Keys are 0, so all visible keys weigh the same; value row j is j in each element.
@@ -50,12 +51,12 @@ TEST(DenseReferenceTest, ScoresAreScaledAndHeadsGrouped) {
   std::vector<float> key(2 * 2 * kDim, 0.0f);
   std::vector<float> value(2 * 2 * kDim, 0.0f);
   for (int d = 0; d < kDim; ++d) {
-    key[3 * kDim + d] = 1;    // token 1, head 1: score 8 / sqrt(8)
+    key[3 * kDim + d] = 1;    // token 1, head 1: score 8 * kScale
     value[2 * kDim + d] = 2;  // token 1, head 0
     value[3 * kDim + d] = 4;  // token 1, head 1
   }
   DenseResult result = DenseAttention({{{2, model::Mask::Full()}}, Spec(4, 2), query, key, value});
-  double weight = std::exp(std::sqrt(8.0));
+  double weight = std::exp(8.0 * kScale);
   for (int head = 0; head < 4; ++head) {
     double expected = head < 2 ? 2 * 0.5 : 4 * weight / (1 + weight);
     EXPECT_NEAR(result.output[head * kDim], expected, 1e-14) << head;
@@ -90,8 +91,8 @@ TEST(DenseReferenceTest, LongDocumentsAgreeWithOneSumPerQuery) {
         if (j - i < document.mask.band().lower || j - i > document.mask.band().upper) continue;
         double score = 0;
         for (int d = 0; d < kDim; ++d) score += double{query[i * kDim + d]} * key[j * kDim + d];
-        sum += std::exp(score / std::sqrt(8.0));
-        output += std::exp(score / std::sqrt(8.0)) * value[j * kDim + 5];
+        sum += std::exp(score * kScale);
+        output += std::exp(score * kScale) * value[j * kDim + 5];
       }
       if (sum == 0) {  // sees no key
         ASSERT_EQ(result.lse[i], -std::numeric_limits<double>::infinity());

@@ -151,9 +151,10 @@ TEST(PlanTest, RefusesSharedTables) {
   plan.ranks[0]->layout.assign(100, fbs::TokenRange(0, 0, 1));
   auto rank = fbs::RankPlan::Pack(builder, plan.ranks[0].get());
   auto ranks = builder.CreateVector(std::vector<flatbuffers::Offset<fbs::RankPlan>>(50, rank));
-  fbs::FinishPlanBuffer(builder, fbs::CreatePlan(builder, kPlanVersion, 1, strategy, plan.exchange,
-                                                 plan.dtype, plan.heads.get(), documents, 0, 0, 0,
-                                                 cluster, plan.modelled.get(), ranks));
+  fbs::FinishPlanBuffer(
+      builder, fbs::CreatePlan(builder, kPlanVersion, 1, strategy, plan.exchange, plan.dtype,
+                               plan.heads.get(), plan.scale, documents, 0, 0, 0, cluster,
+                               plan.modelled.get(), ranks));
   EXPECT_THAT(ErrorOf(BytesOf(Plan::Seal(builder.Release()))), HasSubstr("tables share memory"));
 }
 
