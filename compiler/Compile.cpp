@@ -128,17 +128,13 @@ Compiler::State::schedule(const CompileRequest &request,
   Location loc = UnknownLoc::get(&context);
   OwningOpRef<ModuleOp> module = ModuleOp::create(loc);
   OpBuilder builder = OpBuilder::atBlockEnd(module->getBody());
-  buildBatch(builder, loc, "batch", request.problem);
+  buildBatch(builder, loc, "batch", request);
 
   PassManager pipeline(&context, ModuleOp::getOperationName());
   // cp-verify-phase verifies ops where it matters; after each pass would be
   // twice as often.
   pipeline.enableVerifier(false);
-  CompileOptions options;
-  options.strategy = request.strategy;
-  options.timeBudgetMs = request.time_budget_ms;
-  options.memoryBudget = request.memory_budget_bytes;
-  buildCompilePipeline(pipeline, options);
+  buildCompilePipeline(pipeline);
   pipeline.addInstrumentation(std::make_unique<PassObserver>(observer, steps));
   ErrorCollector errors(&context);
   if (failed(pipeline.run(*module)))
@@ -168,9 +164,7 @@ absl::StatusOr<Plan> Compiler::Compile(const CompileRequest &request,
   ErrorCollector errors(&state_->context);
   state_->beginStep("emit-plan");
   StepTimer timer;
-  FailureOr<Plan> plan =
-      emitPlan(batchOf(*module), {request.strategy, request.time_budget_ms,
-                                  request.memory_budget_bytes});
+  FailureOr<Plan> plan = emitPlan(batchOf(*module));
   if (failed(plan))
     return errors.status();
   if (steps)

@@ -14,13 +14,12 @@ static void addVerifyPhase(OpPassManager &batch, StringRef phase) {
   batch.addPass(flashcp::createVerifyPhase({phase.str()}));
 }
 
-void flashcp::buildCompilePipeline(OpPassManager &module,
-                                   const CompileOptions &options) {
+void flashcp::buildCompilePipeline(OpPassManager &module) {
   OpPassManager &batch = module.nest<cp::BatchOp>();
   addVerifyPhase(batch, "problem");
 
   // Who owns what comes first: everything later is derived from it.
-  batch.addPass(createPlaceDocuments({options.strategy, options.timeBudgetMs}));
+  batch.addPass(createPlaceDocuments());
   addVerifyPhase(batch, "placed");
 
   // Correct, then lean: the first pass moves what each tile reads, the second
@@ -29,7 +28,7 @@ void flashcp::buildCompilePipeline(OpPassManager &module,
   batch.addPass(createInsertTransfers());
   batch.addPass(createCoalesceTransfers());
   batch.addPass(createRelayTransfers());
-  batch.addPass(createKeepDocuments({options.memoryBudget}));
+  batch.addPass(createKeepDocuments());
   addVerifyPhase(batch, "communicating");
 
   // Buffers come after stages, since a stage is what a buffer belongs to. The
@@ -42,7 +41,7 @@ void flashcp::buildCompilePipeline(OpPassManager &module,
 
 void flashcp::registerCompiler() {
   registerPasses();
-  PassPipelineRegistration<CompileOptions>(
+  PassPipelineRegistration<>(
       "cp-compile", "take every cp.batch from phase problem to scheduled",
       buildCompilePipeline);
 }

@@ -19,6 +19,7 @@ CompileRequest RequestOf(const Plan& plan) {
   problem.dtype = ModelOf(plan->dtype());
   problem.exchange = ModelOf(plan->exchange());
   problem.slack_percent = plan->slack_percent();
+  request.scale = plan->scale();
   problem.cluster = ModelOf(*plan->cluster());
   problem.documents = DocumentsOf(*plan);
   return request;

@@ -8,6 +8,11 @@
 using namespace mlir;
 
 namespace flashcp {
+
+// The dialect knows no request, and its limits are those of one.
+static_assert(cp::kMaxTimeBudgetMs == kMaxTimeBudgetMs);
+static_assert(cp::kMaxMemoryBudgetBytes == kMaxMemoryBudgetBytes);
+
 namespace {
 
 Type typeOf(OpBuilder &builder, model::DType dtype) {
@@ -112,6 +117,16 @@ bool readDescription(DictionaryAttr description, model::Cluster &cluster) {
   return true;
 }
 
+/// Returns the scale of the request, or null if it is what the head dimension
+/// makes it.
+FloatAttr scaleAttr(OpBuilder &builder, const CompileRequest &request) {
+  CompileRequest defaults;
+  defaults.problem.heads = request.problem.heads;
+  if (request.Scale() == defaults.Scale())
+    return FloatAttr();
+  return builder.getF32FloatAttr(request.Scale());
+}
+
 FailureOr<model::Cluster> clusterOf(cp::BatchOp batch) {
   cp::ClusterAttr attr = batch.getCluster();
   std::string name = attr.getName().str();
@@ -135,16 +150,18 @@ FailureOr<model::Cluster> clusterOf(cp::BatchOp batch) {
 } // namespace
 
 cp::BatchOp buildBatch(OpBuilder &builder, Location loc, StringRef name,
-                       const solver::Problem &problem) {
+                       const CompileRequest &request) {
   MLIRContext *context = builder.getContext();
+  const solver::Problem &problem = request.problem;
   auto batch = cp::BatchOp::create(
       builder, loc, name, problem.ranks,
       cp::HeadsAttr::get(context, problem.heads.query, problem.heads.key_value,
                          problem.heads.dim),
-      typeOf(builder, problem.dtype),
+      scaleAttr(builder, request), typeOf(builder, problem.dtype),
       static_cast<cp::Exchange>(problem.exchange),
       llvm::APFloat(problem.slack_percent),
-      clusterAttr(builder, problem.cluster));
+      clusterAttr(builder, problem.cluster), request.strategy,
+      llvm::APFloat(request.time_budget_ms), request.memory_budget_bytes);
   OpBuilder body = OpBuilder::atBlockEnd(&batch.getBody().emplaceBlock());
   for (const model::Document &document : problem.documents)
     cp::DocumentOp::create(body, loc, document.length,
@@ -198,6 +215,22 @@ FailureOr<solver::Problem> problemOf(cp::BatchOp batch) {
   if (absl::Status status = problem.Check(); !status.ok())
     return batch.emitOpError() << std::string(status.message());
   return problem;
+}
+
+FailureOr<CompileRequest> requestOf(cp::BatchOp batch) {
+  FailureOr<solver::Problem> problem = problemOf(batch);
+  if (failed(problem))
+    return failure();
+  CompileRequest request;
+  request.problem = *std::move(problem);
+  request.strategy = batch.getStrategy().str();
+  request.time_budget_ms = batch.getTimeBudgetMs().convertToDouble();
+  request.memory_budget_bytes = batch.getMemoryBudgetBytes();
+  if (batch.getScale())
+    request.scale = batch.getScale()->convertToFloat();
+  if (absl::Status status = request.Check(); !status.ok())
+    return batch.emitOpError() << std::string(status.message());
+  return request;
 }
 
 solver::Placement placementOf(cp::BatchOp batch) {

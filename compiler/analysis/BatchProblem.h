@@ -4,6 +4,7 @@
 #ifndef FLASHCP_COMPILER_ANALYSIS_BATCHPROBLEM_H
 #define FLASHCP_COMPILER_ANALYSIS_BATCHPROBLEM_H
 
+#include "compiler/input/request.h"
 #include "compiler/solver/problem.h"
 #include "dialects/cp/CP.h"
 #include "llvm/ADT/BitVector.h"
@@ -12,7 +13,11 @@ namespace flashcp {
 
 /// Adds a batch in phase problem at the builder's insertion point.
 cp::BatchOp buildBatch(mlir::OpBuilder &builder, mlir::Location loc,
-                       mlir::StringRef name, const solver::Problem &problem);
+                       mlir::StringRef name, const CompileRequest &request);
+
+/// Returns the request that the batch was built from, which passes Check();
+/// emits an error on the batch where there is none.
+mlir::FailureOr<CompileRequest> requestOf(cp::BatchOp batch);
 
 /// The batch as a problem that passed Check(); emits an error on the batch
 /// where it is none (an unknown cluster, too many tokens).

@@ -12,8 +12,6 @@
 #include "compiler/solver/cost_model.h"
 #include "runtime/plan/conversion.h"
 
-#include <cmath>
-
 using namespace mlir;
 
 namespace flashcp {
@@ -94,17 +92,18 @@ fbs::Modelled modelledTimes(const solver::Problem &problem,
 
 } // namespace
 
-FailureOr<Plan> emitPlan(cp::BatchOp batch, const PlanRequest &request) {
-  FailureOr<solver::Problem> problem = problemOf(batch);
-  if (failed(problem))
+FailureOr<Plan> emitPlan(cp::BatchOp batch) {
+  FailureOr<CompileRequest> request = requestOf(batch);
+  if (failed(request))
     return failure();
+  const solver::Problem &problem = request->problem;
   MessageEmitter messages(batch);
   size_t bytes = maxPlanBytes(batch, messages);
   if (bytes > kMaxPlanBytes)
     return batch.emitError() << PlanTooLarge(bytes);
   flatbuffers::FlatBufferBuilder builder(bytes);
   std::vector<fbs::Document> documents;
-  for (const model::Document &document : problem->documents)
+  for (const model::Document &document : problem.documents)
     documents.push_back(PlanOf(document));
   const llvm::BitVector kept = keptDocuments(batch);
   std::vector<flatbuffers::Offset<fbs::RankPlan>> ranks;
@@ -112,19 +111,17 @@ FailureOr<Plan> emitPlan(cp::BatchOp batch, const PlanRequest &request) {
     ranks.push_back(writeRank(
         builder, emitRank(batch, program, documents, kept, messages)));
 
-  auto cluster = Write(problem->cluster, &builder);
-  auto name = builder.CreateString(request.strategy);
+  auto cluster = Write(problem.cluster, &builder);
+  auto name = builder.CreateString(request->strategy);
   auto documentsOffset = builder.CreateVectorOfStructs(documents);
   auto ranksOffset = builder.CreateVector(ranks);
-  fbs::HeadShape heads = PlanOf(problem->heads);
-  fbs::Modelled modelled = modelledTimes(*problem, placementOf(batch));
-  auto root = fbs::CreatePlan(builder, kPlanVersion, /*content_hash=*/1, name,
-                              PlanOf(problem->exchange), PlanOf(problem->dtype),
-                              &heads,
-                              1.0f / std::sqrt(float(problem->heads.dim)),
-                              documentsOffset, request.timeBudgetMs,
-                              request.memoryBudgetBytes, problem->slack_percent,
-                              cluster, &modelled, ranksOffset);
+  fbs::HeadShape heads = PlanOf(problem.heads);
+  fbs::Modelled modelled = modelledTimes(problem, placementOf(batch));
+  auto root = fbs::CreatePlan(
+      builder, kPlanVersion, /*content_hash=*/1, name, PlanOf(problem.exchange),
+      PlanOf(problem.dtype), &heads, request->Scale(), documentsOffset,
+      request->time_budget_ms, request->memory_budget_bytes,
+      problem.slack_percent, cluster, &modelled, ranksOffset);
   fbs::FinishPlanBuffer(builder, root);
   return Plan::Seal(builder.Release());
 }

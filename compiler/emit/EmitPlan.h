@@ -8,16 +8,9 @@
 
 namespace flashcp {
 
-/// What was asked for, as the plan records it.
-struct PlanRequest {
-  std::string strategy;
-  double timeBudgetMs;
-  int64_t memoryBudgetBytes;
-};
-
 /// The plan of a batch that passed cp-verify-phase{phase=scheduled}. O(M + D N)
 /// for M pieces of messages.
-mlir::FailureOr<Plan> emitPlan(cp::BatchOp batch, const PlanRequest &request);
+mlir::FailureOr<Plan> emitPlan(cp::BatchOp batch);
 
 } // namespace flashcp
 

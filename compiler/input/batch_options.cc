@@ -2,6 +2,7 @@
 
 #include "compiler/input/batch_options.h"
 
+#include <cmath>
 #include <cstdint>
 #include <utility>
 
@@ -60,6 +61,16 @@ absl::Status ReadHeads(Name name, Text text, BatchSettings* settings) {
 absl::Status ReadHeadDim(Name name, Text text, BatchSettings* settings) {
   ASSIGN_OR_RETURN(settings->request.problem.heads.dim,
                    IntegerFlag(name, text, {8, 256, /*step=*/8}));
+  return absl::OkStatus();
+}
+
+absl::Status ReadScale(Name name, Text text, BatchSettings* settings) {
+  float scale;
+  if (!absl::SimpleAtof(text, &scale) || !std::isfinite(scale) || scale <= 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, ": expected a finite float32 above 0, found ", Quoted(text)));
+  }
+  settings->request.scale = scale;
   return absl::OkStatus();
 }
 
@@ -123,6 +134,9 @@ std::vector<BatchOption> MakeOptions() {
        "number of query heads, and of key/value heads, each 1 to 1024; Q is a multiple of KV",
        ReadHeads},
       {"head-dim", "D", "128", "elements of one head, 8 to 256 in steps of 8", ReadHeadDim},
+      {"scale", "X", "",
+       "scale of scores before softmax, a finite float32 above 0; without it 1 / sqrt(D)",
+       ReadScale},
       {"dtype", "f32|bf16|f16", "bf16", "element type of Q, K, V and O", ReadDType},
       {"mask", "causal|full|window:W", "causal",
        "mask of documents that do not name their own; window:W is causal over the last W keys",

@@ -3,6 +3,7 @@
 #include "compiler/input/request.h"
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -10,6 +11,10 @@
 #include "support/status_macros.h"
 
 namespace flashcp {
+
+float CompileRequest::Scale() const {
+  return scale.value_or(1.0f / std::sqrt(static_cast<float>(problem.heads.dim)));
+}
 
 absl::Status CompileRequest::Check() const {
   RETURN_IF_ERROR(problem.Check());
@@ -25,6 +30,10 @@ absl::Status CompileRequest::Check() const {
     return absl::InvalidArgumentError(absl::StrCat("memory budget is ", memory_budget_bytes,
                                                    " bytes: must be from 0 to ",
                                                    kMaxMemoryBudgetBytes));
+  }
+  if (!(Scale() > 0 && std::isfinite(Scale()))) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("scale is ", Scale(), ": must be finite and above 0"));
   }
   return absl::OkStatus();
 }

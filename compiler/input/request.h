@@ -5,6 +5,7 @@
 #define FLASHCP_COMPILER_INPUT_REQUEST_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -25,6 +26,11 @@ struct CompileRequest {
   // Memory of each rank for K/V rows of other ranks that stay from forward to backward; what does
   // not fit is sent again.
   int64_t memory_budget_bytes = 0;
+  // The scale of scores before softmax; without it 1 / sqrt(head dim).
+  std::optional<float> scale;
+
+  // Returns the scale that holds, given or not.
+  float Scale() const;
 
   // InvalidArgument, naming the field, what was found and what is allowed.
   absl::Status Check() const;

@@ -23,8 +23,7 @@ struct EmitPlanPass : impl::EmitPlanBase<EmitPlanPass> {
                           << getArgument() << " names no file";
       return signalPassFailure();
     }
-    mlir::FailureOr<Plan> plan =
-        emitPlan(batch, {strategy, timeBudgetMs, memoryBudget});
+    mlir::FailureOr<Plan> plan = emitPlan(batch);
     if (failed(plan))
       return signalPassFailure();
     if (absl::Status status = plan->Save(output); !status.ok()) {

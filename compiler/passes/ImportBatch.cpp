@@ -1,10 +1,9 @@
 // cp-import-batch: LENGTHS become cp.batch ops in phase problem.
 
 #include "compiler/analysis/BatchProblem.h"
-#include "compiler/input/cluster_file.h"
-#include "compiler/input/lengths.h"
+#include "compiler/input/batch_options.h"
 #include "compiler/passes/Passes.h"
-#include "model/mask.h"
+#include "support/status_macros.h"
 
 using namespace mlir;
 
@@ -17,6 +16,9 @@ namespace {
 
 struct ImportBatchPass : impl::ImportBatchBase<ImportBatchPass> {
   using ImportBatchBase::ImportBatchBase;
+  ImportBatchPass() = default;
+  // Options register with their pass, and Pass::clone copies their values.
+  ImportBatchPass(const ImportBatchPass &other) : ImportBatchBase(other) {}
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
@@ -30,33 +32,32 @@ struct ImportBatchPass : impl::ImportBatchBase<ImportBatchPass> {
     if (lengths.empty())
       return absl::InvalidArgumentError(
           "option lengths of cp-import-batch names no file");
-    absl::StatusOr<model::Mask> defaultMask = model::ParseMask(mask.getValue());
-    if (!defaultMask.ok())
-      return defaultMask.status();
-    absl::StatusOr<std::vector<Batch>> batches =
-        ReadLengths(lengths, *defaultMask);
-    if (!batches.ok())
-      return batches.status();
-    solver::Problem problem;
-    absl::StatusOr<model::Cluster> found = FindCluster(cluster);
-    if (!found.ok())
-      return found.status();
-    problem.cluster = *std::move(found);
-    problem.ranks = ranks;
-    problem.heads.query = queryHeads;
-    problem.heads.key_value = keyValueHeads;
-    problem.heads.dim = headDim;
-
+    BatchTexts texts;
+    for (const std::unique_ptr<TextOption> &option : batchOptions)
+      texts[option->getArgStr().str()] = option->getValue();
+    ASSIGN_OR_RETURN(BatchSettings settings, ReadBatchOptions("", texts));
+    ASSIGN_OR_RETURN(std::vector<CompileRequest> requests,
+                     ReadRequests(lengths, settings));
     OpBuilder builder = OpBuilder::atBlockEnd(module.getBody());
-    for (auto [i, batch] : llvm::enumerate(*batches)) {
-      problem.documents = batch;
-      if (absl::Status status = problem.Check(); !status.ok())
-        return status;
+    for (auto [i, request] : llvm::enumerate(requests))
       buildBatch(builder, module.getLoc(), "batch" + std::to_string(i),
-                 problem);
-    }
+                 request);
     return absl::OkStatus();
   }
+
+  using TextOption = Option<std::string>;
+
+  /// Returns one option for each of BatchOptions().
+  std::vector<std::unique_ptr<TextOption>> makeBatchOptions() {
+    std::vector<std::unique_ptr<TextOption>> options;
+    for (const BatchOption &option : BatchOptions())
+      options.push_back(std::make_unique<TextOption>(
+          *this, option.name, llvm::cl::desc(option.help),
+          llvm::cl::init(std::string(option.preset))));
+    return options;
+  }
+
+  std::vector<std::unique_ptr<TextOption>> batchOptions = makeBatchOptions();
 };
 
 } // namespace

@@ -49,7 +49,7 @@ struct KeepDocumentsPass : impl::KeepDocumentsBase<KeepDocumentsPass> {
     cp::BatchOp batch = getOperation();
     if (failed(requirePhase(batch, Phase::communicating, getArgument())))
       return signalPassFailure();
-    if (memoryBudget <= 0)
+    if (batch.getMemoryBudgetBytes() == 0)
       return;
     SmallVector<ReceivedRows> documents = receivedRows(batch);
     llvm::stable_sort(documents,
@@ -59,7 +59,8 @@ struct KeepDocumentsPass : impl::KeepDocumentsBase<KeepDocumentsPass> {
     int64_t rowBytes = 2 * batch.getHeads().getKv() *
                        batch.getHeads().getDim() *
                        batch.getDtype().getIntOrFloatBitWidth() / 8;
-    SmallVector<int64_t> left(batch.getRanks(), memoryBudget / rowBytes);
+    SmallVector<int64_t> left(batch.getRanks(),
+                              batch.getMemoryBudgetBytes() / rowBytes);
     for (ReceivedRows &rows : documents) {
       bool fits = llvm::all_of(rows.byRank, [&](auto &entry) {
         return entry.second <= left[entry.first];

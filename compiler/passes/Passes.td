@@ -9,24 +9,21 @@ def ImportBatch : Pass<"cp-import-batch", "::mlir::ModuleOp"> {
   let summary = "read document lengths into a cp.batch (phase problem)";
   let description = [{
     Reads a LENGTHS file (text, JSON or JSON Lines: docs/cli.md) and adds one
-    `cp.batch` per batch of the file to the module.
+    `cp.batch` per batch of the file to the module. Further options are those of
+    `flashcp compile` that say how to plan, with their names and texts
+    (compiler/input/batch_options.cc):
+    `lengths=lengths.txt ranks=2 heads=4:2 strategy=zigzag`.
   }];
   let dependentDialects = ["::flashcp::cp::CPDialect"];
   let options = [
     Option<"lengths", "lengths", "std::string", "", "path of the LENGTHS file">,
-    Option<"ranks", "ranks", "int64_t", "8", "ranks of the context-parallel group">,
-    Option<"queryHeads", "query-heads", "int64_t", "32", "query heads">,
-    Option<"keyValueHeads", "kv-heads", "int64_t", "8", "key/value heads">,
-    Option<"headDim", "head-dim", "int64_t", "128", "elements per head">,
-    Option<"mask", "mask", "std::string", "\"causal\"", "mask of documents without their own">,
-    Option<"cluster", "cluster", "std::string", "\"h100x8\"", "cluster preset">,
   ];
 }
 
 def PlaceDocuments : Pass<"cp-place-documents", "::flashcp::cp::BatchOp"> {
   let summary = "decide who owns which tokens and who computes which tile";
   let description = [{
-    Runs a placement strategy of compiler/solver on the batch and writes its
+    Runs the placement strategy of the batch (compiler/solver) and writes its
     answer as one `cp.shard` and one `cp.tiles` per document. Queries are
     computed where they are owned.
 
@@ -41,12 +38,6 @@ def PlaceDocuments : Pass<"cp-place-documents", "::flashcp::cp::BatchOp"> {
     cp.tiles %s0 heads[0, 32) {q[0, 50) kv[0, 50) on 0, q[50, 100) kv[0, 100) on 1}
     ```
   }];
-  let options = [
-    Option<"strategy", "strategy", "std::string", "\"auto\"",
-           "contiguous, zigzag, per-doc, whole-doc, flashcp-paper or auto">,
-    Option<"timeBudgetMs", "time-budget-ms", "double", "20",
-           "how long auto searches, in milliseconds of one core, counted in steps">,
-  ];
 }
 
 def InsertTransfers : Pass<"cp-insert-transfers", "::flashcp::cp::BatchOp"> {
@@ -108,7 +99,7 @@ def RelayTransfers : Pass<"cp-relay-transfers", "::flashcp::cp::BatchOp"> {
 def KeepDocuments : Pass<"cp-keep-documents", "::flashcp::cp::BatchOp"> {
   let summary = "choose the documents whose received rows stay until backward";
   let description = [{
-    Within a budget of memory of each rank: documents in the order of the rows
+    Within the batch's budget of memory of each rank: documents in the order of the rows
     that ranks receive of them, most first, each kept where it still fits on
     every rank. Rows of all others are sent again in backward.
 
@@ -117,9 +108,6 @@ def KeepDocuments : Pass<"cp-keep-documents", "::flashcp::cp::BatchOp"> {
     %d0 = cp.document length(100) mask(causal) kept
     ```
   }];
-  let options = [
-    Option<"memoryBudget", "memory-budget", "int64_t", "0", "bytes of a rank">,
-  ];
   let statistics = [Statistic<"numKept", "kept", "documents kept">];
 }
 
@@ -201,9 +189,6 @@ def EmitPlan : Pass<"cp-emit-plan", "::flashcp::cp::BatchOp"> {
   }];
   let options = [
     Option<"output", "output", "std::string", "", "path of the plan file">,
-    Option<"strategy", "strategy", "std::string", "\"auto\"", "strategy's name, kept in the plan">,
-    Option<"timeBudgetMs", "time-budget-ms", "double", "20", "of the search, kept in the plan">,
-    Option<"memoryBudget", "memory-budget", "int64_t", "0", "bytes of a rank, kept in the plan">,
   ];
 }
 

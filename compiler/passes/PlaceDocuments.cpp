@@ -57,7 +57,8 @@ struct PlaceDocumentsPass : impl::PlaceDocumentsBase<PlaceDocumentsPass> {
     if (failed(problem))
       return signalPassFailure();
     absl::StatusOr<solver::Placement> placement =
-        solver::Place(std::string(strategy), *problem, timeBudgetMs);
+        solver::Place(batch.getStrategy().str(), *problem,
+                      batch.getTimeBudgetMs().convertToDouble());
     if (!placement.ok()) {
       batch.emitOpError() << std::string(placement.status().message());
       return signalPassFailure();

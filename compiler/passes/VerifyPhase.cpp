@@ -407,17 +407,18 @@ struct VerifyPhasePass : impl::VerifyPhaseBase<VerifyPhasePass> {
     // Ops first: what holds between them is only defined for valid ones.
     if (failed(mlir::verify(batch)))
       return failure();
-    FailureOr<solver::Problem> problem = problemOf(batch);
-    if (failed(problem) || failed(verifyOps(batch, phase)))
+    FailureOr<CompileRequest> request = requestOf(batch);
+    if (failed(request) || failed(verifyOps(batch, phase)))
       return failure();
+    const solver::Problem &problem = request->problem;
     if (phase == "problem")
       return success();
-    if (failed(verifyShards(batch, *problem)))
+    if (failed(verifyShards(batch, problem)))
       return failure();
     if (phase == "placed")
       return verifyAttends(batch);
     return phase == "communicating"
-               ? verifyTransfers(batch, problem->cluster.ranks_per_node)
+               ? verifyTransfers(batch, problem.cluster.ranks_per_node)
                : verifyPrograms(batch);
   }
 };

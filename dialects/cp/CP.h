@@ -44,6 +44,10 @@ inline constexpr int64_t kNoRelay = -1;
 /// Largest number of tokens of a document: positions of a plan are 32-bit.
 inline constexpr int64_t kMaxDocumentLength = int64_t(1) << 31;
 
+/// Limits of the budgets of a batch: an hour, and 16 TiB.
+inline constexpr int64_t kMaxTimeBudgetMs = 3'600'000;
+inline constexpr int64_t kMaxMemoryBudgetBytes = int64_t(1) << 44;
+
 } // namespace flashcp::cp
 
 #endif // FLASHCP_DIALECTS_CP_CP_H

@@ -139,6 +139,19 @@ LogicalResult BatchOp::verify() {
   if (!(slack >= 0 && slack <= 100))
     return emitOpError() << "C4: slack must lie in [0, 100] percent, found "
                          << slack;
+  double timeBudget = getTimeBudgetMs().convertToDouble();
+  if (!(timeBudget >= 0 && timeBudget <= kMaxTimeBudgetMs))
+    return emitOpError() << "C34: time budget must lie in [0, "
+                         << kMaxTimeBudgetMs << "] ms, found " << timeBudget;
+  int64_t memoryBudget = getMemoryBudgetBytes();
+  if (memoryBudget < 0 || memoryBudget > kMaxMemoryBudgetBytes)
+    return emitOpError() << "C35: memory budget must lie in [0, "
+                         << kMaxMemoryBudgetBytes << "] bytes, found "
+                         << memoryBudget;
+  std::optional<llvm::APFloat> scale = getScale();
+  if (scale && (!scale->isFinite() || scale->isNegative() || scale->isZero()))
+    return emitOpError() << "C36: scale must be finite and above 0, found "
+                         << scale->convertToFloat();
   return success();
 }
 

@@ -18,9 +18,15 @@ def CP_BatchOp : CP_Op<"batch", [Symbol, IsolatedFromAbove, SingleBlock, NoTermi
                                  NoRegionArguments]> {
   let summary = "one packed batch on one context-parallel group";
   let description = [{
-    Holds the documents and, phase by phase, what was decided about them.
+    Holds the documents and, phase by phase, what was decided about them. Its
+    attributes are all that was asked for: passes have no options of the user.
+    `scale` is that of scores before softmax, 1 / sqrt(dim) without it;
+    `strategy` is a rule of compiler/solver; `time_budget_ms` is how long auto
+    searches; `memory_budget_bytes` is the memory of a rank for received rows
+    that are saved for backward.
 
-    Constraints: C1 ranks, C2 heads, C3 dtype, C4 slack.
+    Constraints: C1 ranks, C2 heads, C3 dtype, C4 slack, C34 time budget, C35
+    memory budget, C36 scale.
 
     Example:
     ```mlir
@@ -28,16 +34,25 @@ def CP_BatchOp : CP_Op<"batch", [Symbol, IsolatedFromAbove, SingleBlock, NoTermi
         cluster<"h100x8"> {
       %d0 = cp.document length(4096) mask(causal)
     }
+    cp.batch @other ranks(2) heads<q = 32, kv = 8, dim = 128> scale(0.125) dtype(bf16)
+        exchange<needed> slack_percent(5.0) cluster<"h100x8"> strategy("zigzag")
+        time_budget_ms(100.0) memory_budget_bytes(1048576) {
+    }
     ```
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, I64Attr:$ranks, CP_HeadsAttr:$heads,
-                       TypeAttr:$dtype, CP_ExchangeAttr:$exchange,
-                       DefaultValuedAttr<F64Attr, "0.0">:$slack_percent, CP_ClusterAttr:$cluster);
+                       OptionalAttr<F32Attr>:$scale, TypeAttr:$dtype, CP_ExchangeAttr:$exchange,
+                       DefaultValuedAttr<F64Attr, "0.0">:$slack_percent, CP_ClusterAttr:$cluster,
+                       DefaultValuedAttr<StrAttr, "\"auto\"">:$strategy,
+                       DefaultValuedAttr<F64Attr, "20.0">:$time_budget_ms,
+                       DefaultValuedAttr<I64Attr, "0">:$memory_budget_bytes);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = [{
-    $sym_name `ranks` `(` $ranks `)` `heads` `` $heads `dtype` `(` $dtype `)`
-    `exchange` `` $exchange (`slack_percent` `(` $slack_percent^ `)`)?
-    `cluster` `` $cluster attr-dict-with-keyword $body
+    $sym_name `ranks` `(` $ranks `)` `heads` `` $heads (`scale` `(` $scale^ `)`)?
+    `dtype` `(` $dtype `)` `exchange` `` $exchange (`slack_percent` `(` $slack_percent^ `)`)?
+    `cluster` `` $cluster (`strategy` `(` $strategy^ `)`)?
+    (`time_budget_ms` `(` $time_budget_ms^ `)`)?
+    (`memory_budget_bytes` `(` $memory_budget_bytes^ `)`)? attr-dict-with-keyword $body
   }];
   let hasVerifier = 1;
 }

@@ -41,8 +41,7 @@ TEST(CompileToIrTest, ReadsBackAsTheSamePlan) {
     EXPECT_TRUE(succeeded(verify(*module)));
     auto batches = module->getBody()->getOps<cp::BatchOp>();
     ASSERT_TRUE(llvm::hasSingleElement(batches));
-    FailureOr<Plan> again = emitPlan(*batches.begin(), {strategy, /*timeBudgetMs=*/20,
-                                                        /*memoryBudgetBytes=*/0});
+    FailureOr<Plan> again = emitPlan(*batches.begin());
     ASSERT_TRUE(succeeded(again));
     EXPECT_EQ(again->hash(), plan->hash());
   }

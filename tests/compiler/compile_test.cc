@@ -3,6 +3,7 @@
 
 #include "compiler/compile.h"
 
+#include <cmath>
 #include <cstdint>
 #include <string>
 
@@ -53,17 +54,24 @@ TEST(CompileTest, FreshAndWarmCompilersGiveTheSameBytes) {
 }
 
 TEST(CompileTest, ThePlanSaysWhatWasAsked) {
-  solver::Problem problem = MakeProblem();
+  CompileRequest request{MakeProblem(), "whole-doc"};
+  request.time_budget_ms = 7;
+  request.memory_budget_bytes = 4096;
+  request.scale = 0.25f;
+  solver::Problem& problem = request.problem;
   problem.ranks = 5;
   problem.heads = {6, 3, 40};
   problem.dtype = model::DType::kF16;
   problem.exchange = model::Exchange::kAllGather;
   problem.slack_percent = 2.5;
   problem.cluster = model::ClusterPreset("cpu").value();
-  absl::StatusOr<Plan> plan = Compiler().Compile({problem, "whole-doc"});
+  absl::StatusOr<Plan> plan = Compiler().Compile(request);
   ASSERT_TRUE(plan.ok()) << plan.status();
   const fbs::Plan& root = **plan;
   EXPECT_EQ(root.strategy()->str(), "whole-doc");
+  EXPECT_EQ(root.time_budget_ms(), 7);
+  EXPECT_EQ(root.memory_budget_bytes(), 4096);
+  EXPECT_EQ(root.scale(), 0.25f);
   EXPECT_EQ(plan->num_ranks(), 5);
   EXPECT_EQ(root.heads()->query(), 6);
   EXPECT_EQ(root.heads()->key_value(), 3);
@@ -78,6 +86,20 @@ TEST(CompileTest, ThePlanSaysWhatWasAsked) {
   EXPECT_EQ(root.documents()->Get(7)->band().upper(), 0);
   EXPECT_EQ(root.documents()->Get(8)->band().lower(), model::Band::kNoLower);
   EXPECT_EQ(root.documents()->Get(8)->band().upper(), model::Band::kNoUpper);
+}
+
+// A scale that is given and is the default leaves no trace.
+TEST(CompileTest, TheDefaultScaleIsThatOfTheHeadDimension) {
+  CompileRequest request{MakeProblem(), "zigzag"};
+  request.problem.heads.dim = 24;
+  absl::StatusOr<Plan> plan = Compiler().Compile(request);
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  EXPECT_EQ((*plan)->scale(), 1 / std::sqrt(24.0f));
+  request.scale = 1 / std::sqrt(24.0f);
+  absl::StatusOr<Plan> given = Compiler().Compile(request);
+  ASSERT_TRUE(given.ok()) << given.status();
+  EXPECT_EQ(given->hash(), plan->hash());
+  EXPECT_EQ(*Compiler().CompileToIr(request), *Compiler().CompileToIr({request.problem, "zigzag"}));
 }
 
 // Nothing to do is no error: a plan without documents, and one whose documents are all empty.

@@ -1,10 +1,10 @@
 // The whole pipeline, from a problem to programs with buffers.
-// RUN: flashcp-opt %s --cp-compile=strategy=contiguous | FileCheck %s
-// RUN: flashcp-opt %s --cp-compile=strategy=contiguous | flashcp-opt --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=scheduled}))' | FileCheck %s
+// RUN: flashcp-opt %s --cp-compile | FileCheck %s
+// RUN: flashcp-opt %s --cp-compile | flashcp-opt --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=scheduled}))' | FileCheck %s
 
 // CHECK-LABEL: cp.batch @step
 cp.batch @step ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed>
-    cluster<"h100x8"> {
+    cluster<"h100x8"> strategy("contiguous") {
   // CHECK-NEXT: cp.document
   // CHECK-NEXT: cp.shard
   %d0 = cp.document length(100) mask(causal)
@@ -33,7 +33,7 @@ cp.batch @step ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed
 // An empty batch has programs that do nothing.
 // CHECK-LABEL: cp.batch @empty
 cp.batch @empty ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed>
-    cluster<"h100x8"> {
+    cluster<"h100x8"> strategy("contiguous") {
   // CHECK-NEXT: cp.program rank(0) layout {} workspace_bytes(0) backward_workspace_bytes({{[0-9]+}}) saved_bytes(0) {
   // CHECK-NEXT:   cp.attend stage(0) {}
   // CHECK:        cp.backward {

@@ -1,14 +1,14 @@
-// RUN: flashcp-opt %s --pass-pipeline='builtin.module(cp.batch(cp-place-documents{strategy=contiguous}))' | FileCheck %s --check-prefixes=CHECK,CONTIGUOUS
-// RUN: flashcp-opt %s --pass-pipeline='builtin.module(cp.batch(cp-place-documents{strategy=zigzag}))' | FileCheck %s --check-prefixes=CHECK,ZIGZAG
-// RUN: flashcp-opt %s --pass-pipeline='builtin.module(cp.batch(cp-place-documents{strategy=per-doc}))' | FileCheck %s --check-prefixes=CHECK,PERDOC
-// RUN: flashcp-opt %s --pass-pipeline='builtin.module(cp.batch(cp-place-documents{strategy=whole-doc}))' | FileCheck %s --check-prefixes=CHECK,WHOLEDOC
-// RUN: not flashcp-opt %s --pass-pipeline='builtin.module(cp.batch(cp-place-documents{strategy=zigzga}))' 2>&1 | FileCheck %s --check-prefix=UNKNOWN
+// RUN: sed 's/STRATEGY/contiguous/' %s | flashcp-opt --pass-pipeline='builtin.module(cp.batch(cp-place-documents))' | FileCheck %s --check-prefixes=CHECK,CONTIGUOUS
+// RUN: sed 's/STRATEGY/zigzag/' %s | flashcp-opt --pass-pipeline='builtin.module(cp.batch(cp-place-documents))' | FileCheck %s --check-prefixes=CHECK,ZIGZAG
+// RUN: sed 's/STRATEGY/per-doc/' %s | flashcp-opt --pass-pipeline='builtin.module(cp.batch(cp-place-documents))' | FileCheck %s --check-prefixes=CHECK,PERDOC
+// RUN: sed 's/STRATEGY/whole-doc/' %s | flashcp-opt --pass-pipeline='builtin.module(cp.batch(cp-place-documents))' | FileCheck %s --check-prefixes=CHECK,WHOLEDOC
+// RUN: sed 's/STRATEGY/zigzga/' %s | not flashcp-opt --pass-pipeline='builtin.module(cp.batch(cp-place-documents))' 2>&1 | FileCheck %s --check-prefix=UNKNOWN
 
 // UNKNOWN: error: 'cp.batch' op unknown strategy 'zigzga': did you mean 'zigzag'? (one of contiguous, zigzag, per-doc, whole-doc, flashcp-paper, auto)
 
 // CHECK-LABEL: cp.batch @two_documents
 cp.batch @two_documents ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exchange<needed>
-    cluster<"h100x8"> {
+    cluster<"h100x8"> strategy("STRATEGY") {
   // CHECK: %[[D0:.*]] = cp.document length(80)
   %d0 = cp.document length(80) mask(causal)
   // CHECK: %[[D1:.*]] = cp.document length(80)
@@ -29,7 +29,7 @@ cp.batch @two_documents ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exch
 // Tiles read the keys that the mask shows: all of them, or a window's.
 // CHECK-LABEL: cp.batch @masks
 cp.batch @masks ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exchange<needed>
-    cluster<"h100x8"> {
+    cluster<"h100x8"> strategy("STRATEGY") {
   %d0 = cp.document length(80) mask(full)
   %d1 = cp.document length(80) mask(window<8>)
   %d2 = cp.document length(0) mask(causal)

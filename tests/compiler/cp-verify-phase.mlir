@@ -2,6 +2,7 @@
 // RUN: split-file %s %t
 // RUN: not flashcp-opt %t/c20.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=problem}))' 2>&1 | FileCheck %s --check-prefix=ERR-C20
 // RUN: not flashcp-opt %t/c20-cluster.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=problem}))' 2>&1 | FileCheck %s --check-prefix=ERR-C20CLUSTER
+// RUN: not flashcp-opt %t/c20-strategy.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=problem}))' 2>&1 | FileCheck %s --check-prefix=ERR-C20STRATEGY
 // RUN: not flashcp-opt %t/c20.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=final}))' 2>&1 | FileCheck %s --check-prefix=PHASE
 // RUN: not flashcp-opt %t/c21.mlir --pass-pipeline='builtin.module(cp.batch(cp-schedule-stages))' 2>&1 | FileCheck %s --check-prefix=ERR-C21
 // RUN: not flashcp-opt %t/c22.mlir --pass-pipeline='builtin.module(cp.batch(cp-verify-phase{phase=placed}))' 2>&1 | FileCheck %s --check-prefix=ERR-C22
@@ -39,6 +40,11 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
 //--- c20-cluster.mlir
 // ERR-C20CLUSTER: error: 'cp.batch' op {{.*}}'h100x9': did you mean 'h100x8'?
 cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"h100x9"> {
+}
+
+//--- c20-strategy.mlir
+// ERR-C20STRATEGY: error: 'cp.batch' op unknown strategy 'zigzga': did you mean 'zigzag'?
+cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> strategy("zigzga") {
 }
 
 //--- c21.mlir

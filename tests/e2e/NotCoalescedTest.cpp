@@ -22,13 +22,15 @@ using ::testing::StartsWith;
 /// Cut per document, each rank has two ranges of the first document, and keys
 /// that both see. The second one is there to give ranks many more rows than
 /// move: a message of more rows than its sender has would break P9 already.
-solver::Problem makeProblem() {
-  solver::Problem problem;
+CompileRequest makeRequest() {
+  CompileRequest request;
+  request.strategy = "per-doc";
+  solver::Problem &problem = request.problem;
   problem.documents = {{40, {}}, {4000, model::Mask::Window(8)}};
   problem.ranks = 4;
   problem.heads = {4, 2, 8};
   problem.cluster = *model::ClusterPreset("h100x8");
-  return problem;
+  return request;
 }
 
 Plan makePlan(bool coalesce) {
@@ -37,19 +39,18 @@ Plan makePlan(bool coalesce) {
   Location loc = UnknownLoc::get(&context);
   OwningOpRef<ModuleOp> module = ModuleOp::create(loc);
   OpBuilder builder = OpBuilder::atBlockEnd(module->getBody());
-  buildBatch(builder, loc, "batch", makeProblem());
+  buildBatch(builder, loc, "batch", makeRequest());
 
   PassManager pipeline(&context, ModuleOp::getOperationName());
   OpPassManager &batch = pipeline.nest<cp::BatchOp>();
-  batch.addPass(createPlaceDocuments({"per-doc"}));
+  batch.addPass(createPlaceDocuments());
   batch.addPass(createInsertTransfers());
   if (coalesce) batch.addPass(createCoalesceTransfers());
   batch.addPass(createScheduleStages());
   batch.addPass(createAllocateBuffers());
   batch.addPass(createDeriveBackward());
   EXPECT_TRUE(succeeded(pipeline.run(*module)));
-  FailureOr<Plan> plan = emitPlan(*module->getBody()->getOps<cp::BatchOp>().begin(),
-                                  {"per-doc", /*timeBudgetMs=*/0, /*memoryBudgetBytes=*/0});
+  FailureOr<Plan> plan = emitPlan(*module->getBody()->getOps<cp::BatchOp>().begin());
   EXPECT_TRUE(succeeded(plan));
   return *plan;
 }

@@ -33,28 +33,26 @@ solver::Problem makeProblem(const model::Mask &mask, int ranksPerNode) {
   return problem;
 }
 
-FailureOr<Plan> makePlan(const solver::Problem &problem, StringRef strategy, int64_t stages,
-                         bool byHeads, int64_t memoryBudget) {
+FailureOr<Plan> makePlan(const CompileRequest &request, int64_t stages, bool byHeads) {
   MLIRContext context(MLIRContext::Threading::DISABLED);
   context.getOrLoadDialect<cp::CPDialect>();
   Location loc = UnknownLoc::get(&context);
   OwningOpRef<ModuleOp> module = ModuleOp::create(loc);
   OpBuilder builder = OpBuilder::atBlockEnd(module->getBody());
-  buildBatch(builder, loc, "batch", problem);
+  buildBatch(builder, loc, "batch", request);
   PassManager pipeline(&context, ModuleOp::getOperationName());
   OpPassManager &batch = pipeline.nest<cp::BatchOp>();
-  batch.addPass(createPlaceDocuments({strategy.str()}));
+  batch.addPass(createPlaceDocuments());
   batch.addPass(createInsertTransfers());
   batch.addPass(createCoalesceTransfers());
   batch.addPass(createRelayTransfers());
-  batch.addPass(createKeepDocuments({memoryBudget}));
+  batch.addPass(createKeepDocuments());
   batch.addPass(createScheduleStages({stages, byHeads}));
   batch.addPass(createAllocateBuffers());
   batch.addPass(createDeriveBackward());
   batch.addPass(createVerifyPhase({"scheduled"}));
   if (failed(pipeline.run(*module))) return failure();
-  return emitPlan(*module->getBody()->getOps<cp::BatchOp>().begin(),
-                  {strategy.str(), /*timeBudgetMs=*/20, memoryBudget});
+  return emitPlan(*module->getBody()->getOps<cp::BatchOp>().begin());
 }
 
 void expectExact(const Plan &plan) {
@@ -79,17 +77,17 @@ TEST(StagesTest, OfRowsAndOfHeads) {
             SCOPED_TRACE(std::string(strategy) + ", stages " + std::to_string(stages.number) +
                          ", by heads " + std::to_string(stages.byHeads) + ", ranks per node " +
                          std::to_string(ranksPerNode) + ", budget " + std::to_string(memoryBudget));
-            FailureOr<Plan> plan = makePlan(makeProblem(mask, ranksPerNode), strategy,
-                                            stages.number, stages.byHeads, memoryBudget);
+            CompileRequest request{makeProblem(mask, ranksPerNode), strategy};
+            request.memory_budget_bytes = memoryBudget;
+            FailureOr<Plan> plan = makePlan(request, stages.number, stages.byHeads);
             ASSERT_TRUE(succeeded(plan));
             expectExact(*plan);
           }
 }
 
 TEST(StagesTest, HeadsMustMakeEqualStages) {
-  EXPECT_TRUE(failed(makePlan(makeProblem(model::Mask::Causal(), 8), "zigzag", /*stages=*/3,
-                              /*byHeads=*/true,
-                              /*memoryBudget=*/0)));
+  EXPECT_TRUE(failed(makePlan({makeProblem(model::Mask::Causal(), 8), "zigzag"},
+                              /*stages=*/3, /*byHeads=*/true)));
 }
 
 }  // namespace

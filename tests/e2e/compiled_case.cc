@@ -33,7 +33,7 @@ const BatchWithReference& BatchOf(const Plan& plan) {
   const KernelSpec spec = KernelSpecOf(plan);
   std::vector<model::Document> documents = DocumentsOf(*plan);
   std::string name = absl::StrCat(static_cast<int>(spec.element), " ", spec.query_heads, " ",
-                                  spec.key_value_heads, " ", spec.dim);
+                                  spec.key_value_heads, " ", spec.dim, " ", spec.scale);
   for (const model::Document& document : documents) {
     absl::StrAppend(&name, ", ", document.length, " ", model::MaskText(document.mask));
   }
@@ -104,23 +104,23 @@ solver::Problem SmallProblem(std::vector<model::Document> documents, int ranks) 
   return problem;
 }
 
-void ExpectExactPlan(Compiler* compiler, const solver::Problem& problem,
-                     const std::string& strategy) {
-  absl::StatusOr<Plan> plan = compiler->Compile({problem, strategy});
+void ExpectExactPlan(Compiler* compiler, const CompileRequest& request) {
+  absl::StatusOr<Plan> plan = compiler->Compile(request);
   ASSERT_TRUE(plan.ok()) << plan.status();
   absl::Status verified = VerifyPlan(*plan);
   ASSERT_TRUE(verified.ok()) << verified;
-  absl::StatusOr<solver::Placement> placement = solver::Place(strategy, problem);
+  absl::StatusOr<solver::Placement> placement = solver::Place(request.strategy, request.problem);
   ASSERT_TRUE(placement.ok()) << placement.status();
-  ExpectStatisticsOf(solver::Evaluate(problem, *placement), *plan);
+  ExpectStatisticsOf(solver::Evaluate(request.problem, *placement), *plan);
   ExpectExactRun(*plan);
   // Some rows stay from forward to backward, others are sent again.
-  absl::StatusOr<Plan> kept =
-      compiler->Compile({problem, strategy, solver::kDefaultBudgetMs, 8192});
-  ASSERT_TRUE(kept.ok()) << kept.status();
-  verified = VerifyPlan(*kept);
+  CompileRequest saving = request;
+  saving.memory_budget_bytes = 8192;
+  absl::StatusOr<Plan> saved = compiler->Compile(saving);
+  ASSERT_TRUE(saved.ok()) << saved.status();
+  verified = VerifyPlan(*saved);
   ASSERT_TRUE(verified.ok()) << verified;
-  ExpectExactRun(*kept);
+  ExpectExactRun(*saved);
 }
 
 }  // namespace flashcp::testing

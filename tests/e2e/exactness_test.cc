@@ -37,7 +37,7 @@ TEST_P(ExactnessTest, OnDocumentsOfEveryKind) {
           testing::Documents(testing::RandomLengths(kind, seed, 300), *model::ParseMask(mask)),
           ranks);
       problem.exchange = exchange;
-      testing::ExpectExactPlan(&compiler, problem, strategy);
+      testing::ExpectExactPlan(&compiler, {problem, strategy});
     }
   }
 }

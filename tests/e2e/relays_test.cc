@@ -101,7 +101,7 @@ TEST_P(RelaysTest, PlansAreExactAndRowsCrossOnce) {
         solver::Problem problem =
             MakeProblem(shape, testing::RandomLengths(testing::LengthKind::kMixed, seed++, 500),
                         mask, exchange);
-        testing::ExpectExactPlan(&compiler, problem, GetParam());
+        testing::ExpectExactPlan(&compiler, {problem, GetParam()});
         ExpectRowsCrossOnce(&compiler, problem, GetParam());
       }
     }
@@ -118,7 +118,7 @@ TEST_P(RelaysTest, LongDocumentsInManyStages) {
     problem.heads = {1, 1, 8};
     problem.cluster.intra_node = {/*bytes_per_us=*/10, /*latency_us=*/0};
     problem.cluster.inter_node = {/*bytes_per_us=*/1, /*latency_us=*/0};
-    testing::ExpectExactPlan(&compiler, problem, GetParam());
+    testing::ExpectExactPlan(&compiler, {problem, GetParam()});
     ExpectRowsCrossOnce(&compiler, problem, GetParam());
     absl::StatusOr<Plan> plan = compiler.Compile({problem, GetParam()});
     ASSERT_TRUE(plan.ok()) << plan.status();

@@ -41,7 +41,7 @@ void ExpectExactCase(int i, const HeadShape& heads, DType dtype) {
   problem.exchange = i % 4 == 3 ? model::Exchange::kAllGather : model::Exchange::kNeeded;
   problem.slack_percent = i % 3 == 2 ? 10 : 0;
   Compiler compiler;
-  testing::ExpectExactPlan(&compiler, problem, strategy);
+  testing::ExpectExactPlan(&compiler, {problem, strategy});
 }
 
 class ShapesTest : public ::testing::TestWithParam<DType> {};
@@ -52,6 +52,19 @@ TEST_P(ShapesTest, HeadsAndDimensions) {
     for (HeadShape heads : {HeadShape{3, 3, dim}, HeadShape{6, 2, dim}, HeadShape{4, 1, dim}}) {
       ExpectExactCase(i++, heads, GetParam());
     }
+  }
+}
+
+// From weights that are all but equal to those of one key alone; the default is 0.18.
+TEST_P(ShapesTest, Scales) {
+  Compiler compiler;
+  for (float scale : {1e-6f, 0.01f, 0.5f, 1.0f, 20.0f}) {
+    SCOPED_TRACE(absl::StrCat("scale ", scale));
+    CompileRequest request{testing::SmallProblem(MixedDocuments(3), 3), "per-doc"};
+    request.problem.heads = {4, 2, 32};
+    request.problem.dtype = GetParam();
+    request.scale = scale;
+    testing::ExpectExactPlan(&compiler, request);
   }
 }
 
@@ -68,7 +81,7 @@ TEST(MixedMasksTest, MoreRanksThanANodeHas) {
     SCOPED_TRACE(strategy);
     solver::Problem problem = testing::SmallProblem(MixedDocuments(7), 19);
     Compiler compiler;
-    testing::ExpectExactPlan(&compiler, problem, strategy);
+    testing::ExpectExactPlan(&compiler, {problem, strategy});
   }
 }
 

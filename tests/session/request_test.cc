@@ -14,6 +14,7 @@ CompileRequest MakeRequest() {
   request.strategy = "per-doc";
   request.time_budget_ms = 7;
   request.memory_budget_bytes = 1 << 16;
+  request.scale = 0.3f;
   solver::Problem& problem = request.problem;
   problem.documents = {{700, {}}, {200, model::Mask::Full()}, {300, model::Mask::Window(64)}};
   problem.ranks = 4;

@@ -1,11 +1,13 @@
 """check_inspect.py FILE [--timing]: what `inspect --json [--timing]` promises, for the 128K example on 8 ranks."""
 import json
+import struct
 import sys
 
 plan = json.load(open(sys.argv[1]))
 ranks = plan["per_rank"]
 
 assert plan["ranks"] == 8 and plan["tokens"] == 131072 and plan["dtype"] == "bf16"
+assert plan["scale"] == struct.unpack("f", struct.pack("f", 128**-0.5))[0]
 assert plan["heads"] == {"q": 32, "kv": 8, "dim": 128}
 assert plan["version"] == 4 and len(plan["hash"]) == 16
 assert [r["rank"] for r in ranks] == list(range(8))

@@ -29,7 +29,7 @@ def sealed(data, hash_offset):
 
 
 root = struct.unpack_from("<I", plan, 0)[0]
-VERSION, CONTENT_HASH, DOCUMENTS = 0, 1, 6
+VERSION, CONTENT_HASH, DOCUMENTS = 0, 1, 7
 
 write("truncated", plan[: len(plan) // 2])
 

@@ -1,4 +1,4 @@
-"""npy_files.py make | check[-backward] FOLDER TYPE TOLERANCE: npy files for run.test, without numpy.
+"""npy_files.py make | check[-backward] FOLDER TYPE TOLERANCE [SCALE]: npy files for run.test, without numpy.
 
 The batch has documents of 40, 0, 7 and 17 tokens, 4 query heads, 2 key/value heads, dimension 8.
 """
@@ -11,6 +11,7 @@ import sys
 
 LENGTHS, HEADS, KV, DIM = (40, 0, 7, 17), 4, 2, 8
 TOKENS = sum(LENGTHS)
+SCALE = float(sys.argv[5]) if len(sys.argv) > 5 else 1 / math.sqrt(DIM)
 
 
 def save(path, shape, values, code="f", descr="<f4"):
@@ -67,7 +68,7 @@ def attention(q, k, v):
             for head in range(HEADS):
                 query, group = row(q, HEADS, i, head), head * KV // HEADS
                 scores = [
-                    sum(a * b for a, b in zip(query, row(k, KV, j, group))) / math.sqrt(DIM)
+                    SCALE * sum(a * b for a, b in zip(query, row(k, KV, j, group)))
                     for j in range(start, i + 1)
                 ]
                 weights = [math.exp(s) for s in scores]

@@ -145,6 +145,7 @@ std::string PlanJson(const Plan& plan, std::optional<double> planning_ms) {
                {"strategy", plan->strategy()->str()},
                {"exchange", model::NameOf(ModelOf(plan->exchange()))},
                {"cluster", plan->cluster()->name()->str()},
+               {"scale", plan->scale()},
                {"slack_percent", plan->slack_percent()},
                {"time_budget_ms", plan->time_budget_ms()},
                {"memory_budget_bytes", plan->memory_budget_bytes()},
@@ -167,9 +168,9 @@ std::string PlanTable(const Plan& plan, bool all_ranks) {
   PlanStatistics statistics = ComputeStatistics(plan);
   ModelledMs ms(*plan->modelled());
   return absl::StrCat(
-      Headline(session::RequestOf(plan).problem), "\nstrategy ", plan->strategy()->str(), ", hash ",
-      HashText(plan), ", format version ", plan->version(), "\nwork imbalance ",
-      FormatRatio(statistics.work_imbalance), ", token imbalance ",
+      Headline(session::RequestOf(plan).problem), "\nstrategy ", plan->strategy()->str(),
+      ", scale ", plan->scale(), ", hash ", HashText(plan), ", format version ", plan->version(),
+      "\nwork imbalance ", FormatRatio(statistics.work_imbalance), ", token imbalance ",
       FormatRatio(statistics.token_imbalance), " (most / mean)\nK/V received forward: at most ",
       FormatBytes(statistics.receive_bytes_max), " by a rank, ",
       FormatBytes(statistics.receive_bytes_total), " in all, ", TotalMessages(statistics),

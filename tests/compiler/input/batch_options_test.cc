@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -18,6 +19,7 @@ TEST(BatchOptionsTest, PresetsAreTheDefaultsOfARequest) {
   EXPECT_EQ(request.strategy, defaults.strategy);
   EXPECT_EQ(request.time_budget_ms, defaults.time_budget_ms);
   EXPECT_EQ(request.memory_budget_bytes, defaults.memory_budget_bytes);
+  EXPECT_EQ(request.scale, defaults.scale);
   EXPECT_EQ(request.problem.ranks, defaults.problem.ranks);
   EXPECT_EQ(request.problem.heads.query, defaults.problem.heads.query);
   EXPECT_EQ(request.problem.heads.key_value, defaults.problem.heads.key_value);
@@ -31,6 +33,7 @@ TEST(BatchOptionsTest, EachTextIsRead) {
   absl::StatusOr<BatchSettings> settings = ReadBatchOptions("", {{"ranks", "3"},
                                                                  {"heads", "6:2"},
                                                                  {"head-dim", "64"},
+                                                                 {"scale", "0.1"},
                                                                  {"dtype", "f16"},
                                                                  {"mask", "window:9"},
                                                                  {"cluster", "cpu"},
@@ -45,6 +48,7 @@ TEST(BatchOptionsTest, EachTextIsRead) {
   EXPECT_EQ(request.strategy, "zigzag");
   EXPECT_EQ(request.time_budget_ms, 7);
   EXPECT_EQ(request.memory_budget_bytes, 1 << 19);
+  EXPECT_EQ(request.scale, 0.1f);
   EXPECT_EQ(request.problem.ranks, 3);
   EXPECT_EQ(request.problem.heads.query, 6);
   EXPECT_EQ(request.problem.heads.key_value, 2);
@@ -64,10 +68,20 @@ TEST(BatchOptionsTest, ErrorsNameTheOptionAsTheUserKnowsIt) {
                                        "'-1'"));
 }
 
+TEST(BatchOptionsTest, AScaleIsAFiniteFloatAboveZero) {
+  EXPECT_EQ(ReadBatchOptions("", {{"scale", "1e-38"}})->request.scale, 1e-38f);
+  for (const char* text : {"0", "-0.1", "nan", "inf", "1e-60", "1e39", "0.1x"}) {
+    EXPECT_EQ(ReadBatchOptions("--", {{"scale", text}}).status().message(),
+              absl::StrCat("--scale: expected a finite float32 above 0, found '", text, "'"));
+  }
+}
+
 TEST(CompileRequestTest, ChecksWhatNoTextGuards) {
   CompileRequest request;
   request.problem.cluster = ReadBatchOptions("", {{"cluster", "cpu"}})->request.problem.cluster;
   EXPECT_EQ(request.Check(), absl::OkStatus());
+  request.scale = 0;
+  EXPECT_EQ(request.Check().message(), "scale is 0: must be finite and above 0");
   request.memory_budget_bytes = -1;
   EXPECT_EQ(request.Check().message(),
             "memory budget is -1 bytes: must be from 0 to 17592186044416");

@@ -50,6 +50,41 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
 
 // -----
 
+// C34
+// expected-error @+1 {{C34: time budget must lie in [0, 3600000] ms, found -1.0}}
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> time_budget_ms(-1.0) {
+}
+
+// -----
+
+// C35
+// expected-error @+1 {{C35: memory budget must lie in [0, 17592186044416] bytes, found -1}}
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> memory_budget_bytes(-1) {
+}
+
+// -----
+
+// C36
+// expected-error @+1 {{C36: scale must be finite and above 0, found 0.0}}
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> scale(0.0) dtype(f32) exchange<needed> cluster<"cpu"> {
+}
+
+// -----
+
+// C36
+// expected-error @+1 {{C36: scale must be finite and above 0, found}}
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> scale(-0.5) dtype(f32) exchange<needed> cluster<"cpu"> {
+}
+
+// -----
+
+// C36
+// expected-error @+1 {{C36: scale must be finite and above 0, found}}
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> scale(0x7F800000) dtype(f32) exchange<needed> cluster<"cpu"> {
+}
+
+// -----
+
 // C5
 cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
   // expected-error @+1 {{C5: length must lie in [0, 2147483648], found -1}}

@@ -18,14 +18,24 @@ cp.batch @problem ranks(2) heads<q = 32, kv = 8, dim = 128> dtype(bf16) exchange
 }
 
 // CHECK-LABEL: cp.batch @options
-// CHECK-SAME: dtype(f16) exchange<all_gather> slack_percent(2.500000e+00) cluster<"mine",
+// CHECK-SAME: scale(3.125000e-02) dtype(f16) exchange<all_gather> slack_percent(2.500000e+00) cluster<"mine",
 // CHECK-SAME: block = array<i64: 128, 128>, columns = array<i64: 128, 256>
-cp.batch @options ranks(1) heads<q = 1, kv = 1, dim = 8> dtype(f16) exchange<all_gather>
-    slack_percent(2.5)
+// CHECK-SAME: strategy("zigzag") time_budget_ms(1.500000e+00) memory_budget_bytes(1048576) {
+cp.batch @options ranks(1) heads<q = 1, kv = 1, dim = 8> scale(0.03125) dtype(f16)
+    exchange<all_gather> slack_percent(2.5)
     cluster<"mine", {ranks_per_node = 4 : i64, intra_node = array<f64: 3.5e5, 2.0>,
                      inter_node = array<f64: 4.5e4, 5.0>, block = array<i64: 128, 128>,
                      columns = array<i64: 128, 256>, forward_us = array<f64: 0.5, 0.75>,
-                     backward_us = array<f64: 1.0, 1.5>}> {
+                     backward_us = array<f64: 1.0, 1.5>}>
+    strategy("zigzag") time_budget_ms(1.5) memory_budget_bytes(1048576) {
+}
+
+// Defaults are not printed, and a scale is all the digits that it needs.
+// CHECK-LABEL: cp.batch @defaults
+// CHECK-SAME: scale(0.0883883461) dtype(bf16) exchange<needed> cluster<"cpu"> {
+cp.batch @defaults ranks(1) heads<q = 1, kv = 1, dim = 8> scale(0.0883883461) dtype(bf16)
+    exchange<needed> slack_percent(0.0) cluster<"cpu"> strategy("auto") time_budget_ms(20.0)
+    memory_budget_bytes(0) {
 }
 
 // CHECK-LABEL: cp.batch @placed

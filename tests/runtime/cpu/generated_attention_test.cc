@@ -65,7 +65,7 @@ class GeneratedKernelTest : public ::testing::TestWithParam<const GeneratedKerne
     if (dim == 0) dim = GetParam()->any_dim ? 40 : GetParam()->dim;
     const int value_dim = GetParam()->any_dim ? dim : GetParam()->value_dim;
     return {element, query_heads, key_value_heads,
-            dim,     value_dim,   1 / std::sqrt(static_cast<float>(dim))};
+            dim,     value_dim,   1.3f / std::sqrt(static_cast<float>(dim))};
   }
   std::unique_ptr<AttentionKernels> Kernels(const KernelSpec& spec) {
     auto kernels = CreateGeneratedAttention(*GetParam(), spec, &pool_);

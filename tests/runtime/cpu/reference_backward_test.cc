@@ -26,7 +26,7 @@ using testing::TileShape;
 KernelSpec Spec(model::DType element, int query_heads, int key_value_heads, int dim,
                 int value_dim) {
   return {element, query_heads, key_value_heads,
-          dim,     value_dim,   1 / std::sqrt(static_cast<float>(dim))};
+          dim,     value_dim,   0.7f / std::sqrt(static_cast<float>(dim))};
 }
 
 // Any LSE and delta, which need not come from a forward pass.
