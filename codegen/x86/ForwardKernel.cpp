@@ -4,8 +4,8 @@
 // For each block: scores S = K Q^T, scaled and masked, and their maximum per
 // row; weights P = 2^(S - maximum); sums l and outputs O^T, both rescaled by
 // 2^(old maximum - maximum), grow by the sum of P and by V^T P. The caller
-// divides O by l. Under a causal mask rows see ever more keys: from some key on
-// those of the panel's first vector see none, and it takes no part.
+// divides O by l. The keys that rows see end later with each row: from some key
+// on the rows of the panel's first vector see none, and it takes no part.
 
 #include <limits>
 

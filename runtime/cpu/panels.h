@@ -37,8 +37,8 @@ struct QueryRange {
   int rows() const { return static_cast<int>((row_end - row_begin) * heads()); }
 };
 
-// How rows are shared out to panels. Where they do not fill all, it is the first that is short:
-// under a causal mask its rows see the fewest keys.
+// A partition of rows into panels. If they do not fill all, the first is short: under a causal mask
+// its rows see the fewest keys.
 struct Panels {
   Panels(const QueryRange& queries, int panel_rows)
       : rows(queries.rows()),
