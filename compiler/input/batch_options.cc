@@ -29,17 +29,27 @@ std::vector<std::string> NamesOf(const char* const (&names)[kCount]) {
   return {names, names + kCount};
 }
 
-// Reads a number of [0, max], called `what` in the error.
-absl::StatusOr<double> ReadNumber(Name name, Text text, absl::string_view what, double max) {
+constexpr int kMib = 1 << 20;
+
+constexpr IntegerRange kRanks = {1, model::kMaxRanks};
+constexpr IntegerRange kHeads = {1, model::kMaxHeads};
+constexpr IntegerRange kHeadDims = {8, 256, /*step=*/8};
+// Ranges of numbers that need not be integers.
+constexpr IntegerRange kSlack = {0, 100};
+constexpr IntegerRange kTimeBudget = {0, kMaxTimeBudgetMs};
+constexpr IntegerRange kMemoryBudget = {0, kMaxMemoryBudgetBytes / kMib};
+
+// Reads a number of a range, called `what` in the error.
+absl::StatusOr<double> ReadNumber(Name name, Text text, absl::string_view what,
+                                  const IntegerRange& range) {
   double number;
-  if (absl::SimpleAtod(text, &number) && number >= 0 && number <= max) return number;
-  return absl::InvalidArgumentError(absl::StrCat(name, ": expected ", what, " from 0 to ",
-                                                 static_cast<int64_t>(max), ", found ",
-                                                 Quoted(text)));
+  if (absl::SimpleAtod(text, &number) && number >= range.min && number <= range.max) return number;
+  return absl::InvalidArgumentError(absl::StrCat(name, ": expected ", what, " from ",
+                                                 RangeText(range), ", found ", Quoted(text)));
 }
 
 absl::Status ReadRanks(Name name, Text text, BatchSettings* settings) {
-  ASSIGN_OR_RETURN(settings->request.problem.ranks, IntegerFlag(name, text, {1, model::kMaxRanks}));
+  ASSIGN_OR_RETURN(settings->request.problem.ranks, IntegerFlag(name, text, kRanks));
   return absl::OkStatus();
 }
 
@@ -50,8 +60,8 @@ absl::Status ReadHeads(Name name, Text text, BatchSettings* settings) {
         name, ": expected Q:KV, query heads and key/value heads, found ", Quoted(text)));
   }
   model::HeadShape& heads = settings->request.problem.heads;
-  ASSIGN_OR_RETURN(heads.query, IntegerFlag(name, parts[0], {1, model::kMaxHeads}));
-  ASSIGN_OR_RETURN(heads.key_value, IntegerFlag(name, parts[1], {1, model::kMaxHeads}));
+  ASSIGN_OR_RETURN(heads.query, IntegerFlag(name, parts[0], kHeads));
+  ASSIGN_OR_RETURN(heads.key_value, IntegerFlag(name, parts[1], kHeads));
   if (heads.query % heads.key_value == 0) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat(name, ": query heads must be a multiple of key/value heads, found ", heads.query,
@@ -59,8 +69,7 @@ absl::Status ReadHeads(Name name, Text text, BatchSettings* settings) {
 }
 
 absl::Status ReadHeadDim(Name name, Text text, BatchSettings* settings) {
-  ASSIGN_OR_RETURN(settings->request.problem.heads.dim,
-                   IntegerFlag(name, text, {8, 256, /*step=*/8}));
+  ASSIGN_OR_RETURN(settings->request.problem.heads.dim, IntegerFlag(name, text, kHeadDims));
   return absl::OkStatus();
 }
 
@@ -102,7 +111,7 @@ absl::Status ReadExchange(Name name, Text text, BatchSettings* settings) {
 
 absl::Status ReadSlack(Name name, Text text, BatchSettings* settings) {
   ASSIGN_OR_RETURN(settings->request.problem.slack_percent,
-                   ReadNumber(name, text, "a percentage", 100));
+                   ReadNumber(name, text, "a percentage", kSlack));
   return absl::OkStatus();
 }
 
@@ -114,13 +123,12 @@ absl::Status ReadStrategy(Name name, Text text, BatchSettings* settings) {
 
 absl::Status ReadTimeBudget(Name name, Text text, BatchSettings* settings) {
   ASSIGN_OR_RETURN(settings->request.time_budget_ms,
-                   ReadNumber(name, text, "milliseconds", kMaxTimeBudgetMs));
+                   ReadNumber(name, text, "milliseconds", kTimeBudget));
   return absl::OkStatus();
 }
 
 absl::Status ReadMemoryBudget(Name name, Text text, BatchSettings* settings) {
-  constexpr int kMib = 1 << 20;
-  ASSIGN_OR_RETURN(double mib, ReadNumber(name, text, "MiB", kMaxMemoryBudgetBytes / kMib));
+  ASSIGN_OR_RETURN(double mib, ReadNumber(name, text, "MiB", kMemoryBudget));
   settings->request.memory_budget_bytes = static_cast<int64_t>(mib * kMib);
   return absl::OkStatus();
 }
@@ -128,12 +136,15 @@ absl::Status ReadMemoryBudget(Name name, Text text, BatchSettings* settings) {
 std::vector<BatchOption> MakeOptions() {
   return {
       {"ranks", "N", "",
-       "number of ranks of the context-parallel group, 1 to 4096; without it the cluster's",
+       absl::StrCat("number of ranks of the context-parallel group, ", RangeText(kRanks),
+                    "; without it the cluster's"),
        ReadRanks},
       {"heads", "Q:KV", "32:8",
-       "number of query heads, and of key/value heads, each 1 to 1024; Q is a multiple of KV",
+       absl::StrCat("number of query heads, and of key/value heads, each ", RangeText(kHeads),
+                    "; Q is a multiple of KV"),
        ReadHeads},
-      {"head-dim", "D", "128", "elements of one head, 8 to 256 in steps of 8", ReadHeadDim},
+      {"head-dim", "D", "128", absl::StrCat("elements of one head, ", RangeText(kHeadDims)),
+       ReadHeadDim},
       {"scale", "X", "",
        "scale of scores before softmax, a finite float32 above 0; without it 1 / sqrt(D)",
        ReadScale},
@@ -147,18 +158,21 @@ std::vector<BatchOption> MakeOptions() {
        ReadCluster},
       {"exchange", "needed|all-gather", "needed",
        "which K/V rows a rank gets: those it attends to, or all", ReadExchange},
-      {"slack", "PERCENT", "0", "tokens that a rank may own above its equal share, 0 to 100",
+      {"slack", "PERCENT", "0",
+       absl::StrCat("tokens that a rank may own above its equal share, ", RangeText(kSlack)),
        ReadSlack},
       {"time-budget", "MS", "20",
-       "how long strategy auto searches, 0 to 3600000; milliseconds of one core, counted in steps",
+       absl::StrCat("how long strategy auto searches, ", RangeText(kTimeBudget),
+                    "; milliseconds of one core, counted in steps"),
        ReadTimeBudget},
       {"strategy", "NAME", "auto",
        absl::StrCat("rule that places tokens on ranks: one of ",
                     absl::StrJoin(solver::StrategyNames(), ", ")),
        ReadStrategy},
       {"memory-budget", "MIB", "0",
-       "memory of a rank for K/V rows of others that stay from forward to backward, instead of "
-       "being sent again; 0 to 16777216",
+       absl::StrCat("memory of a rank for K/V rows of others that stay from forward to backward, "
+                    "instead of being sent again; ",
+                    RangeText(kMemoryBudget)),
        ReadMemoryBudget},
   };
 }

@@ -68,6 +68,21 @@ TEST(BatchOptionsTest, ErrorsNameTheOptionAsTheUserKnowsIt) {
                                        "'-1'"));
 }
 
+TEST(BatchOptionsTest, HelpNamesTheRangesThatAreChecked) {
+  int ranges = 0;
+  for (const BatchOption& option : BatchOptions()) {
+    const std::string bad = std::string(option.name) == "heads" ? "-1:1" : "-1";
+    const absl::Status status = ReadBatchOptions("", {{option.name, bad}}).status();
+    const std::string message(status.message());
+    const size_t begin = message.find(" from ");
+    if (begin == std::string::npos) continue;
+    ++ranges;
+    const size_t end = message.find(", found");
+    EXPECT_THAT(option.help, ::testing::HasSubstr(message.substr(begin + 6, end - begin - 6)));
+  }
+  EXPECT_EQ(ranges, 6);
+}
+
 TEST(BatchOptionsTest, AScaleIsAFiniteFloatAboveZero) {
   EXPECT_EQ(ReadBatchOptions("", {{"scale", "1e-38"}})->request.scale, 1e-38f);
   for (const char* text : {"0", "-0.1", "nan", "inf", "1e-60", "1e39", "0.1x"}) {
