@@ -1,4 +1,4 @@
-// How many local tiles of a backward pass come before the remote stages, by the
+// Splits the local tiles of a backward program around its remote stages, by the
 // cost model.
 
 #ifndef FLASHCP_COMPILER_ANALYSIS_LOCALSPLIT_H
@@ -13,22 +13,25 @@ namespace flashcp {
 /// local tiles after them while the last gradients leave.
 class LocalSplit {
 public:
-  /// Emits an error where the batch is not placed.
+  /// Emits an error if the batch is not placed.
   static mlir::FailureOr<LocalSplit> create(cp::BatchOp batch);
 
-  /// With this many of the local tiles first, the program is done first. Of
-  /// equals one with about half of their work, which serves where the model is
-  /// wrong too, or, where no rows travel again, with none; all, where nothing
-  /// is remote.
+  /// Returns the number of local tiles to run before the remote stages: see
+  /// solver::LocalTilesFirst.
   int64_t tilesBefore(cp::ProgramOp program) const;
 
 private:
-  LocalSplit(solver::PlacementCost cost,
-             mlir::SmallVector<cp::DocumentOp> documents)
-      : cost(std::move(cost)), documents(std::move(documents)) {}
+  LocalSplit(solver::Problem problem, solver::PlacementCost cost,
+             llvm::BitVector kept)
+      : problem(std::move(problem)), cost(std::move(cost)),
+        kept(std::move(kept)) {}
 
+  /// Pairs of queries and keys of each tile.
+  mlir::SmallVector<double> pairsOf(cp::AttendOp attend) const;
+
+  solver::Problem problem;
   solver::PlacementCost cost;
-  mlir::SmallVector<cp::DocumentOp> documents;
+  llvm::BitVector kept; // documents
 };
 
 } // namespace flashcp

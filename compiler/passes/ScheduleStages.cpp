@@ -9,6 +9,7 @@
 #include "compiler/analysis/ReceivedRows.h"
 #include "compiler/passes/Passes.h"
 #include "compiler/solver/cost_model.h"
+#include "compiler/solver/stage_load.h"
 #include "compiler/solver/stages.h"
 
 using namespace mlir;
@@ -89,53 +90,16 @@ int64_t countLocalKeys(const Tile &tile, ArrayRef<TokenSpan> owned) {
   return count;
 }
 
-/// Time of one block of queries before its first key, all heads: what a further
-/// stage costs.
-double blockPrologueUs(const solver::Problem &problem) {
-  const model::TileTable &table = problem.cluster.tiles;
-  double slope = (table.forward_us[1] - table.forward_us[0]) /
-                 (table.columns[1] - table.columns[0]);
-  return std::max(0.0, table.forward_us[0] - slope * table.columns[0]) *
-         problem.heads.query * problem.heads.dim / 128;
-}
-
-/// Time to gather and scatter rows that are cut by heads: twice through memory
-/// that is four times as fast as links inside a node (H100: 1.5 TB/s).
-double packUs(const solver::Problem &problem, const solver::RankCost &cost) {
-  double bytes = cost.receive_bytes_forward + cost.send_bytes_forward;
-  return 2 * bytes / (4 * problem.cluster.intra_node.bytes_per_us);
-}
-
-/// The cost model's view of one rank's program.
-solver::StageLoad stageLoad(const solver::Problem &problem,
-                            const BatchWork &work, int64_t rank,
-                            const solver::RankCost &cost) {
-  solver::StageLoad load;
+/// The tiles of a rank as the cost model sees them.
+std::vector<solver::LoadTile> loadTiles(const BatchWork &work, int64_t rank) {
+  std::vector<solver::LoadTile> tiles;
   for (const Tile &tile : work.ranks[rank].tiles) {
-    const model::Document &document = problem.documents[tile.document];
-    int64_t queries = tile.queryEnd - tile.queryBegin;
-    int64_t remoteKeys =
-        tile.keyEnd - tile.keyBegin -
-        countLocalKeys(tile, work.owned[tile.document].of(rank));
-    double pairs = model::CountPairs(document, tile.queryBegin, tile.queryEnd);
-    double remote = std::min(1.0, double(queries) * remoteKeys / pairs);
-    double us =
-        solver::SegmentTime(problem, document, tile.queryBegin, tile.queryEnd)
-            .forward_us;
-    load.remote_us += remote * us;
-    load.local_us += (1 - remote) * us;
-    if (remoteKeys > 0)
-      load.merge_us +=
-          blockPrologueUs(problem) *
-          llvm::divideCeil(queries, problem.cluster.tiles.block_rows);
+    int64_t keys = tile.keyEnd - tile.keyBegin;
+    ArrayRef<TokenSpan> owned = work.owned[tile.document].of(rank);
+    tiles.push_back({tile.document, tile.queryBegin, tile.queryEnd,
+                     keys - countLocalKeys(tile, owned)});
   }
-  bool oneNode = problem.ranks <= problem.cluster.ranks_per_node;
-  load.latency_us = (oneNode ? problem.cluster.intra_node.latency_us
-                             : problem.cluster.inter_node.latency_us) *
-                    cost.peers / 2;
-  load.transfer_us = std::max(0.0, cost.transfer_forward_us - load.latency_us);
-  load.pack_us = packUs(problem, cost);
-  return load;
+  return tiles;
 }
 
 /// How remote rows arrive; 0 stages where nothing moves.
@@ -148,7 +112,8 @@ solver::Pipelining choosePipelining(const solver::Problem &problem,
   solver::PlacementCost cost = solver::Evaluate(problem, placement);
   std::vector<solver::StageLoad> loads;
   for (int64_t rank = 0; rank < problem.ranks; ++rank)
-    loads.push_back(stageLoad(problem, work, rank, cost.ranks[rank]));
+    loads.push_back(
+        solver::LoadOfStages(problem, loadTiles(work, rank), cost.ranks[rank]));
   return solver::ChooseStages(loads, problem.heads.key_value);
 }
 
