@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Turns the JSON of planner_benchmark into the Markdown tables of docs/planner.md."""
+"""Turns the JSON of planner_benchmark into the Markdown tables of docs/performance.md."""
 
 import argparse
 import json

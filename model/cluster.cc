@@ -34,8 +34,8 @@ TileTable LinearTiles(int block, const LinearKernel& forward, const LinearKernel
 }
 
 // H100 SXM with FlashAttention-3: benchmarks/fit_tiles.py on its published TFLOP/s by sequence
-// length (655 forward, 592 backward where sequences are long); docs/planner.md has the residuals.
-// NVLink 4 inside a node, one 400 Gb/s NIC per GPU between nodes.
+// length (655 forward, 592 backward where sequences are long); docs/performance.md has the
+// residuals. NVLink 4 inside a node, one 400 Gb/s NIC per GPU between nodes.
 Cluster H100(absl::string_view name, int ranks, int ranks_per_node) {
   Cluster cluster;
   cluster.name = std::string(name);

@@ -56,7 +56,7 @@ inline constexpr int kPaired = 2;  // of more pieces
 inline constexpr Regime kRegimes[] = {
     {4, 6, 1, true, false, 0.3, 1, 1, false, true, 48, 8, 6, true, 3},
     {8, 4, 5, true, false, 0.3, 1, 1, false, true, 48, 8, 6, true, 3},
-    {32, 3, 5, true, false, 0.3, 1, 1, true, false, 8, 8, 2, true, 3},
+    {32, 2, 2, true, false, 0.3, 1, 1, true, false, 8, 8, 2, true, 3},
     {64, 1, 1, false, true, 0.05, 0.3, 5, true, false, 6, 6, 2, true, 3},
     {std::numeric_limits<int>::max(), 1, 1, false, true, 0.05, 0.3, 5, true, false, 6, 6, 2, false,
      30},
