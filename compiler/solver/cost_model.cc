@@ -18,7 +18,7 @@ namespace {
 
 // Sum of floor((slope * i + offset) / divisor) for i in [0, count), all arguments >= 0: Euclid's
 // algorithm on the lattice points below a line (Graham, Knuth, Patashnik, Concrete Mathematics,
-// 3.5). O(log divisor), and fast where slope and divisor are equal.
+// 3.5). O(log divisor), and fast if slope and divisor are equal.
 int64_t FloorSum(int64_t count, int64_t divisor, int64_t slope, int64_t offset) {
   int64_t sum = 0;
   if (slope == divisor) return count * (count - 1) / 2 + count * (offset / divisor);

@@ -44,8 +44,8 @@ struct PlacementCost {
   double backward_us = 0;  // slowest rank
 
   double StepUs() const { return forward_us + backward_us; }
-  double WorkImbalance() const;   // max / mean of pairs; 1 where there is no work
-  double TokenImbalance() const;  // max / mean of tokens; 1 where there are none
+  double WorkImbalance() const;   // max / mean of pairs; 1 if there is no work
+  double TokenImbalance() const;  // max / mean of tokens; 1 if there are none
 };
 
 // The problem passed Check(), the placement Verify(). O(segments * (1 + ranks / 64) + ranks^2) for
@@ -64,7 +64,7 @@ struct ComputeTime {
 ComputeTime SegmentTime(const Problem& problem, const Document& document, int64_t begin,
                         int64_t end);
 
-// SegmentTime() for many segments of one problem, which outlives it: where the mask is causal, the
+// SegmentTime() for many segments of one problem, which outlives it: if the mask is causal, the
 // table linear and blocks are squares of a power of two, a closed form of a few nanoseconds.
 class SegmentTimer {
  public:
@@ -89,7 +89,7 @@ class SegmentTimer {
 
  private:
   const Problem& problem_;
-  int shift_ = -1;   // log2 of the block size, or -1 where there is no closed form
+  int shift_ = -1;   // log2 of the block size, or -1 if there is no closed form
   ComputeTime row_;  // of a block of rows
   ComputeTime key_;  // of a block of rows against one more block of keys
 };

@@ -3,7 +3,7 @@
 //
 // Idea: the listing of the paper is not public, so we search generously: thresholds x three loads
 // that whole documents level x four limits on a rank's work. Every mix is decided and estimated in
-// O(D log N); the most promising ones are laid out and evaluated exactly. Per-doc, where all
+// O(D log N); the most promising ones are laid out and evaluated exactly. Per-doc, when all
 // documents are sharded, is always among these. No clock decides: the search is bounded by counts.
 
 #include <algorithm>

@@ -23,7 +23,7 @@ class IncrementalCost {
 
   // The document has segments `after` from now on, in increasing position, and no more `before`;
   // either may be empty. Counts of tokens and messages return exactly to what they were when the
-  // change is taken back, rows and times but for rounding. O(segments) where the segments of two
+  // change is taken back, rows and times but for rounding. O(segments) if the segments of two
   // ranks change and the mask is no window, else O(sum over segments of the ranks that need their
   // rows).
   void Replace(const Document& document, const std::vector<Segment>& before,

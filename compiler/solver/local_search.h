@@ -11,15 +11,14 @@
 namespace flashcp::solver {
 
 struct LocalSearchOptions {
-  double transfer_weight =
-      0.3;               // weight of transfers where splits are ranked before they are evaluated
-  double target_us = 0;  // stops where the modelled step is no longer
+  double transfer_weight = 0.3;  // weight of transfers when splits are ranked, before evaluation
+  double target_us = 0;          // stops when the modelled step is no longer
   uint64_t seed = 0;
 };
 
 // A placement no longer by the objective, with the same tokens on each rank at slack 0.
 // Passes Verify() if `placement` does. Ends with the budget or at the target; with more
-// than 64 ranks, where no pair helps.
+// than 64 ranks, when no pair helps.
 Placement LocalSearch(const PieceModel& model, Placement placement,
                       const LocalSearchOptions& options, Budget& budget);
 

@@ -4,7 +4,7 @@
 // shares of the work from the front to the back, the first ones own most rows and send each of them
 // to all others: that takes longer than all that anyone computes. So node k of n takes the next
 // rows from the front and the next ones from the back, as in zigzag: with h of the former, which n
-// - 1 nodes need, and t of the latter, which k need, all nodes send as much where h (n - 1) + t k
+// - 1 nodes need, and t of the latter, which k need, sends are even if h (n - 1) + t k
 // is the same for all, and a root search evens their work. Ranks of a node divide its rows
 // likewise, with equally many tokens for each.
 //
@@ -206,7 +206,7 @@ class Spreader {
     return high_rows;
   }
 
-  // Parts of equal work, cut at blocks: with equal sends or, where that is asked for or all nodes
+  // Parts of equal work, cut at blocks: with equal sends or, if asked for or if all nodes
   // need all rows, equal tokens.
   std::optional<std::vector<Piece>> Divide(const Piece& piece, int parts, bool even_tokens) {
     if (model_.document(piece).mask.IsFull()) even_tokens = true;

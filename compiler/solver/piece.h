@@ -57,8 +57,8 @@ class PieceModel {
   // spread over the nodes that its work needs, all those behind the piece need its rows.
   double RowsSent(const Piece& piece) const;
 
-  // Outer part: the first `first` and the last `last` tokens; middle: the others. False where a
-  // part would have more than kMostKept intervals.
+  // Outer part: the first `first` and the last `last` tokens; middle: the others. Returns false if
+  // a part would have more than kMostKept intervals.
   bool Cut(const Piece& piece, int64_t first, int64_t last, Piece& outer, Piece& middle) const;
 
  private:

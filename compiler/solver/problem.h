@@ -66,7 +66,7 @@ struct Placement {
 
   // Tokens of each rank.
   std::vector<int64_t> TokensPerRank(int ranks) const;
-  // Internal where the segments do not partition every document, or break the token cap; at
+  // Internal if the segments do not partition every document, or break the token cap; at
   // slack 0 every rank must own floor(T/N) or ceil(T/N) tokens.
   absl::Status Verify(const Problem& problem) const;
 };

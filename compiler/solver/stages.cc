@@ -1,3 +1,5 @@
+// Simulates the stages of the slowest rank, and chooses the number and kind that end first.
+
 #include "compiler/solver/stages.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// How a batch's remote K/V arrive in stages, and how long that takes: more stages let compute start
+// Stages in which a batch's remote K/V arrive, and their time: more stages let compute start
 // sooner, fewer cost fewer messages. Stages of rows pass over the partial results of all queries
 // once each; stages of K/V heads bring all rows of some heads, so that each result is merged once,
 // but a row is no longer one piece of memory and is packed.
@@ -17,7 +17,7 @@ struct StageLoad {
   double transfer_us = 0;  // bytes / bandwidth of what it receives or sends, the larger
   double latency_us = 0;   // of the messages of one exchange
   double merge_us = 0;     // what every stage of rows adds: kernel prologues and merges
-  double pack_us = 0;      // to gather and scatter all that moves, where rows are cut by heads
+  double pack_us = 0;      // to gather and scatter all that moves, if rows are cut by heads
 };
 
 struct Pipelining {
@@ -42,7 +42,7 @@ Pipelining ChooseStages(const std::vector<StageLoad>& ranks, int key_value_heads
 
 // Modelled backward times of one stage of a rank, microseconds.
 struct BackwardStage {
-  double resend_us = 0;  // its rows travel again; 0 where they were kept
+  double resend_us = 0;  // re-send of its rows; 0 if they were saved
   double tiles_us = 0;
   double return_us = 0;  // their gradients travel back
 };

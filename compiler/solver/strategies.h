@@ -26,11 +26,11 @@ Placement PlaceZigzag(const Problem& problem);
 // first and last chunk. O(D N).
 Placement PlacePerDoc(const Problem& problem);
 
-// Each document whole on the rank with least modelled work where its tokens fit, longest first; the
+// Each document whole on the rank with least modelled work that has room, longest first; the
 // others split contiguously into the ranks' free space. O(D (log D + N)).
 Placement PlaceWholeDoc(const Problem& problem);
 
-// Whole documents where balance allows, the others per-doc over all ranks; the mix found by search
+// Whole documents if balance allows, the others per-doc over all ranks; the mix found by search
 // over Evaluate() (our reading of FlashCP, arXiv 2606.08476; see docs/planner.md). Never longer
 // than per-doc by modelled step. About 1e7 segments a second.
 Placement PlaceFlashcpPaper(const Problem& problem);
@@ -52,7 +52,7 @@ Placement PlaceAuto(const Problem& problem, double budget_ms = kDefaultBudgetMs)
 std::vector<std::string> StrategyNames();
 
 // Checks the problem, runs the strategy of that name, verifies its placement. InvalidArgument for
-// an unknown name (with the nearest one) or a bad problem; Internal where a strategy breaks a rule.
+// an unknown name (with the nearest one) or a bad problem; Internal if a strategy breaks a rule.
 // `budget_ms`, 0 or above, is for `auto`.
 absl::StatusOr<Placement> Place(absl::string_view strategy, const Problem& problem,
                                 double budget_ms = kDefaultBudgetMs);

@@ -30,7 +30,7 @@ WorkCurve::WorkCurve(const Problem& problem, double forward_weight, double backw
   shift_ = tiles.block_rows / 2.0;
   window_extra_ = (tiles.block_rows + tiles.block_columns) / 2.0;
   // A block of n <= block_rows rows from a on costs t(a + n), no less than its n rows on the
-  // shifted line, where the table is one line that starts at or above 0.
+  // shifted line, if the table is one line that starts at or above 0.
   bound_shift_ = pieces_.size() == 1 && first.us >= 0 ? shift_ : 0;
 }
 

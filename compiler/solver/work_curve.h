@@ -20,7 +20,7 @@ class WorkCurve {
   // query heads. Microseconds.
   WorkCurve(const Problem& problem, double forward_weight, double backward_weight);
 
-  // Work of rows [begin, end) of a document, about; never falls with begin where end - begin stays.
+  // Work of rows [begin, end) of a document, about; never falls with begin while end - begin stays.
   double Rows(const Document& document, int64_t begin, int64_t end) const {
     return UpTo(document, end) - UpTo(document, begin);
   }
