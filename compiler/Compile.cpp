@@ -5,7 +5,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "compiler/Pipeline.h"
-#include "compiler/analysis/BatchProblem.h"
+#include "compiler/analysis/BatchRequest.h"
 #include "compiler/emit/EmitPlan.h"
 #include "compiler/emit/plan_size.h"
 #include "support/status_macros.h"

@@ -5,123 +5,190 @@
 #include "compiler/analysis/RemoteStages.h"
 
 #include "llvm/ADT/STLExtras.h"
-#include "llvm/ADT/Twine.h"
+#include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
 
 namespace flashcp {
 namespace {
 
-/// What has happened to an exchange ([0]) or forward ([1]) of a stage.
-struct Passed {
-  bool resent = false, returned = false, collected = false;
+/// The ops so far over the messages of one exchange of a stage.
+struct Messages {
+  Operation *resent = nullptr, *packed = nullptr, *exchanged = nullptr,
+            *added = nullptr;
 };
 
 struct StageState {
-  Passed passed[2];
+  Messages direct, relayed;
   size_t numTiles = 0;
-  SmallVector<std::pair<int64_t, int64_t>> differentiated; // tiles
+  SmallVector<cp::AttendBackwardOp> attends;
+
+  Messages &of(bool isRelayed) { return isRelayed ? relayed : direct; }
 };
+
+/// Reports an error of C33, with a note at the op that it is about.
+LogicalResult error(Operation *op, const Twine &requirement,
+                    Operation *other = nullptr) {
+  InFlightDiagnostic diagnostic = op->emitOpError()
+                                  << "C33: " << requirement.str();
+  if (other)
+    diagnostic.attachNote(other->getLoc()) << "the other op is here";
+  return diagnostic;
+}
 
 class Walk {
 public:
-  Walk(cp::ProgramOp program, const llvm::BitVector &kept) : program(program) {
-    for (auto compute : program.getBody().getOps<cp::AttendOp>())
-      stages.emplace_back().numTiles =
-          compute.getTiles().size() / cp::kStageTileSize;
+  Walk(cp::ProgramOp program, bool resends) : resends(resends) {
+    for (auto attend : program.getBody().getOps<cp::AttendOp>())
+      stages.emplace_back().numTiles = attend.getTiles().size();
     SmallVector<RemoteStage> remote = remoteStagesOf(program);
-    relayed = !remote.empty() && bool(remote.front().forward);
-    resends = !kept.all();
+    relays = !remote.empty() && remote.front().relayed;
   }
 
-  std::string run(cp::BackwardOp backward) {
-    for (Operation &op : backward.getBody().front())
-      if (std::string error = step(op); !error.empty())
-        return error;
-    for (auto [number, stage] : llvm::enumerate(stages)) {
-      llvm::sort(stage.differentiated);
-      int64_t next = 0;
-      for (auto [begin, end] : stage.differentiated) {
-        if (begin != next)
-          return at("tiles of the stage are differentiated once each", number);
-        next = end;
-      }
-      if (next != int64_t(stage.numTiles))
-        return at("all tiles of the stage are differentiated", number);
-      for (int forward = 0; number > 0 && forward <= int(relayed); ++forward)
-        if (!stage.passed[forward].collected)
-          return at("all that is returned is collected", number);
-    }
-    return "";
+  LogicalResult run(cp::BackwardOp backward) {
+    Block &body = backward.getBody().front();
+    if (body.empty() || !isa<cp::ClearGradientsOp>(body.front()) ||
+        !isa<cp::StoreGradientsOp>(body.back()))
+      return error(backward, "must begin with cp.clear_gradients and end with "
+                             "cp.store_gradients");
+    for (Operation &op : body)
+      if (failed(step(op)))
+        return failure();
+    for (auto [number, stage] : llvm::enumerate(stages))
+      if (failed(verifyDone(backward, number, stage)))
+        return failure();
+    return success();
   }
 
 private:
-  static std::string at(const Twine &requirement, uint64_t stage) {
-    return (requirement + ", found otherwise in stage " + Twine(stage)).str();
+  LogicalResult step(Operation &op) {
+    return TypeSwitch<Operation *, LogicalResult>(&op)
+        .Case<cp::ClearGradientsOp, cp::StoreGradientsOp>([](Operation *op) {
+          bool first = isa<cp::ClearGradientsOp>(op);
+          return (first ? op->getPrevNode() : op->getNextNode())
+                     ? error(op, "must come once")
+                     : success();
+        })
+        .Case([&](cp::AttendBackwardOp attend) { return stepTiles(attend); })
+        .Case<cp::ResendOp, cp::PackGradientsOp, cp::ExchangeGradientsOp,
+              cp::AddGradientsOp>([&](auto op) {
+          bool known =
+              op.getStage() < stages.size() && (relays || !op.getRelayed());
+          return known ? stepMessages(op, stages[op.getStage()])
+                       : error(op, "the program has no such exchange");
+        })
+        .Default([](Operation *op) {
+          return error(op, "does not belong in a backward pass");
+        });
   }
 
-  std::string step(Operation &op) {
-    if (auto resend = dyn_cast<cp::ResendOp>(op))
-      return stepMirror(resend.getStage(), resend.getRelayed(), op);
-    if (auto returned = dyn_cast<cp::ExchangeGradientsOp>(op))
-      return stepMirror(returned.getStage(), returned.getRelayed(), op);
-    if (auto collect = dyn_cast<cp::AddGradientsOp>(op))
-      return stepMirror(collect.getStage(), collect.getRelayed(), op);
-    auto tiles = dyn_cast<cp::AttendBackwardOp>(op);
-    if (!tiles)
-      return "holds an op that is none of a backward pass";
-    if (tiles.getStage() >= stages.size())
-      return at("the stage has a cp.attend", tiles.getStage());
-    StageState &stage = stages[tiles.getStage()];
-    bool arrived =
-        tiles.getStage() == 0 || !resends ||
-        (stage.passed[0].resent && (!relayed || stage.passed[1].resent));
+  LogicalResult stepTiles(cp::AttendBackwardOp op) {
+    if (op.getStage() >= stages.size())
+      return error(op, "the stage has no cp.attend");
+    StageState &stage = stages[op.getStage()];
+    bool arrived = op.getStage() == 0 || !resends ||
+                   (stage.direct.resent && (!relays || stage.relayed.resent));
     if (!arrived)
-      return at("rows are resent before tiles read them", tiles.getStage());
-    if (stage.passed[0].returned || stage.passed[1].returned)
-      return at("tiles come before the return", tiles.getStage());
-    if (tiles.getBegin() >= tiles.getEnd())
-      return at("a launch has tiles", tiles.getStage());
-    stage.differentiated.push_back({tiles.getBegin(), tiles.getEnd()});
-    return "";
+      return error(op, "rows must be re-sent before tiles read them");
+    if (stage.direct.packed || stage.relayed.packed)
+      return error(op, "tiles must come before their gradients are packed",
+                   stage.direct.packed ? stage.direct.packed
+                                       : stage.relayed.packed);
+    if (op.getBegin() >= op.getEnd())
+      return error(op, "a launch must have tiles");
+    stage.attends.push_back(op);
+    return success();
   }
 
-  std::string stepMirror(uint64_t number, bool forward, Operation &op) {
-    if (number == 0 || number >= stages.size() || (forward && !relayed))
-      return at("what is mirrored is in the program", number);
-    StageState &stage = stages[number];
-    Passed &passed = stage.passed[forward];
-    if (isa<cp::ResendOp>(op)) {
-      if (std::exchange(passed.resent, true))
-        return at("rows are resent once", number);
-      if (forward && !stage.passed[0].resent)
-        return at("a relay has rows before it forwards them", number);
-    } else if (isa<cp::ExchangeGradientsOp>(op)) {
-      if (std::exchange(passed.returned, true))
-        return at("gradients are returned once", number);
-      if (!forward && relayed && !stage.passed[1].collected)
-        return at("relays collect before they return", number);
-    } else {
-      if (!passed.returned || std::exchange(passed.collected, true))
-        return at("what is returned is collected once, later", number);
+  LogicalResult stepMessages(cp::ResendOp op, StageState &stage) {
+    Messages &messages = stage.of(op.getRelayed());
+    if (messages.resent)
+      return error(op, "rows are re-sent once", messages.resent);
+    if (op.getRelayed() && !stage.direct.resent)
+      return error(op, "relays must have rows before they send them on");
+    messages.resent = op;
+    return success();
+  }
+
+  LogicalResult stepMessages(cp::PackGradientsOp op, StageState &stage) {
+    Messages &messages = stage.of(op.getRelayed());
+    if (messages.packed)
+      return error(op, "gradients are packed once", messages.packed);
+    if (!op.getRelayed() && relays && !stage.relayed.added)
+      return error(op, "relays must add gradients before they pack them");
+    messages.packed = op;
+    return success();
+  }
+
+  LogicalResult stepMessages(cp::ExchangeGradientsOp op, StageState &stage) {
+    Messages &messages = stage.of(op.getRelayed());
+    if (messages.exchanged)
+      return error(op, "gradients are exchanged once", messages.exchanged);
+    if (!messages.packed)
+      return error(op, "gradients must be packed before they are exchanged");
+    messages.exchanged = op;
+    return success();
+  }
+
+  LogicalResult stepMessages(cp::AddGradientsOp op, StageState &stage) {
+    Messages &messages = stage.of(op.getRelayed());
+    if (messages.added)
+      return error(op, "gradients are added once", messages.added);
+    if (!messages.exchanged)
+      return error(op, "gradients must be exchanged before they are added");
+    messages.added = op;
+    return success();
+  }
+
+  /// Each tile of the stage has its gradients, and they all came home.
+  LogicalResult verifyDone(cp::BackwardOp backward, size_t number,
+                           StageState &stage) {
+    llvm::sort(stage.attends,
+               [](cp::AttendBackwardOp a, cp::AttendBackwardOp b) {
+                 return a.getBegin() < b.getBegin();
+               });
+    size_t next = 0;
+    for (cp::AttendBackwardOp op : stage.attends) {
+      if (op.getBegin() != next)
+        return error(op, "each tile of the stage must come once, expected one "
+                         "from " +
+                             Twine(next) + " on");
+      next = op.getEnd();
     }
-    return "";
+    if (next != stage.numTiles)
+      return error(backward, "must have all " + Twine(stage.numTiles) +
+                                 " tiles of stage " + Twine(number) +
+                                 ", found " + Twine(next));
+    // At relays these were packed after what relays add.
+    if (number > 0 && !stage.direct.added)
+      return error(backward,
+                   "must add the gradients of stage " + Twine(number));
+    return success();
   }
 
-  cp::ProgramOp program;
-  bool relayed = false; // the program has forwards
-  bool resends = false; // some rows are not kept
+  bool resends; // rows of some rank are not saved
+  bool relays;  // the program has relayed exchanges
   std::vector<StageState> stages;
 };
 
 } // namespace
 
-std::string checkBackward(cp::ProgramOp program, const llvm::BitVector &kept) {
+LogicalResult verifyBackward(cp::ProgramOp program, bool resends) {
   auto backwards = llvm::to_vector(program.getBody().getOps<cp::BackwardOp>());
-  if (backwards.size() != 1)
-    return "has one backward pass, found " + std::to_string(backwards.size()) +
-           ": run cp-derive-backward";
-  return Walk(program, kept).run(backwards.front());
+  if (backwards.empty())
+    return error(program, "has no backward pass: run cp-derive-backward");
+  if (backwards.size() > 1)
+    return error(backwards[1], "a program has one backward pass", backwards[0]);
+  return Walk(program, resends).run(backwards.front());
+}
+
+bool resendsRows(cp::BatchOp batch) {
+  for (auto program : batch.getBody().getOps<cp::ProgramOp>())
+    for (auto exchange : program.getBody().getOps<cp::ExchangeOp>())
+      for (const cp::ReceivedRange &range : exchange.getReceived())
+        if (!range.saved)
+          return true;
+  return false;
 }
 
 } // namespace flashcp

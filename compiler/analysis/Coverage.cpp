@@ -14,28 +14,28 @@ using namespace mlir;
 namespace flashcp {
 namespace {
 
-int64_t tilePairs(const model::Document &document, const CoverTile &tile) {
+int64_t tilePairs(const model::Document &document, const cp::StageTile &tile) {
   return model::CountPairs(document.mask.band(),
                            {tile.queryBegin, tile.queryEnd},
                            {tile.keyBegin, tile.keyEnd});
 }
 
-std::string describe(const CoverTile &tile) {
+std::string describe(const cp::StageTile &tile) {
   return ("q[" + Twine(tile.queryBegin) + ", " + Twine(tile.queryEnd) +
           ") kv[" + Twine(tile.keyBegin) + ", " + Twine(tile.keyEnd) + ")")
       .str();
 }
 
 /// Two tiles that share a pair, described; empty where there are none.
-std::string findOverlap(ArrayRef<CoverTile> tiles) {
+std::string findOverlap(ArrayRef<cp::StageTile> tiles) {
   // Ends before begins at the same query, so that tiles that touch do not meet.
   struct Event {
     int64_t query;
     bool begins;
-    const CoverTile *tile;
+    const cp::StageTile *tile;
   };
   SmallVector<Event> events;
-  for (const CoverTile &tile : tiles) {
+  for (const cp::StageTile &tile : tiles) {
     events.push_back({tile.queryBegin, true, &tile});
     events.push_back({tile.queryEnd, false, &tile});
   }
@@ -43,11 +43,11 @@ std::string findOverlap(ArrayRef<CoverTile> tiles) {
     return std::tie(a.query, a.begins, a.tile) <
            std::tie(b.query, b.begins, b.tile);
   });
-  SmallVector<const CoverTile *> open; // by key begin; a few at a time
+  SmallVector<const cp::StageTile *> open; // by key begin; a few at a time
   for (const Event &event : events) {
-    const CoverTile *tile = event.tile;
-    const CoverTile **next = llvm::lower_bound(
-        open, tile->keyBegin, [](const CoverTile *other, int64_t key) {
+    const cp::StageTile *tile = event.tile;
+    const cp::StageTile **next = llvm::lower_bound(
+        open, tile->keyBegin, [](const cp::StageTile *other, int64_t key) {
           return other->keyBegin < key;
         });
     if (!event.begins) {
@@ -64,11 +64,12 @@ std::string findOverlap(ArrayRef<CoverTile> tiles) {
 }
 
 /// Checks the tiles that compute heads [headBegin, headEnd).
-std::string checkHeads(const model::Document &document, ArrayRef<CoverTile> all,
-                       int64_t headBegin, int64_t headEnd) {
-  SmallVector<CoverTile> tiles;
+std::string checkHeads(const model::Document &document,
+                       ArrayRef<cp::StageTile> all, int64_t headBegin,
+                       int64_t headEnd) {
+  SmallVector<cp::StageTile> tiles;
   int64_t pairs = 0;
-  for (const CoverTile &tile : all)
+  for (const cp::StageTile &tile : all)
     if (tile.headBegin <= headBegin && headEnd <= tile.headEnd) {
       tiles.push_back(tile);
       pairs += tilePairs(document, tile);
@@ -88,9 +89,9 @@ std::string checkHeads(const model::Document &document, ArrayRef<CoverTile> all,
 } // namespace
 
 std::string checkCoverage(const model::Document &document, int64_t queryHeads,
-                          SmallVector<CoverTile> tiles) {
+                          SmallVector<cp::StageTile> tiles) {
   SmallVector<int64_t> cuts = {0, queryHeads};
-  for (const CoverTile &tile : tiles)
+  for (const cp::StageTile &tile : tiles)
     if (tile.headBegin != 0 || tile.headEnd != queryHeads)
       cuts.append({tile.headBegin, tile.headEnd});
   llvm::sort(cuts);

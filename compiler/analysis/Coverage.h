@@ -5,21 +5,15 @@
 #define FLASHCP_COMPILER_ANALYSIS_COVERAGE_H
 
 #include "compiler/solver/problem.h"
-#include "mlir/Support/LLVM.h"
-#include "llvm/ADT/SmallVector.h"
+#include "dialects/cp/CPEntries.h"
 #include <string>
 
 namespace flashcp {
 
-/// A rectangle of queries, keys and query heads of one document.
-struct CoverTile {
-  int64_t queryBegin, queryEnd, keyBegin, keyEnd, headBegin, headEnd;
-};
-
-/// Empty where the tiles cover each allowed (query, key, head) of the document
-/// once; otherwise what is wrong. O(T log T) per distinct head range.
+/// Returns what is wrong, or an empty string if the tiles cover each allowed
+/// (query, key, head) of the document once. O(T log T) per distinct head range.
 std::string checkCoverage(const model::Document &document, int64_t queryHeads,
-                          llvm::SmallVector<CoverTile> tiles);
+                          llvm::SmallVector<cp::StageTile> tiles);
 
 } // namespace flashcp
 

@@ -1,5 +1,5 @@
-// Which ranges of a document each rank owns: a shard, looked up by rank instead
-// of by position.
+// Looks up which token ranges of a document a rank owns: a shard by rank
+// instead of by position.
 
 #ifndef FLASHCP_COMPILER_ANALYSIS_OWNEDRANGES_H
 #define FLASHCP_COMPILER_ANALYSIS_OWNEDRANGES_H
@@ -8,27 +8,23 @@
 
 namespace flashcp {
 
-struct TokenSpan {
-  int64_t begin;
-  int64_t end;
-};
-
-/// The spans of one document by owner, each owner's in increasing position.
-/// Cost: O(S log S) once for S spans, O(log S) a lookup.
+/// The owned ranges of one document by owner, each owner's in increasing
+/// position. Cost: O(S log S) once for S ranges, O(log S) a lookup.
 class OwnedRanges {
 public:
+  OwnedRanges() = default;
   explicit OwnedRanges(cp::ShardOp shard);
 
-  /// The spans that `rank` owns.
-  llvm::ArrayRef<TokenSpan> of(int64_t rank) const;
+  /// Returns the ranges that `rank` owns.
+  llvm::ArrayRef<cp::OwnedRange> of(int64_t rank) const;
 
-  /// Calls `visit` with each span of [begin, end) that `rank` does not own.
+  /// Calls `visit(begin, end)` for each part of [begin, end) that `rank` does
+  /// not own.
   void forEachMissing(int64_t rank, int64_t begin, int64_t end,
-                      llvm::function_ref<void(TokenSpan)> visit) const;
+                      llvm::function_ref<void(int64_t, int64_t)> visit) const;
 
 private:
-  llvm::SmallVector<int32_t> ranks; // sorted, parallel to spans
-  llvm::SmallVector<TokenSpan> spans;
+  llvm::SmallVector<cp::OwnedRange> ranges; // by owner and position
 };
 
 } // namespace flashcp

@@ -33,13 +33,13 @@ Phase phaseOf(cp::BatchOp batch) {
 bool needsTransfers(cp::BatchOp batch) {
   for (auto attend : batch.getBody().getOps<cp::TilesOp>()) {
     OwnedRanges owned(attend.getShardOp());
-    bool missing = false;
-    ArrayRef<int64_t> tiles = attend.getTiles();
-    for (size_t i = 0; i < tiles.size() && !missing; i += cp::kRankTileSize)
-      owned.forEachMissing(tiles[i + 4], tiles[i + 2], tiles[i + 3],
-                           [&](TokenSpan) { missing = true; });
-    if (missing)
-      return true;
+    for (const cp::RankTile &tile : attend.getTiles()) {
+      bool missing = false;
+      owned.forEachMissing(tile.rank, tile.keyBegin, tile.keyEnd,
+                           [&](int64_t, int64_t) { missing = true; });
+      if (missing)
+        return true;
+    }
   }
   return false;
 }

@@ -1,5 +1,5 @@
-// Stages are cut at about equally many rows, at whole kernel blocks where
-// ranges are long enough.
+// Stages have about equally many rows, and whole kernel blocks if ranges are
+// long enough.
 
 #include "compiler/analysis/ReceivedRows.h"
 
@@ -14,13 +14,13 @@ namespace flashcp {
 /// kernels see whole blocks.
 static constexpr int64_t kCutAlignment = 128;
 
-void markFresh(MutableArrayRef<Received> received) {
-  llvm::sort(received, [](const Received &a, const Received &b) {
+void markFresh(MutableArrayRef<StagedRange> received) {
+  llvm::sort(received, [](const StagedRange &a, const StagedRange &b) {
     return std::tie(a.document, a.begin, a.end) <
            std::tie(b.document, b.begin, b.end);
   });
   int64_t document = -1, coveredEnd = 0;
-  for (Received &range : received) {
+  for (StagedRange &range : received) {
     if (range.document != document) {
       document = range.document;
       coveredEnd = 0;
@@ -30,20 +30,20 @@ void markFresh(MutableArrayRef<Received> received) {
   }
 }
 
-/// Where to end a stage inside a range that crosses its boundary.
+/// Returns where to end a stage inside a range that crosses its boundary.
 static int64_t alignCut(int64_t begin, int64_t cut) {
   int64_t aligned = cut / kCutAlignment * kCutAlignment;
   return aligned > begin ? aligned : cut;
 }
 
-/// Where stages begin that deal the received rows to `stages` stages of about
-/// equally many.
-static SmallVector<Cut> cutPoints(ArrayRef<Received> received, int64_t stages) {
+/// Returns where stages begin that share the received rows about equally.
+static SmallVector<Cut> cutPoints(ArrayRef<StagedRange> received,
+                                  int64_t stages) {
   int64_t total = 0, rows = 0;
-  for (const Received &range : received)
+  for (const StagedRange &range : received)
     total += range.end - range.begin;
   SmallVector<Cut> cuts;
-  for (const Received &range : received) {
+  for (const StagedRange &range : received) {
     for (int64_t begin = range.begin; begin < range.end;) {
       bool mayCut = int64_t(cuts.size()) + 1 < stages;
       int64_t wanted = llvm::divideCeil(total * (cuts.size() + 1), stages);
@@ -60,13 +60,13 @@ static SmallVector<Cut> cutPoints(ArrayRef<Received> received, int64_t stages) {
   return cuts;
 }
 
-SmallVector<Received> cutIntoStages(ArrayRef<Received> received,
-                                    ArrayRef<Cut> cuts) {
-  SmallVector<Received> cut;
-  for (Received rest : received) {
+SmallVector<StagedRange> cutIntoStages(ArrayRef<StagedRange> received,
+                                       ArrayRef<Cut> cuts) {
+  SmallVector<StagedRange> cut;
+  for (StagedRange rest : received) {
     while (rest.begin < rest.end) {
       const Cut *next = llvm::upper_bound(cuts, Cut(rest.document, rest.begin));
-      Received head = rest;
+      StagedRange head = rest;
       if (next != cuts.end() && *next < Cut(rest.document, rest.end))
         head.end = next->second;
       head.stage = next - cuts.begin() + 1;
@@ -79,9 +79,9 @@ SmallVector<Received> cutIntoStages(ArrayRef<Received> received,
   return cut;
 }
 
-SmallVector<Received> joinRanges(ArrayRef<Received> received) {
-  SmallVector<Received> joined;
-  for (const Received &range : received)
+SmallVector<StagedRange> joinRanges(ArrayRef<StagedRange> received) {
+  SmallVector<StagedRange> joined;
+  for (const StagedRange &range : received)
     if (!joined.empty() && joined.back().document == range.document &&
         joined.back().stage == range.stage && range.begin <= joined.back().end)
       joined.back().end = std::max(joined.back().end, range.end);
@@ -90,25 +90,27 @@ SmallVector<Received> joinRanges(ArrayRef<Received> received) {
   return joined;
 }
 
-/// What any of these ranks receives, joined.
-static SmallVector<Received> unionOf(ArrayRef<SmallVector<Received>> ranks) {
-  SmallVector<Received> all;
-  for (ArrayRef<Received> received : ranks) {
-    SmallVector<Received> merged;
+/// Returns what any of these ranks receives, joined.
+static SmallVector<StagedRange>
+unionOf(ArrayRef<SmallVector<StagedRange>> ranks) {
+  SmallVector<StagedRange> all;
+  for (ArrayRef<StagedRange> received : ranks) {
+    SmallVector<StagedRange> merged;
     merged.reserve(all.size() + received.size());
-    std::merge(
-        all.begin(), all.end(), received.begin(), received.end(),
-        std::back_inserter(merged), [](const Received &a, const Received &b) {
-          return std::tie(a.document, a.begin) < std::tie(b.document, b.begin);
-        });
+    std::merge(all.begin(), all.end(), received.begin(), received.end(),
+               std::back_inserter(merged),
+               [](const StagedRange &a, const StagedRange &b) {
+                 return std::tie(a.document, a.begin) <
+                        std::tie(b.document, b.begin);
+               });
     all = joinRanges(merged);
   }
   return all;
 }
 
-std::vector<SmallVector<Cut>> cutsOf(ArrayRef<SmallVector<Received>> received,
-                                     bool relayed, int64_t ranksPerNode,
-                                     int64_t stages) {
+std::vector<SmallVector<Cut>>
+cutsOf(ArrayRef<SmallVector<StagedRange>> received, bool relayed,
+       int64_t ranksPerNode, int64_t stages) {
   std::vector<SmallVector<Cut>> cuts;
   int64_t numRanks = received.size();
   for (int64_t rank = 0; rank < numRanks; ++rank) {

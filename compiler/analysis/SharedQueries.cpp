@@ -1,3 +1,5 @@
+// Sorts the queries of all tiles; neighbours that are equal are shared.
+
 #include "compiler/analysis/SharedQueries.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -5,18 +7,31 @@
 using namespace mlir;
 
 namespace flashcp {
+namespace {
 
-/// Document, begin, end and first head of the queries of a tile.
-using Queries = std::array<int64_t, 4>;
+/// The queries of a tile, and the first of its heads.
+struct Queries {
+  cp::TokenRange tokens;
+  int64_t head;
 
-/// The queries of all tiles, in order, as often as there are tiles.
-static SmallVector<Queries> queriesOfTiles(cp::ProgramOp program) {
+  bool operator==(const Queries &other) const {
+    return tokens == other.tokens && head == other.head;
+  }
+  bool operator<(const Queries &other) const {
+    return std::tie(tokens.document, tokens.begin, tokens.end, head) <
+           std::tie(other.tokens.document, other.tokens.begin, other.tokens.end,
+                    other.head);
+  }
+};
+
+/// Returns the queries of all tiles, in order, once for each tile.
+SmallVector<Queries> queriesOfTiles(cp::ProgramOp program) {
   SmallVector<Queries> queries;
-  for (auto compute : program.getBody().getOps<cp::AttendOp>()) {
-    ArrayRef<int64_t> tiles = compute.getTiles();
+  for (auto attend : program.getBody().getOps<cp::AttendOp>()) {
     size_t merged = queries.size();
-    for (size_t i = 0; i < tiles.size(); i += cp::kStageTileSize)
-      queries.push_back({tiles[i], tiles[i + 1], tiles[i + 2], tiles[i + 5]});
+    for (const cp::StageTile &tile : attend.getTiles())
+      queries.push_back(
+          {{tile.document, tile.queryBegin, tile.queryEnd}, tile.headBegin});
     // Each stage is in order already, if cp-schedule-stages made it.
     auto middle = queries.begin() + merged;
     if (!std::is_sorted(middle, queries.end()))
@@ -26,16 +41,16 @@ static SmallVector<Queries> queriesOfTiles(cp::ProgramOp program) {
   return queries;
 }
 
-SmallVector<int64_t> sharedQueries(cp::ProgramOp program) {
+} // namespace
+
+SmallVector<cp::TokenRange> sharedQueries(cp::ProgramOp program) {
   SmallVector<Queries> queries = queriesOfTiles(program);
-  SmallVector<int64_t> shared;
+  SmallVector<cp::TokenRange> shared;
   for (size_t i = 1; i < queries.size(); ++i) {
     bool again = queries[i] == queries[i - 1];
-    bool known =
-        !shared.empty() && again &&
-        ArrayRef(shared).take_back(3) == ArrayRef(queries[i]).take_front(3);
+    bool known = !shared.empty() && shared.back() == queries[i].tokens;
     if (again && !known)
-      shared.append(queries[i].begin(), queries[i].begin() + 3);
+      shared.push_back(queries[i].tokens);
   }
   return shared;
 }

@@ -1,5 +1,5 @@
-// Which query rows of a program need an accumulator: those that more than one
-// tile adds to.
+// Finds the query rows of a program that need an accumulator: those that more
+// than one tile adds to.
 
 #ifndef FLASHCP_COMPILER_ANALYSIS_SHAREDQUERIES_H
 #define FLASHCP_COMPILER_ANALYSIS_SHAREDQUERIES_H
@@ -8,8 +8,8 @@
 
 namespace flashcp {
 
-/// Token ranges (document, begin, end), in order of document and position.
-llvm::SmallVector<int64_t> sharedQueries(cp::ProgramOp program);
+/// Returns the shared queries in order of document and position.
+llvm::SmallVector<cp::TokenRange> sharedQueries(cp::ProgramOp program);
 
 } // namespace flashcp
 

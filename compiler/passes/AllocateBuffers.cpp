@@ -1,7 +1,7 @@
 // cp-allocate-buffers: every received row, every partial result and every sum
 // of gradients gets its place.
 
-#include "compiler/analysis/BatchProblem.h"
+#include "compiler/analysis/BatchAnalysis.h"
 #include "compiler/analysis/Phase.h"
 #include "compiler/analysis/RemoteStages.h"
 #include "compiler/analysis/SharedQueries.h"
@@ -20,13 +20,6 @@ namespace {
 constexpr int64_t kAlignment =
     64; // bytes: a cache line, and every vector width
 
-int64_t countRows(ArrayRef<int64_t> ranges, size_t size = cp::kTokenRangeSize) {
-  int64_t rows = 0;
-  for (size_t i = 0; i < ranges.size(); i += size)
-    rows += ranges[i + 2] - ranges[i + 1];
-  return rows;
-}
-
 /// Hands out consecutive places of one memory.
 class Memory {
 public:
@@ -44,39 +37,36 @@ private:
   int64_t bytes;
 };
 
-/// The heads of rows that each rank sends, of its own and of those that it
-/// forwards.
-SmallVector<int64_t> countSentHeads(cp::BatchOp batch) {
+/// Counts the heads of rows that each rank sends, of its own and of those that
+/// it relays.
+SmallVector<int64_t> countSentHeads(cp::BatchOp batch,
+                                    const BatchAnalysis &analysis) {
   SmallVector<int64_t> sent(batch.getRanks());
   // By document: where the number of receivers changes, and by how much.
   std::vector<SmallVector<std::pair<int64_t, int64_t>>> changes(
-      documentsOf(batch).size());
+      analysis.documents().size());
   for (auto program : batch.getBody().getOps<cp::ProgramOp>())
     for (RemoteStage &stage : remoteStagesOf(program)) {
-      ArrayRef<int64_t> r = stage.exchange.getReceived();
-      for (size_t i = 0; i < r.size(); i += cp::kTokenRangeSize)
-        changes[r[i]].append(
-            {{r[i + 1], stage.numHeads()}, {r[i + 2], -stage.numHeads()}});
-      if (!stage.forward)
+      for (const cp::ReceivedRange &range : stage.exchange.getReceived())
+        changes[range.document].append(
+            {{range.begin, stage.numHeads()}, {range.end, -stage.numHeads()}});
+      if (!stage.relayed)
         continue;
-      ArrayRef<int64_t> f = stage.forward.getReceived();
-      for (size_t i = 0; i < f.size(); i += cp::kForwardedSize)
-        sent[f[i + 3]] += stage.numHeads() * (f[i + 2] - f[i + 1]);
+      for (const cp::ReceivedRange &range : stage.relayed.getReceived())
+        sent[range.relay] += stage.numHeads() * range.size();
     }
-  for (auto [shard, ofDocument] :
-       llvm::zip(batch.getBody().getOps<cp::ShardOp>(), changes)) {
+  for (auto [shard, ofDocument] : llvm::zip(analysis.shards(), changes)) {
     llvm::sort(ofDocument);
     int64_t receivers = 0, position = 0;
     const auto *next = ofDocument.begin();
-    for (auto [i, owner] : llvm::enumerate(shard.getOwners())) {
-      int64_t end = shard.getBounds()[i + 1];
-      for (; next != ofDocument.end() && next->first < end; ++next) {
-        sent[owner] += receivers * (next->first - position);
+    for (const cp::OwnedRange &owned : cp::ShardOp(shard).getOwned()) {
+      for (; next != ofDocument.end() && next->first < owned.end; ++next) {
+        sent[owned.owner] += receivers * (next->first - position);
         position = next->first;
         receivers += next->second;
       }
-      sent[owner] += receivers * (end - position);
-      position = end;
+      sent[owned.owner] += receivers * (owned.end - position);
+      position = owned.end;
     }
   }
   return sent;
@@ -84,37 +74,34 @@ SmallVector<int64_t> countSentHeads(cp::BatchOp batch) {
 
 /// Gives the buffers of one program their places.
 class Allocator {
+  using Kind = cp::BufferKind;
+
 public:
-  Allocator(cp::BatchOp batch, cp::ProgramOp program,
-            const llvm::BitVector &kept, int64_t sentHeads)
-      : program(program), loc(program.getLoc()), kept(kept),
-        sentHeads(sentHeads), heads(batch.getHeads()),
+  Allocator(cp::BatchOp batch, cp::ProgramOp program, int64_t sentHeads)
+      : program(program), loc(program.getLoc()), sentHeads(sentHeads),
+        heads(batch.getHeads()),
         elementBytes(batch.getDtype().getIntOrFloatBitWidth() / 8),
         builder(OpBuilder::atBlockEnd(&program.getBody().front())) {}
 
   /// Returns the heads of rows that the rank receives or sends, the larger.
   int64_t run() {
     for (RemoteStage &stage : remoteStagesOf(program)) {
-      ArrayRef<int64_t> forwarded;
-      if (stage.forward)
-        forwarded = stage.forward.getReceived();
       receivedHeads +=
-          stage.numHeads() * (countRows(stage.exchange.getReceived()) +
-                              countRows(forwarded, cp::kForwardedSize));
+          stage.numHeads() * countRows(stage.exchange.getReceived());
+      if (stage.relayed)
+        receivedHeads +=
+            stage.numHeads() * countRows(stage.relayed.getReceived());
       if (!stage.hasOwnRows())
         continue;
-      SmallVector<int64_t> held = heldTokens(stage);
-      addReceived(stage, tokensOf(held, kept, /*wanted=*/false),
-                  {cp::BufferKind::remote_key, cp::BufferKind::remote_value},
-                  workspace);
-      addReceived(stage, tokensOf(held, kept, /*wanted=*/true),
-                  {cp::BufferKind::saved_key, cp::BufferKind::saved_value},
+      addReceived(stage, /*isSaved=*/false,
+                  {Kind::remote_key, Kind::remote_value}, workspace);
+      addReceived(stage, /*isSaved=*/true, {Kind::saved_key, Kind::saved_value},
                   saved);
     }
     // Received rows serve both passes, all else one of them.
     Memory forward(workspace.size()), backward(workspace.size());
-    addBuffer(cp::BufferKind::accumulator, /*stage=*/0, sharedQueries(program),
-              queryFloats(), forward);
+    if (int64_t shared = countRows(sharedQueries(program)))
+      addBuffer(Kind::accumulator, /*stage=*/0, shared, queryFloats(), forward);
     addGradients(backward);
     program.setWorkspaceBytes(forward.size());
     program.setBackwardWorkspaceBytes(backward.size());
@@ -126,51 +113,43 @@ private:
   int64_t queryFloats() { return heads.getQ() * heads.getDim() * 4; }
   int64_t keyFloats() { return heads.getKv() * heads.getDim() * 4; }
 
-  void addBuffer(cp::BufferKind kind, int64_t stage, ArrayRef<int64_t> holds,
-                 int64_t rowBytes, Memory &memory) {
-    if (holds.empty())
-      return;
-    int64_t offset = memory.take(countRows(holds) * rowBytes);
-    cp::BufferOp::create(builder, loc, kind, stage, offset, holds);
-  }
-
-  void addReceived(RemoteStage &stage, ArrayRef<int64_t> holds,
-                   std::array<cp::BufferKind, 2> kinds, Memory &memory) {
-    if (holds.empty())
-      return;
-    int64_t number = stage.exchange.getStage();
-    for (cp::BufferKind kind : kinds)
-      addBuffer(kind, number, holds,
-                heads.getKv() * heads.getDim() * elementBytes, memory);
-    remoteRows.push_back({number, countRows(holds)});
-  }
-
-  void addGradient(cp::GradientKind kind, int64_t stage, int64_t rows,
-                   int64_t rowBytes, Memory &memory) {
+  void addBuffer(Kind kind, int64_t stage, int64_t rows, int64_t rowBytes,
+                 Memory &memory) {
     int64_t offset = memory.take(rows * rowBytes);
-    cp::GradientBufferOp::create(builder, loc, kind, stage, offset, rows);
+    cp::BufferOp::create(builder, loc, kind, stage, offset, rows);
+  }
+
+  /// Adds the key and the value buffer of what a stage receives and saves, or
+  /// does not save.
+  void addReceived(RemoteStage &stage, bool isSaved, std::array<Kind, 2> kinds,
+                   Memory &memory) {
+    int64_t rows = countRows(heldTokens(stage, isSaved));
+    if (rows == 0)
+      return;
+    for (Kind kind : kinds)
+      addBuffer(kind, stage.number(), rows,
+                heads.getKv() * heads.getDim() * elementBytes, memory);
+    remoteRows.push_back({stage.number(), rows});
   }
 
   void addGradients(Memory &memory) {
-    using Kind = cp::GradientKind;
     int64_t own = countRows(program.getLayout());
-    addGradient(Kind::delta, 0, own, heads.getQ() * 4, memory);
-    addGradient(Kind::query_sum, 0, own, queryFloats(), memory);
-    addGradient(Kind::key_sum, 0, own, keyFloats(), memory);
-    addGradient(Kind::value_sum, 0, own, keyFloats(), memory);
+    addBuffer(Kind::delta, 0, own, heads.getQ() * 4, memory);
+    addBuffer(Kind::query_sum, 0, own, queryFloats(), memory);
+    addBuffer(Kind::key_sum, 0, own, keyFloats(), memory);
+    addBuffer(Kind::value_sum, 0, own, keyFloats(), memory);
     for (auto [stage, rows] : remoteRows) {
-      addGradient(Kind::remote_key_sum, stage, rows, keyFloats(), memory);
-      addGradient(Kind::remote_value_sum, stage, rows, keyFloats(), memory);
+      addBuffer(Kind::remote_key_sum, stage, rows, keyFloats(), memory);
+      addBuffer(Kind::remote_value_sum, stage, rows, keyFloats(), memory);
     }
     // Of K and of V.
     int64_t headBytes = heads.getDim() * elementBytes;
-    addGradient(Kind::outgoing, 0, 2 * receivedHeads, headBytes, memory);
-    addGradient(Kind::incoming, 0, 2 * sentHeads, headBytes, memory);
+    addBuffer(Kind::outgoing, 0, 2 * receivedHeads, headBytes, memory);
+    addBuffer(Kind::incoming, 0, 2 * sentHeads, headBytes, memory);
   }
 
   cp::ProgramOp program;
   Location loc;
-  const llvm::BitVector &kept;
   int64_t sentHeads;
   cp::HeadsAttr heads;
   int64_t elementBytes;
@@ -187,15 +166,21 @@ struct AllocateBuffersPass : impl::AllocateBuffersBase<AllocateBuffersPass> {
     cp::BatchOp batch = getOperation();
     if (failed(requirePhase(batch, Phase::scheduled, getArgument())))
       return signalPassFailure();
-    llvm::BitVector kept = keptDocuments(batch);
-    SmallVector<int64_t> sent = countSentHeads(batch);
+    const auto &analysis = getAnalysis<BatchAnalysis>();
+    if (failed(analysis.status()))
+      return signalPassFailure();
+    SmallVector<int64_t> sent = countSentHeads(batch, analysis);
     for (auto program : batch.getBody().getOps<cp::ProgramOp>()) {
       if (program.getWorkspaceBytes()) {
-        program.emitOpError() << "has buffers already";
+        InFlightDiagnostic error = program.emitOpError()
+                                   << "has buffers already";
+        for (auto buffer : program.getBody().getOps<cp::BufferOp>()) {
+          error.attachNote(buffer.getLoc()) << "the first is here";
+          break;
+        }
         return signalPassFailure();
       }
-      int64_t most =
-          Allocator(batch, program, kept, sent[program.getRank()]).run();
+      int64_t most = Allocator(batch, program, sent[program.getRank()]).run();
       if (most <= std::numeric_limits<uint32_t>::max())
         continue;
       program.emitError() << std::string(kPlanTooLarge) << "rank "

@@ -13,36 +13,24 @@ namespace flashcp {
 
 namespace {
 
-struct Received {
-  int64_t rank, via, begin, end;
-  bool operator<(const Received &other) const {
-    return std::tie(rank, via, begin, end) <
-           std::tie(other.rank, other.via, other.begin, other.end);
-  }
-};
-
 /// Transfers that may become one: same document, tensor and heads.
 using TransferKey = std::tuple<Value, cp::Tensor, int64_t, int64_t>;
 
-/// Sorts by rank and position and merges ranges that overlap or touch.
-SmallVector<Received> mergeRanges(SmallVector<Received> ranges) {
-  llvm::sort(ranges);
-  SmallVector<Received> merged;
-  for (const Received &range : ranges) {
-    if (!merged.empty() && merged.back().rank == range.rank &&
-        merged.back().via == range.via && range.begin <= merged.back().end)
+/// Sorts by receiver and position and merges ranges that overlap or touch.
+SmallVector<cp::MovedRange> mergeRanges(SmallVector<cp::MovedRange> ranges) {
+  llvm::sort(ranges, [](const cp::MovedRange &a, const cp::MovedRange &b) {
+    return std::tie(a.receiver, a.relay, a.begin, a.end) <
+           std::tie(b.receiver, b.relay, b.begin, b.end);
+  });
+  SmallVector<cp::MovedRange> merged;
+  for (const cp::MovedRange &range : ranges) {
+    if (!merged.empty() && merged.back().receiver == range.receiver &&
+        merged.back().relay == range.relay && range.begin <= merged.back().end)
       merged.back().end = std::max(merged.back().end, range.end);
     else
       merged.push_back(range);
   }
   return merged;
-}
-
-void appendRanges(cp::TransferOp transfer, SmallVector<Received> &ranges) {
-  ArrayRef<int64_t> numbers = transfer.getRanges();
-  for (size_t i = 0; i < numbers.size(); i += cp::kReceivedSize)
-    ranges.push_back(
-        {numbers[i + 2], numbers[i + 3], numbers[i], numbers[i + 1]});
 }
 
 struct CoalesceTransfersPass
@@ -64,18 +52,16 @@ struct CoalesceTransfersPass
 
   /// Puts the merged ranges of all transfers into the first one.
   void coalesce(ArrayRef<cp::TransferOp> transfers) {
-    SmallVector<Received> ranges;
+    SmallVector<cp::MovedRange> ranges;
     for (cp::TransferOp transfer : transfers)
-      appendRanges(transfer, ranges);
+      llvm::append_range(ranges, transfer.getRanges());
     size_t before = ranges.size();
-    SmallVector<int64_t> numbers;
-    for (const Received &range : mergeRanges(std::move(ranges)))
-      numbers.append({range.begin, range.end, range.rank, range.via});
+    SmallVector<cp::MovedRange> merged = mergeRanges(std::move(ranges));
     cp::TransferOp first = transfers.front();
-    first.setRanges(numbers);
+    first.setRanges(merged);
     for (cp::TransferOp transfer : transfers.drop_front())
       transfer.erase();
-    numMerged += before - numbers.size() / cp::kReceivedSize;
+    numMerged += before - merged.size();
   }
 };
 

@@ -6,7 +6,7 @@
 // while the first rows arrive, and the others after them, while the last
 // gradients leave.
 
-#include "compiler/analysis/BatchProblem.h"
+#include "compiler/analysis/BackwardOrder.h"
 #include "compiler/analysis/LocalSplit.h"
 #include "compiler/analysis/Phase.h"
 #include "compiler/analysis/RemoteStages.h"
@@ -25,65 +25,62 @@ namespace {
 class BackwardBuilder {
 public:
   BackwardBuilder(cp::ProgramOp program, bool resends)
-      : program(program), loc(program.getLoc()), resends(resends),
+      : loc(program.getLoc()), resends(resends),
         stages(remoteStagesOf(program)),
         body(OpBuilder::atBlockEnd(&program.getBody().front())) {
-    for (auto compute : program.getBody().getOps<cp::AttendOp>())
-      computes.push_back(compute);
+    for (auto attend : program.getBody().getOps<cp::AttendOp>())
+      numTiles.push_back(attend.getTiles().size());
     auto backward = cp::BackwardOp::create(body, loc);
     body = OpBuilder::atBlockEnd(&backward.getBody().emplaceBlock());
   }
 
-  /// `first` local tiles come before the remote stages.
+  /// Builds all of it; `first` local tiles come before the remote stages.
   void build(int64_t first) {
-    bool relayed = !stages.empty() && bool(stages.front().forward);
+    bool relayed = !stages.empty() && stages.front().relayed;
     int64_t numStages = stages.size();
+    cp::ClearGradientsOp::create(body, loc);
     for (int64_t stage = 1; resends && stage <= numStages; ++stage) {
       cp::ResendOp::create(body, loc, stage, /*relayed=*/false);
       if (relayed)
         cp::ResendOp::create(body, loc, stage, /*relayed=*/true);
     }
-    int64_t numLocal = numTiles(0);
-    differentiate(0, 0, first);
+    addTiles(0, 0, first);
     for (int64_t stage = 1; stage <= numStages; ++stage) {
-      differentiate(stage, 0, numTiles(stage));
-      if (!relayed) {
-        cp::ExchangeGradientsOp::create(body, loc, stage, /*relayed=*/false);
-        continue;
-      }
-      // What relays collect they add to what they return: one stage later,
+      addTiles(stage, 0, numTiles[stage]);
+      sendBack(stage, relayed);
+      // Relays add what comes back to what they send back: one stage later,
       // when it has arrived.
-      cp::ExchangeGradientsOp::create(body, loc, stage, /*relayed=*/true);
-      if (stage > 1)
+      if (relayed && stage > 1)
         passOn(stage - 1);
     }
-    differentiate(0, first, numLocal);
+    addTiles(0, first, numTiles[0]);
     if (relayed)
       passOn(numStages);
     for (int64_t stage = 1; stage <= numStages; ++stage)
       cp::AddGradientsOp::create(body, loc, stage, /*relayed=*/false);
+    cp::StoreGradientsOp::create(body, loc);
   }
 
 private:
-  int64_t numTiles(int64_t stage) {
-    return computes[stage].getTiles().size() / cp::kStageTileSize;
-  }
-
-  void differentiate(int64_t stage, int64_t begin, int64_t end) {
+  void addTiles(int64_t stage, int64_t begin, int64_t end) {
     if (begin < end)
       cp::AttendBackwardOp::create(body, loc, stage, begin, end);
   }
 
-  void passOn(int64_t stage) {
-    cp::AddGradientsOp::create(body, loc, stage, /*relayed=*/true);
-    cp::ExchangeGradientsOp::create(body, loc, stage, /*relayed=*/false);
+  void sendBack(int64_t stage, bool relayed) {
+    cp::PackGradientsOp::create(body, loc, stage, relayed);
+    cp::ExchangeGradientsOp::create(body, loc, stage, relayed);
   }
 
-  cp::ProgramOp program;
+  void passOn(int64_t stage) {
+    cp::AddGradientsOp::create(body, loc, stage, /*relayed=*/true);
+    sendBack(stage, /*relayed=*/false);
+  }
+
   Location loc;
   bool resends; // some rows travel again
   SmallVector<RemoteStage> stages;
-  SmallVector<cp::AttendOp> computes;
+  SmallVector<int64_t> numTiles; // by stage
   OpBuilder body;
 };
 
@@ -94,17 +91,28 @@ struct DeriveBackwardPass : impl::DeriveBackwardBase<DeriveBackwardPass> {
     cp::BatchOp batch = getOperation();
     if (failed(requirePhase(batch, Phase::scheduled, getArgument())))
       return signalPassFailure();
-    for (auto program : batch.getBody().getOps<cp::ProgramOp>())
-      if (!program.getBody().getOps<cp::BackwardOp>().empty()) {
-        program.emitOpError() << "has a backward pass already";
-        return signalPassFailure();
-      }
-    FailureOr<LocalSplit> split = LocalSplit::create(batch);
-    if (failed(split))
+    const auto &analysis = getAnalysis<BatchAnalysis>();
+    if (failed(analysis.status()) || failed(checkBatch(batch, analysis)))
       return signalPassFailure();
-    bool resends = !keptDocuments(batch).all();
+    LocalSplit split(analysis);
+    bool resends = resendsRows(batch);
     for (auto program : batch.getBody().getOps<cp::ProgramOp>())
-      BackwardBuilder(program, resends).build(split->tilesBefore(program));
+      BackwardBuilder(program, resends).build(split.tilesBefore(program));
+  }
+
+  /// The cost model takes a valid placement, and there is no backward pass yet.
+  LogicalResult checkBatch(cp::BatchOp batch, const BatchAnalysis &analysis) {
+    absl::Status status = analysis.placement().Verify(analysis.problem());
+    if (!status.ok())
+      return batch.emitOpError() << "C23: " << std::string(status.message());
+    for (auto program : batch.getBody().getOps<cp::ProgramOp>())
+      for (auto backward : program.getBody().getOps<cp::BackwardOp>()) {
+        InFlightDiagnostic error = program.emitOpError()
+                                   << "has a backward pass already";
+        error.attachNote(backward.getLoc()) << "it is here";
+        return error;
+      }
+    return success();
   }
 };
 

@@ -1,6 +1,6 @@
 // cp-import-batch: LENGTHS become cp.batch ops in phase problem.
 
-#include "compiler/analysis/BatchProblem.h"
+#include "compiler/analysis/BatchRequest.h"
 #include "compiler/input/batch_options.h"
 #include "compiler/passes/Passes.h"
 #include "support/status_macros.h"

@@ -1,5 +1,5 @@
-// cp-keep-documents: whose received rows stay from forward to backward, instead
-// of being sent again: as many rows as a budget of memory allows.
+// cp-keep-documents: chooses which documents' received K/V to save for backward
+// instead of re-sending, within a memory budget.
 
 #include "compiler/analysis/Phase.h"
 #include "compiler/passes/Passes.h"
@@ -17,23 +17,21 @@ namespace {
 
 /// The rows that ranks receive of one document; few ranks receive any.
 struct ReceivedRows {
-  cp::DocumentOp document;
+  SmallVector<cp::TransferOp, 1> transfers;
   llvm::SmallDenseMap<int64_t, int64_t> byRank;
   int64_t total = 0;
 };
 
-/// Rows that several ranges bring are counted each time: transfers are
-/// coalesced where memory matters.
+/// Returns the received rows of each document. Rows that several ranges bring
+/// are counted each time: transfers are coalesced if memory matters.
 SmallVector<ReceivedRows> receivedRows(cp::BatchOp batch) {
   llvm::MapVector<Operation *, ReceivedRows> documents;
   for (auto transfer : batch.getBody().getOps<cp::TransferOp>()) {
-    cp::DocumentOp document = transfer.getShardOp().getDocumentOp();
-    ReceivedRows &rows = documents[document];
-    rows.document = document;
-    ArrayRef<int64_t> r = transfer.getRanges();
-    for (size_t i = 0; i < r.size(); i += cp::kReceivedSize) {
-      rows.byRank[r[i + 2]] += r[i + 1] - r[i];
-      rows.total += r[i + 1] - r[i];
+    ReceivedRows &rows = documents[transfer.getShardOp()];
+    rows.transfers.push_back(transfer);
+    for (const cp::MovedRange &range : transfer.getRanges()) {
+      rows.byRank[range.receiver] += range.end - range.begin;
+      rows.total += range.end - range.begin;
     }
   }
   SmallVector<ReceivedRows> list;
@@ -69,7 +67,8 @@ struct KeepDocumentsPass : impl::KeepDocumentsBase<KeepDocumentsPass> {
         continue;
       for (auto [rank, count] : rows.byRank)
         left[rank] -= count;
-      rows.document.setKept(true);
+      for (cp::TransferOp transfer : rows.transfers)
+        transfer.setSaved(true);
       ++numKept;
     }
   }

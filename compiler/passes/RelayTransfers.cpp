@@ -7,8 +7,7 @@
 // with equally many: links between nodes are what is scarce. O(R log R) for R
 // ranges, and at most one range for each pair of receivers of a stretch.
 
-#include "compiler/analysis/BatchProblem.h"
-#include "compiler/analysis/OwnedRanges.h"
+#include "compiler/analysis/BatchAnalysis.h"
 #include "compiler/analysis/Phase.h"
 #include "compiler/passes/Passes.h"
 
@@ -27,13 +26,8 @@ constexpr int64_t kMinShare = 256;
 
 /// Shares are cut at the nearest multiple of this, so that rows are copied in
 /// whole blocks.
-constexpr int64_t kCutAlignment = 64;
-static_assert(kCutAlignment < kMinShare, "no share may become empty");
-
-/// One entry of a transfer.
-struct Received {
-  int64_t begin, end, rank, via;
-};
+constexpr int64_t kShareMultiple = 64;
+static_assert(kShareMultiple < kMinShare, "no share may become empty");
 
 /// Tokens that the same ranks of a node receive from other nodes.
 struct Stretch {
@@ -49,20 +43,21 @@ struct Event {
   int32_t change; // 1 or -1
 };
 
-/// The spans of a document that the ranks of each node own, in order.
-using NodeSpans = SmallVector<SmallVector<TokenSpan>>;
+/// Token ranges of a document that the ranks of each node own, in order; the
+/// owner is the node.
+using NodeRanges = SmallVector<SmallVector<cp::OwnedRange>>;
 
-NodeSpans nodeSpansOf(cp::ShardOp shard, int64_t ranksPerNode, size_t nodes) {
-  NodeSpans spans(nodes);
-  ArrayRef<int64_t> bounds = shard.getBounds();
-  for (auto [i, owner] : llvm::enumerate(shard.getOwners())) {
-    SmallVector<TokenSpan> &ours = spans[owner / ranksPerNode];
-    if (!ours.empty() && ours.back().end == bounds[i])
-      ours.back().end = bounds[i + 1];
+NodeRanges nodeRangesOf(cp::ShardOp shard, int64_t ranksPerNode, size_t nodes) {
+  NodeRanges ranges(nodes);
+  for (const cp::OwnedRange &range : shard.getOwned()) {
+    int64_t node = range.owner / ranksPerNode;
+    SmallVector<cp::OwnedRange> &ours = ranges[node];
+    if (!ours.empty() && ours.back().end == range.begin)
+      ours.back().end = range.end;
     else
-      ours.push_back({bounds[i], bounds[i + 1]});
+      ours.push_back({range.begin, range.end, node});
   }
-  return spans;
+  return ranges;
 }
 
 /// Appends the stretches between the events of one node.
@@ -111,7 +106,7 @@ size_t countShares(ArrayRef<int64_t> sortedLoads, int64_t length) {
 /// Cuts a stretch among the receivers with the least load, which each receive a
 /// share from the owners and forward it; adds the shares to their loads.
 void relay(const Stretch &stretch, SmallVector<int64_t> &loads,
-           SmallVector<Received> &ranges) {
+           SmallVector<cp::MovedRange> &ranges) {
   SmallVector<int32_t> relays = stretch.receivers;
   llvm::sort(relays, [&](int32_t a, int32_t b) {
     return std::tie(loads[a], a) < std::tie(loads[b], b);
@@ -127,7 +122,7 @@ void relay(const Stretch &stretch, SmallVector<int64_t> &loads,
   int64_t begin = stretch.begin, level = rest / int64_t(relays.size());
   for (int32_t relay : relays) {
     int64_t end = begin + level - loads[relay];
-    end = (end + kCutAlignment / 2) / kCutAlignment * kCutAlignment;
+    end = (end + kShareMultiple / 2) / kShareMultiple * kShareMultiple;
     if (relay == relays.back())
       end = stretch.end;
     for (int32_t receiver : stretch.receivers)
@@ -138,23 +133,21 @@ void relay(const Stretch &stretch, SmallVector<int64_t> &loads,
   }
 }
 
-/// By receiver and position; what continues a range of the same kind is one
-/// with it.
-SmallVector<int64_t> joinRanges(SmallVector<Received> &ranges) {
-  llvm::sort(ranges, [](const Received &a, const Received &b) {
-    return std::tie(a.rank, a.begin, a.end, a.via) <
-           std::tie(b.rank, b.begin, b.end, b.via);
+/// Puts ranges in order of receiver and position, and joins a range with what
+/// continues it from the same side.
+SmallVector<cp::MovedRange> sortAndJoin(SmallVector<cp::MovedRange> ranges) {
+  llvm::sort(ranges, [](const cp::MovedRange &a, const cp::MovedRange &b) {
+    return std::tie(a.receiver, a.begin, a.end, a.relay) <
+           std::tie(b.receiver, b.begin, b.end, b.relay);
   });
-  SmallVector<int64_t> numbers;
-  for (size_t i = 0; i < ranges.size();) {
-    Received joined = ranges[i++];
-    for (; i < ranges.size() && ranges[i].rank == joined.rank &&
-           ranges[i].via == joined.via && ranges[i].begin == joined.end;
-         ++i)
-      joined.end = ranges[i].end;
-    numbers.append({joined.begin, joined.end, joined.rank, joined.via});
-  }
-  return numbers;
+  SmallVector<cp::MovedRange> joined;
+  for (const cp::MovedRange &range : ranges)
+    if (!joined.empty() && joined.back().receiver == range.receiver &&
+        joined.back().relay == range.relay && joined.back().end == range.begin)
+      joined.back().end = range.end;
+    else
+      joined.push_back(range);
+  return joined;
 }
 
 struct RelayTransfersPass : impl::RelayTransfersBase<RelayTransfersPass> {
@@ -164,72 +157,74 @@ struct RelayTransfersPass : impl::RelayTransfersBase<RelayTransfersPass> {
     cp::BatchOp batch = getOperation();
     if (failed(requirePhase(batch, Phase::communicating, getArgument())))
       return signalPassFailure();
-    FailureOr<solver::Problem> problem = problemOf(batch);
-    if (failed(problem))
+    const auto &analysis = getAnalysis<BatchAnalysis>();
+    if (failed(analysis.status()))
       return signalPassFailure();
-    ranksPerNode = problem->cluster.ranks_per_node;
-    if (ranksPerNode == 1 || problem->ranks <= ranksPerNode)
+    const solver::Problem &problem = analysis.problem();
+    ranksPerNode = problem.cluster.ranks_per_node;
+    if (ranksPerNode == 1 || problem.ranks <= ranksPerNode)
       return; // nobody to forward to, or nothing crosses nodes
     auto transfers = llvm::to_vector(batch.getBody().getOps<cp::TransferOp>());
-    SmallVector<SmallVector<Received>> ranges(transfers.size());
+    SmallVector<SmallVector<cp::MovedRange>> ranges(transfers.size());
     SmallVector<Stretch> stretches;
     for (auto [i, transfer] : llvm::enumerate(transfers))
-      findStretches(i, transfer, problem->ranks, ranges[i], stretches);
+      findStretches(i, transfer, problem.ranks, ranges[i], stretches);
     // What only one rank of a node needs leaves no choice: it comes first.
-    SmallVector<int64_t> loads(problem->ranks);
+    SmallVector<int64_t> loads(problem.ranks);
     std::stable_partition(
         stretches.begin(), stretches.end(),
         [](const Stretch &stretch) { return stretch.receivers.size() == 1; });
     for (const Stretch &stretch : stretches)
       relay(stretch, loads, ranges[stretch.transfer]);
     for (auto [i, transfer] : llvm::enumerate(transfers))
-      transfer.setRanges(joinRanges(ranges[i]));
-    for (ArrayRef<Received> list : ranges)
-      numRelayed += llvm::count_if(list, [](const Received &range) {
-        return range.via != cp::kNoRelay;
-      });
+      transfer.setRanges(sortAndJoin(std::move(ranges[i])));
+    for (cp::TransferOp transfer : transfers)
+      numRelayed +=
+          llvm::count_if(transfer.getRanges(), [](const cp::MovedRange &range) {
+            return range.relay != cp::kNoRelay;
+          });
   }
 
   /// Splits the ranges of a transfer into those that stay as they are, for rows
   /// from the receiver's own node, and stretches of what comes from outside.
   void findStretches(size_t number, cp::TransferOp transfer, int64_t ranks,
-                     SmallVector<Received> &kept,
+                     SmallVector<cp::MovedRange> &kept,
                      SmallVector<Stretch> &stretches) {
     size_t nodes = llvm::divideCeil(ranks, ranksPerNode);
-    NodeSpans spans = nodeSpansOf(transfer.getShardOp(), ranksPerNode, nodes);
+    NodeRanges owned = nodeRangesOf(transfer.getShardOp(), ranksPerNode, nodes);
     SmallVector<SmallVector<Event>> events(nodes);
-    ArrayRef<int64_t> r = transfer.getRanges();
-    for (size_t i = 0; i < r.size(); i += cp::kReceivedSize) {
-      Received range = {r[i], r[i + 1], r[i + 2], r[i + 3]};
-      if (range.via != cp::kNoRelay) {
+    for (const cp::MovedRange &range : transfer.getRanges()) {
+      int64_t node = range.receiver / ranksPerNode;
+      if (range.relay != cp::kNoRelay)
         kept.push_back(range);
-        continue;
-      }
-      splitRange(range, spans[range.rank / ranksPerNode],
-                 events[range.rank / ranksPerNode], kept);
+      else
+        splitRange(range, owned[node], events[node], kept);
     }
     for (SmallVector<Event> &ofNode : events)
       sweep(number, ofNode, stretches);
   }
 
   /// Keeps what the node owns, and notes where the rest begins and ends.
-  static void splitRange(Received range, ArrayRef<TokenSpan> owned,
+  static void splitRange(const cp::MovedRange &range,
+                         ArrayRef<cp::OwnedRange> owned,
                          SmallVector<Event> &events,
-                         SmallVector<Received> &kept) {
+                         SmallVector<cp::MovedRange> &kept) {
     auto addOutside = [&](int64_t begin, int64_t end) {
       if (begin >= end)
         return;
-      events.push_back({begin, int32_t(range.rank), 1});
-      events.push_back({end, int32_t(range.rank), -1});
+      events.push_back({begin, int32_t(range.receiver), 1});
+      events.push_back({end, int32_t(range.receiver), -1});
     };
-    const TokenSpan *span = llvm::upper_bound(
-        owned, range.begin, [](int64_t p, TokenSpan s) { return p < s.end; });
+    const cp::OwnedRange *own = llvm::upper_bound(
+        owned, range.begin, [](int64_t position, const cp::OwnedRange &range) {
+          return position < range.end;
+        });
     int64_t position = range.begin;
-    for (; span != owned.end() && span->begin < range.end; ++span) {
-      addOutside(position, span->begin);
-      int64_t begin = std::max(position, span->begin);
-      position = std::min(span->end, range.end);
-      kept.push_back({begin, position, range.rank, cp::kNoRelay});
+    for (; own != owned.end() && own->begin < range.end; ++own) {
+      addOutside(position, own->begin);
+      int64_t begin = std::max(position, own->begin);
+      position = std::min(own->end, range.end);
+      kept.push_back({begin, position, range.receiver});
     }
     addOutside(position, range.end);
   }

@@ -3,8 +3,7 @@
 // number of exchanges, and which of the two, comes from the cost model and is
 // the same for all ranks.
 
-#include "compiler/analysis/BatchProblem.h"
-#include "compiler/analysis/OwnedRanges.h"
+#include "compiler/analysis/BatchAnalysis.h"
 #include "compiler/analysis/Phase.h"
 #include "compiler/analysis/ReceivedRows.h"
 #include "compiler/passes/Passes.h"
@@ -21,95 +20,89 @@ namespace flashcp {
 
 namespace {
 
-/// A tile of cp.tiles on its rank, documents by number.
-struct Tile {
-  int64_t document, queryBegin, queryEnd, keyBegin, keyEnd, headBegin, headEnd;
-};
+/// The tiles of cp.attend, by stage.
+using StageTiles = SmallVector<SmallVector<cp::StageTile>>;
 
-/// What one rank owns and computes, in order of document and position.
+/// What one rank owns, computes and receives, in order of document and
+/// position.
 struct RankWork {
-  SmallVector<int64_t> layout;
-  SmallVector<Tile> tiles;
+  SmallVector<cp::TokenRange> layout;
+  SmallVector<cp::StageTile> tiles;
+  SmallVector<StagedRange> received;
 };
 
-/// The numbers of cp.attend, by stage.
-using StageTiles = SmallVector<SmallVector<int64_t>>;
-
-/// Everything the pass reads from the batch.
+/// Everything that the pass reads from the batch.
 struct BatchWork {
-  SmallVector<OwnedRanges> owned; // by document
+  const BatchAnalysis &analysis;
   std::vector<RankWork> ranks;
-  std::vector<SmallVector<Received>> received; // by rank
-  bool relayed = false;                        // some rank forwards rows
+  bool relayed = false; // some rank sends received rows on
+
+  ArrayRef<cp::OwnedRange> owned(const cp::StageTile &tile,
+                                 int64_t rank) const {
+    return analysis.owned(tile.document).of(rank);
+  }
 };
 
-BatchWork collectWork(cp::BatchOp batch) {
-  BatchWork work;
-  work.ranks.resize(batch.getRanks());
-  work.received.resize(batch.getRanks());
-  llvm::DenseMap<Operation *, int64_t> numbers = documentNumbers(batch);
-  for (auto shard : batch.getBody().getOps<cp::ShardOp>()) {
-    int64_t document = numbers.lookup(shard.getDocumentOp());
-    work.owned.emplace_back(shard);
-    for (auto [i, owner] : llvm::enumerate(shard.getOwners()))
-      work.ranks[owner].layout.append(
-          {document, shard.getBounds()[i], shard.getBounds()[i + 1]});
+BatchWork collectWork(cp::BatchOp batch, const BatchAnalysis &analysis) {
+  BatchWork work{analysis, std::vector<RankWork>(batch.getRanks())};
+  for (auto [document, shard] : llvm::enumerate(analysis.shards()))
+    for (const cp::OwnedRange &range : cp::ShardOp(shard).getOwned())
+      work.ranks[range.owner].layout.push_back(
+          {int64_t(document), range.begin, range.end});
+  for (auto op : batch.getBody().getOps<cp::TilesOp>()) {
+    int64_t document = analysis.numberOf(op.getShardOp().getDocumentOp());
+    for (const cp::RankTile &tile : op.getTiles())
+      work.ranks[tile.rank].tiles.push_back(
+          {document, tile.queryBegin, tile.queryEnd, tile.keyBegin, tile.keyEnd,
+           int64_t(op.getHeadBegin()), int64_t(op.getHeadEnd())});
   }
-  for (auto attend : batch.getBody().getOps<cp::TilesOp>()) {
-    int64_t document = numbers.lookup(attend.getShardOp().getDocumentOp());
-    ArrayRef<int64_t> t = attend.getTiles();
-    for (size_t i = 0; i < t.size(); i += cp::kRankTileSize)
-      work.ranks[t[i + 4]].tiles.push_back(
-          {document, t[i], t[i + 1], t[i + 2], t[i + 3],
-           int64_t(attend.getHeadBegin()), int64_t(attend.getHeadEnd())});
-  }
-  for (auto transfer : batch.getBody().getOps<cp::TransferOp>()) {
-    int64_t document = numbers.lookup(transfer.getShardOp().getDocumentOp());
-    ArrayRef<int64_t> r = transfer.getRanges();
-    for (size_t i = 0; i < r.size(); i += cp::kReceivedSize) {
-      work.received[r[i + 2]].push_back(
-          {document, r[i], r[i + 1], r[i], r[i + 3]});
-      work.relayed |= r[i + 3] != cp::kNoRelay;
+  for (auto op : batch.getBody().getOps<cp::TransferOp>()) {
+    int64_t document = analysis.numberOf(op.getShardOp().getDocumentOp());
+    for (const cp::MovedRange &range : op.getRanges()) {
+      work.ranks[range.receiver].received.push_back(
+          {{document, range.begin, range.end, range.relay, op.getSaved()}});
+      work.relayed |= range.relay != cp::kNoRelay;
     }
   }
-  for (RankWork &rank : work.ranks)
-    llvm::stable_sort(rank.tiles, [](const Tile &a, const Tile &b) {
-      return a.document < b.document;
-    });
-  for (SmallVector<Received> &received : work.received)
-    markFresh(received);
+  for (RankWork &rank : work.ranks) {
+    llvm::stable_sort(rank.tiles,
+                      [](const cp::StageTile &a, const cp::StageTile &b) {
+                        return a.document < b.document;
+                      });
+    markFresh(rank.received);
+  }
   return work;
 }
 
-/// Keys of a tile that the rank owns.
-int64_t countLocalKeys(const Tile &tile, ArrayRef<TokenSpan> owned) {
+/// Returns how many keys of a tile lie in the owned ranges.
+int64_t countLocalKeys(const cp::StageTile &tile,
+                       ArrayRef<cp::OwnedRange> owned) {
   int64_t count = 0;
-  for (TokenSpan span : owned)
-    count += std::max<int64_t>(0, std::min(span.end, tile.keyEnd) -
-                                      std::max(span.begin, tile.keyBegin));
+  for (const cp::OwnedRange &range : owned)
+    count += std::max<int64_t>(0, std::min(range.end, tile.keyEnd) -
+                                      std::max(range.begin, tile.keyBegin));
   return count;
 }
 
-/// The tiles of a rank as the cost model sees them.
+/// Returns the tiles of a rank as the cost model sees them.
 std::vector<solver::LoadTile> loadTiles(const BatchWork &work, int64_t rank) {
   std::vector<solver::LoadTile> tiles;
-  for (const Tile &tile : work.ranks[rank].tiles) {
+  for (const cp::StageTile &tile : work.ranks[rank].tiles) {
     int64_t keys = tile.keyEnd - tile.keyBegin;
-    ArrayRef<TokenSpan> owned = work.owned[tile.document].of(rank);
     tiles.push_back({tile.document, tile.queryBegin, tile.queryEnd,
-                     keys - countLocalKeys(tile, owned)});
+                     keys - countLocalKeys(tile, work.owned(tile, rank))});
   }
   return tiles;
 }
 
-/// How remote rows arrive; 0 stages where nothing moves.
-solver::Pipelining choosePipelining(const solver::Problem &problem,
-                                    const solver::Placement &placement,
-                                    const BatchWork &work) {
-  if (llvm::all_of(work.received,
-                   [](ArrayRef<Received> rows) { return rows.empty(); }))
+/// Returns how remote rows arrive; 0 stages if nothing moves.
+solver::Pipelining choosePipelining(const BatchWork &work) {
+  if (llvm::all_of(work.ranks,
+                   [](const RankWork &rank) { return rank.received.empty(); }))
     return {0, false};
-  solver::PlacementCost cost = solver::Evaluate(problem, placement);
+  const solver::Problem &problem = work.analysis.problem();
+  solver::PlacementCost cost =
+      solver::Evaluate(problem, work.analysis.placement());
   std::vector<solver::StageLoad> loads;
   for (int64_t rank = 0; rank < problem.ranks; ++rank)
     loads.push_back(
@@ -118,64 +111,73 @@ solver::Pipelining choosePipelining(const solver::Problem &problem,
 }
 
 /// Adds the part of a tile whose keys lie in [begin, end).
-void addPiece(const Tile &tile, int64_t begin, int64_t end,
-              SmallVector<int64_t> &tiles) {
-  begin = std::max(begin, tile.keyBegin);
-  end = std::min(end, tile.keyEnd);
-  if (begin < end)
-    tiles.append({tile.document, tile.queryBegin, tile.queryEnd, begin, end,
-                  tile.headBegin, tile.headEnd});
+void addPart(cp::StageTile tile, int64_t begin, int64_t end,
+             SmallVector<cp::StageTile> &tiles) {
+  tile.keyBegin = std::max(begin, tile.keyBegin);
+  tile.keyEnd = std::min(end, tile.keyEnd);
+  if (tile.keyBegin < tile.keyEnd)
+    tiles.push_back(tile);
 }
 
-/// A part of the heads: key/value heads, and the query heads that read them.
-struct HeadGroup {
+/// Key/value heads of a stage, and the query heads that read them.
+struct StageHeads {
   int64_t keyBegin, keyEnd, queryBegin, queryEnd;
 };
 
-/// Equal parts of the heads, one for each stage.
-SmallVector<HeadGroup> headGroups(cp::HeadsAttr heads, int64_t stages) {
-  SmallVector<HeadGroup> groups;
+/// Returns equal parts of the heads, one for each stage.
+SmallVector<StageHeads> headsOfStages(cp::HeadsAttr heads, int64_t stages) {
+  SmallVector<StageHeads> parts;
   for (int64_t i = 0; i < stages; ++i)
-    groups.push_back(
+    parts.push_back(
         {i * heads.getKv() / stages, (i + 1) * heads.getKv() / stages,
          i * heads.getQ() / stages, (i + 1) * heads.getQ() / stages});
-  return groups;
+  return parts;
 }
 
-/// The heads of a tile that lie in a group; none where headBegin >= headEnd.
-Tile restrict(Tile tile, const HeadGroup &group) {
-  tile.headBegin = std::max(tile.headBegin, group.queryBegin);
-  tile.headEnd = std::min(tile.headEnd, group.queryEnd);
+/// Returns the tile with those of its heads that a stage brings; with none if
+/// headBegin >= headEnd.
+cp::StageTile restrict(cp::StageTile tile, const StageHeads &heads) {
+  tile.headBegin = std::max(tile.headBegin, heads.queryBegin);
+  tile.headEnd = std::min(tile.headEnd, heads.queryEnd);
   return tile;
 }
 
+/// Returns the received ranges of a document.
+ArrayRef<StagedRange> rangesOf(ArrayRef<StagedRange> received,
+                               int64_t document) {
+  auto before = [](const StagedRange &range, int64_t document) {
+    return range.document < document;
+  };
+  const StagedRange *first = llvm::lower_bound(received, document, before);
+  const StagedRange *last = first;
+  while (last != received.end() && last->document == document)
+    ++last;
+  return {first, last};
+}
+
 /// Splits a rank's tiles by where their keys are and by heads: stage 0 reads
-/// own rows, stage s heads of group s of what all exchanges bring. Local tiles
-/// that remote ones add to are split alike, so that both are about the same
-/// results.
+/// own rows, stage s the heads of stage s of what all exchanges bring. Local
+/// tiles that remote ones add to are split alike, so that both are about the
+/// same results.
 StageTiles splitTilesByHeads(const BatchWork &work, int64_t rank,
-                             ArrayRef<Received> received,
-                             ArrayRef<HeadGroup> groups) {
-  StageTiles stages(groups.size() + 1);
-  const Received *first = received.begin();
-  for (const Tile &tile : work.ranks[rank].tiles) {
-    ArrayRef<TokenSpan> owned = work.owned[tile.document].of(rank);
+                             ArrayRef<StagedRange> received,
+                             ArrayRef<StageHeads> headsOfStage) {
+  StageTiles stages(headsOfStage.size() + 1);
+  for (const cp::StageTile &tile : work.ranks[rank].tiles) {
+    ArrayRef<cp::OwnedRange> owned = work.owned(tile, rank);
     if (countLocalKeys(tile, owned) == tile.keyEnd - tile.keyBegin) {
-      for (TokenSpan span : owned)
-        addPiece(tile, span.begin, span.end, stages[0]);
+      for (const cp::OwnedRange &range : owned)
+        addPart(tile, range.begin, range.end, stages[0]);
       continue;
     }
-    while (first != received.end() && first->document < tile.document)
-      ++first;
-    for (auto [i, group] : llvm::enumerate(groups)) {
-      Tile part = restrict(tile, group);
+    for (auto [i, heads] : llvm::enumerate(headsOfStage)) {
+      cp::StageTile part = restrict(tile, heads);
       if (part.headBegin >= part.headEnd)
         continue;
-      for (TokenSpan span : owned)
-        addPiece(part, span.begin, span.end, stages[0]);
-      for (const Received *range = first;
-           range != received.end() && range->document == tile.document; ++range)
-        addPiece(part, range->freshBegin, range->end, stages[i + 1]);
+      for (const cp::OwnedRange &range : owned)
+        addPart(part, range.begin, range.end, stages[0]);
+      for (const StagedRange &range : rangesOf(received, tile.document))
+        addPart(part, range.freshBegin, range.end, stages[i + 1]);
     }
   }
   return stages;
@@ -184,17 +186,13 @@ StageTiles splitTilesByHeads(const BatchWork &work, int64_t rank,
 /// Splits a rank's tiles by where their keys are: stage 0 reads own rows, stage
 /// s what exchange s brings. C24 says that there are no others.
 StageTiles splitTiles(const BatchWork &work, int64_t rank,
-                      ArrayRef<Received> received, int64_t numStages) {
+                      ArrayRef<StagedRange> received, int64_t numStages) {
   StageTiles stages(numStages + 1);
-  const Received *first = received.begin();
-  for (const Tile &tile : work.ranks[rank].tiles) {
-    for (TokenSpan span : work.owned[tile.document].of(rank))
-      addPiece(tile, span.begin, span.end, stages[0]);
-    while (first != received.end() && first->document < tile.document)
-      ++first;
-    for (const Received *range = first;
-         range != received.end() && range->document == tile.document; ++range)
-      addPiece(tile, range->freshBegin, range->end, stages[range->stage]);
+  for (const cp::StageTile &tile : work.ranks[rank].tiles) {
+    for (const cp::OwnedRange &range : work.owned(tile, rank))
+      addPart(tile, range.begin, range.end, stages[0]);
+    for (const StagedRange &range : rangesOf(received, tile.document))
+      addPart(tile, range.freshBegin, range.end, stages[range.stage]);
   }
   return stages;
 }
@@ -206,17 +204,17 @@ struct ScheduleStagesPass : impl::ScheduleStagesBase<ScheduleStagesPass> {
     cp::BatchOp batch = getOperation();
     if (failed(requirePhase(batch, Phase::communicating, getArgument())))
       return signalPassFailure();
-    FailureOr<solver::Problem> problem = problemOf(batch);
-    if (failed(problem) || failed(checkTransfers(batch)))
+    const auto &analysis = getAnalysis<BatchAnalysis>();
+    if (failed(analysis.status()) || failed(checkTransfers(batch)))
       return signalPassFailure();
-    BatchWork work = collectWork(batch);
-    solver::Pipelining pipelining =
-        choosePipelining(*problem, placementOf(batch), work);
+    const solver::Problem &problem = analysis.problem();
+    BatchWork work = collectWork(batch, analysis);
+    solver::Pipelining pipelining = choosePipelining(work);
     if (stages > 0 && pipelining.stages > 0)
       pipelining = {int(stages), byHeads};
     if (pipelining.by_heads &&
-        problem->heads.key_value % pipelining.stages != 0) {
-      batch.emitOpError() << "by-heads: " << problem->heads.key_value
+        problem.heads.key_value % pipelining.stages != 0) {
+      batch.emitOpError() << "by-heads: " << problem.heads.key_value
                           << " key/value heads do not make "
                           << pipelining.stages << " equal stages";
       return signalPassFailure();
@@ -225,8 +223,7 @@ struct ScheduleStagesPass : impl::ScheduleStagesBase<ScheduleStagesPass> {
     if (pipelining.by_heads)
       buildByHeads(builder, batch, work, pipelining.stages);
     else
-      buildByRows(builder, batch, work, problem->cluster.ranks_per_node,
-                  pipelining.stages);
+      buildByRows(builder, batch, work, pipelining.stages);
     eraseScheduled(batch);
   }
 
@@ -244,18 +241,21 @@ struct ScheduleStagesPass : impl::ScheduleStagesBase<ScheduleStagesPass> {
     return success();
   }
 
-  /// Stages of rows: each brings some of the rows, with all heads.
+  /// Builds stages of rows: each brings some of the rows, with all heads.
   void buildByRows(OpBuilder &builder, cp::BatchOp batch, const BatchWork &work,
-                   int64_t ranksPerNode, int64_t numStages) {
+                   int64_t numStages) {
+    std::vector<SmallVector<StagedRange>> received;
+    for (const RankWork &rank : work.ranks)
+      received.push_back(rank.received);
     std::vector<SmallVector<Cut>> cuts =
-        cutsOf(work.received, work.relayed, ranksPerNode, numStages);
-    HeadGroup all = headGroups(batch.getHeads(), 1).front();
-    for (auto [rank, rows] : llvm::enumerate(work.received)) {
-      SmallVector<Received> received = cutIntoStages(rows, cuts[rank]);
-      StageTiles tiles =
-          splitTiles(work, rank, readRows(work, received), numStages);
-      SmallVector<SmallVector<Received>> ofStage(numStages);
-      for (const Received &range : received)
+        cutsOf(received, work.relayed,
+               work.analysis.problem().cluster.ranks_per_node, numStages);
+    StageHeads all = headsOfStages(batch.getHeads(), 1).front();
+    for (auto [rank, rows] : llvm::enumerate(received)) {
+      SmallVector<StagedRange> cut = cutIntoStages(rows, cuts[rank]);
+      StageTiles tiles = splitTiles(work, rank, readRows(work, cut), numStages);
+      SmallVector<SmallVector<StagedRange>> ofStage(numStages);
+      for (const StagedRange &range : cut)
         ofStage[range.stage - 1].push_back(range);
       OpBuilder body = startProgram(builder, batch, work, rank, tiles);
       for (int64_t stage = 1; stage <= numStages; ++stage)
@@ -263,28 +263,28 @@ struct ScheduleStagesPass : impl::ScheduleStagesBase<ScheduleStagesPass> {
     }
   }
 
-  /// Stages of heads: each brings all rows, with some of the heads.
+  /// Builds stages of heads: each brings all rows, with some of the heads.
   void buildByHeads(OpBuilder &builder, cp::BatchOp batch,
                     const BatchWork &work, int64_t numStages) {
-    SmallVector<HeadGroup> groups = headGroups(batch.getHeads(), numStages);
-    for (auto [rank, received] : llvm::enumerate(work.received)) {
+    SmallVector<StageHeads> heads = headsOfStages(batch.getHeads(), numStages);
+    for (auto [rank, ofRank] : llvm::enumerate(work.ranks)) {
       StageTiles tiles =
-          splitTilesByHeads(work, rank, readRows(work, received), groups);
+          splitTilesByHeads(work, rank, readRows(work, ofRank.received), heads);
       OpBuilder body = startProgram(builder, batch, work, rank, tiles);
-      for (auto [i, group] : llvm::enumerate(groups))
-        addStage(body, work, i + 1, received, group, tiles);
+      for (auto [i, ofStage] : llvm::enumerate(heads))
+        addStage(body, work, i + 1, ofRank.received, ofStage, tiles);
     }
   }
 
-  /// Received rows as tiles read them. A relay may bring the middle of what a
-  /// tile reads: to tiles all rows of a stage that touch are one range.
-  static SmallVector<Received> readRows(const BatchWork &work,
-                                        ArrayRef<Received> received) {
+  /// Returns received rows as tiles read them. A relay may bring the middle of
+  /// what a tile reads: to tiles all rows of a stage that touch are one range.
+  static SmallVector<StagedRange> readRows(const BatchWork &work,
+                                           ArrayRef<StagedRange> received) {
     return work.relayed ? joinRanges(received)
-                        : SmallVector<Received>(received);
+                        : SmallVector<StagedRange>(received);
   }
 
-  /// A program with its local tiles; returns where its stages go.
+  /// Adds a program with its local tiles; returns where its stages go.
   static OpBuilder startProgram(OpBuilder &builder, cp::BatchOp batch,
                                 const BatchWork &work, int64_t rank,
                                 const StageTiles &tiles) {
@@ -299,24 +299,21 @@ struct ScheduleStagesPass : impl::ScheduleStagesBase<ScheduleStagesPass> {
   }
 
   static void addStage(OpBuilder &body, const BatchWork &work, int64_t stage,
-                       ArrayRef<Received> received, const HeadGroup &heads,
+                       ArrayRef<StagedRange> received, const StageHeads &heads,
                        const StageTiles &tiles) {
-    SmallVector<int64_t> direct, forwarded;
-    for (const Received &range : received)
-      if (range.via == cp::kNoRelay)
-        direct.append({range.document, range.begin, range.end});
-      else
-        forwarded.append({range.document, range.begin, range.end, range.via});
+    SmallVector<cp::ReceivedRange> direct, relayed;
+    for (const StagedRange &range : received)
+      (range.relay == cp::kNoRelay ? direct : relayed).push_back(range);
     Location loc = body.getBlock()->getParentOp()->getLoc();
-    cp::ExchangeOp::create(body, loc, stage, cp::Tensor::kv, heads.keyBegin,
-                           heads.keyEnd, direct);
+    cp::ExchangeOp::create(body, loc, stage, /*relayed=*/false, cp::Tensor::kv,
+                           heads.keyBegin, heads.keyEnd, direct);
     if (work.relayed)
-      cp::RelayOp::create(body, loc, stage, cp::Tensor::kv, heads.keyBegin,
-                          heads.keyEnd, forwarded);
+      cp::ExchangeOp::create(body, loc, stage, /*relayed=*/true, cp::Tensor::kv,
+                             heads.keyBegin, heads.keyEnd, relayed);
     cp::AttendOp::create(body, loc, stage, tiles[stage]);
   }
 
-  /// What the programs say now.
+  /// Erases what the programs say now.
   void eraseScheduled(cp::BatchOp batch) {
     for (Operation &op : llvm::make_early_inc_range(batch.getBody().front()))
       if (isa<cp::TilesOp, cp::TransferOp>(op))

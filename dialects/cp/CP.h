@@ -14,6 +14,8 @@
 #include "mlir/IR/RegionKindInterface.h"
 #include "mlir/IR/SymbolTable.h"
 
+#include "dialects/cp/CPEntries.h"
+
 #include "dialects/cp/CPDialect.h.inc"
 
 #include "dialects/cp/CPEnums.h.inc"
@@ -24,30 +26,19 @@
 #define GET_ATTRDEF_CLASSES
 #include "dialects/cp/CPAttributes.h.inc"
 
-#define GET_OP_CLASSES
-#include "dialects/cp/CPOps.h.inc"
-
 namespace flashcp::cp {
 
-/// Numbers per entry of the dense attributes.
-inline constexpr size_t kRankTileSize = 5; // cp.tiles: q0 q1 k0 k1 rank
-inline constexpr size_t kReceivedSize = 4; // cp.transfer: begin end rank via
-inline constexpr size_t kForwardedSize =
-    4; // cp.relay: document begin end relay
-inline constexpr size_t kTokenRangeSize = 3; // layouts: document begin end
-inline constexpr size_t kStageTileSize =
-    7; // cp.attend: document q0 q1 k0 k1 h0 h1
-
-/// What stands for a relay where rows come from their owner.
-inline constexpr int64_t kNoRelay = -1;
-
-/// Largest number of tokens of a document: positions of a plan are 32-bit.
-inline constexpr int64_t kMaxDocumentLength = int64_t(1) << 31;
+/// `causal`, `full`, `window<1024>`: custom<Mask> of CPOps.td.
+mlir::ParseResult parseMask(mlir::OpAsmParser &parser, MaskAttr &mask);
+void printMask(mlir::OpAsmPrinter &printer, mlir::Operation *op, MaskAttr mask);
 
 /// Limits of the budgets of a batch: an hour, and 16 TiB.
 inline constexpr int64_t kMaxTimeBudgetMs = 3'600'000;
 inline constexpr int64_t kMaxMemoryBudgetBytes = int64_t(1) << 44;
 
 } // namespace flashcp::cp
+
+#define GET_OP_CLASSES
+#include "dialects/cp/CPOps.h.inc"
 
 #endif // FLASHCP_DIALECTS_CP_CP_H

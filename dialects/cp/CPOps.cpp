@@ -4,8 +4,6 @@
 
 #include "dialects/cp/CP.h"
 
-#include "dialects/cp/CPSyntax.h"
-
 using namespace mlir;
 using namespace flashcp::cp;
 
@@ -13,96 +11,31 @@ using namespace flashcp::cp;
 // Shared checks
 //===----------------------------------------------------------------------===//
 
-/// The batch that an op belongs to, or null in a malformed module.
-static BatchOp getBatch(Operation *op) {
-  return op->getParentOfType<BatchOp>();
+/// Returns what the entries of an op are checked against.
+static EntryScope scopeOf(Operation *op, DocumentOp document = {}) {
+  auto batch = op->getParentOfType<BatchOp>();
+  EntryScope scope{op, int64_t(batch.getRanks()), batch.getHeads().getQ(),
+                   batch.getHeads().getKv()};
+  if (document)
+    scope.length = document.getLength();
+  return scope;
 }
 
-/// C9, C12, C15: [begin, end) is not empty and lies in [0, length).
-static LogicalResult verifyRange(Operation *op, StringRef constraint,
-                                 StringRef what, ArrayRef<int64_t> range,
-                                 int64_t length) {
-  if (0 <= range[0] && range[0] < range[1] && range[1] <= length)
-    return success();
-  return op->emitOpError() << constraint << ": " << what
-                           << " range must not be empty and lie in [0, "
-                           << length << "), found [" << range[0] << ", "
-                           << range[1] << ")";
-}
-
-/// C8, C10, C12, C14: a rank of the batch.
-static LogicalResult verifyRank(Operation *op, StringRef constraint,
-                                int64_t rank, int64_t ranks) {
-  if (0 <= rank && rank < ranks)
-    return success();
-  return op->emitOpError() << constraint << ": rank must lie in [0, " << ranks
-                           << "), found " << rank;
-}
-
-/// C12, C30: a rank of the batch that forwards rows to another one.
-static LogicalResult verifyRelay(Operation *op, StringRef constraint,
-                                 int64_t relay, int64_t receiver,
-                                 int64_t ranks) {
-  if (0 <= relay && relay < ranks && relay != receiver)
-    return success();
-  return op->emitOpError() << constraint << ": relay must lie in [0, " << ranks
-                           << ") and not be the receiver, rank " << receiver
-                           << ", found " << relay;
-}
-
-/// C11: whole KV groups of query heads, or a range inside one group.
-static LogicalResult verifyQueryHeads(Operation *op, HeadsAttr heads,
-                                      int64_t begin, int64_t end) {
-  if (begin == 0 && end == heads.getQ())
-    return success(); // nearly always
-  int64_t group = heads.getQ() / heads.getKv();
-  bool wholeGroups = begin % group == 0 && end % group == 0;
-  bool insideOne = begin / group == (end - 1) / group;
-  if (0 <= begin && begin < end && end <= heads.getQ() &&
-      (wholeGroups || insideOne))
-    return success();
-  return op->emitOpError() << "C11: query heads must be whole groups of "
-                           << group << " or lie inside one, within [0, "
-                           << heads.getQ() << "), found [" << begin << ", "
-                           << end << ")";
+/// Notes where the document is that an error is about.
+static InFlightDiagnostic noteDocument(InFlightDiagnostic error,
+                                       DocumentOp document) {
+  error.attachNote(document.getLoc()) << "the document is here";
+  return error;
 }
 
 /// C13: a range of the batch's key/value heads.
-static LogicalResult verifyKeyValueHeads(Operation *op, int64_t begin,
+static LogicalResult verifyKeyValueHeads(const EntryScope &scope, int64_t begin,
                                          int64_t end) {
-  int64_t kv = getBatch(op).getHeads().getKv();
-  if (0 <= begin && begin < end && end <= kv)
+  if (0 <= begin && begin < end && end <= scope.keyValueHeads)
     return success();
-  return op->emitOpError() << "C13: key/value heads must lie in [0, " << kv
-                           << "), found [" << begin << ", " << end << ")";
-}
-
-/// C18: a dense attribute holds whole entries.
-static LogicalResult verifyEntries(Operation *op, ArrayRef<int64_t> numbers,
-                                   size_t size) {
-  if (numbers.size() % size == 0)
-    return success();
-  return op->emitOpError() << "C18: holds " << numbers.size()
-                           << " numbers, expected a multiple of " << size;
-}
-
-/// C15: token ranges of documents of the batch, each not empty. Lengths are
-/// checked against the documents by cp-verify-phase. Entries of `size` numbers
-/// begin with document, begin, end.
-static LogicalResult verifyTokenRanges(Operation *op, ArrayRef<int64_t> ranges,
-                                       size_t size = kTokenRangeSize) {
-  if (failed(verifyEntries(op, ranges, size)))
-    return failure();
-  for (size_t i = 0; i < ranges.size(); i += size) {
-    if (ranges[i] < 0)
-      return op->emitOpError()
-             << "C15: document number must not be negative, found "
-             << ranges[i];
-    if (failed(verifyRange(op, "C15", "token", ranges.slice(i + 1, 2),
-                           kMaxDocumentLength)))
-      return failure();
-  }
-  return success();
+  return scope.op->emitOpError()
+         << "C13: key/value heads must lie in [0, " << scope.keyValueHeads
+         << "), found [" << begin << ", " << end << ")";
 }
 
 /// C16: local work has stage 0; what follows an exchange counts from 1.
@@ -161,8 +94,7 @@ LogicalResult BatchOp::verify() {
 
 void DocumentOp::build(OpBuilder &builder, OperationState &state,
                        int64_t length, MaskAttr mask) {
-  build(builder, state, DocumentType::get(builder.getContext()), length, mask,
-        /*kept=*/false);
+  build(builder, state, DocumentType::get(builder.getContext()), length, mask);
 }
 
 LogicalResult DocumentOp::verify() {
@@ -178,6 +110,29 @@ LogicalResult DocumentOp::verify() {
   return success();
 }
 
+ParseResult flashcp::cp::parseMask(OpAsmParser &parser, MaskAttr &mask) {
+  StringRef keyword;
+  SMLoc location = parser.getCurrentLocation();
+  if (parser.parseKeyword(&keyword))
+    return failure();
+  std::optional<MaskKind> kind = symbolizeMaskKind(keyword);
+  if (!kind)
+    return parser.emitError(location) << "unknown mask '" << keyword << "'";
+  int64_t window = 0;
+  if (*kind == MaskKind::window &&
+      (parser.parseLess() || parser.parseInteger(window) ||
+       parser.parseGreater()))
+    return failure();
+  mask = MaskAttr::get(parser.getContext(), *kind, window);
+  return success();
+}
+
+void flashcp::cp::printMask(OpAsmPrinter &printer, Operation *, MaskAttr mask) {
+  printer << stringifyMaskKind(mask.getKind());
+  if (mask.getKind() == MaskKind::window)
+    printer << '<' << mask.getWindow() << '>';
+}
+
 //===----------------------------------------------------------------------===//
 // ShardOp
 //===----------------------------------------------------------------------===//
@@ -190,180 +145,123 @@ LogicalResult ShardOp::verify() {
   DocumentOp document = getDocumentOp();
   if (!document)
     return emitOpError() << "C19: must name a cp.document";
-  int64_t length = document.getLength();
-  ArrayRef<int64_t> bounds = getBounds();
-  if (bounds.size() != getOwners().size() + 1)
-    return emitOpError() << "C7: " << getOwners().size()
-                         << " owners need one bound more, found "
-                         << bounds.size();
-  if (bounds.front() != 0 || bounds.back() != length) {
-    InFlightDiagnostic error =
-        emitOpError() << "C7: ranges must cover [0, " << length << "), found ["
-                      << bounds.front() << ", " << bounds.back() << ")";
-    error.attachNote(document.getLoc()) << "the document is here";
-    return error;
-  }
-  int64_t ranks = getBatch(*this).getRanks();
-  for (auto [i, owner] : llvm::enumerate(getOwners())) {
-    if (failed(verifyRange(*this, "C7", "owned", bounds.slice(i, 2), length)) ||
-        failed(verifyRank(*this, "C8", owner, ranks)))
-      return failure();
-    if (i && getOwners()[i - 1] == owner)
+  if (failed(verifyEntries(getOwned(), scopeOf(*this, document))))
+    return failure();
+  int64_t position = 0, previous = -1;
+  for (const OwnedRange &range : getOwned()) {
+    if (range.begin != position)
+      return emitOpError() << "C7: ranges must partition the document in "
+                              "order: expected one from "
+                           << position << " on, found [" << range.begin << ", "
+                           << range.end << ")";
+    if (range.owner == previous)
       return emitOpError() << "C8: neighbours must have different owners, "
                               "found two ranges on "
-                           << owner << " that meet at " << bounds[i];
+                           << previous << " that meet at " << position;
+    position = range.end;
+    previous = range.owner;
   }
-  return success();
+  int64_t length = document.getLength();
+  if (position == length)
+    return success();
+  return noteDocument(emitOpError() << "C7: ranges must cover [0, " << length
+                                    << "), found [0, " << position << ")",
+                      document);
 }
 
 //===----------------------------------------------------------------------===//
-// TilesOp
+// TilesOp and TransferOp
 //===----------------------------------------------------------------------===//
+
+/// C19: an operand is a shard of a document; returns this document.
+static FailureOr<DocumentOp> verifySharded(Operation *op, ShardOp shard) {
+  if (shard && shard.getDocumentOp())
+    return shard.getDocumentOp();
+  return op->emitOpError() << "C19: must name a cp.shard";
+}
 
 ShardOp TilesOp::getShardOp() { return getSharded().getDefiningOp<ShardOp>(); }
 
 LogicalResult TilesOp::verify() {
-  if (!getShardOp() || !getShardOp().getDocumentOp())
-    return emitOpError() << "C19: must name a cp.shard";
-  if (failed(verifyQueryHeads(*this, getBatch(*this).getHeads(), getHeadBegin(),
-                              getHeadEnd())) ||
-      failed(verifyEntries(*this, getTiles(), kRankTileSize)))
+  FailureOr<DocumentOp> document = verifySharded(*this, getShardOp());
+  if (failed(document))
     return failure();
-  int64_t length = getShardOp().getDocumentOp().getLength();
-  int64_t ranks = getBatch(*this).getRanks();
-  ArrayRef<int64_t> tiles = getTiles();
-  for (size_t i = 0; i < tiles.size(); i += kRankTileSize) {
-    ArrayRef<int64_t> tile = tiles.slice(i, kRankTileSize);
-    if (failed(verifyRange(*this, "C9", "query", tile, length)) ||
-        failed(verifyRange(*this, "C9", "key", tile.slice(2), length)) ||
-        failed(verifyRank(*this, "C10", tile[4], ranks)))
-      return failure();
-  }
-  return success();
+  EntryScope scope = scopeOf(*this, *document);
+  return failure(
+      failed(verifyQueryHeads(scope, getHeadBegin(), getHeadEnd())) ||
+      failed(verifyEntries(getTiles(), scope)));
 }
-
-//===----------------------------------------------------------------------===//
-// TransferOp
-//===----------------------------------------------------------------------===//
 
 ShardOp TransferOp::getShardOp() {
   return getSharded().getDefiningOp<ShardOp>();
 }
 
 LogicalResult TransferOp::verify() {
-  if (!getShardOp() || !getShardOp().getDocumentOp())
-    return emitOpError() << "C19: must name a cp.shard";
-  if (failed(verifyKeyValueHeads(*this, getHeadBegin(), getHeadEnd())) ||
-      failed(verifyEntries(*this, getRanges(), kReceivedSize)))
+  FailureOr<DocumentOp> document = verifySharded(*this, getShardOp());
+  if (failed(document))
     return failure();
-  int64_t length = getShardOp().getDocumentOp().getLength();
-  int64_t ranks = getBatch(*this).getRanks();
-  ArrayRef<int64_t> ranges = getRanges();
-  for (size_t i = 0; i < ranges.size(); i += kReceivedSize) {
-    ArrayRef<int64_t> range = ranges.slice(i, kReceivedSize);
-    if (failed(verifyRange(*this, "C12", "token", range, length)) ||
-        failed(verifyRank(*this, "C12", range[2], ranks)))
-      return failure();
-    if (range[3] != kNoRelay &&
-        failed(verifyRelay(*this, "C12", range[3], range[2], ranks)))
-      return failure();
-  }
-  return success();
+  EntryScope scope = scopeOf(*this, *document);
+  return failure(
+      failed(verifyKeyValueHeads(scope, getHeadBegin(), getHeadEnd())) ||
+      failed(verifyEntries(getRanges(), scope)));
 }
 
 //===----------------------------------------------------------------------===//
-// ProgramOp
+// Programs
 //===----------------------------------------------------------------------===//
 
 LogicalResult ProgramOp::verify() {
-  if (failed(verifyRank(*this, "C14", getRank(), getBatch(*this).getRanks())))
-    return failure();
-  return verifyTokenRanges(*this, getLayout());
+  EntryScope scope = scopeOf(*this);
+  if (getRank() >= uint64_t(scope.ranks))
+    return emitOpError() << "C14: rank must lie in [0, " << scope.ranks
+                         << "), found " << int64_t(getRank());
+  return verifyEntries(getLayout(), scope);
 }
-
-//===----------------------------------------------------------------------===//
-// AttendOp
-//===----------------------------------------------------------------------===//
 
 LogicalResult AttendOp::verify() {
-  if (failed(verifyStage(*this, getStage(), 0)) ||
-      failed(verifyEntries(*this, getTiles(), kStageTileSize)))
-    return failure();
-  HeadsAttr heads = getBatch(*this).getHeads();
-  ArrayRef<int64_t> tiles = getTiles();
-  for (size_t i = 0; i < tiles.size(); i += kStageTileSize) {
-    ArrayRef<int64_t> tile = tiles.slice(i, kStageTileSize);
-    if (failed(verifyRange(*this, "C9", "query", tile.slice(1),
-                           kMaxDocumentLength)) ||
-        failed(verifyRange(*this, "C9", "key", tile.slice(3),
-                           kMaxDocumentLength)) ||
-        failed(verifyQueryHeads(*this, heads, tile[5], tile[6])))
-      return failure();
-  }
-  return success();
+  return failure(failed(verifyStage(*this, getStage(), 0)) ||
+                 failed(verifyEntries(getTiles(), scopeOf(*this))));
 }
-
-//===----------------------------------------------------------------------===//
-// ExchangeOp
-//===----------------------------------------------------------------------===//
 
 LogicalResult ExchangeOp::verify() {
+  EntryScope scope = scopeOf(*this);
+  scope.receiver = cast<ProgramOp>((*this)->getParentOp()).getRank();
   if (failed(verifyStage(*this, getStage(), 1)) ||
-      failed(verifyKeyValueHeads(*this, getHeadBegin(), getHeadEnd())))
+      failed(verifyKeyValueHeads(scope, getHeadBegin(), getHeadEnd())) ||
+      failed(verifyEntries(getReceived(), scope)))
     return failure();
-  return verifyTokenRanges(*this, getReceived());
-}
-
-//===----------------------------------------------------------------------===//
-// RelayOp
-//===----------------------------------------------------------------------===//
-
-LogicalResult RelayOp::verify() {
-  if (failed(verifyStage(*this, getStage(), 1)) ||
-      failed(verifyKeyValueHeads(*this, getHeadBegin(), getHeadEnd())) ||
-      failed(verifyTokenRanges(*this, getReceived(), kForwardedSize)))
-    return failure();
-  int64_t rank = cast<ProgramOp>((*this)->getParentOp()).getRank();
-  int64_t ranks = getBatch(*this).getRanks();
-  for (size_t i = 0; i < getReceived().size(); i += kForwardedSize)
-    if (failed(verifyRelay(*this, "C30", getReceived()[i + 3], rank, ranks)))
-      return failure();
+  for (const ReceivedRange &range : getReceived())
+    if ((range.relay != kNoRelay) != getRelayed())
+      return emitOpError() << "C30: ranges of "
+                           << (getRelayed() ? "a relayed exchange come from "
+                                              "relays"
+                                            : "an exchange come from owners")
+                           << ", found [" << range.begin << ", " << range.end
+                           << ") of document " << range.document
+                           << (getRelayed() ? " without one" : " from a relay");
   return success();
-}
-
-//===----------------------------------------------------------------------===//
-// BufferOp
-//===----------------------------------------------------------------------===//
-
-/// C17: the place of a buffer.
-static LogicalResult verifyOffset(Operation *op, int64_t offset) {
-  if (offset >= 0 && offset % 64 == 0)
-    return success();
-  return op->emitOpError() << "C17: offset must be a multiple of 64, found "
-                           << offset;
 }
 
 LogicalResult BufferOp::verify() {
-  bool isAccumulator = getKind() == BufferKind::accumulator;
-  if (failed(verifyStage(*this, getStage(), isAccumulator ? 0 : 1)) ||
-      failed(verifyOffset(*this, getOffset())))
+  bool ofStage = getKind() < BufferKind::accumulator ||
+                 getKind() == BufferKind::remote_key_sum ||
+                 getKind() == BufferKind::remote_value_sum;
+  if (failed(verifyStage(*this, getStage(), ofStage ? 1 : 0)))
     return failure();
-  return verifyTokenRanges(*this, getHolds());
+  if (int64_t(getOffset()) < 0 || getOffset() % 64 != 0)
+    return emitOpError() << "C17: offset must be a multiple of 64, found "
+                         << int64_t(getOffset());
+  return success();
 }
 
 //===----------------------------------------------------------------------===//
 // Backward
 //===----------------------------------------------------------------------===//
 
-LogicalResult GradientBufferOp::verify() {
-  bool isRemote = getKind() == GradientKind::remote_key_sum ||
-                  getKind() == GradientKind::remote_value_sum;
-  if (failed(verifyStage(*this, getStage(), isRemote ? 1 : 0)))
-    return failure();
-  return verifyOffset(*this, getOffset());
-}
-
 LogicalResult ResendOp::verify() { return verifyStage(*this, getStage(), 1); }
+LogicalResult PackGradientsOp::verify() {
+  return verifyStage(*this, getStage(), 1);
+}
 LogicalResult ExchangeGradientsOp::verify() {
   return verifyStage(*this, getStage(), 1);
 }

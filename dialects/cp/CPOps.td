@@ -60,23 +60,20 @@ def CP_BatchOp : CP_Op<"batch", [Symbol, IsolatedFromAbove, SingleBlock, NoTermi
 def CP_DocumentOp : CP_Op<"document", [HasParent<"BatchOp">]> {
   let summary = "one document: its length in tokens and its mask";
   let description = [{
-    K/V rows of a document that is `kept` stay where forward received them until
-    backward, which then does not send them again.
+    Documents are numbered from 0 in the order of these ops.
 
     Constraints: C5 length, C6 window.
 
     Example:
     ```mlir
     %d0 = cp.document length(4096) mask(window<1024>)
-    %d1 = cp.document length(9000) mask(causal) kept
+    %d1 = cp.document length(9000) mask(causal)
     ```
   }];
-  let arguments = (ins I64Attr:$length, CP_MaskAttr:$mask, UnitAttr:$kept);
+  let arguments = (ins I64Attr:$length, CP_MaskAttr:$mask);
   let results = (outs CP_DocumentType:$document);
   let builders = [OpBuilder<(ins "int64_t":$length, "MaskAttr":$mask)>];
-  let assemblyFormat = [{
-    `length` `(` $length `)` `mask` `(` custom<Mask>($mask) `)` (`kept` $kept^)? attr-dict
-  }];
+  let assemblyFormat = "`length` `(` $length `)` `mask` `(` custom<Mask>($mask) `)` attr-dict";
   let hasVerifier = 1;
 }
 
@@ -87,8 +84,8 @@ def CP_DocumentOp : CP_Op<"document", [HasParent<"BatchOp">]> {
 def CP_ShardOp : CP_Op<"shard", [HasParent<"BatchOp">]> {
   let summary = "who owns which tokens of a document";
   let description = [{
-    Tokens [bounds[i], bounds[i+1]) belong to rank owners[i]; the ranges
-    partition the document, so a document of no tokens has none.
+    The owned ranges partition the document in order, so a document of no tokens
+    has none.
 
     Constraints: C7 partition, C8 owners.
 
@@ -97,10 +94,9 @@ def CP_ShardOp : CP_Op<"shard", [HasParent<"BatchOp">]> {
     %s0 = cp.shard %d0 {[0, 1024) on 0, [1024, 4096) on 1}
     ```
   }];
-  let arguments = (ins CP_DocumentType:$document, DenseI64ArrayAttr:$bounds,
-                       DenseI32ArrayAttr:$owners);
+  let arguments = (ins CP_DocumentType:$document, CP_OwnedRanges:$owned);
   let results = (outs CP_ShardedType:$sharded);
-  let assemblyFormat = "$document custom<OwnedRanges>($bounds, $owners) attr-dict";
+  let assemblyFormat = "$document custom<Entries>($owned, \"::flashcp::cp::OwnedRange()\") attr-dict";
   let hasVerifier = 1;
   let extraClassDeclaration = [{
     DocumentOp getDocumentOp();
@@ -112,8 +108,7 @@ def CP_TilesOp : CP_Op<"tiles", [HasParent<"BatchOp">]> {
   let description = [{
     Each tile is a range of queries against a range of keys, masked by the
     document's mask, for query heads [head_begin, head_end). The rank need not
-    own the queries. Five numbers a tile: query begin and end, key begin and
-    end, rank.
+    own the queries.
 
     Constraints: C9 tile ranges, C10 tile rank, C11 head range.
 
@@ -123,9 +118,10 @@ def CP_TilesOp : CP_Op<"tiles", [HasParent<"BatchOp">]> {
     ```
   }];
   let arguments = (ins CP_ShardedType:$sharded, I64Attr:$head_begin, I64Attr:$head_end,
-                       DenseI64ArrayAttr:$tiles);
+                       CP_RankTiles:$tiles);
   let assemblyFormat = [{
-    $sharded `heads` `` custom<HalfOpen>($head_begin, $head_end) custom<RankTiles>($tiles) attr-dict
+    $sharded `heads` `` custom<HalfOpen>($head_begin, $head_end)
+    custom<Entries>($tiles, "::flashcp::cp::RankTile()") attr-dict
   }];
   let hasVerifier = 1;
   let extraClassDeclaration = [{
@@ -140,22 +136,24 @@ def CP_TilesOp : CP_Op<"tiles", [HasParent<"BatchOp">]> {
 def CP_TransferOp : CP_Op<"transfer", [HasParent<"BatchOp">]> {
   let summary = "token ranges of a document that move from their owners to a rank";
   let description = [{
-    The senders are the owners of the tokens, as the shard says, or a relay
-    that received them from there. Four numbers a range: begin, end, receiving
-    rank, relay (-1: none). Key/value heads [head_begin, head_end).
+    The senders are the owners of the tokens, as the shard says, or a relay that
+    received them from there (`via`). Key/value heads [head_begin, head_end).
+    Rows of a `saved` transfer stay with their receivers from forward to
+    backward; rows of all others are re-sent in backward.
 
     Constraints: C12 range and ranks, C13 head range.
 
     Example:
     ```mlir
     cp.transfer %s0 kv heads[0, 8) {[0, 1024) to 8, [0, 1024) to 9 via 8}
+    cp.transfer %s1 kv heads[0, 8) saved {[0, 512) to 1}
     ```
   }];
   let arguments = (ins CP_ShardedType:$sharded, CP_TensorAttr:$tensor, I64Attr:$head_begin,
-                       I64Attr:$head_end, DenseI64ArrayAttr:$ranges);
+                       I64Attr:$head_end, UnitAttr:$saved, CP_MovedRanges:$ranges);
   let assemblyFormat = [{
     $sharded `` $tensor `heads` `` custom<HalfOpen>($head_begin, $head_end)
-    custom<ReceivedRanges>($ranges) attr-dict
+    (`saved` $saved^)? custom<Entries>($ranges, "::flashcp::cp::MovedRange()") attr-dict
   }];
   let hasVerifier = 1;
   let extraClassDeclaration = [{
@@ -171,14 +169,15 @@ def CP_ProgramOp : CP_Op<"program", [HasParent<"BatchOp">, SingleBlock, NoTermin
                                      NoRegionArguments]> {
   let summary = "what one rank does, in order";
   let description = [{
-    `layout` lists the token ranges of the rank (document number, begin, end) in
-    the order of its rows. The body holds stages in order: compute of stage 0 is
-    local; exchange s brings what compute s reads, with forward s where ranks
-    relay rows. Exchanges and forwards run on the communication stream, computes
-    on the compute stream. Buffers come next,
-    once cp-allocate-buffers has run, with how much memory they take: scratch of
-    the forward and of the backward pass, and what is saved in between; then the
-    backward pass, by cp-derive-backward.
+    `layout` lists the token ranges of the rank in the order of its rows. The
+    body holds the forward pass, stage by stage: stage 0 attends to local rows;
+    exchange s brings what stage s attends to, with a second, relayed exchange
+    if ranks relay rows. Exchanges run on the communication stream, attends on
+    the compute stream. cp-allocate-buffers adds the buffers and how much memory
+    they take: scratch of the forward and of the backward pass, and what is
+    saved in between. cp-derive-backward adds the backward pass.
+
+    Each op of a pass becomes one instruction of the plan with the op's name.
 
     Constraints: C14 rank, C15 layout ranges.
 
@@ -191,13 +190,13 @@ def CP_ProgramOp : CP_Op<"program", [HasParent<"BatchOp">, SingleBlock, NoTermin
     }
     ```
   }];
-  let arguments = (ins I64Attr:$rank, DenseI64ArrayAttr:$layout,
+  let arguments = (ins I64Attr:$rank, CP_TokenRanges:$layout,
                        OptionalAttr<I64Attr>:$workspace_bytes,
                        OptionalAttr<I64Attr>:$backward_workspace_bytes,
                        OptionalAttr<I64Attr>:$saved_bytes);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = [{
-    `rank` `(` $rank `)` `layout` custom<TokenRanges>($layout)
+    `rank` `(` $rank `)` `layout` custom<Entries>($layout, "::flashcp::cp::TokenRange()")
     (`workspace_bytes` `(` $workspace_bytes^ `)`)?
     (`backward_workspace_bytes` `(` $backward_workspace_bytes^ `)`)?
     (`saved_bytes` `(` $saved_bytes^ `)`)? attr-dict-with-keyword $body
@@ -208,108 +207,70 @@ def CP_ProgramOp : CP_Op<"program", [HasParent<"BatchOp">, SingleBlock, NoTermin
 def CP_AttendOp : CP_Op<"attend", [HasParent<"ProgramOp">]> {
   let summary = "one launch: the tiles of a stage";
   let description = [{
-    Stage 0 reads K/V from the rank's own rows, stage s > 0 from what exchange s
-    received. Seven numbers a tile: document number, query begin and end, key
-    begin and end, query head begin and end.
+    Stage 0 reads K/V from the rank's own rows, stage s > 0 from what the
+    exchanges of stage s received.
 
     Constraints: C9 tile ranges, C11 head range, C16 stage.
 
     Example: see `cp.program`.
   }];
-  let arguments = (ins I64Attr:$stage, DenseI64ArrayAttr:$tiles);
-  let assemblyFormat = "`stage` `(` $stage `)` custom<StageTiles>($tiles) attr-dict";
+  let arguments = (ins I64Attr:$stage, CP_StageTiles:$tiles);
+  let assemblyFormat = "`stage` `(` $stage `)` custom<Entries>($tiles, \"::flashcp::cp::StageTile()\") attr-dict";
   let hasVerifier = 1;
 }
 
 def CP_ExchangeOp : CP_Op<"exchange", [HasParent<"ProgramOp">]> {
-  let summary = "one group of messages: what this rank receives in a stage";
+  let summary = "messages that start together: what this rank receives in a stage";
   let description = [{
-    Exchange s of all ranks is one grouped operation: each rank receives the
-    token ranges listed here from their owners, in this order of rows, and sends
-    what the other ranks' exchanges s list of its own tokens.
+    Exchange s starts together on all ranks: each rank receives the token ranges
+    listed here from their owners, in this order of rows, and sends what the
+    other ranks' exchanges s list of its own tokens. A `relayed` exchange comes
+    after the exchange of its stage; each range then comes `from` a relay, which
+    received it in that exchange. Rows that are `saved` stay with the receiver
+    until backward.
 
-    Constraints: C15 ranges, C13 head range, C16 stage.
-
-    Example: see `cp.program`.
-  }];
-  let arguments = (ins I64Attr:$stage, CP_TensorAttr:$tensor, I64Attr:$head_begin,
-                       I64Attr:$head_end, DenseI64ArrayAttr:$received);
-  let assemblyFormat = [{
-    `stage` `(` $stage `)` `` $tensor
-    `heads` `` custom<HalfOpen>($head_begin, $head_end)
-    `receive` custom<TokenRanges>($received) attr-dict
-  }];
-  let hasVerifier = 1;
-}
-
-def CP_RelayOp : CP_Op<"relay", [HasParent<"ProgramOp">]> {
-  let summary = "one group of messages: what relays forward to this rank in a stage";
-  let description = [{
-    Runs after the exchange of its stage, and like it is one grouped operation
-    of all ranks: each rank receives the token ranges listed here from the
-    relays named here, which received them in that exchange. Four numbers a
-    range: document number, begin, end, relay.
-
-    Constraints: C15 ranges, C13 head range, C16 stage, C30 relays.
+    Constraints: C13 head range, C15 ranges, C16 stage, C30 relays.
 
     Example:
     ```mlir
     cp.program rank(9) layout {0 : [4096, 4608)} {
       cp.attend stage(0) {0 : q[4096, 4608) kv[4096, 4608) heads[0, 32)}
-      cp.exchange stage(1) kv heads[0, 8) receive {0 : [512, 1024)}
-      cp.relay stage(1) kv heads[0, 8) receive {0 : [0, 512) from 8}
+      cp.exchange stage(1) kv heads[0, 8) receive {0 : [512, 1024), 1 : [0, 64) saved}
+      cp.exchange stage(1) relayed kv heads[0, 8) receive {0 : [0, 512) from 8}
       cp.attend stage(1) {0 : q[4096, 4608) kv[0, 1024) heads[0, 32)}
     }
     ```
   }];
-  let arguments = (ins I64Attr:$stage, CP_TensorAttr:$tensor, I64Attr:$head_begin,
-                       I64Attr:$head_end, DenseI64ArrayAttr:$received);
+  let arguments = (ins I64Attr:$stage, UnitAttr:$relayed, CP_TensorAttr:$tensor,
+                       I64Attr:$head_begin, I64Attr:$head_end, CP_ReceivedRanges:$received);
   let assemblyFormat = [{
-    `stage` `(` $stage `)` `` $tensor
+    `stage` `(` $stage `)` (`relayed` $relayed^)? `` $tensor
     `heads` `` custom<HalfOpen>($head_begin, $head_end)
-    `receive` custom<ForwardedRanges>($received) attr-dict
+    `receive` custom<Entries>($received, "::flashcp::cp::ReceivedRange()") attr-dict
   }];
   let hasVerifier = 1;
 }
 
 def CP_BufferOp : CP_Op<"buffer", [HasParent<"ProgramOp">]> {
-  let summary = "a buffer of the workspace and the tokens that its rows hold";
+  let summary = "a buffer of the workspace, or of the saved memory";
   let description = [{
-    Rows follow the order of `holds`. A remote or saved key or value buffer
-    belongs to the exchange, and the forward, of its stage; the accumulator
-    serves all stages and has stage 0. Saved buffers have a memory of their own.
-
-    Constraints: C15 ranges, C16 stage, C17 offset.
-
-    Example:
-    ```mlir
-    cp.buffer remote_key stage(1) offset(0) holds {0 : [0, 1024)}
-    ```
-  }];
-  let arguments = (ins CP_BufferKindAttr:$kind, I64Attr:$stage, I64Attr:$offset,
-                       DenseI64ArrayAttr:$holds);
-  let assemblyFormat = [{
-    `` $kind `stage` `(` $stage `)` `offset` `(` $offset `)`
-    `holds` custom<TokenRanges>($holds) attr-dict
-  }];
-  let hasVerifier = 1;
-}
-
-def CP_GradientBufferOp : CP_Op<"gradient_buffer", [HasParent<"ProgramOp">]> {
-  let summary = "a buffer of the workspace of the backward pass";
-  let description = [{
-    Sums of received rows belong to the buffer of their stage, in the order of
-    these. `rows` are rows of tokens; of `outgoing` and `incoming` they are heads
-    of rows.
+    Remote and saved keys and values hold what the exchanges of their stage
+    receive, in the order of documents and positions; sums of received rows
+    belong to the buffers of their stage. The accumulator holds the output rows
+    that more than one tile adds to. Buffers that serve all stages have stage 0.
+    `rows` are rows of tokens; rows of `outgoing` and `incoming` have one head.
 
     Constraints: C16 stage, C17 offset.
 
     Example:
     ```mlir
-    cp.gradient_buffer key_sum stage(0) offset(4096) rows(1024)
+    cp.program rank(1) layout {0 : [1024, 4096)} {
+      cp.buffer remote_key stage(1) offset(0) rows(1024)
+      cp.buffer key_sum stage(0) offset(4096) rows(3072)
+    }
     ```
   }];
-  let arguments = (ins CP_GradientKindAttr:$kind, I64Attr:$stage, I64Attr:$offset, I64Attr:$rows);
+  let arguments = (ins CP_BufferKindAttr:$kind, I64Attr:$stage, I64Attr:$offset, I64Attr:$rows);
   let assemblyFormat = [{
     `` $kind `stage` `(` $stage `)` `offset` `(` $offset `)` `rows` `(` $rows `)` attr-dict
   }];
@@ -320,10 +281,8 @@ def CP_BackwardOp : CP_Op<"backward", [HasParent<"ProgramOp">, SingleBlock, NoTe
                                        NoRegionArguments]> {
   let summary = "the backward pass of a program, in order";
   let description = [{
-    Runs over what the forward pass computes and exchanges: the same tiles, the
-    same rows. Sums of gradients are cleared before it and rounded to the
-    caller's tensors after it. Resends, returns and collects come in the same
-    order on all ranks.
+    Runs over what the forward pass computes and exchanges: its tiles, its rows.
+    Exchanges of any kind come in one order on all ranks.
 
     Example:
     ```mlir
@@ -332,11 +291,14 @@ def CP_BackwardOp : CP_Op<"backward", [HasParent<"ProgramOp">, SingleBlock, NoTe
       cp.exchange stage(1) kv heads[0, 8) receive {0 : [0, 1024)}
       cp.attend stage(1) {0 : q[1024, 4096) kv[0, 1024) heads[0, 32)}
       cp.backward {
+        cp.clear_gradients
         cp.resend stage(1)
         cp.attend_backward stage(0) tiles[0, 1)
         cp.attend_backward stage(1) tiles[0, 1)
+        cp.pack_gradients stage(1)
         cp.exchange_gradients stage(1)
         cp.add_gradients stage(1)
+        cp.store_gradients
       }
     }
     ```
@@ -345,28 +307,35 @@ def CP_BackwardOp : CP_Op<"backward", [HasParent<"ProgramOp">, SingleBlock, NoTe
   let assemblyFormat = "attr-dict-with-keyword $body";
 }
 
-class CP_MirrorOp<string mnemonic> : CP_Op<mnemonic, [HasParent<"BackwardOp">]> {
+class CP_BackwardStepOp<string mnemonic, list<Trait> traits = []> :
+    CP_Op<mnemonic, !listconcat([HasParent<"BackwardOp">], traits)>;
+
+/// An op over the messages of the exchange of a stage, or of its relayed one.
+class CP_MessagesOp<string mnemonic> : CP_BackwardStepOp<mnemonic> {
   let arguments = (ins I64Attr:$stage, UnitAttr:$relayed);
   let assemblyFormat = "`stage` `(` $stage `)` (`relayed` $relayed^)? attr-dict";
   let hasVerifier = 1;
 }
 
-def CP_ResendOp : CP_MirrorOp<"resend"> {
-  let summary = "the exchange, or the forward, of a stage again";
-  let description = [{
-    Without rows of saved documents. `relayed` stands for the forward of the
-    stage, here as in the other ops of a backward pass.
+def CP_ClearGradientsOp : CP_BackwardStepOp<"clear_gradients"> {
+  let summary = "all sums of gradients become 0, delta is computed";
+  let description = "Comes first. Example: see `cp.backward`.";
+  let assemblyFormat = "attr-dict";
+}
 
+def CP_ResendOp : CP_MessagesOp<"resend"> {
+  let summary = "the exchange of a stage again, without saved rows";
+  let description = [{
     Constraints: C16 stage.
 
     Example: see `cp.backward`.
   }];
 }
 
-def CP_AttendBackwardOp : CP_Op<"attend_backward", [HasParent<"BackwardOp">]> {
+def CP_AttendBackwardOp : CP_BackwardStepOp<"attend_backward"> {
   let summary = "one launch: the gradients of tiles of a stage";
   let description = [{
-    Tiles [begin, end) of the compute of the stage. Adds to the sums of the
+    Tiles [begin, end) of the attend of the stage. Adds to the sums of the
     queries, and of the keys and values, own or received.
 
     Constraints: C16 stage, C33 tiles.
@@ -380,11 +349,19 @@ def CP_AttendBackwardOp : CP_Op<"attend_backward", [HasParent<"BackwardOp">]> {
   let hasVerifier = 1;
 }
 
-def CP_ExchangeGradientsOp : CP_MirrorOp<"exchange_gradients"> {
+def CP_PackGradientsOp : CP_MessagesOp<"pack_gradients"> {
+  let summary = "the sums of received rows are rounded for their way back";
+  let description = [{
+    Constraints: C16 stage.
+
+    Example: see `cp.backward`.
+  }];
+}
+
+def CP_ExchangeGradientsOp : CP_MessagesOp<"exchange_gradients"> {
   let summary = "the gradients of received rows go back to where the rows came from";
   let description = [{
-    Rounds the sums of what the exchange, or the forward, of the stage brought
-    and sends them. One grouped operation of all ranks.
+    Starts together on all ranks, as the exchange that it reverses.
 
     Constraints: C16 stage.
 
@@ -392,8 +369,8 @@ def CP_ExchangeGradientsOp : CP_MirrorOp<"exchange_gradients"> {
   }];
 }
 
-def CP_AddGradientsOp : CP_MirrorOp<"add_gradients"> {
-  let summary = "the gradients that a return brings are added to the sums of the sent rows";
+def CP_AddGradientsOp : CP_MessagesOp<"add_gradients"> {
+  let summary = "the gradients that came back are added to the sums of the sent rows";
   let description = [{
     In the order of the messages, so that sums are the same bits in every run.
 
@@ -401,6 +378,12 @@ def CP_AddGradientsOp : CP_MirrorOp<"add_gradients"> {
 
     Example: see `cp.backward`.
   }];
+}
+
+def CP_StoreGradientsOp : CP_BackwardStepOp<"store_gradients"> {
+  let summary = "the sums of own rows are rounded to dQ, dK and dV";
+  let description = "Comes last. Example: see `cp.backward`.";
+  let assemblyFormat = "attr-dict";
 }
 
 #endif // FLASHCP_DIALECTS_CP_CPOPS_TD

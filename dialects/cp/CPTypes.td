@@ -73,31 +73,42 @@ def CP_Tensor : I32EnumAttr<"Tensor", "what a transfer moves", [
 }
 def CP_TensorAttr : EnumAttr<CP_Dialect, CP_Tensor, "tensor">;
 
-def CP_BufferKind : I32EnumAttr<"BufferKind", "what a workspace buffer holds", [
-  I32EnumAttrCase<"remote_key", 0>,
+// The names are those of plan.fbs, where they are explained.
+def CP_BufferKind : I32EnumAttr<"BufferKind", "what a buffer of a program holds", [
+  I32EnumAttrCase<"remote_key", 0>,        // received rows, for the pass that receives them
   I32EnumAttrCase<"remote_value", 1>,
-  I32EnumAttrCase<"accumulator", 2>,  // output rows that more than one tile adds to, f32
-  I32EnumAttrCase<"saved_key", 3>,     // received in forward, left to backward
-  I32EnumAttrCase<"saved_value", 4>,
+  I32EnumAttrCase<"saved_key", 2>,         // received rows, saved for backward
+  I32EnumAttrCase<"saved_value", 3>,
+  I32EnumAttrCase<"accumulator", 4>,       // output rows that more than one tile adds to, f32
+  I32EnumAttrCase<"delta", 5>,             // sums of output * output gradient
+  I32EnumAttrCase<"query_sum", 6>,         // f32 sums of gradients of own rows
+  I32EnumAttrCase<"key_sum", 7>,
+  I32EnumAttrCase<"value_sum", 8>,
+  I32EnumAttrCase<"remote_key_sum", 9>,    // f32 sums of gradients of received rows
+  I32EnumAttrCase<"remote_value_sum", 10>,
+  I32EnumAttrCase<"outgoing", 11>,         // gradients of received rows, to be sent back
+  I32EnumAttrCase<"incoming", 12>,         // gradients of sent rows, that come back
 ]> {
   let cppNamespace = "::flashcp::cp";
   let genSpecializedAttr = 0;
 }
 def CP_BufferKindAttr : EnumAttr<CP_Dialect, CP_BufferKind, "buffer_kind">;
 
-def CP_GradientKind : I32EnumAttr<"GradientKind", "what a buffer of the backward pass holds", [
-  I32EnumAttrCase<"delta", 0>,             // sums of output * output gradient
-  I32EnumAttrCase<"query_sum", 1>,         // f32 sums of gradients of own rows
-  I32EnumAttrCase<"key_sum", 2>,
-  I32EnumAttrCase<"value_sum", 3>,
-  I32EnumAttrCase<"remote_key_sum", 4>,    // the same of received rows, in the order of their buffers
-  I32EnumAttrCase<"remote_value_sum", 5>,
-  I32EnumAttrCase<"outgoing", 6>,          // gradients of received rows, to be sent back
-  I32EnumAttrCase<"incoming", 7>,          // gradients of sent rows, that come back
-]> {
-  let cppNamespace = "::flashcp::cp";
-  let genSpecializedAttr = 0;
+// A dense attribute that C++ reads as an array of one struct of CPEntries.h.
+class CP_EntriesAttr<string entry, string plural> : Attr<
+    CPred<"::flashcp::cp::holdsEntries<::flashcp::cp::" # entry # ">($_self)">,
+    "C18: whole " # plural> {
+  let storageType = "::mlir::DenseI64ArrayAttr";
+  let returnType = "::llvm::ArrayRef<::flashcp::cp::" # entry # ">";
+  let convertFromStorage = "::flashcp::cp::entriesOf<::flashcp::cp::" # entry # ">($_self)";
+  let constBuilderCall = "::flashcp::cp::attributeOf<::flashcp::cp::" # entry #
+                         ">($_builder.getContext(), $0)";
 }
-def CP_GradientKindAttr : EnumAttr<CP_Dialect, CP_GradientKind, "gradient_kind">;
+def CP_OwnedRanges : CP_EntriesAttr<"OwnedRange", "owned ranges">;
+def CP_RankTiles : CP_EntriesAttr<"RankTile", "tiles">;
+def CP_MovedRanges : CP_EntriesAttr<"MovedRange", "moved ranges">;
+def CP_TokenRanges : CP_EntriesAttr<"TokenRange", "token ranges">;
+def CP_ReceivedRanges : CP_EntriesAttr<"ReceivedRange", "received ranges">;
+def CP_StageTiles : CP_EntriesAttr<"StageTile", "tiles">;
 
 #endif // FLASHCP_DIALECTS_CP_CPTYPES_TD

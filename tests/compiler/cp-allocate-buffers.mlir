@@ -24,23 +24,23 @@ cp.batch @two_stages ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(bf16) exchange
     cp.exchange stage(2) kv heads[0, 2) receive {0 : [7, 60)}
     cp.attend stage(2) {0 : q[60, 100) kv[7, 60) heads[0, 4)}
     // CHECK: cp.attend stage(2)
-    // CHECK-NEXT: cp.buffer remote_key stage(1) offset(0) holds {0 : [0, 7)}
-    // CHECK-NEXT: cp.buffer remote_value stage(1) offset(256) holds {0 : [0, 7)}
-    // CHECK-NEXT: cp.buffer remote_key stage(2) offset(512) holds {0 : [7, 60)}
-    // CHECK-NEXT: cp.buffer remote_value stage(2) offset(2240) holds {0 : [7, 60)}
-    // CHECK-NEXT: cp.buffer accumulator stage(0) offset(3968) holds {0 : [60, 100)}
+    // CHECK-NEXT: cp.buffer remote_key stage(1) offset(0) rows(7)
+    // CHECK-NEXT: cp.buffer remote_value stage(1) offset(256) rows(7)
+    // CHECK-NEXT: cp.buffer remote_key stage(2) offset(512) rows(53)
+    // CHECK-NEXT: cp.buffer remote_value stage(2) offset(2240) rows(53)
+    // CHECK-NEXT: cp.buffer accumulator stage(0) offset(3968) rows(40)
     // Backward begins where the accumulator does. Gradients in messages are counted in heads of
     // rows, K and V: 60 rows come in, none goes out.
-    // CHECK-NEXT: cp.gradient_buffer delta stage(0) offset(3968) rows(40)
-    // CHECK-NEXT: cp.gradient_buffer query_sum stage(0) offset(4608) rows(40)
-    // CHECK-NEXT: cp.gradient_buffer key_sum stage(0) offset(9728) rows(40)
-    // CHECK-NEXT: cp.gradient_buffer value_sum stage(0) offset(12288) rows(40)
-    // CHECK-NEXT: cp.gradient_buffer remote_key_sum stage(1) offset(14848) rows(7)
-    // CHECK-NEXT: cp.gradient_buffer remote_value_sum stage(1) offset(15296) rows(7)
-    // CHECK-NEXT: cp.gradient_buffer remote_key_sum stage(2) offset(15744) rows(53)
-    // CHECK-NEXT: cp.gradient_buffer remote_value_sum stage(2) offset(19136) rows(53)
-    // CHECK-NEXT: cp.gradient_buffer outgoing stage(0) offset(22528) rows(240)
-    // CHECK-NEXT: cp.gradient_buffer incoming stage(0) offset(26368) rows(0)
+    // CHECK-NEXT: cp.buffer delta stage(0) offset(3968) rows(40)
+    // CHECK-NEXT: cp.buffer query_sum stage(0) offset(4608) rows(40)
+    // CHECK-NEXT: cp.buffer key_sum stage(0) offset(9728) rows(40)
+    // CHECK-NEXT: cp.buffer value_sum stage(0) offset(12288) rows(40)
+    // CHECK-NEXT: cp.buffer remote_key_sum stage(1) offset(14848) rows(7)
+    // CHECK-NEXT: cp.buffer remote_value_sum stage(1) offset(15296) rows(7)
+    // CHECK-NEXT: cp.buffer remote_key_sum stage(2) offset(15744) rows(53)
+    // CHECK-NEXT: cp.buffer remote_value_sum stage(2) offset(19136) rows(53)
+    // CHECK-NEXT: cp.buffer outgoing stage(0) offset(22528) rows(240)
+    // CHECK-NEXT: cp.buffer incoming stage(0) offset(26368) rows(0)
   }
 }
 
@@ -56,34 +56,34 @@ cp.batch @relayed ranks(4) heads<q = 4, kv = 2, dim = 8> dtype(bf16) exchange<ne
   cp.program rank(3) layout {0 : [90, 100)} {
     cp.attend stage(0) {0 : q[90, 100) kv[90, 100) heads[0, 4)}
     cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 10), 0 : [40, 50)}
-    cp.relay stage(1) kv heads[0, 2) receive {0 : [10, 20) from 2, 0 : [30, 40) from 2}
+    cp.exchange stage(1) relayed kv heads[0, 2) receive {0 : [10, 20) from 2, 0 : [30, 40) from 2}
     cp.attend stage(1) {0 : q[90, 100) kv[0, 20) heads[0, 4)}
-    // CHECK: cp.buffer remote_key stage(1) offset(0) holds {0 : [0, 20), 0 : [30, 50)}
-    // CHECK-NEXT: cp.buffer remote_value stage(1) offset(1280) holds {0 : [0, 20), 0 : [30, 50)}
-    // CHECK-NEXT: cp.buffer accumulator stage(0) offset(2560) holds {0 : [90, 100)}
+    // CHECK: cp.buffer remote_key stage(1) offset(0) rows(40)
+    // CHECK-NEXT: cp.buffer remote_value stage(1) offset(1280) rows(40)
+    // CHECK-NEXT: cp.buffer accumulator stage(0) offset(2560) rows(10)
   }
 }
 
-// Received rows of a kept document have a memory of their own.
-// CHECK-LABEL: cp.batch @kept
-cp.batch @kept ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(bf16) exchange<needed>
+// Saved rows have a memory of their own.
+// CHECK-LABEL: cp.batch @saved
+cp.batch @saved ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(bf16) exchange<needed>
     cluster<"h100x8"> {
-  %d0 = cp.document length(20) mask(causal) kept
+  %d0 = cp.document length(20) mask(causal)
   %d1 = cp.document length(20) mask(causal)
   %s0 = cp.shard %d0 {[0, 10) on 0, [10, 20) on 1}
   %s1 = cp.shard %d1 {[0, 10) on 0, [10, 20) on 1}
   // CHECK: cp.program rank(1) {{.*}} saved_bytes(640)
   cp.program rank(1) layout {0 : [10, 20), 1 : [10, 20)} {
     cp.attend stage(0) {0 : q[10, 20) kv[10, 20) heads[0, 4), 1 : q[10, 20) kv[10, 20) heads[0, 4)}
-    cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 10), 1 : [0, 10)}
+    cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 10) saved, 1 : [0, 10)}
     cp.attend stage(1) {0 : q[10, 20) kv[0, 10) heads[0, 4), 1 : q[10, 20) kv[0, 10) heads[0, 4)}
-    // CHECK: cp.buffer remote_key stage(1) offset(0) holds {1 : [0, 10)}
-    // CHECK-NEXT: cp.buffer remote_value stage(1) offset(320) holds {1 : [0, 10)}
-    // CHECK-NEXT: cp.buffer saved_key stage(1) offset(0) holds {0 : [0, 10)}
-    // CHECK-NEXT: cp.buffer saved_value stage(1) offset(320) holds {0 : [0, 10)}
-    // CHECK: cp.gradient_buffer remote_key_sum stage(1) {{.*}} rows(10)
-    // CHECK-NEXT: cp.gradient_buffer remote_value_sum stage(1) {{.*}} rows(10)
-    // CHECK-NEXT: cp.gradient_buffer remote_key_sum stage(1) {{.*}} rows(10)
-    // CHECK-NEXT: cp.gradient_buffer remote_value_sum stage(1) {{.*}} rows(10)
+    // CHECK: cp.buffer remote_key stage(1) offset(0) rows(10)
+    // CHECK-NEXT: cp.buffer remote_value stage(1) offset(320) rows(10)
+    // CHECK-NEXT: cp.buffer saved_key stage(1) offset(0) rows(10)
+    // CHECK-NEXT: cp.buffer saved_value stage(1) offset(320) rows(10)
+    // CHECK: cp.buffer remote_key_sum stage(1) {{.*}} rows(10)
+    // CHECK-NEXT: cp.buffer remote_value_sum stage(1) {{.*}} rows(10)
+    // CHECK-NEXT: cp.buffer remote_key_sum stage(1) {{.*}} rows(10)
+    // CHECK-NEXT: cp.buffer remote_value_sum stage(1) {{.*}} rows(10)
   }
 }

@@ -16,16 +16,20 @@ cp.batch @stages ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<need
     cp.exchange stage(2) kv heads[0, 2) receive {0 : [7, 50)}
     cp.attend stage(2) {0 : q[50, 100) kv[7, 50) heads[0, 4)}
     // CHECK:      cp.backward {
+    // CHECK-NEXT:   cp.clear_gradients
     // CHECK-NEXT:   cp.resend stage(1)
     // CHECK-NEXT:   cp.resend stage(2)
     // CHECK-NEXT:   cp.attend_backward stage(0) tiles[0, 2)
     // CHECK-NEXT:   cp.attend_backward stage(1) tiles[0, 1)
+    // CHECK-NEXT:   cp.pack_gradients stage(1)
     // CHECK-NEXT:   cp.exchange_gradients stage(1)
     // CHECK-NEXT:   cp.attend_backward stage(2) tiles[0, 1)
+    // CHECK-NEXT:   cp.pack_gradients stage(2)
     // CHECK-NEXT:   cp.exchange_gradients stage(2)
     // CHECK-NEXT:   cp.attend_backward stage(0) tiles[2, 3)
     // CHECK-NEXT:   cp.add_gradients stage(1)
     // CHECK-NEXT:   cp.add_gradients stage(2)
+    // CHECK-NEXT:   cp.store_gradients
     // CHECK-NEXT: }
   }
 }
@@ -50,6 +54,7 @@ cp.batch @slow_return ranks(2) heads<q = 1, kv = 1, dim = 128> dtype(bf16) excha
     cp.attend stage(2) {0 : q[640, 1280) kv[128, 640) heads[0, 1)}
     // CHECK:        cp.resend stage(2)
     // CHECK-NEXT:   cp.attend_backward stage(1) tiles[0, 1)
+    // CHECK:        cp.pack_gradients stage(2)
     // CHECK:        cp.exchange_gradients stage(2)
     // CHECK-NEXT:   cp.attend_backward stage(0) tiles[0, 1)
   }
@@ -58,20 +63,23 @@ cp.batch @slow_return ranks(2) heads<q = 1, kv = 1, dim = 128> dtype(bf16) excha
 // -----
 
 // Rows of saved documents are there: remote tiles come first.
-// CHECK-LABEL: cp.batch @kept
-cp.batch @kept ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed>
+// CHECK-LABEL: cp.batch @saved
+cp.batch @saved ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed>
     cluster<"h100x8"> {
-  %d0 = cp.document length(100) mask(causal) kept
+  %d0 = cp.document length(100) mask(causal)
   cp.shard %d0 {[0, 50) on 1, [50, 100) on 0}
   cp.program rank(0) layout {0 : [50, 100)} {
     cp.attend stage(0) {0 : q[50, 100) kv[50, 100) heads[0, 4)}
-    cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 50)}
+    cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 50) saved}
     cp.attend stage(1) {0 : q[50, 100) kv[0, 50) heads[0, 4)}
     // CHECK:      cp.backward {
+    // CHECK-NEXT:   cp.clear_gradients
     // CHECK-NEXT:   cp.attend_backward stage(1) tiles[0, 1)
+    // CHECK-NEXT:   cp.pack_gradients stage(1)
     // CHECK-NEXT:   cp.exchange_gradients stage(1)
     // CHECK-NEXT:   cp.attend_backward stage(0) tiles[0, 1)
     // CHECK-NEXT:   cp.add_gradients stage(1)
+    // CHECK-NEXT:   cp.store_gradients
     // CHECK-NEXT: }
   }
 }
@@ -87,7 +95,9 @@ cp.batch @local ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<neede
   cp.program rank(0) layout {0 : [0, 100)} {
     cp.attend stage(0) {0 : q[0, 50) kv[0, 50) heads[0, 4), 0 : q[50, 100) kv[0, 100) heads[0, 4)}
     // CHECK:      cp.backward {
+    // CHECK-NEXT:   cp.clear_gradients
     // CHECK-NEXT:   cp.attend_backward stage(0) tiles[0, 2)
+    // CHECK-NEXT:   cp.store_gradients
     // CHECK-NEXT: }
   }
 }
@@ -102,24 +112,26 @@ cp.batch @relayed ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<nee
   cp.program rank(0) layout {} {
     cp.attend stage(0) {}
     cp.exchange stage(1) kv heads[0, 2) receive {}
-    cp.relay stage(1) kv heads[0, 2) receive {}
+    cp.exchange stage(1) relayed kv heads[0, 2) receive {}
     cp.attend stage(1) {}
     cp.exchange stage(2) kv heads[0, 2) receive {}
-    cp.relay stage(2) kv heads[0, 2) receive {}
+    cp.exchange stage(2) relayed kv heads[0, 2) receive {}
     cp.attend stage(2) {}
     // CHECK:      cp.backward {
-    // CHECK-NEXT:   cp.resend stage(1)
-    // CHECK-NEXT:   cp.resend stage(1) relayed
-    // CHECK-NEXT:   cp.resend stage(2)
-    // CHECK-NEXT:   cp.resend stage(2) relayed
+    // CHECK-NEXT:   cp.clear_gradients
+    // CHECK-NEXT:   cp.pack_gradients stage(1) relayed
     // CHECK-NEXT:   cp.exchange_gradients stage(1) relayed
+    // CHECK-NEXT:   cp.pack_gradients stage(2) relayed
     // CHECK-NEXT:   cp.exchange_gradients stage(2) relayed
     // CHECK-NEXT:   cp.add_gradients stage(1) relayed
+    // CHECK-NEXT:   cp.pack_gradients stage(1)
     // CHECK-NEXT:   cp.exchange_gradients stage(1)
     // CHECK-NEXT:   cp.add_gradients stage(2) relayed
+    // CHECK-NEXT:   cp.pack_gradients stage(2)
     // CHECK-NEXT:   cp.exchange_gradients stage(2)
     // CHECK-NEXT:   cp.add_gradients stage(1)
     // CHECK-NEXT:   cp.add_gradients stage(2)
+    // CHECK-NEXT:   cp.store_gradients
     // CHECK-NEXT: }
   }
 }

@@ -60,25 +60,25 @@ cp.batch @relayed ranks(4) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exchange<n
   cp.transfer %s0 kv heads[0, 2) {[0, 512) to 1, [0, 512) to 2, [512, 1024) to 2 via 3,
                                   [0, 512) to 3 via 2, [512, 1536) to 3}
   // TWO: cp.program rank(0)
-  // TWO: cp.relay stage(1) kv heads[0, 2) receive {}
+  // TWO: cp.exchange stage(1) relayed kv heads[0, 2) receive {}
   // TWO: cp.program rank(1)
   // TWO: cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 256)}
   // TWO: cp.program rank(2)
   // TWO-NEXT: cp.attend stage(0)
   // TWO-NEXT: cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 512)}
-  // TWO-NEXT: cp.relay stage(1) kv heads[0, 2) receive {0 : [512, 768) from 3}
+  // TWO-NEXT: cp.exchange stage(1) relayed kv heads[0, 2) receive {0 : [512, 768) from 3}
   // TWO-NEXT: cp.attend stage(1) {0 : q[1024, 1536) kv[0, 768) heads[0, 4)}
   // TWO-NEXT: cp.exchange stage(2) kv heads[0, 2) receive {}
-  // TWO-NEXT: cp.relay stage(2) kv heads[0, 2) receive {0 : [768, 1024) from 3}
+  // TWO-NEXT: cp.exchange stage(2) relayed kv heads[0, 2) receive {0 : [768, 1024) from 3}
   // TWO-NEXT: cp.attend stage(2) {0 : q[1024, 1536) kv[768, 1024) heads[0, 4)}
   // TWO-NEXT: }
   // TWO-NEXT: cp.program rank(3)
   // TWO-NEXT: cp.attend stage(0)
   // TWO-NEXT: cp.exchange stage(1) kv heads[0, 2) receive {0 : [512, 768)}
-  // TWO-NEXT: cp.relay stage(1) kv heads[0, 2) receive {0 : [0, 512) from 2}
+  // TWO-NEXT: cp.exchange stage(1) relayed kv heads[0, 2) receive {0 : [0, 512) from 2}
   // TWO-NEXT: cp.attend stage(1) {0 : q[1536, 2048) kv[0, 768) heads[0, 4)}
   // TWO-NEXT: cp.exchange stage(2) kv heads[0, 2) receive {0 : [768, 1536)}
-  // TWO-NEXT: cp.relay stage(2) kv heads[0, 2) receive {}
+  // TWO-NEXT: cp.exchange stage(2) relayed kv heads[0, 2) receive {}
   // TWO-NEXT: cp.attend stage(2) {0 : q[1536, 2048) kv[768, 1536) heads[0, 4)}
   // TWO-NEXT: }
 }

@@ -1,7 +1,7 @@
 // Without cp-coalesce-transfers the compiler makes a plan that moves rows
 // twice, and the verifier tells; with the pass the plan is right.
 
-#include "compiler/analysis/BatchProblem.h"
+#include "compiler/analysis/BatchRequest.h"
 #include "compiler/emit/EmitPlan.h"
 #include "compiler/passes/Passes.h"
 #include "gmock/gmock.h"

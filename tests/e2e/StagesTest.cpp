@@ -1,7 +1,7 @@
 // Plans are exact however rows arrive: in one stage or several, of rows or of
 // heads, with and without relays and kept rows.
 
-#include "compiler/analysis/BatchProblem.h"
+#include "compiler/analysis/BatchRequest.h"
 #include "compiler/emit/EmitPlan.h"
 #include "compiler/passes/Passes.h"
 #include "gtest/gtest.h"

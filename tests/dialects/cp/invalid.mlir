@@ -287,7 +287,7 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
 cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
   cp.program rank(0) layout {} {
     // expected-error @+1 {{C16: stage must be at least 1, found 0}}
-    cp.buffer remote_key stage(0) offset(0) holds {}
+    cp.buffer remote_key stage(0) offset(0) rows(0)
   }
 }
 
@@ -297,7 +297,7 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
 cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
   cp.program rank(0) layout {} {
     // expected-error @+1 {{C17: offset must be a multiple of 64, found 32}}
-    cp.buffer accumulator stage(0) offset(32) holds {}
+    cp.buffer accumulator stage(0) offset(32) rows(0)
   }
 }
 
@@ -337,7 +337,7 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
 cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
   %d0 = cp.document length(100) mask(causal)
   %s0 = cp.shard %d0 {[0, 60) on 0, [60, 100) on 1}
-  // expected-error @+1 {{C18: holds 2 numbers, expected a multiple of 4}}
+  // expected-error @+1 {{attribute 'ranges' failed to satisfy constraint: C18: whole moved ranges}}
   "cp.transfer"(%s0) <{tensor = #cp<tensor kv>, head_begin = 0 : i64, head_end = 2 : i64, ranges = array<i64: 0, 60>}> : (!cp.sharded) -> ()
 }
 
@@ -361,10 +361,10 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
 
 // -----
 
-// Syntax: owned ranges follow one another
+// C7
 cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
   %d0 = cp.document length(100) mask(causal)
-  // expected-error @+1 {{range must begin where the one before ends, at 60, found 70}}
+  // expected-error @+1 {{C7: ranges must partition the document in order: expected one from 60 on, found [70, 100)}}
   %s0 = cp.shard %d0 {[0, 60) on 0, [70, 100) on 1}
 }
 
@@ -388,7 +388,7 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
 cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
   cp.program rank(0) layout {} {
     // expected-error @+1 {{C30: relay must lie in [0, 2) and not be the receiver, rank 0, found 2}}
-    cp.relay stage(1) kv heads[0, 2) receive {0 : [0, 5) from 2}
+    cp.exchange stage(1) relayed kv heads[0, 2) receive {0 : [0, 5) from 2}
   }
 }
 
@@ -411,7 +411,7 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
   cp.program rank(0) layout {} {
     cp.backward {
       // expected-error @+1 {{C16: stage must be at least 1, found 0}}
-      cp.exchange_gradients stage(0)
+      cp.pack_gradients stage(0)
     }
   }
 }
@@ -446,7 +446,7 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
 cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
   cp.program rank(0) layout {} {
     // expected-error @+1 {{C16: stage must be at least 1, found 0}}
-    cp.gradient_buffer remote_key_sum stage(0) offset(0) rows(1)
+    cp.buffer remote_key_sum stage(0) offset(0) rows(1)
   }
 }
 
@@ -456,6 +456,38 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
 cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
   cp.program rank(0) layout {} {
     // expected-error @+1 {{C17: offset must be a multiple of 64, found 8}}
-    cp.gradient_buffer delta stage(0) offset(8) rows(1)
+    cp.buffer delta stage(0) offset(8) rows(1)
+  }
+}
+
+// -----
+
+// C16
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  cp.program rank(0) layout {} {
+    cp.backward {
+      // expected-error @+1 {{C16: stage must be at least 1, found 0}}
+      cp.exchange_gradients stage(0)
+    }
+  }
+}
+
+// -----
+
+// C30
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  cp.program rank(0) layout {} {
+    // expected-error @+1 {{C30: ranges of an exchange come from owners, found [0, 5) of document 0 from a relay}}
+    cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 5) from 1}
+  }
+}
+
+// -----
+
+// C30
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  cp.program rank(0) layout {} {
+    // expected-error @+1 {{C30: ranges of a relayed exchange come from relays, found [0, 5) of document 0 without one}}
+    cp.exchange stage(1) relayed kv heads[0, 2) receive {0 : [0, 5)}
   }
 }

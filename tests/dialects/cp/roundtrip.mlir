@@ -13,8 +13,6 @@ cp.batch @problem ranks(2) heads<q = 32, kv = 8, dim = 128> dtype(bf16) exchange
   %d1 = cp.document length(7) mask(full)
   // CHECK-NEXT: cp.document length(0) mask(window<1024>)
   %d2 = cp.document length(0) mask(window<1024>)
-  // CHECK-NEXT: cp.document length(9) mask(causal) kept
-  %d3 = cp.document length(9) mask(causal) kept
 }
 
 // CHECK-LABEL: cp.batch @options
@@ -52,6 +50,8 @@ cp.batch @placed ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<nee
   cp.tiles %s0 heads[0, 4) {q[0, 60) kv[0, 60) on 0, q[60, 100) kv[0, 100) on 1}
   // CHECK-NEXT: cp.transfer %[[S0]] kv heads[0, 2) {[0, 60) to 1, [60, 90) to 0 via 1}
   cp.transfer %s0 kv heads[0, 2) {[0, 60) to 1, [60, 90) to 0 via 1}
+  // CHECK-NEXT: cp.transfer %[[S0]] kv heads[0, 1) saved {[0, 60) to 1}
+  cp.transfer %s0 kv heads[0, 1) saved {[0, 60) to 1}
 }
 
 // CHECK-LABEL: cp.batch @scheduled
@@ -64,32 +64,38 @@ cp.batch @scheduled ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<
     cp.attend stage(0) {0 : q[60, 100) kv[60, 100) heads[0, 4)}
     // CHECK-NEXT: cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 60)}
     cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 60)}
-    // CHECK-NEXT: cp.relay stage(1) kv heads[0, 2) receive {0 : [60, 70) from 0, 1 : [0, 5) from 0}
-    cp.relay stage(1) kv heads[0, 2) receive {0 : [60, 70) from 0, 1 : [0, 5) from 0}
+    // CHECK-NEXT: cp.exchange stage(1) relayed kv heads[0, 2) receive {0 : [60, 70) from 0, 1 : [0, 5) from 0 saved}
+    cp.exchange stage(1) relayed kv heads[0, 2) receive {0 : [60, 70) from 0, 1 : [0, 5) from 0 saved}
     // CHECK-NEXT: cp.attend stage(1) {0 : q[60, 100) kv[0, 60) heads[0, 4)}
     cp.attend stage(1) {0 : q[60, 100) kv[0, 60) heads[0, 4)}
-    // CHECK-NEXT: cp.buffer remote_key stage(1) offset(0) holds {0 : [0, 60)}
-    cp.buffer remote_key stage(1) offset(0) holds {0 : [0, 60)}
-    // CHECK-NEXT: cp.buffer remote_value stage(1) offset(64) holds {0 : [0, 60)}
-    cp.buffer remote_value stage(1) offset(64) holds {0 : [0, 60)}
-    // CHECK-NEXT: cp.buffer accumulator stage(0) offset(128) holds {0 : [60, 100)}
-    cp.buffer accumulator stage(0) offset(128) holds {0 : [60, 100)}
-    // CHECK-NEXT: cp.buffer saved_key stage(1) offset(0) holds {1 : [0, 5)}
-    cp.buffer saved_key stage(1) offset(0) holds {1 : [0, 5)}
-    // CHECK-NEXT: cp.gradient_buffer remote_key_sum stage(1) offset(192) rows(60)
-    cp.gradient_buffer remote_key_sum stage(1) offset(192) rows(60)
+    // CHECK-NEXT: cp.buffer remote_key stage(1) offset(0) rows(60)
+    cp.buffer remote_key stage(1) offset(0) rows(60)
+    // CHECK-NEXT: cp.buffer remote_value stage(1) offset(64) rows(60)
+    cp.buffer remote_value stage(1) offset(64) rows(60)
+    // CHECK-NEXT: cp.buffer accumulator stage(0) offset(128) rows(40)
+    cp.buffer accumulator stage(0) offset(128) rows(40)
+    // CHECK-NEXT: cp.buffer saved_key stage(1) offset(0) rows(5)
+    cp.buffer saved_key stage(1) offset(0) rows(5)
+    // CHECK-NEXT: cp.buffer remote_key_sum stage(1) offset(192) rows(60)
+    cp.buffer remote_key_sum stage(1) offset(192) rows(60)
     // CHECK-NEXT: cp.backward {
     cp.backward {
+      // CHECK-NEXT: cp.clear_gradients
+      cp.clear_gradients
       // CHECK-NEXT: cp.resend stage(1)
       cp.resend stage(1)
       // CHECK-NEXT: cp.resend stage(1) relayed
       cp.resend stage(1) relayed
       // CHECK-NEXT: cp.attend_backward stage(0) tiles[0, 1)
       cp.attend_backward stage(0) tiles[0, 1)
+      // CHECK-NEXT: cp.pack_gradients stage(1) relayed
+      cp.pack_gradients stage(1) relayed
       // CHECK-NEXT: cp.exchange_gradients stage(1) relayed
       cp.exchange_gradients stage(1) relayed
       // CHECK-NEXT: cp.add_gradients stage(1)
       cp.add_gradients stage(1)
+      // CHECK-NEXT: cp.store_gradients
+      cp.store_gradients
     }
   }
 }

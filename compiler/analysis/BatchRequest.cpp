@@ -1,7 +1,7 @@
 // Translates between cp.batch and solver::Problem, in both directions: the only
 // place where attributes become types of model/ and back.
 
-#include "compiler/analysis/BatchProblem.h"
+#include "compiler/analysis/BatchRequest.h"
 
 #include "model/cluster.h"
 
@@ -147,7 +147,35 @@ FailureOr<model::Cluster> clusterOf(cp::BatchOp batch) {
   return cluster;
 }
 
+/// Reads what the solver takes.
+FailureOr<solver::Problem> problemOf(cp::BatchOp batch) {
+  solver::Problem problem;
+  problem.ranks = batch.getRanks();
+  problem.heads.query = batch.getHeads().getQ();
+  problem.heads.key_value = batch.getHeads().getKv();
+  problem.heads.dim = batch.getHeads().getDim();
+  problem.dtype = dtypeOf(batch.getDtype());
+  problem.exchange = static_cast<model::Exchange>(batch.getExchange());
+  problem.slack_percent = batch.getSlackPercent().convertToDouble();
+  FailureOr<model::Cluster> cluster = clusterOf(batch);
+  if (failed(cluster))
+    return failure();
+  problem.cluster = *std::move(cluster);
+  for (cp::DocumentOp document : batch.getBody().getOps<cp::DocumentOp>())
+    problem.documents.push_back(
+        {int64_t(document.getLength()), maskOf(document.getMask())});
+  if (absl::Status status = problem.Check(); !status.ok())
+    return batch.emitOpError() << std::string(status.message());
+  return problem;
+}
+
 } // namespace
+
+model::DType dtypeOf(Type type) {
+  if (type.isF32())
+    return model::DType::kF32;
+  return type.isBF16() ? model::DType::kBF16 : model::DType::kF16;
+}
 
 cp::BatchOp buildBatch(OpBuilder &builder, Location loc, StringRef name,
                        const CompileRequest &request) {
@@ -169,54 +197,6 @@ cp::BatchOp buildBatch(OpBuilder &builder, Location loc, StringRef name,
   return batch;
 }
 
-model::DType dtypeOf(Type type) {
-  if (type.isF32())
-    return model::DType::kF32;
-  return type.isBF16() ? model::DType::kBF16 : model::DType::kF16;
-}
-
-model::Document documentOf(cp::DocumentOp op) {
-  return {int64_t(op.getLength()), maskOf(op.getMask())};
-}
-
-SmallVector<cp::DocumentOp> documentsOf(cp::BatchOp batch) {
-  return llvm::to_vector(batch.getBody().getOps<cp::DocumentOp>());
-}
-
-llvm::BitVector keptDocuments(cp::BatchOp batch) {
-  llvm::BitVector kept;
-  for (cp::DocumentOp document : batch.getBody().getOps<cp::DocumentOp>())
-    kept.push_back(document.getKept());
-  return kept;
-}
-
-llvm::DenseMap<Operation *, int64_t> documentNumbers(cp::BatchOp batch) {
-  llvm::DenseMap<Operation *, int64_t> numbers;
-  for (cp::DocumentOp document : batch.getBody().getOps<cp::DocumentOp>())
-    numbers.try_emplace(document, numbers.size());
-  return numbers;
-}
-
-FailureOr<solver::Problem> problemOf(cp::BatchOp batch) {
-  solver::Problem problem;
-  problem.ranks = batch.getRanks();
-  problem.heads.query = batch.getHeads().getQ();
-  problem.heads.key_value = batch.getHeads().getKv();
-  problem.heads.dim = batch.getHeads().getDim();
-  problem.dtype = dtypeOf(batch.getDtype());
-  problem.exchange = static_cast<model::Exchange>(batch.getExchange());
-  problem.slack_percent = batch.getSlackPercent().convertToDouble();
-  FailureOr<model::Cluster> cluster = clusterOf(batch);
-  if (failed(cluster))
-    return failure();
-  problem.cluster = *std::move(cluster);
-  for (cp::DocumentOp document : batch.getBody().getOps<cp::DocumentOp>())
-    problem.documents.push_back(documentOf(document));
-  if (absl::Status status = problem.Check(); !status.ok())
-    return batch.emitOpError() << std::string(status.message());
-  return problem;
-}
-
 FailureOr<CompileRequest> requestOf(cp::BatchOp batch) {
   FailureOr<solver::Problem> problem = problemOf(batch);
   if (failed(problem))
@@ -231,20 +211,6 @@ FailureOr<CompileRequest> requestOf(cp::BatchOp batch) {
   if (absl::Status status = request.Check(); !status.ok())
     return batch.emitOpError() << std::string(status.message());
   return request;
-}
-
-solver::Placement placementOf(cp::BatchOp batch) {
-  llvm::DenseMap<Operation *, int64_t> numbers = documentNumbers(batch);
-  solver::Placement placement;
-  placement.documents.resize(numbers.size());
-  for (cp::ShardOp shard : batch.getBody().getOps<cp::ShardOp>()) {
-    std::vector<solver::Segment> &segments =
-        placement.documents[numbers.lookup(shard.getDocumentOp())];
-    for (auto [i, owner] : llvm::enumerate(shard.getOwners()))
-      segments.push_back(
-          {shard.getBounds()[i], shard.getBounds()[i + 1], owner});
-  }
-  return placement;
 }
 
 } // namespace flashcp

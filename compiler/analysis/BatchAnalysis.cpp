@@ -1,0 +1,44 @@
+// One walk over the documents and one over the shards of a batch.
+
+#include "compiler/analysis/BatchAnalysis.h"
+
+#include "compiler/analysis/BatchRequest.h"
+
+using namespace mlir;
+
+namespace flashcp {
+
+BatchAnalysis::BatchAnalysis(Operation *op) : batch(cast<cp::BatchOp>(op)) {
+  FailureOr<CompileRequest> found = requestOf(batch);
+  valid = failure(failed(found));
+  if (failed(found))
+    return;
+  batchRequest = *std::move(found);
+  for (auto document : batch.getBody().getOps<cp::DocumentOp>()) {
+    numbers.try_emplace(document, documentOps.size());
+    documentOps.push_back(document);
+  }
+  addShards();
+}
+
+void BatchAnalysis::addShards() {
+  batchPlacement.documents.resize(documentOps.size());
+  ownedRanges.resize(documentOps.size());
+  for (auto shard : batch.getBody().getOps<cp::ShardOp>()) {
+    shardOps.push_back(shard);
+    int64_t number = numberOf(shard.getDocumentOp());
+    ownedRanges[number] = OwnedRanges(shard);
+    for (const cp::OwnedRange &range : shard.getOwned())
+      batchPlacement.documents[number].push_back(
+          {range.begin, range.end, int(range.owner)});
+  }
+}
+
+bool BatchAnalysis::isInvalidated(
+    const AnalysisManager::PreservedAnalyses &) const {
+  return size_t(llvm::range_size(
+             cp::BatchOp(batch).getBody().getOps<cp::ShardOp>())) !=
+         shardOps.size();
+}
+
+} // namespace flashcp

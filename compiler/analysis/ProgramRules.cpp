@@ -1,0 +1,269 @@
+// Rules of programs: phase scheduled.
+
+#include "compiler/analysis/BackwardOrder.h"
+#include "compiler/analysis/PhaseRules.h"
+#include "compiler/analysis/RemoteStages.h"
+#include "compiler/analysis/RowIndex.h"
+#include "compiler/analysis/SharedQueries.h"
+
+using namespace mlir;
+
+namespace flashcp {
+namespace {
+
+/// C28: an exchange receives tokens of the batch, in order of document and
+/// position.
+LogicalResult verifyReceived(cp::ExchangeOp op, const BatchAnalysis &analysis) {
+  const auto &documents = analysis.problem().documents;
+  std::pair<int64_t, int64_t> last = {0, 0};
+  for (const cp::ReceivedRange &range : op.getReceived()) {
+    std::pair<int64_t, int64_t> begin = {range.document, range.begin};
+    if (begin < last || range.document >= int64_t(documents.size()) ||
+        range.end > documents[range.document].length)
+      return op.emitOpError()
+             << "C28: received ranges must lie in the documents, in order, "
+                "found ["
+             << range.begin << ", " << range.end << ") of document "
+             << range.document;
+    last = begin;
+  }
+  return success();
+}
+
+/// C28: an exchange brings rows from head 0 on, or further heads of the rows
+/// that the one before brings.
+LogicalResult verifyHeads(cp::ExchangeOp exchange, cp::ExchangeOp previous) {
+  if (exchange.getHeadBegin() == 0 ||
+      (previous && previous.getHeadEnd() == exchange.getHeadBegin() &&
+       previous.getReceived() == exchange.getReceived()))
+    return success();
+  InFlightDiagnostic error =
+      exchange.emitOpError()
+      << "C28: expected head 0, or the heads after those of the exchange "
+         "before and its rows, found head "
+      << exchange.getHeadBegin();
+  if (previous)
+    error.attachNote(previous.getLoc()) << "the exchange before is here";
+  return error;
+}
+
+/// The stages of one program, walked in order.
+class StageWalk {
+public:
+  StageWalk(cp::ProgramOp program, const BatchAnalysis &analysis,
+            TilesByDocument &tiles)
+      : program(program), analysis(analysis), tiles(tiles),
+        layout(program.getLayout()), rows(layout) {}
+
+  /// C28: stages come in order: exchange, relayed exchange if there are relays,
+  /// attend.
+  LogicalResult run() {
+    for (Operation &op : program.getBody().front()) {
+      LogicalResult result = success();
+      if (auto exchange = dyn_cast<cp::ExchangeOp>(op))
+        result = exchange.getRelayed() ? stepRelayed(exchange)
+                                       : stepExchange(exchange);
+      else if (auto attend = dyn_cast<cp::AttendOp>(op))
+        result = stepAttend(attend);
+      if (failed(result))
+        return failure();
+    }
+    return success();
+  }
+
+private:
+  LogicalResult stepExchange(cp::ExchangeOp exchange) {
+    if (int64_t(exchange.getStage()) != ++exchanged)
+      return exchange.emitOpError()
+             << "C28: expected exchange of stage " << exchanged;
+    if (failed(verifyHeads(exchange, previous)) ||
+        failed(verifyReceived(exchange, analysis)))
+      return failure();
+    previous = exchange;
+    rows = RowIndex(exchange.getReceived());
+    savedRows = RowIndex();
+    return success();
+  }
+
+  LogicalResult stepRelayed(cp::ExchangeOp relayed) {
+    auto direct = dyn_cast_or_null<cp::ExchangeOp>(relayed->getPrevNode());
+    if (!direct || direct.getRelayed() ||
+        relayed.getStage() != direct.getStage())
+      return relayed.emitOpError()
+             << "C28: expected right after the exchange of its stage";
+    if (failed(verifyReceived(relayed, analysis)))
+      return failure();
+    RemoteStage stage{direct, relayed, int64_t(direct.getStage())};
+    rows = RowIndex(heldTokens(stage, /*saved=*/false));
+    savedRows = RowIndex(heldTokens(stage, /*saved=*/true));
+    return success();
+  }
+
+  LogicalResult stepAttend(cp::AttendOp attend) {
+    if (int64_t(attend.getStage()) != ++attended || attended != exchanged)
+      return attend.emitOpError() << "C28: expected attend of stage "
+                                  << attended << " right after its exchange";
+    for (const cp::StageTile &tile : attend.getTiles()) {
+      if (size_t(tile.document) >= tiles.size() || !holdsRowsOf(tile))
+        return attend.emitOpError()
+               << "C28: tile q[" << tile.queryBegin << ", " << tile.queryEnd
+               << ") kv[" << tile.keyBegin << ", " << tile.keyEnd
+               << ") of document " << tile.document << " reads rows that stage "
+               << attended << " does not hold";
+      tiles[tile.document].push_back(tile);
+    }
+    return success();
+  }
+
+  /// Returns whether the rank owns the queries and the stage holds the keys.
+  bool holdsRowsOf(const cp::StageTile &tile) const {
+    return layout.find(tile.document, tile.queryBegin, tile.queryEnd) &&
+           (rows.find(tile.document, tile.keyBegin, tile.keyEnd) ||
+            savedRows.find(tile.document, tile.keyBegin, tile.keyEnd));
+  }
+
+  cp::ProgramOp program;
+  const BatchAnalysis &analysis;
+  TilesByDocument &tiles;
+  RowIndex layout, rows, savedRows; // of the rank, of the last stage
+  int64_t attended = -1, exchanged = 0;
+  cp::ExchangeOp previous;
+};
+
+/// C29: each remote stage has its key and value buffers, shared queries have
+/// their accumulator, and buffers of one memory follow one another.
+LogicalResult verifyBuffers(cp::ProgramOp program) {
+  using Kind = cp::BufferKind;
+  SmallVector<std::pair<Kind, int64_t>> expected; // rows
+  auto expect = [&](int64_t rows, ArrayRef<Kind> kinds) {
+    for (Kind kind : kinds)
+      if (rows > 0)
+        expected.push_back({kind, rows});
+  };
+  for (RemoteStage &stage : remoteStagesOf(program)) {
+    if (!stage.hasOwnRows())
+      continue;
+    expect(countRows(heldTokens(stage, /*saved=*/false)),
+           {Kind::remote_key, Kind::remote_value});
+    expect(countRows(heldTokens(stage, /*saved=*/true)),
+           {Kind::saved_key, Kind::saved_value});
+  }
+  expect(countRows(sharedQueries(program)), {Kind::accumulator});
+  int64_t ends[] = {0, 0}; // of the workspace, of what is saved
+  size_t next = 0;
+  for (auto buffer : program.getBody().getOps<cp::BufferOp>()) {
+    if (buffer.getKind() > Kind::accumulator)
+      break; // those of backward come last
+    bool isSaved = buffer.getKind() == Kind::saved_key ||
+                   buffer.getKind() == Kind::saved_value;
+    int64_t &end = ends[isSaved];
+    if (int64_t(buffer.getOffset()) < end)
+      return buffer.emitOpError() << "C29: must begin at " << end
+                                  << " or later, found " << buffer.getOffset();
+    end = buffer.getOffset() + 1;
+    if (next >= expected.size() || buffer.getKind() != expected[next].first ||
+        int64_t(buffer.getRows()) != expected[next].second)
+      return buffer.emitOpError() << "C29: must hold the rows that its stage "
+                                     "receives or, as the accumulator, the "
+                                     "queries of more than one tile";
+    ++next;
+  }
+  if (!program.getWorkspaceBytes() || !program.getBackwardWorkspaceBytes() ||
+      !program.getSavedBytes() || next != expected.size())
+    return program.emitOpError()
+           << "C29: needs buffers: run cp-allocate-buffers";
+  return success();
+}
+
+/// C32: all ranks have the exchanges of rank 0.
+LogicalResult verifySameExchanges(ArrayRef<SmallVector<RemoteStage>> stages,
+                                  cp::ProgramOp first, cp::ProgramOp program) {
+  bool equal = llvm::equal(stages.front(), stages.back(), [](auto &a, auto &b) {
+    return bool(a.relayed) == bool(b.relayed);
+  });
+  if (equal)
+    return success();
+  InFlightDiagnostic error = program.emitOpError()
+                             << "C32: must have the exchanges of rank 0";
+  error.attachNote(first.getLoc()) << "the program of rank 0 is here";
+  return error;
+}
+
+/// C32: exchanges are alike on all ranks, and a relay receives what it sends on
+/// in the exchange of the stage.
+LogicalResult verifyExchanges(cp::BatchOp batch) {
+  std::vector<SmallVector<RemoteStage>> stages;
+  auto programs = llvm::to_vector(batch.getBody().getOps<cp::ProgramOp>());
+  for (cp::ProgramOp program : programs) {
+    stages.push_back(remoteStagesOf(program));
+    if (failed(verifySameExchanges(stages, programs.front(), program)))
+      return failure();
+  }
+  for (size_t s = 0; !stages.empty() && s < stages.front().size(); ++s) {
+    if (!stages.front()[s].relayed)
+      continue;
+    std::vector<std::array<RowIndex, 2>> direct; // by rank, saved or not
+    for (SmallVector<RemoteStage> &ofRank : stages) {
+      RemoteStage stage = ofRank[s];
+      stage.relayed = {};
+      direct.push_back({RowIndex(heldTokens(stage, /*saved=*/false)),
+                        RowIndex(heldTokens(stage, /*saved=*/true))});
+    }
+    for (SmallVector<RemoteStage> &ofRank : stages)
+      for (const cp::ReceivedRange &range : ofRank[s].relayed.getReceived()) {
+        const RowIndex &rows = direct[range.relay][range.saved];
+        if (rows.find(range.document, range.begin, range.end))
+          continue;
+        InFlightDiagnostic error =
+            ofRank[s].relayed.emitOpError()
+            << "C32: rank " << range.relay << " does not receive ["
+            << range.begin << ", " << range.end << ") of document "
+            << range.document << (range.saved ? ", saved," : "")
+            << " in the exchange of stage " << s + 1;
+        error.attachNote(stages[range.relay][s].exchange.getLoc())
+            << "the exchange of rank " << range.relay << " is here";
+        return error;
+      }
+  }
+  return success();
+}
+
+/// Returns the token ranges that the shards give to each rank.
+std::vector<SmallVector<cp::TokenRange>>
+layoutsOf(cp::BatchOp batch, const BatchAnalysis &analysis) {
+  std::vector<SmallVector<cp::TokenRange>> layouts(batch.getRanks());
+  for (auto [document, shard] : llvm::enumerate(analysis.shards()))
+    for (const cp::OwnedRange &range : cp::ShardOp(shard).getOwned())
+      layouts[range.owner].push_back(
+          {int64_t(document), range.begin, range.end});
+  return layouts;
+}
+
+} // namespace
+
+LogicalResult verifyPrograms(cp::BatchOp batch, const BatchAnalysis &analysis) {
+  std::vector<SmallVector<cp::TokenRange>> layouts = layoutsOf(batch, analysis);
+  TilesByDocument tiles(analysis.documents().size());
+  const bool resends = resendsRows(batch);
+  size_t next = 0;
+  for (auto program : batch.getBody().getOps<cp::ProgramOp>()) {
+    if (program.getRank() != next++)
+      return program.emitOpError()
+             << "C26: expected the program of rank " << next - 1;
+    if (program.getLayout() != ArrayRef(layouts[program.getRank()]))
+      return program.emitOpError()
+             << "C27: layout must list the ranges that the shards give to rank "
+             << program.getRank() << ", in order";
+    if (failed(StageWalk(program, analysis, tiles).run()) ||
+        failed(verifyBuffers(program)) ||
+        failed(verifyBackward(program, resends)))
+      return failure();
+  }
+  if (next != batch.getRanks())
+    return batch.emitOpError() << "C26: rank " << next << " has no program";
+  if (failed(verifyExchanges(batch)))
+    return failure();
+  return verifyCoverage(analysis, std::move(tiles));
+}
+
+} // namespace flashcp
