@@ -77,7 +77,7 @@ Value Emitter::fma(Value a, Value b, Value sum) {
   return vector::FMAOp::create(builder, a, b, sum);
 }
 
-// Compare and select, not maximumf: this is what vmaxps does.
+// Compares and selects, unlike maximumf: vmaxps does so too.
 Value Emitter::maxf(Value a, Value b) {
   Value greater =
       arith::CmpFOp::create(builder, arith::CmpFPredicate::OGT, a, b);

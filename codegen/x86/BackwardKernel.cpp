@@ -10,6 +10,7 @@
 #include "codegen/x86/Exp2.h"
 #include "codegen/x86/Kernels.h"
 #include "codegen/x86/VectorEmitter.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 
 using namespace mlir;
@@ -22,9 +23,9 @@ std::string backwardSymbol(const KernelShape &shape) {
 
 namespace {
 
-// The arguments, in order. Rows are those of the whole block of queries; keys
-// those of the block. A chunk is as many dims as gradients are summed for side
-// by side, and "by row" words pair rows, if words are pairs.
+// The arguments, in order. Rows are all rows of the block of queries, keys all
+// keys of the block. A chunk is the dims whose gradients are summed side by
+// side, and "by row" words pair rows, if words are pairs.
 enum Argument {
   Query,          // [panel][dim][row of the panel] words; f32: times Scale
   OutputGradient, // [panel][value dim][row of the panel] words
@@ -44,7 +45,7 @@ enum Argument {
   PanelWeights,   // [key][row of the panel] f32, scratch for pairs
   PanelScoreGradients, // [key][row of the panel] words by key, scratch for
                        // pairs
-  Panels,              // how many panels of the block hold rows
+  Panels,              // number of panels of the block that hold rows
   KeyCount,            // a multiple of group and of gradient group
   FirstKey,            // the first key of the block, as `Visible` counts
   Scale,               // of scores, times log2(e)
@@ -97,7 +98,7 @@ public:
 
 private:
   Value column(int j) { return emit.index(j * target.lanes); }
-  // Row j vectors into the panel, among all rows of the block.
+  // Returns the row of the block that is j vectors into the panel.
   Value rowOf(Value panel, int j) {
     return emit.add(emit.mul(panel, emit.index(target.panelRows())),
                     j * target.lanes);
@@ -110,7 +111,7 @@ private:
                      {emit.index(which), rowOf(panel, j)}, emit.floats());
   }
 
-  // Keys that no row of the panel's first vectors sees have no weight there.
+  // Clears weights of keys that no row of the panel's first vectors sees.
   void clear(Value panel, IndexRange keys, int vectors) {
     VectorType type =
         VectorType::get({target.lanes / words}, emit.words().getElementType());
@@ -124,8 +125,8 @@ private:
     });
   }
 
-  // Rows [key, key + group) of the packed matrix times the panel's vectors from
-  // `first` on.
+  // Multiplies rows [key, key + group) of the packed matrix by the panel's
+  // vectors from `first` on.
   Values buildDotProducts(Value packed, Value panels, Value panel, Value key,
                           Value depth, int first) {
     return emit.dotProducts(
@@ -160,8 +161,8 @@ private:
     });
   }
 
-  // A group of keys times the panel's vectors from `first` on, to a matrix by
-  // row.
+  // Stores a tile, a group of keys times the panel's vectors from `first` on,
+  // to a matrix by row.
   void storeByRow(Value panel, Value key, int first, ValueRange tile,
                   Argument matrix) {
     int columns = target.rowVectors - first;
@@ -178,8 +179,9 @@ private:
     }
   }
 
-  // Two keys times vector j of a panel: to the matrix in words that pair rows;
-  // weights also as the panel's own f32, gradients in words that pair keys.
+  // Stores two keys times vector j of a panel, to the matrix in words that pair
+  // rows; weights also as the panel's own f32, gradients in words that pair
+  // keys.
   void storeTwo(Value panel, Value key, int j, Value a, Value b,
                 Argument matrix) {
     Value rounded = emit.roundTwo(a, b);
@@ -225,7 +227,7 @@ private:
     });
   }
 
-  // dQ^T of the panel; of the narrow keys without its first vector.
+  // Adds to dQ^T of the panel; the narrow keys add nothing to its first vector.
   void buildQueryGradient(Value panel, IndexRange wide, IndexRange narrow) {
     emit.loop({zero, dim}, target.group, [&](Value k) {
       Values sums(target.group * target.rowVectors, emit.splat(0));
@@ -262,8 +264,9 @@ private:
         });
   }
 
-  // Words of the rows from the first panel that sees any of the keys [key, key
-  // + gradient group) to the last that does. Others have no weight.
+  // Returns the words of the rows from the first panel that sees any of the
+  // keys [key, key + gradient group) to the last one. Other rows have no
+  // weight.
   IndexRange wordsOfRowsThatSee(Value key) {
     Value keyEnd = emit.add(key, target.gradientGroup);
     Value none = arguments[Panels];
@@ -287,7 +290,7 @@ private:
     return {firstWord, emit.mul(end, rowWords)};
   }
 
-  // gradient += left * rows: [key][row] times [dim / chunk][row][chunk].
+  // Builds gradient += left * rows: [key][row] times [dim / chunk][row][chunk].
   void buildGradient(Value depth, Value left, Value rows, Value gradient) {
     int chunk = target.chunk();
     Value chunks =

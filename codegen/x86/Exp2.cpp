@@ -4,6 +4,7 @@
 #include "codegen/x86/Exp2.h"
 
 #include "codegen/common/Exp2.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"

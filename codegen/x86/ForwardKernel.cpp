@@ -5,15 +5,16 @@
 // row; weights P = 2^(S - maximum); sums l and outputs O^T, both rescaled by
 // 2^(old maximum - maximum), grow by the sum of P and by V^T P. The caller
 // divides O by l. The keys that rows see end later with each row: from some key
-// on the rows of the panel's first vector see none, and it takes no part.
-
-#include <limits>
+// on no row of the panel's first vector sees any, and it takes no part.
 
 #include "codegen/x86/Exp2.h"
 #include "codegen/x86/Kernels.h"
 #include "codegen/x86/VectorEmitter.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+
+#include <limits>
 
 using namespace mlir;
 
@@ -48,7 +49,7 @@ enum Argument {
   Scale,    // of scores, times log2(e)
   Dim,      // used by the kernel for any dim
   ValueDim,
-  LinesAhead,    // addresses of what is needed next
+  LinesAhead,    // addresses of lines that are needed next
   LinesPerGroup, // of them, fetched with each group of keys
 };
 
@@ -89,7 +90,7 @@ private:
     Values shifts, rescales;
     for (int j = 0; j < target.rowVectors; ++j) {
       emit.store(maxima[j], arguments[State], {zero, column(j)});
-      // Where all scores are -inf, subtracting 0 leaves them so.
+      // If all scores are -inf, subtracting 0 leaves them so.
       Value none =
           arith::CmpFOp::create(emit.builder, arith::CmpFPredicate::OEQ,
                                 maxima[j], emit.splat(-infinity));
@@ -129,7 +130,7 @@ private:
     return maxima;
   }
 
-  // Spread over the call, prefetching waits for no one.
+  // Fetches a few lines with each group: spread over the call they do not wait.
   void prefetchAhead(Value key) {
     Value group = emit.div(emit.sub(key, arguments[Begin]), target.group);
     Value first = emit.mul(group, arguments[LinesPerGroup]);
@@ -139,7 +140,7 @@ private:
               });
   }
 
-  // K Q^T, scaled, of one group of keys.
+  // Returns K Q^T, scaled, of one group of keys.
   Values buildDotProducts(Value key, int first) {
     Values products = emit.dotProducts(
         arguments[PackedKeys], key, dimWords, first, [&](int j, Value k) {
@@ -166,7 +167,7 @@ private:
         [&](int j) { return column(j); }, emit.splat(-infinity));
   }
 
-  // Turns scores of vector j of the panel into weights, and adds those to the
+  // Turns scores of vector j of the panel into weights, and adds these to the
   // sums. A loop for each vector: all of them and the constants of 2^x are more
   // registers than AVX2 has.
   void buildWeights(int j, Value count, Value shift, Value rescale) {
@@ -191,9 +192,9 @@ private:
                {emit.index(1), column(j)});
   }
 
-  // O^T = rescale * O^T + V^T P, the product of a block summed by itself: small
-  // numbers added one by one to a large sum would lose bits. From key `wide` of
-  // the block on without the first vector of the panel.
+  // Builds O^T = rescale * O^T + V^T P, the product of a block summed by
+  // itself: small numbers added one by one to a large sum would lose bits. Keys
+  // of the block from `wide` on add nothing to the first vector of the panel.
   void buildOutput(Value block, Value wide, Value all, ValueRange rescales) {
     int words = target.elementsPerWord();
     emit.loop({zero, valueDim}, target.group, [&](Value dim) {

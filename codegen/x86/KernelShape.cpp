@@ -8,10 +8,10 @@
 
 namespace flashcp::codegen::x86 {
 
-// Blocking. avx2 has 16 registers: 4 x 3 sums, 3 vectors and a broadcast take
-// all of them; dims are not a multiple of 3 vectors, so gradients are summed as
-// 6 x 2. avx512 has 32; 8 x 2 sums leave the panel small, which wastes less at
-// a causal diagonal than a wide one.
+// The blocking of each target. avx2 has 16 registers: 4 x 3 sums, 3 vectors and
+// a broadcast take all of them; dims are not a multiple of 3 vectors, so
+// gradients are summed as 6 x 2. avx512 has 32; 8 x 2 sums leave the panel
+// small, which wastes less at a causal diagonal than a wide one.
 static constexpr KernelTarget targets[] = {
     {"avx2", "x86-64-v3", "", /*lanes=*/8, /*rowVectors=*/3, /*group=*/4,
      /*keyBlock=*/128, /*gradientKeyBlock=*/96, /*gradientGroup=*/6,

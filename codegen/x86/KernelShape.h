@@ -10,12 +10,13 @@
 #ifndef FLASHCP_CODEGEN_X86_KERNELSHAPE_H_
 #define FLASHCP_CODEGEN_X86_KERNELSHAPE_H_
 
-#include <string>
-#include <vector>
-
 #include "codegen/common/HeadDims.h"
+
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/StringRef.h"
+
+#include <string>
+#include <vector>
 
 namespace flashcp::codegen::x86 {
 

@@ -5,6 +5,7 @@
 #define FLASHCP_CODEGEN_X86_KERNELTABLE_H_
 
 #include "codegen/x86/KernelShape.h"
+
 #include "llvm/Support/raw_ostream.h"
 
 namespace flashcp::codegen::x86 {

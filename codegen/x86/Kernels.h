@@ -4,10 +4,11 @@
 #ifndef FLASHCP_CODEGEN_X86_KERNELS_H_
 #define FLASHCP_CODEGEN_X86_KERNELS_H_
 
-#include <string>
-
 #include "codegen/x86/KernelShape.h"
+
 #include "mlir/IR/BuiltinOps.h"
+
+#include <string>
 
 namespace flashcp::codegen::x86 {
 

@@ -4,6 +4,7 @@
 #include "codegen/x86/Lowering.h"
 
 #include "codegen/x86/Kernels.h"
+
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"

@@ -6,6 +6,7 @@
 
 #include "codegen/common/MachineCode.h"
 #include "codegen/x86/KernelShape.h"
+
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/IR/OwningOpRef.h"

@@ -1,5 +1,5 @@
 // Chooses between an instruction of the target and, for kernels that any
-// x86-64-v3 must run, others that do the same.
+// x86-64-v3 must run, others with equal results.
 
 #include "codegen/x86/VectorEmitter.h"
 
@@ -83,7 +83,7 @@ void VectorEmitter::storeTile(ValueRange tile, Value memref, ValueRange place,
   }
 }
 
-// The low halves of i32, rounded to nearest even; other values than NaN.
+// Returns bf16 in the low halves of i32, rounded to nearest even; not for NaN.
 Value VectorEmitter::bf16Bits(Value floats) {
   Value bits = vector::BitCastOp::create(builder, ints(), floats);
   Value odd = arith::AndIOp::create(
@@ -93,7 +93,7 @@ Value VectorEmitter::bf16Bits(Value floats) {
   return arith::ShRUIOp::create(builder, bits, splatInt(16));
 }
 
-// One instruction; LLVM would make three of truncf and concatenation.
+// Builds one instruction; LLVM would make three of truncf and concatenation.
 Value VectorEmitter::roundTwo(Value a, Value b) {
   int lanes = target().lanes;
   auto type = VectorType::get({2 * lanes}, builder.getBF16Type());
@@ -128,7 +128,7 @@ Value VectorEmitter::pairNeighbours(Value rounded, int which) {
       ArrayRef<int64_t>{1});
 }
 
-// One bf16 of each word, as f32.
+// Returns one bf16 of each word, as f32.
 Value VectorEmitter::halfOfPairs(Value words, bool high) {
   Value bits =
       high ? arith::AndIOp::create(builder, words, splatInt(0xffff0000))
