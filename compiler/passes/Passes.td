@@ -1,4 +1,4 @@
-// The passes of the compiler, in pipeline order. One pass, one file, one name.
+// The passes of the compiler: one pass, one file, one name. Pipeline.cpp holds their order.
 
 #ifndef FLASHCP_COMPILER_PASSES_PASSES_TD
 #define FLASHCP_COMPILER_PASSES_PASSES_TD
@@ -97,15 +97,15 @@ def RelayTransfers : Pass<"cp-relay-transfers", "::flashcp::cp::BatchOp"> {
 }
 
 def KeepDocuments : Pass<"cp-keep-documents", "::flashcp::cp::BatchOp"> {
-  let summary = "choose the documents whose received rows stay until backward";
+  let summary = "choose the documents whose received rows are saved for backward";
   let description = [{
-    Within the batch's budget of memory of each rank: documents in the order of the rows
-    that ranks receive of them, most first, each kept where it still fits on
-    every rank. Rows of all others are sent again in backward.
+    Within the memory budget of the batch, which is that of each rank: documents
+    in the order of the rows that ranks receive of them, most first, each saved
+    if it still fits on every rank. Rows of all others are re-sent in backward.
 
-    After, where the budget has room for the rows of %d0:
+    After, if the budget has room for the rows of %d0:
     ```mlir
-    %d0 = cp.document length(100) mask(causal) kept
+    cp.transfer %s0 kv heads[0, 8) saved {[0, 50) to 1}
     ```
   }];
   let statistics = [Statistic<"numKept", "kept", "documents kept">];
@@ -114,14 +114,14 @@ def KeepDocuments : Pass<"cp-keep-documents", "::flashcp::cp::BatchOp"> {
 def ScheduleStages : Pass<"cp-schedule-stages", "::flashcp::cp::BatchOp"> {
   let summary = "order each rank's work: local tiles first, then remote ones by stage";
   let description = [{
-    Turns attends and transfers into one `cp.program` per rank. A remote stage
+    Turns tiles and transfers into one `cp.program` per rank. A remote stage
     brings some of the rows, or some of the key/value heads of all rows, so that
-    each partial result is merged once; that, and the number of stages, is what
-    makes the modelled forward time shortest (compiler/solver/stages.h). Every rank has the same number, and exchange s
-    of all ranks is one grouped operation, so that no order of messages can
-    deadlock. Where rows are relayed, a second grouped operation of the stage,
-    `cp.relay`, follows its exchange, and the ranks of a node cut their stages
-    at the same tokens, so that a relay has what it forwards.
+    each partial result is merged once; the solver chooses that, and the number
+    of stages, by the modelled forward time (compiler/solver/stages.h). Every
+    rank has the same number, and exchange s starts together on all ranks, so
+    that no order of messages can deadlock. If rows are relayed, a second,
+    relayed exchange of the stage follows, and the ranks of a node cut their
+    stages at the same tokens, so that a relay has what it sends on.
 
     After, for the example of cp-place-documents:
     ```mlir
@@ -152,18 +152,21 @@ def AllocateBuffers : Pass<"cp-allocate-buffers", "::flashcp::cp::BatchOp"> {
 def DeriveBackward : Pass<"cp-derive-backward", "::flashcp::cp::BatchOp"> {
   let summary = "derive the backward pass of each program from its forward pass";
   let description = [{
-    Exchanges run again and then, with gradients, the other way round; tiles are
-    differentiated, remote ones while K/V and gradients of other stages travel,
-    local ones before and after them, as many as the cost model says.
+    Rows are re-sent and then, with gradients, exchanged in reverse. Remote tiles
+    run while K/V and gradients of other stages travel, local ones before and
+    after them, split as the cost model says.
 
     After:
     ```mlir
     cp.backward {
+      cp.clear_gradients
       cp.resend stage(1)
       cp.attend_backward stage(0) tiles[0, 1)
       cp.attend_backward stage(1) tiles[0, 1)
+      cp.pack_gradients stage(1)
       cp.exchange_gradients stage(1)
       cp.add_gradients stage(1)
+      cp.store_gradients
     }
     ```
   }];

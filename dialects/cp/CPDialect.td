@@ -16,16 +16,14 @@ def CP_Dialect : Dialect {
 
     ```
     problem         cp.document                        what is asked
-      | cp-place-documents
-    placed          + cp.shard, cp.tiles              who owns which tokens, who computes which tile
-      | cp-insert-transfers, cp-coalesce-transfers, cp-relay-transfers,
-      | cp-keep-documents
+    placed          + cp.shard, cp.tiles               who owns which tokens, who computes which tile
     communicating   + cp.transfer                      which K/V rows move
-      | cp-schedule-stages, cp-allocate-buffers, cp-derive-backward
     scheduled       cp.document, cp.shard, cp.program  what each rank does, in order, and where
-      | cp-emit-plan
-    plan            runtime/plan/plan.fbs
     ```
+
+    compiler/Pipeline.cpp lists the passes that take a batch from one phase to
+    the next, in their order; runtime/plan/plan.fbs is what a scheduled batch
+    becomes.
 
     Per-tile data lives in dense attributes, one op per document or per rank and
     stage, never an op per tile: a batch of thousands of documents on hundreds
