@@ -17,6 +17,23 @@
 namespace flashcp::benchmarks {
 namespace {
 
+// Kernels whose launches return at once.
+class EmptyKernels : public AttentionKernels {
+ public:
+  explicit EmptyKernels(std::shared_ptr<AttentionKernels> kernels) : kernels_(std::move(kernels)) {}
+  absl::string_view name() const override { return kernels_->name(); }
+  absl::StatusOr<std::unique_ptr<DeviceTables>> Upload(LaunchTables) override {
+    return std::make_unique<Tables>();
+  }
+
+ private:
+  struct Tables : DeviceTables {
+    absl::Status Enqueue(const Launch&, BufferBases, Stream*) override { return absl::OkStatus(); }
+  };
+
+  const std::shared_ptr<AttentionKernels> kernels_;
+};
+
 // The CPU, with counted memory and, if asked for, launches that return at once.
 class MeasuredDevice : public Device {
  public:
@@ -27,28 +44,10 @@ class MeasuredDevice : public Device {
     return cpu_->Allocate(bytes);
   }
   absl::StatusOr<std::shared_ptr<AttentionKernels>> FindKernels(const KernelSpec& spec) override {
-    return cpu_->FindKernels(spec);
+    ASSIGN_OR_RETURN(std::shared_ptr<AttentionKernels> kernels, cpu_->FindKernels(spec));
+    if (empty_) kernels = std::make_shared<EmptyKernels>(std::move(kernels));
+    return kernels;
   }
-  absl::Status Attend(AttentionKernels* kernels, absl::Span<const AttentionTile> tiles) override {
-    return empty_ ? absl::OkStatus() : cpu_->Attend(kernels, tiles);
-  }
-  absl::Status AttendBackward(AttentionKernels* kernels,
-                              absl::Span<const BackwardTile> tiles) override {
-    return empty_ ? absl::OkStatus() : cpu_->AttendBackward(kernels, tiles);
-  }
-  absl::Status SumProducts(const KernelSpec& spec, const ProductRows& rows) override {
-    return empty_ ? absl::OkStatus() : cpu_->SumProducts(spec, rows);
-  }
-  absl::Status Clear(absl::Span<const FloatRange> ranges) override {
-    return empty_ ? absl::OkStatus() : cpu_->Clear(ranges);
-  }
-  absl::Status Round(model::DType element, absl::Span<const ConvertedRun> runs) override {
-    return empty_ ? absl::OkStatus() : cpu_->Round(element, runs);
-  }
-  absl::Status Add(model::DType element, absl::Span<const ConvertedRun> runs) override {
-    return empty_ ? absl::OkStatus() : cpu_->Add(element, runs);
-  }
-
   uint64_t allocated_bytes = 0;
 
  private:
@@ -63,19 +62,10 @@ class MeasuredTransport : public Transport {
 
   int rank() const override { return base_.rank(); }
   int size() const override { return base_.size(); }
-  absl::StatusOr<Group> Start(absl::Span<const Transfer> transfers) override {
-    if (counter != nullptr) Count(transfers);
-    if (messages_ == Messages::kNone) return Group{0};
-    absl::StatusOr<Group> group = base_.Start(transfers);
-    if (messages_ == Messages::kAll || !group.ok()) return group;
-    RETURN_IF_ERROR(base_.Wait(*group, absl::Seconds(60)));
-    return group;
-  }
-  absl::Status Wait(Group group, absl::Duration timeout) override {
-    return messages_ == Messages::kAll ? base_.Wait(group, timeout) : absl::OkStatus();
-  }
-  int64_t CompletedNs() const override {
-    return messages_ == Messages::kAll ? base_.CompletedNs() : 0;
+  absl::StatusOr<std::unique_ptr<Exchange>> Prepare(std::vector<Message> messages) override {
+    auto measured = std::make_unique<MeasuredExchange>(this, messages);
+    ASSIGN_OR_RETURN(measured->base, base_.Prepare(std::move(messages)));
+    return measured;
   }
   absl::StatusOr<std::vector<uint64_t>> AllGather(uint64_t value, absl::Duration timeout) override {
     return base_.AllGather(value, timeout);
@@ -86,12 +76,35 @@ class MeasuredTransport : public Transport {
   PassMeasure* counter = nullptr;
 
  private:
-  void Count(absl::Span<const Transfer> transfers) {
-    for (const Transfer& transfer : transfers) {
-      const bool sends = transfer.direction == Transfer::Direction::kSend;
-      (sends ? counter->send_bytes : counter->receive_bytes) += PayloadBytes(transfer);
+  struct MeasuredExchange : Exchange {
+    MeasuredExchange(MeasuredTransport* transport, const std::vector<Message>& messages)
+        : transport(*transport) {
+      for (const Message& message : messages) {
+        const bool sends = message.direction == Message::Direction::kSend;
+        (sends ? send_bytes : receive_bytes) += PayloadBytes(message);
+      }
     }
-  }
+    absl::Status Start(BufferBases bases, Stream* stream) override {
+      if (transport.counter != nullptr) {
+        transport.counter->send_bytes += send_bytes;
+        transport.counter->receive_bytes += receive_bytes;
+      }
+      if (transport.messages_ == Messages::kNone) return absl::OkStatus();
+      RETURN_IF_ERROR(base->Start(bases, stream));
+      return transport.messages_ == Messages::kAll ? absl::OkStatus()
+                                                   : base->Wait(absl::Seconds(60));
+    }
+    absl::Status Wait(absl::Duration timeout) override {
+      return transport.messages_ == Messages::kAll ? base->Wait(timeout) : absl::OkStatus();
+    }
+    int64_t CompletedNs() const override {
+      return transport.messages_ == Messages::kAll ? base->CompletedNs() : 0;
+    }
+
+    MeasuredTransport& transport;
+    std::unique_ptr<Exchange> base;
+    uint64_t send_bytes = 0, receive_bytes = 0;
+  };
 
   Transport& base_;
   const Messages messages_;

@@ -31,7 +31,7 @@ struct PassMeasure {
   double wall_us = 0;  // fastest step
   double cpu_us = 0;   // of the rank's thread, mean of the steps
   uint64_t instructions = 0;
-  uint64_t send_bytes = 0, receive_bytes = 0;  // of one step, counted in Transport::Start
+  uint64_t send_bytes = 0, receive_bytes = 0;  // of one step, counted in Exchange::Start
   std::vector<TraceSpan> spans;                // of the fastest step
 };
 

@@ -27,7 +27,7 @@ namespace flashcp {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-using Direction = Transfer::Direction;
+using Direction = Message::Direction;
 
 constexpr size_t kBytes = 16 << 20;
 
@@ -36,15 +36,28 @@ void Require(const absl::Status& status) {
   std::exit(Finish("transport_mpi", status));
 }
 
-// Sends from rank 0 to rank 1, or back.
-void Move(Transport* transport, const std::vector<Bytes>& runs, bool back = false) {
-  const bool sends = (transport->rank() == 0) != back;
-  const Transfer transfer = {sends ? Direction::kSend : Direction::kReceive, 1 - transport->rank(),
-                             0, runs};
-  absl::StatusOr<Transport::Group> group = transport->Start({&transfer, 1});
-  Require(group.status());
-  Require(transport->Wait(*group, absl::Seconds(60)));
-}
+// A message from rank 0 to rank 1, or back.
+class Way {
+ public:
+  Way(Transport* transport, char* memory, std::vector<MessageRun> runs, bool back = false)
+      : memory_(memory) {
+    const bool sends = (transport->rank() == 0) != back;
+    auto exchange = transport->Prepare({{sends ? Direction::kSend : Direction::kReceive,
+                                         1 - transport->rank(), 0, std::move(runs)}});
+    Require(exchange.status());
+    exchange_ = *std::move(exchange);
+  }
+  void Start() { Require(exchange_->Start({&memory_, 1}, nullptr)); }
+  void Wait() { Require(exchange_->Wait(absl::Seconds(60))); }
+  void Move() {
+    Start();
+    Wait();
+  }
+
+ private:
+  char* const memory_;
+  std::unique_ptr<Exchange> exchange_;
+};
 
 // The median of several times, after a first one that is not counted.
 double MedianSeconds(Transport* transport, const std::function<void()>& run) {
@@ -62,11 +75,12 @@ double MedianSeconds(Transport* transport, const std::function<void()>& run) {
 void PrintRoundTrip(Transport* transport) {
   constexpr int kTrips = 100;
   std::vector<char> memory(8);
-  const std::vector<Bytes> runs = {{memory.data(), memory.size()}};
+  Way there(transport, memory.data(), {{0, 0, memory.size()}});
+  Way back(transport, memory.data(), {{0, 0, memory.size()}}, /*back=*/true);
   const double seconds = MedianSeconds(transport, [&] {
     for (int i = 0; i < kTrips; ++i) {
-      Move(transport, runs);
-      Move(transport, runs, /*back=*/true);
+      there.Move();
+      back.Move();
     }
   });
   if (transport->rank() == 0) {
@@ -78,20 +92,19 @@ void PrintRoundTrip(Transport* transport) {
 void PrintBandwidth(Transport* transport, size_t run_bytes) {
   std::vector<char> memory(2 * kBytes, 1);
   std::vector<char> buffer(kBytes);
-  std::vector<Bytes> runs;
-  for (size_t i = 0; i < kBytes / run_bytes; ++i) {
-    runs.push_back({memory.data() + 2 * i * run_bytes, run_bytes});
-  }
-  const double direct = MedianSeconds(transport, [&] { Move(transport, runs); });
-  const std::vector<Bytes> packed = {{buffer.data(), buffer.size()}};
+  std::vector<MessageRun> runs;
+  for (size_t i = 0; i < kBytes / run_bytes; ++i) runs.push_back({0, 2 * i * run_bytes, run_bytes});
+  Way scattered(transport, memory.data(), runs);
+  const double direct = MedianSeconds(transport, [&] { scattered.Move(); });
+  Way packed(transport, buffer.data(), {{0, 0, buffer.size()}});
   const double by_hand = MedianSeconds(transport, [&] {
     const bool sends = transport->rank() == 0;
     for (size_t i = 0; sends && i < runs.size(); ++i) {
-      std::memcpy(&buffer[i * run_bytes], runs[i].data, run_bytes);
+      std::memcpy(&buffer[i * run_bytes], &memory[runs[i].offset], run_bytes);
     }
-    Move(transport, packed);
+    packed.Move();
     for (size_t i = 0; !sends && i < runs.size(); ++i) {
-      std::memcpy(runs[i].data, &buffer[i * run_bytes], run_bytes);
+      std::memcpy(&memory[runs[i].offset], &buffer[i * run_bytes], run_bytes);
     }
   });
   if (transport->rank() == 1) {
@@ -104,16 +117,13 @@ void PrintBandwidth(Transport* transport, size_t run_bytes) {
 // for then.
 void PrintOverlap(Transport* transport) {
   std::vector<char> memory(kBytes, 1);
-  const std::vector<Bytes> runs = {{memory.data(), memory.size()}};
-  const double alone = MedianSeconds(transport, [&] { Move(transport, runs); });
+  Way way(transport, memory.data(), {{0, 0, memory.size()}});
+  const double alone = MedianSeconds(transport, [&] { way.Move(); });
   constexpr std::chrono::milliseconds kBusy{50};
   const double with_work = MedianSeconds(transport, [&] {
-    const Direction direction = transport->rank() == 0 ? Direction::kSend : Direction::kReceive;
-    const Transfer transfer = {direction, 1 - transport->rank(), 0, runs};
-    absl::StatusOr<Transport::Group> group = transport->Start({&transfer, 1});
-    Require(group.status());
+    way.Start();
     std::this_thread::sleep_for(kBusy);
-    Require(transport->Wait(*group, absl::Seconds(60)));
+    way.Wait();
   });
   if (transport->rank() == 1) {
     const double left = with_work - std::chrono::duration<double>(kBusy).count();
@@ -132,10 +142,10 @@ double ProcessorSeconds() {
 // Rank 1 waits for a second.
 void PrintCostOfWaiting(Transport* transport) {
   char byte = 0;
-  const std::vector<Bytes> runs = {{&byte, 1}};
+  Way way(transport, &byte, {{0, 0, 1}});
   if (transport->rank() == 0) std::this_thread::sleep_for(std::chrono::seconds(1));
   const double before = ProcessorSeconds();
-  Move(transport, runs);
+  way.Move();
   if (transport->rank() == 1) {
     std::printf("a wait of 1 s takes %.1f ms of a core\n", (ProcessorSeconds() - before) * 1e3);
   }

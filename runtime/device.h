@@ -1,4 +1,5 @@
-// Where a rank's compute runs: memory for the workspace, kernels by specification, launches.
+// Where a rank's compute runs: memory for the workspace, kernels by specification, launches over
+// tables that were uploaded once, and, on devices that work behind the caller's back, streams.
 
 #ifndef FLASHCP_RUNTIME_DEVICE_H_
 #define FLASHCP_RUNTIME_DEVICE_H_
@@ -9,45 +10,35 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "absl/types/span.h"
 #include "runtime/kernels.h"
+#include "runtime/launch_tables.h"
+#include "runtime/stream.h"
 
 namespace flashcp {
 
 // Memory of a device; freed with the handle.
 using DeviceMemory = std::unique_ptr<char, void (*)(char*)>;
 
-// The kernels of one specification. Each call is one launch over a table of tiles.
+// The tables of one pass on a device, with the kernels that read them.
+class DeviceTables {
+ public:
+  virtual ~DeviceTables() = default;
+
+  // Enqueues a launch. A device without streams takes null and is done when the call returns.
+  // Allocates nothing. An error ends the pass: on this rank with its code, on the others as
+  // Aborted.
+  virtual absl::Status Enqueue(const Launch& launch, BufferBases bases, Stream* stream) = 0;
+};
+
+// The kernels of one specification. They must not outlive their device.
 class AttentionKernels {
  public:
   virtual ~AttentionKernels() = default;
   virtual absl::string_view name() const = 0;
-  // Makes room for Forward over tables of these sizes, whatever the pointers are: it allocates
-  // nothing then. Covers forward tables alone; Backward allocates nothing without it.
-  virtual void Reserve(absl::Span<const AttentionTile> tiles) = 0;
-  virtual void Forward(absl::Span<const AttentionTile> tiles) = 0;
-  virtual void Backward(absl::Span<const BackwardTile> tiles) = 0;
-};
 
-// `count` numbers that lie side by side, read as one type and written as another; source and target
-// do not overlap.
-struct ConvertedRun {
-  const void* source;
-  void* target;
-  int64_t count;
-};
-
-struct FloatRange {
-  float* data;
-  int64_t count;
-};
-
-// Rows of O and of its gradient, and the sums over each head of their products.
-struct ProductRows {
-  const void* output;           // [rows, query_heads, value_dim] elements
-  const void* output_gradient;  // the same
-  float* sums;                  // [rows, query_heads]
-  int64_t rows;
+  // Makes the tables ready for launches. ResourceExhausted if the device has no memory for them.
+  // They must not outlive the kernels.
+  virtual absl::StatusOr<std::unique_ptr<DeviceTables>> Upload(LaunchTables tables) = 0;
 };
 
 // One Device object belongs to one rank and is used by one thread.
@@ -63,19 +54,14 @@ class Device {
   // without memory or threads for them. They must not outlive the device.
   virtual absl::StatusOr<std::shared_ptr<AttentionKernels>> FindKernels(const KernelSpec& spec) = 0;
 
-  // One launch over a table; done when the call returns. An error of this call, or of one below,
-  // ends the pass: on this rank with its code, on the others as Aborted. The CPU returns none.
-  virtual absl::Status Attend(AttentionKernels* kernels, absl::Span<const AttentionTile> tiles) = 0;
-  virtual absl::Status AttendBackward(AttentionKernels* kernels,
-                                      absl::Span<const BackwardTile> tiles) = 0;
-  // rows.sums = what ProductRows says; an error where the launch failed.
-  virtual absl::Status SumProducts(const KernelSpec& spec, const ProductRows& rows) = 0;
-  // Sets all floats to 0; an error where the launch failed.
-  virtual absl::Status Clear(absl::Span<const FloatRange> ranges) = 0;
-  // target = source, floats rounded to elements; an error where the launch failed.
-  virtual absl::Status Round(model::DType element, absl::Span<const ConvertedRun> runs) = 0;
-  // target += source, elements added to floats, run after run; an error where the launch failed.
-  virtual absl::Status Add(model::DType element, absl::Span<const ConvertedRun> runs) = 0;
+  // Whether work goes on behind the caller's back, ordered by streams and events. If so, the device
+  // has the three calls below and works with a transport that has streams, too.
+  virtual bool has_streams() const { return false; }
+  virtual absl::StatusOr<std::unique_ptr<Stream>> NewStream(StreamPriority priority);
+  // A stream that the caller has made with the device's own interface, such as a CUstream;
+  // borrowed.
+  virtual absl::StatusOr<std::unique_ptr<Stream>> AdoptStream(void* native);
+  virtual absl::StatusOr<std::unique_ptr<Event>> NewEvent();
 };
 
 }  // namespace flashcp

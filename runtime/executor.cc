@@ -1,5 +1,5 @@
 // The executor decides what must hold before a pass runs: the ranks agree on a plan that is
-// correct, memory and kernels are there, tensors are given. What runs then is ProgramRunner's.
+// correct, memory and kernels are there, tensors are given. What runs then is a PassRunner's.
 
 #include "runtime/executor.h"
 
@@ -9,12 +9,15 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/types/optional.h"
+#include "absl/types/span.h"
 #include "runtime/kernel_spec.h"
 #include "runtime/plan/verify.h"
-#include "runtime/program/bound_backward.h"
-#include "runtime/program/bound_forward.h"
-#include "runtime/program/run_program.h"
+#include "runtime/program/bound_program.h"
+#include "runtime/program/host_runner.h"
+#include "runtime/program/prepared_program.h"
+#include "runtime/program/rank_buffers.h"
+#include "runtime/program/stream_runner.h"
+#include "runtime/program/watchdog.h"
 #include "support/catch_exceptions.h"
 #include "support/status_macros.h"
 
@@ -80,115 +83,184 @@ absl::Status CheckSaved(int rank, uint64_t bytes, const void* saved) {
       absl::StrCat("rank ", rank, ": ", bytes, " bytes of saved memory expected, null found"));
 }
 
-class PlanExecutor : public Executor {
- public:
-  PlanExecutor(const Plan& plan, Transport* transport, Device* device,
-               std::shared_ptr<AttentionKernels> kernels, DeviceMemory workspace,
-               const ExecutorOptions& options)
-      : plan_(*plan->ranks()->Get(transport->rank())),
-        transport_(transport),
-        has_rows_(!Items(plan_.layout()).empty()),
-        workspace_(std::move(workspace)),
-        kernels_(std::move(kernels)),
-        forward_(plan, transport->rank(), kernels_.get()),
-        run_forward_("forward", &forward_, transport, device, options.timeout,
-                     options.trace != nullptr ? &options.trace->forward : nullptr) {
-    if (!options.backward) return;
-    backward_.emplace(plan, transport->rank(), kernels_.get());
-    run_backward_.emplace("backward", &*backward_, transport, device, options.timeout,
-                          options.trace != nullptr ? &options.trace->backward : nullptr);
-  }
-
-  absl::Status Forward(const ForwardTensors& tensors) override {
-    const ComputingScope scope(transport_);
-    return EndAllUnlessOk(RunForward(tensors));
-  }
-  absl::Status Backward(const BackwardTensors& tensors) override {
-    const ComputingScope scope(transport_);
-    return EndAllUnlessOk(RunBackward(tensors));
-  }
-
- private:
-  absl::Status RunForward(const ForwardTensors& tensors) {
-    ASSIGN_OR_RETURN(MemoryBases bases, BasesOf({{Kind::query, tensors.query},
-                                                 {Kind::key, tensors.key},
-                                                 {Kind::value, tensors.value},
-                                                 {Kind::output, tensors.output},
-                                                 {Kind::lse, tensors.lse}},
-                                                tensors.saved));
-    forward_.Bind(bases);
-    return run_forward_.Run();
-  }
-
-  absl::Status RunBackward(const BackwardTensors& tensors) {
-    if (!backward_) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("rank ", transport_->rank(),
-                       ": the executor was made without backward (ExecutorOptions::backward)"));
-    }
-    ASSIGN_OR_RETURN(MemoryBases bases, BasesOf({{Kind::query, tensors.query},
-                                                 {Kind::key, tensors.key},
-                                                 {Kind::value, tensors.value},
-                                                 {Kind::output, tensors.output},
-                                                 {Kind::lse, tensors.lse},
-                                                 {Kind::output_gradient, tensors.output_gradient},
-                                                 {Kind::query_gradient, tensors.query_gradient},
-                                                 {Kind::key_gradient, tensors.key_gradient},
-                                                 {Kind::value_gradient, tensors.value_gradient}},
-                                                tensors.saved));
-    backward_->Bind(bases);
-    return run_backward_->Run();
-  }
-
-  // Where the buffers of a pass lie, if the caller has given all of them.
-  absl::StatusOr<MemoryBases> BasesOf(Tensors tensors, const void* saved) const {
-    RETURN_IF_ERROR(CheckTensors(transport_->rank(), has_rows_, tensors));
-    RETURN_IF_ERROR(CheckSaved(transport_->rank(), plan_.saved_bytes(), saved));
-    MemoryBases bases;
-    for (const auto& [kind, data] : tensors) bases.Set(kind, data);
-    bases.saved = static_cast<char*>(const_cast<void*>(saved));
-    bases.workspace = workspace_.get();
-    return bases;
-  }
-
-  absl::Status EndAllUnlessOk(const absl::Status& status) {
-    if (!status.ok()) transport_->Abort(status);
-    return status;
-  }
-
-  const fbs::RankPlan& plan_;  // lives as long as forward_
-  Transport* const transport_;
-  const bool has_rows_;
-  const DeviceMemory workspace_;
-  const std::shared_ptr<AttentionKernels> kernels_;
-  BoundForward forward_;
-  ProgramRunner run_forward_;
-  absl::optional<BoundBackward> backward_;
-  absl::optional<ProgramRunner> run_backward_;
-};
-
 // Adds to a lack of memory or threads whose it is.
 absl::Status OfRank(int rank, const absl::Status& status) {
   if (!absl::IsResourceExhausted(status)) return status;
   return absl::Status(status.code(), absl::StrCat("rank ", rank, ": ", status.message()));
 }
 
+// Streams on both sides, or on none.
+absl::Status CheckDrivers(const Transport& transport, const Device& device,
+                          const ExecutorOptions& options) {
+  if (device.has_streams() != transport.has_streams()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("rank ", transport.rank(), ": the device works ",
+                     device.has_streams() ? "on streams, the transport does not"
+                                          : "without streams, the transport on streams"));
+  }
+  if (device.has_streams() && options.trace != nullptr) {
+    return absl::InvalidArgumentError("a trace is recorded on devices without streams only");
+  }
+  return absl::OkStatus();
+}
+
+class PlanExecutor : public Executor {
+ public:
+  PlanExecutor(const Plan& plan, Transport* transport, Device* device,
+               const ExecutorOptions& options)
+      : keep_(plan),
+        plan_(*plan->ranks()->Get(transport->rank())),
+        transport_(*transport),
+        device_(*device),
+        options_(options),
+        buffers_(Items(plan_.buffers())),
+        bases_(buffers_.size() + 1) {}
+
+  // Waits until the device no longer uses what goes with the executor.
+  ~PlanExecutor() override {
+    if (watchdog_ != nullptr) watchdog_->Await(options_.timeout).IgnoreError();
+  }
+
+  // All set-up that is the device's and the transport's.
+  absl::Status Prepare(const Plan& plan) {
+    const int rank = transport_.rank();
+    absl::StatusOr<std::shared_ptr<AttentionKernels>> kernels =
+        device_.FindKernels(KernelSpecOf(plan));
+    RETURN_IF_ERROR(OfRank(rank, kernels.status()));
+    kernels_ = *std::move(kernels);
+    const uint64_t backward_bytes = options_.backward ? plan_.backward_workspace_bytes() : 0;
+    RETURN_IF_ERROR(Allocate(std::max(plan_.workspace_bytes(), backward_bytes), &workspace_));
+    if (device_.has_streams()) {
+      ASSIGN_OR_RETURN(streams_, ExecutorStreams::Create(&device_));
+      watchdog_ = std::make_unique<Watchdog>(&transport_, options_.timeout);
+    }
+    BoundProgram forward = BindForward(plan, rank);
+    BoundProgram backward;
+    if (options_.backward) backward = BindBackward(plan, rank);
+    if (!transport_.gathers()) {
+      RETURN_IF_ERROR(
+          Allocate(std::max(PackMessages(buffers_, &forward), PackMessages(buffers_, &backward)),
+                   &staging_));
+    }
+    RankTrace* const trace = options_.trace;
+    RETURN_IF_ERROR(forward_.Prepare("forward", std::move(forward), this,
+                                     trace != nullptr ? &trace->forward : nullptr));
+    if (!options_.backward) return absl::OkStatus();
+    return backward_.Prepare("backward", std::move(backward), this,
+                             trace != nullptr ? &trace->backward : nullptr);
+  }
+
+  absl::Status Forward(const ForwardTensors& tensors, Stream* stream) override {
+    return EndAllUnlessOk(RunForward(tensors, stream));
+  }
+  absl::Status Backward(const BackwardTensors& tensors, Stream* stream) override {
+    return EndAllUnlessOk(RunBackward(tensors, stream));
+  }
+  absl::Status Synchronize(absl::Duration timeout) override {
+    return watchdog_ == nullptr ? absl::OkStatus() : watchdog_->Await(timeout);
+  }
+
+ private:
+  // One of the passes.
+  struct Pass {
+    absl::Status Prepare(const char* name, BoundProgram bound, PlanExecutor* executor,
+                         std::vector<TraceSpan>* trace) {
+      absl::StatusOr<std::unique_ptr<PreparedProgram>> prepared = PreparedProgram::Create(
+          name, std::move(bound), executor->kernels_.get(), &executor->transport_);
+      RETURN_IF_ERROR(OfRank(executor->transport_.rank(), prepared.status()));
+      program = *std::move(prepared);
+      if (executor->streams_ == nullptr) {
+        runner = std::make_unique<HostRunner>(program.get(), executor->options_.timeout, trace);
+      } else {
+        runner = std::make_unique<StreamRunner>(
+            program.get(), &executor->device_, executor->streams_.get(), executor->watchdog_.get());
+      }
+      return absl::OkStatus();
+    }
+
+    std::unique_ptr<PreparedProgram> program;
+    std::unique_ptr<PassRunner> runner;
+  };
+
+  absl::Status RunForward(const ForwardTensors& tensors, Stream* stream) {
+    return Run({{Kind::query, tensors.query},
+                {Kind::key, tensors.key},
+                {Kind::value, tensors.value},
+                {Kind::output, tensors.output},
+                {Kind::lse, tensors.lse}},
+               tensors.saved, forward_, stream);
+  }
+
+  absl::Status RunBackward(const BackwardTensors& tensors, Stream* stream) {
+    if (backward_.runner == nullptr) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("rank ", transport_.rank(),
+                       ": the executor was made without backward (ExecutorOptions::backward)"));
+    }
+    return Run({{Kind::query, tensors.query},
+                {Kind::key, tensors.key},
+                {Kind::value, tensors.value},
+                {Kind::output, tensors.output},
+                {Kind::lse, tensors.lse},
+                {Kind::output_gradient, tensors.output_gradient},
+                {Kind::query_gradient, tensors.query_gradient},
+                {Kind::key_gradient, tensors.key_gradient},
+                {Kind::value_gradient, tensors.value_gradient}},
+               tensors.saved, backward_, stream);
+  }
+
+  // Runs a pass, if the caller has given all of its memory.
+  absl::Status Run(Tensors tensors, const void* saved, const Pass& pass, Stream* stream) {
+    const ComputingScope scope(&transport_);
+    RETURN_IF_ERROR(CheckTensors(transport_.rank(), !Items(plan_.layout()).empty(), tensors));
+    RETURN_IF_ERROR(CheckSaved(transport_.rank(), plan_.saved_bytes(), saved));
+    MemoryBases memory;
+    for (const auto& [kind, data] : tensors) memory.Set(kind, data);
+    memory.saved = static_cast<char*>(const_cast<void*>(saved));
+    memory.workspace = workspace_.get();
+    memory.staging = staging_.get();
+    buffers_.Resolve(memory, absl::MakeSpan(bases_));
+    return pass.runner->Run(bases_, stream);
+  }
+
+  absl::Status Allocate(uint64_t bytes, DeviceMemory* memory) {
+    absl::StatusOr<DeviceMemory> allocated = device_.Allocate(bytes);
+    RETURN_IF_ERROR(OfRank(transport_.rank(), allocated.status()));
+    *memory = *std::move(allocated);
+    return absl::OkStatus();
+  }
+
+  absl::Status EndAllUnlessOk(const absl::Status& status) {
+    if (!status.ok()) transport_.Abort(status);
+    return status;
+  }
+
+  const Plan keep_;
+  const fbs::RankPlan& plan_;
+  Transport& transport_;
+  Device& device_;
+  const ExecutorOptions options_;
+  const RankBuffers buffers_;
+  std::vector<char*> bases_;  // by buffer, of the present call
+  DeviceMemory workspace_ = {nullptr, nullptr};
+  DeviceMemory staging_ = {nullptr, nullptr};
+  std::shared_ptr<AttentionKernels> kernels_;
+  std::unique_ptr<ExecutorStreams>
+      streams_;  // null on a device without streams, as the watchdog is
+  Pass forward_, backward_;
+  std::unique_ptr<Watchdog> watchdog_;  // the first to go
+};
+
 absl::StatusOr<std::unique_ptr<Executor>> CreateExecutor(const Plan& plan, int rank,
                                                          Transport* transport, Device* device,
                                                          const ExecutorOptions& options) {
   RETURN_IF_ERROR(CheckRanks(plan, rank, *transport));
+  RETURN_IF_ERROR(CheckDrivers(*transport, *device, options));
   RETURN_IF_ERROR(AgreeOnPlan(plan, transport, options.timeout));
   RETURN_IF_ERROR(VerifyPlan(plan));
-  absl::StatusOr<std::shared_ptr<AttentionKernels>> kernels =
-      device->FindKernels(KernelSpecOf(plan));
-  RETURN_IF_ERROR(OfRank(rank, kernels.status()));
-  const fbs::RankPlan& rank_plan = *plan->ranks()->Get(rank);
-  const uint64_t backward_bytes = options.backward ? rank_plan.backward_workspace_bytes() : 0;
-  absl::StatusOr<DeviceMemory> workspace =
-      device->Allocate(std::max(rank_plan.workspace_bytes(), backward_bytes));
-  RETURN_IF_ERROR(OfRank(rank, workspace.status()));
-  return std::make_unique<PlanExecutor>(plan, transport, device, *kernels, *std::move(workspace),
-                                        options);
+  auto executor = std::make_unique<PlanExecutor>(plan, transport, device, options);
+  RETURN_IF_ERROR(executor->Prepare(plan));
+  return executor;
 }
 
 }  // namespace

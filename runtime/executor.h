@@ -1,7 +1,8 @@
 // Runs one rank of a plan. Create does all set-up: verifies the plan, agrees on it with the other
-// ranks, allocates the workspace, looks kernels up, resolves every tile and message. Forward and
-// Backward only launch: they allocate nothing, plan nothing, and wait only where the program says
-// so.
+// ranks, allocates the workspace, looks kernels up, makes the tables of tiles and the exchanges.
+// Forward and Backward only launch: they allocate nothing and plan nothing. On a device without
+// streams they return when the pass is done, and wait only where the program says so; on a device
+// with streams they return once the pass is enqueued, and wait for nothing.
 
 #ifndef FLASHCP_RUNTIME_EXECUTOR_H_
 #define FLASHCP_RUNTIME_EXECUTOR_H_
@@ -13,6 +14,7 @@
 #include "absl/time/time.h"
 #include "runtime/device.h"
 #include "runtime/plan/plan.h"
+#include "runtime/stream.h"
 #include "runtime/trace.h"
 #include "runtime/transport.h"
 
@@ -52,8 +54,9 @@ struct ExecutorOptions {
   // where a kernel does not end. Between processes the timeout must be longer than the longest
   // computation of a rank that another one waits for.
   absl::Duration timeout = absl::Seconds(60);
-  bool backward = true;        // false: Forward only, with less workspace
-  RankTrace* trace = nullptr;  // outlives the executor; if given, gets the timeline of each step
+  bool backward = true;  // false: Forward only, with less workspace
+  // Outlives the executor; if given, gets the timeline of each step. On devices without streams.
+  RankTrace* trace = nullptr;
 };
 
 // Not thread-safe: an executor, its transport and its device belong to one rank and are used by one
@@ -74,27 +77,40 @@ struct ExecutorOptions {
 //   Internal          a call to MPI failed, or a device or transport threw
 class Executor {
  public:
-  // Waits for the other ranks. transport and device are borrowed and outlive the executor.
-  // InvalidArgument for a rank or a number of ranks that the plan does not have, or where the
-  // device was told to use kernels that do not run here or not on such a plan; FailedPrecondition
-  // for a plan that breaks a rule, or that is not the plan of every rank (naming both ranks and
-  // hashes); NotFound where the device has no kernels for the plan; ResourceExhausted where it has
-  // no memory for the workspace, or no memory or threads for the kernels.
+  // Waits for the other ranks. transport and device are borrowed and outlive the executor; both
+  // have streams, or neither. InvalidArgument if they do not fit each other, for a rank or a number
+  // of ranks that the plan does not have, or if the device was told to use kernels that do not run
+  // here or not on such a plan; FailedPrecondition for a plan that breaks a rule, or that is not
+  // the plan of every rank (naming both ranks and hashes); NotFound where the device has no kernels
+  // for the plan; ResourceExhausted where it has no memory for the workspace, or no memory or
+  // threads for the kernels.
   static absl::StatusOr<std::unique_ptr<Executor>> Create(const Plan& plan, int rank,
                                                           Transport* transport, Device* device,
                                                           const ExecutorOptions& options = {});
+  // With streams: waits for what is under way, at most ExecutorOptions::timeout.
   virtual ~Executor() = default;
 
   // Exact attention of this rank's queries over all keys that the masks allow. Errors of an
   // instruction name rank, stage, instruction and, where there is one, the peer. InvalidArgument
   // for a tensor or saved memory that is null, and, on all ranks, for messages that do not match
   // since ranks made different calls; otherwise the code that the device or transport returned.
-  virtual absl::Status Forward(const ForwardTensors& tensors) = 0;
+  //
+  // `stream`: on a device with streams, the caller's. The pass begins after the work that the
+  // stream holds; work that is enqueued on it later begins after the pass; so tensors are given and
+  // used by the rules of this stream. Streams of successive calls are ordered by the caller. Null:
+  // the pass begins now, after the executor's last one, and Synchronize says when it is done.
+  virtual absl::Status Forward(const ForwardTensors& tensors, Stream* stream = nullptr) = 0;
 
   // The gradients of Q, K and V of this rank, which sum what all queries of all ranks give to them,
   // in an order that the plan fixes: the same bits in every run. Errors as of Forward, and
-  // FailedPrecondition where the executor was made without.
-  virtual absl::Status Backward(const BackwardTensors& tensors) = 0;
+  // FailedPrecondition if the executor was made without.
+  virtual absl::Status Backward(const BackwardTensors& tensors, Stream* stream = nullptr) = 0;
+
+  // Waits until all passes are done. Without streams they are. With streams it returns what went
+  // wrong in a pass that was enqueued, which later passes return too, or DeadlineExceeded, naming
+  // the first instruction that did not finish, if `timeout` has passed: then all ranks end. Whether
+  // anyone waits or not, a pass in which nothing finishes for ExecutorOptions::timeout fails.
+  virtual absl::Status Synchronize(absl::Duration timeout = absl::InfiniteDuration()) = 0;
 };
 
 }  // namespace flashcp

@@ -1,20 +1,26 @@
+// What all transports say of messages.
+
 #include "runtime/transport.h"
 
 #include "absl/strings/str_cat.h"
 
 namespace flashcp {
 
-size_t PayloadBytes(const Transfer& transfer) {
+size_t PayloadBytes(const Message& message) {
   size_t bytes = 0;
-  for (const Bytes& run : transfer.runs) bytes += run.size;
+  for (const MessageRun& run : message.runs) bytes += run.size;
   return bytes;
 }
 
-std::string DescribeMessage(Transfer::Direction direction, int rank, int peer, size_t bytes,
+std::string DescribeMessage(Message::Direction direction, int rank, int peer, size_t bytes,
                             uint32_t tag) {
-  const bool sends = direction == Transfer::Direction::kSend;
+  const bool sends = direction == Message::Direction::kSend;
   return absl::StrCat("rank ", rank, (sends ? " sends " : " receives "), bytes, " bytes with tag ",
                       tag, (sends ? " to" : " from"), " rank ", peer);
+}
+
+absl::Status Exchange::Wait(absl::Duration) {
+  return absl::UnimplementedError("work of the stream waits for the exchange, not the host");
 }
 
 }  // namespace flashcp

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <memory>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -123,18 +124,18 @@ absl::StatusOr<double> MessageUs(size_t bytes) {
   double fastest_us = 0;
   RETURN_IF_ERROR(RunThreads(2, [&](Transport* transport) -> absl::Status {
     std::vector<char> memory(bytes, 1);
-    const Bytes run = {memory.data(), bytes};
     const int rank = transport->rank();
-    const Transfer transfer = {
-        rank == 0 ? Transfer::Direction::kSend : Transfer::Direction::kReceive,
-        1 - rank,
-        /*tag=*/0,
-        {&run, 1}};
+    const Message message = {rank == 0 ? Message::Direction::kSend : Message::Direction::kReceive,
+                             1 - rank,
+                             /*tag=*/0,
+                             {{0, 0, bytes}}};
+    ASSIGN_OR_RETURN(std::unique_ptr<Exchange> exchange, transport->Prepare({message}));
+    char* const bases[] = {memory.data()};
     for (int i = 0; i < kMessages; ++i) {
       RETURN_IF_ERROR(transport->AllGather(0, timeout).status());
       const auto start = std::chrono::steady_clock::now();
-      ASSIGN_OR_RETURN(Transport::Group group, transport->Start({&transfer, 1}));
-      RETURN_IF_ERROR(transport->Wait(group, timeout));
+      RETURN_IF_ERROR(exchange->Start(bases, nullptr));
+      RETURN_IF_ERROR(exchange->Wait(timeout));
       const std::chrono::duration<double, std::micro> us = std::chrono::steady_clock::now() - start;
       if (rank == 1 && (i == 0 || us.count() < fastest_us)) fastest_us = us.count();
     }

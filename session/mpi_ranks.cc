@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <exception>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,7 +20,7 @@
 namespace flashcp::session {
 namespace {
 
-using Direction = Transfer::Direction;
+using Direction = Message::Direction;
 
 // Tags of the messages between the leading rank and another, outside of the plan.
 constexpr uint32_t kInputsTag = 0;
@@ -67,13 +68,12 @@ class MpiRanks : public Ranks {
   absl::Status Run(const Plan& plan, bool backward, BatchTensors* batch,
                    const std::function<absl::Status(Transport*, RankTensors*)>& run) override {
     RankTensors local = MakeRankTensors(plan, transport_->rank(), backward);
-    absl::Status status = leads()
-                              ? SendInputs(plan, backward, *batch, &local)
-                              : Exchange(Direction::kReceive, kInputsTag, {{0, local.Inputs()}});
+    absl::Status status = leads() ? SendInputs(plan, backward, *batch, &local)
+                                  : Move(Direction::kReceive, kInputsTag, {{0, local.Inputs()}});
     if (status.ok()) status = run(transport_.get(), &local);
     if (status.ok()) {
       status = leads() ? ReceiveResults(plan, backward, local, batch)
-                       : Exchange(Direction::kSend, kResultsTag, {{0, local.Results()}});
+                       : Move(Direction::kSend, kResultsTag, {{0, local.Results()}});
     }
     if (!status.ok()) {
       peaceful_ = false;
@@ -107,7 +107,7 @@ class MpiRanks : public Ranks {
     int peer;
     std::vector<std::vector<char>*> tensors;
   };
-  absl::Status Exchange(Direction direction, uint32_t tag, const std::vector<Parcel>& parcels);
+  absl::Status Move(Direction direction, uint32_t tag, const std::vector<Parcel>& parcels);
   absl::Status SendInputs(const Plan& plan, bool backward, const BatchTensors& batch,
                           RankTensors* local);
   absl::Status ReceiveResults(const Plan& plan, bool backward, const RankTensors& local,
@@ -118,20 +118,19 @@ class MpiRanks : public Ranks {
   bool peaceful_ = false;  // MPI has started, and no rank has failed since
 };
 
-absl::Status MpiRanks::Exchange(Direction direction, uint32_t tag,
-                                const std::vector<Parcel>& parcels) {
-  std::vector<std::vector<Bytes>> runs;
-  std::vector<Transfer> transfers;
+absl::Status MpiRanks::Move(Direction direction, uint32_t tag, const std::vector<Parcel>& parcels) {
+  std::vector<Message> messages;
+  std::vector<char*> bases;  // of the tensors: each is a buffer
   for (const Parcel& parcel : parcels) {
-    runs.emplace_back();
+    messages.push_back({direction, parcel.peer, tag, {}});
     for (std::vector<char>* tensor : parcel.tensors) {
-      runs.back().push_back({tensor->data(), tensor->size()});
+      messages.back().runs.push_back({static_cast<uint32_t>(bases.size()), 0, tensor->size()});
+      bases.push_back(tensor->data());
     }
-    transfers.push_back({direction, parcel.peer, tag, runs.back()});
   }
-  absl::StatusOr<Transport::Group> group = transport_->Start(transfers);
-  absl::Status status = group.ok() ? transport_->Wait(*group, options_.transport.timeout)
-                                   : absl::Status(group.status());
+  absl::StatusOr<std::unique_ptr<Exchange>> exchange = transport_->Prepare(std::move(messages));
+  absl::Status status = exchange.ok() ? (*exchange)->Start(bases, nullptr) : exchange.status();
+  if (status.ok()) status = (*exchange)->Wait(options_.transport.timeout);
   if (status.ok()) return status;
   return absl::Status(status.code(), absl::StrCat("rank ", transport_->rank(), ", ",
                                                   tag == kInputsTag ? "inputs" : "results", ": ",
@@ -150,7 +149,7 @@ absl::Status MpiRanks::SendInputs(const Plan& plan, bool backward, const BatchTe
   for (int rank = 1; rank < plan.num_ranks(); ++rank) {
     parcels.push_back({rank, others[rank - 1].Inputs()});
   }
-  return Exchange(Direction::kSend, kInputsTag, parcels);
+  return Move(Direction::kSend, kInputsTag, parcels);
 }
 
 absl::Status MpiRanks::ReceiveResults(const Plan& plan, bool backward, const RankTensors& local,
@@ -163,7 +162,7 @@ absl::Status MpiRanks::ReceiveResults(const Plan& plan, bool backward, const Ran
   for (int rank = 1; rank < plan.num_ranks(); ++rank) {
     parcels.push_back({rank, others[rank - 1].Results()});
   }
-  RETURN_IF_ERROR(Exchange(Direction::kReceive, kResultsTag, parcels));
+  RETURN_IF_ERROR(Move(Direction::kReceive, kResultsTag, parcels));
   GatherBatch(plan, 0, local, batch);
   for (int rank = 1; rank < plan.num_ranks(); ++rank) {
     GatherBatch(plan, rank, others[rank - 1], batch);

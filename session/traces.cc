@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <limits>
+#include <memory>
 
 #include "support/status_macros.h"
 
@@ -43,14 +44,16 @@ HostName ThisHost() {
 }
 
 // Sends the spans of one rank, and its host, to rank 0.
-absl::Status Move(Transfer::Direction direction, int peer, std::vector<TraceSpan>* spans,
+absl::Status Move(Message::Direction direction, int peer, std::vector<TraceSpan>* spans,
                   HostName* host, Transport* transport, absl::Duration timeout) {
-  const std::vector<Bytes> runs = {
-      {host->data(), host->size()},
-      {reinterpret_cast<char*>(spans->data()), spans->size() * sizeof(TraceSpan)}};
-  const std::vector<Transfer> transfers = {{direction, peer, /*tag=*/0, runs}};
-  ASSIGN_OR_RETURN(Transport::Group group, transport->Start(transfers));
-  return transport->Wait(group, timeout);
+  const Message message = {direction,
+                           peer,
+                           /*tag=*/0,
+                           {{0, 0, host->size()}, {1, 0, spans->size() * sizeof(TraceSpan)}}};
+  ASSIGN_OR_RETURN(std::unique_ptr<Exchange> exchange, transport->Prepare({message}));
+  char* const bases[] = {host->data(), reinterpret_cast<char*>(spans->data())};
+  RETURN_IF_ERROR(exchange->Start(bases, nullptr));
+  return exchange->Wait(timeout);
 }
 
 }  // namespace
@@ -64,7 +67,7 @@ absl::StatusOr<std::vector<HostTrace>> GatherTraces(const Plan& plan, const Rank
   HostName host = ThisHost();
   std::vector<HostTrace> traces;
   if (transport->rank() != 0) {
-    RETURN_IF_ERROR(Move(Transfer::Direction::kSend, 0, &spans, &host, transport, timeout));
+    RETURN_IF_ERROR(Move(Message::Direction::kSend, 0, &spans, &host, transport, timeout));
     return traces;
   }
   for (int rank = 0; rank < plan.num_ranks(); ++rank) {
@@ -74,7 +77,7 @@ absl::StatusOr<std::vector<HostTrace>> GatherTraces(const Plan& plan, const Rank
         local.backward.empty() ? 0 : Items(rank_plan.backward()->instructions()).size();
     if (rank > 0) {
       spans.resize(forward + backward);
-      RETURN_IF_ERROR(Move(Transfer::Direction::kReceive, rank, &spans, &host, transport, timeout));
+      RETURN_IF_ERROR(Move(Message::Direction::kReceive, rank, &spans, &host, transport, timeout));
     }
     traces.push_back(
         {{{spans.begin(), spans.begin() + forward}, {spans.begin() + forward, spans.end()}},

@@ -18,6 +18,7 @@ run() {
 }
 run //...
 run --config=tsan //tests/runtime/threads:threads_transport_test //tests/runtime:executor_test \
+  //tests/runtime/program:streams_test \
   //tests/runtime/cpu:gradient_order_test //tests/runtime/cpu:spread_test
 run --config=asan //tests/fuzz/... //tests/runtime/plan/...
 

@@ -12,11 +12,11 @@
 #include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "runtime/cpu/cpu_kernels.h"
 #include "runtime/cpu/generated_attention.h"
 #include "runtime/cpu/kernel_targets.h"
 #include "runtime/cpu/reference_kernel.h"
 #include "runtime/cpu/worker_pool.h"
-#include "runtime/numeric.h"
 #include "support/nearest_name.h"
 #include "support/status_macros.h"
 
@@ -27,9 +27,9 @@ constexpr size_t kAlignment = 64;
 
 // The reference kernels. A K/V head, with the query heads that share it, is one worker's through
 // the whole table, so that sums have the same order for every number of workers.
-class ReferenceKernels : public AttentionKernels {
+class ReferenceKernels : public CpuKernels {
  public:
-  ReferenceKernels(const KernelSpec& spec, WorkerPool* pool) : spec_(spec), pool_(pool) {}
+  ReferenceKernels(const KernelSpec& spec, WorkerPool* pool) : CpuKernels(spec), pool_(pool) {}
   absl::string_view name() const override { return "reference"; }
   void Reserve(absl::Span<const AttentionTile>) override {}
   void Forward(absl::Span<const AttentionTile> tiles) override {
@@ -55,7 +55,6 @@ class ReferenceKernels : public AttentionKernels {
     });
   }
 
-  const KernelSpec spec_;
   WorkerPool* const pool_;
 };
 
@@ -122,54 +121,6 @@ class CpuDevice : public Device {
                                                               : FindGeneratedKernel(spec, kernels_);
     if (kernel == nullptr) return std::make_shared<ReferenceKernels>(spec, pool_.get());
     return CreateGeneratedAttention(*kernel, spec, pool_.get());
-  }
-
-  absl::Status Attend(AttentionKernels* kernels, absl::Span<const AttentionTile> tiles) override {
-    kernels->Forward(tiles);
-    return absl::OkStatus();
-  }
-
-  absl::Status AttendBackward(AttentionKernels* kernels,
-                              absl::Span<const BackwardTile> tiles) override {
-    kernels->Backward(tiles);
-    return absl::OkStatus();
-  }
-
-  absl::Status SumProducts(const KernelSpec& spec, const ProductRows& rows) override {
-    WithElementType(spec.element, [&](auto element) {
-      using Element = decltype(element);
-      const Element* output = static_cast<const Element*>(rows.output);
-      const Element* gradient = static_cast<const Element*>(rows.output_gradient);
-      for (int64_t i = 0; i < rows.rows * spec.query_heads; ++i) {
-        float sum = 0;
-        for (int d = 0; d < spec.value_dim; ++d) sum += ToFloat(*output++) * ToFloat(*gradient++);
-        rows.sums[i] = sum;
-      }
-    });
-    return absl::OkStatus();
-  }
-
-  absl::Status Clear(absl::Span<const FloatRange> ranges) override {
-    for (const FloatRange& range : ranges) std::fill_n(range.data, range.count, 0.0f);
-    return absl::OkStatus();
-  }
-
-  absl::Status Round(model::DType element, absl::Span<const ConvertedRun> runs) override {
-    for (const ConvertedRun& run : runs) {
-      FloatsToElements(element, static_cast<const float*>(run.source), run.count, run.target);
-    }
-    return absl::OkStatus();
-  }
-
-  absl::Status Add(model::DType element, absl::Span<const ConvertedRun> runs) override {
-    WithElementType(element, [&](auto type) {
-      for (const ConvertedRun& run : runs) {
-        const auto* source = static_cast<const decltype(type)*>(run.source);
-        float* target = static_cast<float*>(run.target);
-        for (int64_t i = 0; i < run.count; ++i) target[i] += ToFloat(source[i]);
-      }
-    });
-    return absl::OkStatus();
   }
 
  private:

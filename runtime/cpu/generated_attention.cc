@@ -20,11 +20,12 @@ namespace {
 
 constexpr size_t kAlignment = 64;
 
-class GeneratedAttention : public AttentionKernels {
+class GeneratedAttention : public CpuKernels {
  public:
   GeneratedAttention(const GeneratedKernel& kernel, const KernelSpec& spec, WorkerPool* pool,
                      size_t worker_bytes, DeviceMemory memory)
-      : kernel_(kernel),
+      : CpuKernels(spec),
+        kernel_(kernel),
         pool_(pool),
         memory_(std::move(memory)),
         units_(spec),
@@ -104,8 +105,9 @@ const GeneratedKernel* FindGeneratedKernel(const KernelSpec& spec) {
   return nullptr;
 }
 
-absl::StatusOr<std::unique_ptr<AttentionKernels>> CreateGeneratedAttention(
-    const GeneratedKernel& kernel, const KernelSpec& spec, WorkerPool* pool) {
+absl::StatusOr<std::unique_ptr<CpuKernels>> CreateGeneratedAttention(const GeneratedKernel& kernel,
+                                                                     const KernelSpec& spec,
+                                                                     WorkerPool* pool) {
   Scratch measure(nullptr);
   ForwardWorker(kernel, spec, &measure);
   BackwardWorker(kernel, spec, 0, &measure);

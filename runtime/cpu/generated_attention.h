@@ -8,9 +8,9 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "runtime/cpu/cpu_kernels.h"
 #include "runtime/cpu/generated_kernels.h"
 #include "runtime/cpu/worker_pool.h"
-#include "runtime/device.h"
 #include "runtime/kernels.h"
 
 namespace flashcp {
@@ -25,8 +25,9 @@ const GeneratedKernel* FindGeneratedKernel(const KernelSpec& spec, absl::string_
 const GeneratedKernel* FindGeneratedKernel(const KernelSpec& spec);
 
 // Launches of `kernel`, which fits. The pool is borrowed. ResourceExhausted without memory.
-absl::StatusOr<std::unique_ptr<AttentionKernels>> CreateGeneratedAttention(
-    const GeneratedKernel& kernel, const KernelSpec& spec, WorkerPool* pool);
+absl::StatusOr<std::unique_ptr<CpuKernels>> CreateGeneratedAttention(const GeneratedKernel& kernel,
+                                                                     const KernelSpec& spec,
+                                                                     WorkerPool* pool);
 
 }  // namespace flashcp
 

@@ -1,8 +1,8 @@
+// Runs longer than MPI can count are several pieces of one datatype.
+
 #include "runtime/mpi/mpi_message.h"
 
 #include <algorithm>
-#include <cstddef>
-#include <limits>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -10,31 +10,7 @@
 namespace flashcp {
 namespace {
 
-constexpr size_t kMostBytesOfABlock = size_t{1} << 30;  // MPI counts are int
-constexpr size_t kMostEntries = size_t{1} << 16;
-
-bool SameRuns(absl::Span<const Bytes> a, absl::Span<const Bytes> b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Bytes& x, const Bytes& y) {
-    return x.data == y.data && x.size == y.size;
-  });
-}
-
-absl::StatusOr<MPI_Datatype> MakeType(absl::Span<const Bytes> runs) {
-  std::vector<int> sizes;
-  std::vector<MPI_Aint> addresses;
-  for (const Bytes& run : runs) {
-    for (size_t begin = 0; begin < run.size; begin += kMostBytesOfABlock) {
-      sizes.push_back(static_cast<int>(std::min(kMostBytesOfABlock, run.size - begin)));
-      addresses.emplace_back();
-      RETURN_IF_MPI_ERROR(MPI_Get_address(run.data + begin, &addresses.back()));
-    }
-  }
-  MPI_Datatype type;
-  RETURN_IF_MPI_ERROR(
-      MPI_Type_create_hindexed(sizes.size(), sizes.data(), addresses.data(), MPI_BYTE, &type));
-  RETURN_IF_MPI_ERROR(MPI_Type_commit(&type));
-  return type;
-}
+constexpr uint64_t kMostBytesOfAPiece = uint64_t{1} << 30;  // MPI counts are int
 
 }  // namespace
 
@@ -47,37 +23,55 @@ absl::Status MpiStatus(int code, const char* call) {
       absl::StrCat("MPI failed: ", absl::string_view(text, length), " (in ", call, ")"));
 }
 
-MpiMessages::~MpiMessages() { Clear(); }
+MpiRuns::MpiRuns(const Message& message) {
+  for (const MessageRun& run : message.runs) {
+    if (run.size == 0) continue;
+    const auto found = std::find(buffers_.begin(), buffers_.end(), run.buffer);
+    const size_t buffer = found - buffers_.begin();
+    if (found == buffers_.end()) buffers_.push_back(run.buffer);
+    for (uint64_t begin = 0; begin < run.size; begin += kMostBytesOfAPiece) {
+      pieces_.push_back({buffer, run.offset + begin,
+                         static_cast<int>(std::min(kMostBytesOfAPiece, run.size - begin))});
+    }
+  }
+  now_.resize(buffers_.size());
+}
 
 // MPI keeps a freed type for the messages that are under way.
-void MpiMessages::Clear() {
-  for (auto& [address, entry] : entries_) {
-    if (entry.type != MPI_DATATYPE_NULL) MPI_Type_free(&entry.type);
-  }
-  entries_.clear();
+MpiRuns::~MpiRuns() {
+  if (type_ != MPI_DATATYPE_NULL) MPI_Type_free(&type_);
 }
 
-absl::StatusOr<MpiMessage> MpiMessages::Of(absl::Span<const Bytes> runs) {
-  const Bytes* only = nullptr;
-  int filled = 0;
-  for (const Bytes& run : runs) {
-    if (run.size > 0) only = &run, ++filled;
+absl::StatusOr<MpiMessage> MpiRuns::At(BufferBases bases) {
+  if (pieces_.empty()) return MpiMessage{nullptr, 0, MPI_BYTE};
+  char* const base = bases[buffers_[0]];
+  if (pieces_.size() == 1) {
+    return MpiMessage{base + pieces_[0].offset, pieces_[0].size, MPI_BYTE};
   }
-  if (filled == 0) return MpiMessage{nullptr, 0, MPI_BYTE};
-  if (filled == 1 && only->size <= std::numeric_limits<int>::max()) {
-    return MpiMessage{only->data, static_cast<int>(only->size), MPI_BYTE};
+  for (size_t b = 0; b < buffers_.size(); ++b) {
+    now_[b] = reinterpret_cast<MPI_Aint>(bases[buffers_[b]]) - reinterpret_cast<MPI_Aint>(base);
   }
-  if (entries_.size() >= kMostEntries && !entries_.contains(runs.data())) Clear();
-  Entry& entry = entries_[runs.data()];
-  if (entry.type == MPI_DATATYPE_NULL || !SameRuns(runs, entry.runs)) {
-    if (entry.type != MPI_DATATYPE_NULL) RETURN_IF_MPI_ERROR(MPI_Type_free(&entry.type));
-    ASSIGN_OR_RETURN(entry.type, MakeType(runs));
-    entry.runs.assign(runs.begin(), runs.end());
+  if (type_ == MPI_DATATYPE_NULL || now_ != distances_) {
+    distances_ = now_;
+    RETURN_IF_ERROR(MakeType());
   }
-  return MpiMessage{MPI_BOTTOM, 1, entry.type};
+  return MpiMessage{base, 1, type_};
 }
 
-absl::StatusOr<size_t> MpiMessages::ReceivedBytes(const MPI_Status& status) {
+absl::Status MpiRuns::MakeType() {
+  if (type_ != MPI_DATATYPE_NULL) RETURN_IF_MPI_ERROR(MPI_Type_free(&type_));
+  std::vector<int> sizes;
+  std::vector<MPI_Aint> displacements;
+  for (const Piece& piece : pieces_) {
+    sizes.push_back(piece.size);
+    displacements.push_back(distances_[piece.buffer] + static_cast<MPI_Aint>(piece.offset));
+  }
+  RETURN_IF_MPI_ERROR(
+      MPI_Type_create_hindexed(sizes.size(), sizes.data(), displacements.data(), MPI_BYTE, &type_));
+  return MpiStatus(MPI_Type_commit(&type_), "MPI_Type_commit");
+}
+
+absl::StatusOr<size_t> ReceivedBytes(const MPI_Status& status) {
   MPI_Count bytes = 0;
   RETURN_IF_MPI_ERROR(MPI_Get_elements_x(&status, MPI_BYTE, &bytes));
   return bytes;

@@ -6,12 +6,12 @@
 
 #include <mpi.h>
 
+#include <cstddef>
+#include <cstdint>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/types/span.h"
 #include "runtime/transport.h"
 #include "support/status_macros.h"
 
@@ -29,29 +29,36 @@ struct MpiMessage {
   MPI_Datatype type;
 };
 
-// Makes one MPI message of the runs of a Transfer, without copying them: a single run is sent in
-// place, several are one datatype of absolute addresses. Datatypes are kept for the next message of
-// the same runs, found by the address of the table of runs. Used by one thread.
-class MpiMessages {
+// Makes one MPI message of the runs of a Message, without copying them: a single run is sent in
+// place, several are one datatype, relative to the buffer of the first run. It is made at the first
+// use and again only when the buffers of the message have moved against each other. Used by one
+// thread.
+class MpiRuns {
  public:
-  MpiMessages() = default;
-  MpiMessages(const MpiMessages&) = delete;
-  ~MpiMessages();  // before MPI_Finalize
+  explicit MpiRuns(const Message& message);
+  MpiRuns(const MpiRuns&) = delete;
+  ~MpiRuns();  // before MPI_Finalize
 
-  absl::StatusOr<MpiMessage> Of(absl::Span<const Bytes> runs);
-
-  // Of a received message.
-  static absl::StatusOr<size_t> ReceivedBytes(const MPI_Status& status);
+  absl::StatusOr<MpiMessage> At(BufferBases bases);
 
  private:
-  struct Entry {
-    std::vector<Bytes> runs;  // that the type was made of
-    MPI_Datatype type = MPI_DATATYPE_NULL;
+  struct Piece {
+    size_t buffer;  // of buffers_
+    uint64_t offset;
+    int size;
   };
-  void Clear();
 
-  absl::flat_hash_map<const Bytes*, Entry> entries_;
+  absl::Status MakeType();
+
+  std::vector<Piece> pieces_;
+  std::vector<uint32_t> buffers_;
+  std::vector<MPI_Aint> distances_;  // of the buffers from the first one, as type_ has them
+  std::vector<MPI_Aint> now_;        // the same, of the present call
+  MPI_Datatype type_ = MPI_DATATYPE_NULL;
 };
+
+// Of a received message.
+absl::StatusOr<size_t> ReceivedBytes(const MPI_Status& status);
 
 }  // namespace flashcp
 

@@ -79,7 +79,7 @@ absl::Status MpiNotices::Poll() {
     MPI_Status status;
     RETURN_IF_MPI_ERROR(MPI_Test(&receive_, &done, &status));
     if (!done) break;
-    ASSIGN_OR_RETURN(size_t bytes, MpiMessages::ReceivedBytes(status));
+    ASSIGN_OR_RETURN(size_t bytes, ReceivedBytes(status));
     ++num_heard_;
     absl::Status notice = Decode({in_.data(), bytes});
     if (first.ok()) first = notice;

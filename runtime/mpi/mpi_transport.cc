@@ -1,6 +1,7 @@
-// The MPI transport decides how the messages of a group become MPI requests, and when a wait ends.
+// The MPI transport decides how the messages of an exchange become MPI requests, and when a wait
+// ends.
 //
-// One Transfer is one MPI_Isend or MPI_Irecv with the tag of the plan. Receives accept any tag of
+// One Message is one MPI_Isend or MPI_Irecv with the tag of the plan. Receives accept any tag of
 // their peer: MPI keeps the order of the messages between two processes, so each meets its match,
 // and the tag and size that it carries tell whether it is the expected one.
 //
@@ -33,7 +34,7 @@
 namespace flashcp {
 namespace {
 
-using Direction = Transfer::Direction;
+using Direction = Message::Direction;
 
 constexpr int kNoticeTag = 0;  // on the control communicator
 constexpr int kGatherTag = 1;
@@ -43,14 +44,15 @@ constexpr int kGatherTag = 1;
 constexpr absl::Duration kEndWait = absl::Milliseconds(300);
 constexpr absl::Duration kLeaveWait = absl::Seconds(1);
 
-// The requests of one Start; the slot is used again once they are done.
+// The messages of one exchange and their requests.
 struct RequestGroup {
-  absl::Span<const Transfer> transfers;
-  std::vector<MPI_Request> requests;  // by transfer
-  std::vector<char> receives;         // by transfer: outlives the caller's table
+  std::vector<Message> messages;
+  std::vector<size_t> sizes;                   // by message
+  std::vector<std::unique_ptr<MpiRuns>> runs;  // by message
+  std::vector<MPI_Request> requests;           // by message
   size_t num_open = 0;
   bool active = false;
-  int64_t completed_ns = 0;  // steady clock, as far as it is known before Wait; else 0
+  int64_t completed_ns = 0;  // steady clock, as far as it is known; else 0
 };
 
 int64_t SteadyNs() {
@@ -80,11 +82,11 @@ class InCall {
   std::atomic<int>* const in_call_for_;
 };
 
-// Of a group that has one.
-const Transfer& FirstOpen(const RequestGroup& group) {
+// Index of the first open message of a group that has one.
+size_t FirstOpen(const RequestGroup& group) {
   size_t open = 0;
   while (group.requests[open] == MPI_REQUEST_NULL) ++open;
-  return group.transfers[open];
+  return open;
 }
 
 class MpiTransport : public Transport {
@@ -96,18 +98,20 @@ class MpiTransport : public Transport {
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
-  absl::StatusOr<Group> Start(absl::Span<const Transfer> transfers) override;
-  absl::Status Wait(Group handle, absl::Duration timeout) override;
-  int64_t CompletedNs() const override { return completed_ns_; }
+  absl::StatusOr<std::unique_ptr<Exchange>> Prepare(std::vector<Message> messages) override;
   absl::StatusOr<std::vector<uint64_t>> AllGather(uint64_t value, absl::Duration timeout) override;
   void Abort(const absl::Status& reason) override;
 
+  absl::Status Start(RequestGroup* group, BufferBases bases);
+  absl::Status Wait(RequestGroup* group, absl::Duration timeout);
+  void Drop(RequestGroup* group);
+
  private:
-  Group FreeGroup();
-  absl::Status Post(const Transfer& transfer, MPI_Request* request);
+  absl::Status Post(RequestGroup* group, size_t index, BufferBases bases);
   absl::Status Poll(RequestGroup* group);
-  absl::Status CheckReceived(const Transfer& transfer, const MPI_Status& status) const;
-  std::string Describe(const Transfer& transfer) const;
+  absl::Status CheckReceived(const RequestGroup& group, size_t index,
+                             const MPI_Status& status) const;
+  std::string Describe(const RequestGroup& group, size_t index) const;
   absl::Status StartGather(uint64_t value);
   absl::Status Await(absl::Duration timeout, const std::function<absl::StatusOr<bool>()>& poll,
                      const std::function<int()>& whom, const std::function<std::string()>& what);
@@ -123,14 +127,12 @@ class MpiTransport : public Transport {
   MPI_Comm control_ = MPI_COMM_NULL;
   int rank_ = 0;
   int size_ = 1;
-  MpiMessages messages_;
   MpiNotices notices_;
-  std::vector<RequestGroup> groups_;    // indexed by Transport::Group
+  std::vector<RequestGroup*> groups_;   // of all exchanges
   std::vector<int> completed_;          // of MPI_Testsome
   std::vector<MPI_Status> statuses_;    // of MPI_Testsome
   std::vector<uint64_t> gathered_;      // by rank
   std::vector<MPI_Request> gathering_;  // receives by rank, then sends by rank
-  int64_t completed_ns_ = 0;            // of the group that Wait has last returned
   absl::Status end_;                    // why the group ended; OK: it has not
   MpiProgress progress_;                // the last to be made, the first to end
 };
@@ -171,9 +173,9 @@ void MpiTransport::StartProgress() {
 bool MpiTransport::MoveOpen() {
   const bool stopped = options_.stop != nullptr && *options_.stop;
   if (!end_.ok() || stopped) return false;
-  for (RequestGroup& group : groups_) {
-    const bool open = group.active && group.completed_ns == 0;
-    if (open && IsComplete(group)) group.completed_ns = SteadyNs();
+  for (RequestGroup* group : groups_) {
+    const bool open = group->active && group->completed_ns == 0;
+    if (open && IsComplete(*group)) group->completed_ns = SteadyNs();
   }
   return true;
 }
@@ -181,18 +183,12 @@ bool MpiTransport::MoveOpen() {
 // Tells the thread whether there is something to move.
 void MpiTransport::NoteOpen() {
   progress_.SetOpen(std::any_of(groups_.begin(), groups_.end(),
-                                [](const RequestGroup& group) { return group.active; }));
+                                [](const RequestGroup* group) { return group->active; }));
 }
 
 // Frees the communicators where every rank has left in peace; others may be still in use.
 MpiTransport::~MpiTransport() {
   auto lock = progress_.Enter();
-  for (const RequestGroup& group : groups_) {
-    if (!group.active) continue;
-    End(absl::AbortedError(
-            absl::StrCat("ended by rank ", rank_, ": it left before its messages had completed")))
-        .IgnoreError();
-  }
   if (!end_.ok() || control_ == MPI_COMM_NULL) return;
   absl::Status status = notices_.Send(absl::OkStatus());
   Polling polling(kLeaveWait);
@@ -202,79 +198,114 @@ MpiTransport::~MpiTransport() {
   MPI_Comm_free(&control_);
 }
 
-absl::StatusOr<Transport::Group> MpiTransport::Start(absl::Span<const Transfer> transfers) {
-  auto lock = progress_.Enter();
-  for (const Transfer& transfer : transfers) {
-    if (transfer.peer < 0 || transfer.peer >= size_) {
-      return absl::InvalidArgumentError(absl::StrCat("rank ", rank_, " names peer ", transfer.peer,
+// An exchange of this transport: its calls are the transport's.
+class MpiExchange : public Exchange {
+ public:
+  MpiExchange(MpiTransport* transport, RequestGroup group)
+      : transport_(*transport), group_(std::move(group)) {}
+  ~MpiExchange() override { transport_.Drop(&group_); }
+
+  absl::Status Start(BufferBases bases, Stream*) override {
+    return transport_.Start(&group_, bases);
+  }
+  absl::Status Wait(absl::Duration timeout) override { return transport_.Wait(&group_, timeout); }
+  int64_t CompletedNs() const override { return group_.completed_ns; }
+  RequestGroup* group() { return &group_; }
+
+ private:
+  MpiTransport& transport_;
+  RequestGroup group_;
+};
+
+absl::StatusOr<std::unique_ptr<Exchange>> MpiTransport::Prepare(std::vector<Message> messages) {
+  RequestGroup group;
+  group.messages = std::move(messages);
+  group.requests.assign(group.messages.size(), MPI_REQUEST_NULL);
+  for (size_t i = 0; i < group.messages.size(); ++i) {
+    const Message& message = group.messages[i];
+    if (message.peer < 0 || message.peer >= size_) {
+      return absl::InvalidArgumentError(absl::StrCat("rank ", rank_, " names peer ", message.peer,
                                                      ": expected 0 to ", size_ - 1));
     }
-    if (transfer.tag > static_cast<uint32_t>(std::numeric_limits<int>::max())) {
-      return absl::InvalidArgumentError(absl::StrCat(Describe(transfer), ": MPI allows tags to ",
+    group.sizes.push_back(PayloadBytes(message));
+    group.runs.push_back(std::make_unique<MpiRuns>(message));
+    if (message.tag > static_cast<uint32_t>(std::numeric_limits<int>::max())) {
+      return absl::InvalidArgumentError(absl::StrCat(Describe(group, i), ": MPI allows tags to ",
                                                      std::numeric_limits<int>::max()));
     }
   }
-  InCall in_call(options_.in_call_for, transfers.size() == 1 ? transfers[0].peer : size_);
-  RETURN_IF_ERROR(Hear());
-  const Group handle = FreeGroup();
-  RequestGroup& group = groups_[handle];
-  group.transfers = transfers;
-  group.requests.assign(transfers.size(), MPI_REQUEST_NULL);
-  group.receives.clear();
-  for (const Transfer& transfer : transfers) {
-    group.receives.push_back(transfer.direction == Direction::kReceive);
+  auto exchange = std::make_unique<MpiExchange>(this, std::move(group));
+  auto lock = progress_.Enter();
+  groups_.push_back(exchange->group());
+  return exchange;
+}
+
+// Forgets an exchange that goes; one that is under way ends the group of ranks.
+void MpiTransport::Drop(RequestGroup* group) {
+  auto lock = progress_.Enter();
+  if (group->active) {
+    End(absl::AbortedError(
+            absl::StrCat("ended by rank ", rank_, ": it left before its messages had completed")))
+        .IgnoreError();
   }
-  group.num_open = transfers.size();
-  group.active = true;
-  group.completed_ns = 0;
+  groups_.erase(std::remove(groups_.begin(), groups_.end(), group), groups_.end());
+  group->runs.clear();  // calls MPI
+}
+
+absl::Status MpiTransport::Start(RequestGroup* group, BufferBases bases) {
+  auto lock = progress_.Enter();
+  if (group->active) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("rank ", rank_, " starts an exchange that it has not waited for"));
+  }
+  const std::vector<Message>& messages = group->messages;
+  InCall in_call(options_.in_call_for, messages.size() == 1 ? messages[0].peer : size_);
+  RETURN_IF_ERROR(Hear());
+  group->num_open = messages.size();
+  group->active = true;
+  group->completed_ns = 0;
   // Receives first: what arrives finds its place.
   for (Direction direction : {Direction::kReceive, Direction::kSend}) {
-    for (size_t i = 0; i < transfers.size(); ++i) {
-      if (transfers[i].direction != direction) continue;
-      absl::Status posted = Post(transfers[i], &group.requests[i]);
+    for (size_t i = 0; i < messages.size(); ++i) {
+      if (messages[i].direction != direction) continue;
+      absl::Status posted = Post(group, i, bases);
       if (!posted.ok()) return End(posted);
     }
   }
   NoteOpen();
-  return handle;
+  return absl::OkStatus();
 }
 
-Transport::Group MpiTransport::FreeGroup() {
-  for (size_t i = 0; i < groups_.size(); ++i) {
-    if (!groups_[i].active) return i;
-  }
-  groups_.emplace_back();
-  return groups_.size() - 1;
-}
-
-absl::Status MpiTransport::Post(const Transfer& transfer, MPI_Request* request) {
-  ASSIGN_OR_RETURN(MpiMessage message, messages_.Of(transfer.runs));
-  if (transfer.direction == Direction::kSend) {
-    RETURN_IF_MPI_ERROR(MPI_Isend(message.base, message.count, message.type, transfer.peer,
-                                  static_cast<int>(transfer.tag), data_, request));
+absl::Status MpiTransport::Post(RequestGroup* group, size_t index, BufferBases bases) {
+  const Message& message = group->messages[index];
+  MPI_Request* const request = &group->requests[index];
+  ASSIGN_OR_RETURN(MpiMessage mpi, group->runs[index]->At(bases));
+  if (message.direction == Direction::kSend) {
+    RETURN_IF_MPI_ERROR(MPI_Isend(mpi.base, mpi.count, mpi.type, message.peer,
+                                  static_cast<int>(message.tag), data_, request));
   } else {
-    RETURN_IF_MPI_ERROR(MPI_Irecv(message.base, message.count, message.type, transfer.peer,
-                                  MPI_ANY_TAG, data_, request));
+    RETURN_IF_MPI_ERROR(
+        MPI_Irecv(mpi.base, mpi.count, mpi.type, message.peer, MPI_ANY_TAG, data_, request));
   }
   return absl::OkStatus();
 }
 
-absl::Status MpiTransport::Wait(Group handle, absl::Duration timeout) {
+absl::Status MpiTransport::Wait(RequestGroup* started, absl::Duration timeout) {
   auto lock = progress_.Enter();
-  if (handle >= groups_.size() || !groups_[handle].active) {
+  RequestGroup& group = *started;
+  if (!group.active) {
     return absl::InvalidArgumentError(
-        absl::StrCat("rank ", rank_, " waits for group ", handle, ", which it has not started"));
+        absl::StrCat("rank ", rank_, " waits for an exchange that it has not started"));
   }
-  RequestGroup& group = groups_[handle];
   InCall in_call(options_.in_call_for, size_);
   auto poll = [&]() -> absl::StatusOr<bool> {
     RETURN_IF_ERROR(Poll(&group));
     return group.num_open == 0;
   };
-  auto whom = [&] { return FirstOpen(group).peer; };
-  auto what = [&] { return absl::StrCat(": ", Describe(FirstOpen(group))); };
+  auto whom = [&] { return group.messages[FirstOpen(group)].peer; };
+  auto what = [&] { return absl::StrCat(": ", Describe(group, FirstOpen(group))); };
   RETURN_IF_ERROR(Await(timeout, poll, whom, what));
-  completed_ns_ = group.completed_ns != 0 ? group.completed_ns : SteadyNs();
+  if (group.completed_ns == 0) group.completed_ns = SteadyNs();
   group.active = false;
   NoteOpen();
   return absl::OkStatus();
@@ -290,39 +321,41 @@ absl::Status MpiTransport::Poll(RequestGroup* group) {
                                 statuses_.data());
   if (code != MPI_ERR_IN_STATUS) RETURN_IF_ERROR(MpiStatus(code, "MPI_Testsome"));
   for (int i = 0; i < num_completed; ++i) {
-    const Transfer& transfer = group->transfers[completed_[i]];
+    const size_t index = completed_[i];
     --group->num_open;
     MPI_Status& status = statuses_[i];
     if (code == MPI_SUCCESS) status.MPI_ERROR = MPI_SUCCESS;  // MPI sets it only with an error
-    if (transfer.direction == Direction::kReceive) {
-      RETURN_IF_ERROR(CheckReceived(transfer, status));
+    if (group->messages[index].direction == Direction::kReceive) {
+      RETURN_IF_ERROR(CheckReceived(*group, index, status));
     } else if (status.MPI_ERROR != MPI_SUCCESS) {
-      return MpiStatus(status.MPI_ERROR, Describe(transfer).c_str());
+      return MpiStatus(status.MPI_ERROR, Describe(*group, index).c_str());
     }
   }
   return absl::OkStatus();
 }
 
-absl::Status MpiTransport::CheckReceived(const Transfer& transfer, const MPI_Status& status) const {
+absl::Status MpiTransport::CheckReceived(const RequestGroup& group, size_t index,
+                                         const MPI_Status& status) const {
+  const Message& message = group.messages[index];
   int error_class = MPI_SUCCESS;
   if (status.MPI_ERROR != MPI_SUCCESS) MPI_Error_class(status.MPI_ERROR, &error_class);
   if (error_class != MPI_SUCCESS && error_class != MPI_ERR_TRUNCATE) {
-    return MpiStatus(status.MPI_ERROR, Describe(transfer).c_str());
+    return MpiStatus(status.MPI_ERROR, Describe(group, index).c_str());
   }
-  ASSIGN_OR_RETURN(size_t bytes, MpiMessages::ReceivedBytes(status));
+  ASSIGN_OR_RETURN(size_t bytes, ReceivedBytes(status));
   const bool truncated = error_class == MPI_ERR_TRUNCATE;
-  if (!truncated && bytes == PayloadBytes(transfer) && status.MPI_TAG == int(transfer.tag)) {
+  if (!truncated && bytes == group.sizes[index] && status.MPI_TAG == int(message.tag)) {
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError(
       absl::StrCat("message mismatch: ",
-                   DescribeMessage(Direction::kSend, transfer.peer, rank_, bytes, status.MPI_TAG),
-                   ", but ", Describe(transfer)));
+                   DescribeMessage(Direction::kSend, message.peer, rank_, bytes, status.MPI_TAG),
+                   ", but ", Describe(group, index)));
 }
 
-std::string MpiTransport::Describe(const Transfer& transfer) const {
-  return DescribeMessage(transfer.direction, rank_, transfer.peer, PayloadBytes(transfer),
-                         transfer.tag);
+std::string MpiTransport::Describe(const RequestGroup& group, size_t index) const {
+  const Message& message = group.messages[index];
+  return DescribeMessage(message.direction, rank_, message.peer, group.sizes[index], message.tag);
 }
 
 absl::StatusOr<std::vector<uint64_t>> MpiTransport::AllGather(uint64_t value,
@@ -412,20 +445,20 @@ absl::Status MpiTransport::End(const absl::Status& reason) {
 // Waits until no other rank touches the memory of this one; but not for ever, and after it this
 // rank calls MPI no more.
 void MpiTransport::Settle() {
-  for (RequestGroup& group : groups_) {
-    for (size_t i = 0; i < group.requests.size(); ++i) {
-      if (group.requests[i] == MPI_REQUEST_NULL || !group.receives[i]) continue;
-      MPI_Cancel(&group.requests[i]);
+  std::vector<MPI_Request*> receives;
+  for (RequestGroup* group : groups_) {
+    for (size_t i = 0; i < group->requests.size(); ++i) {
+      const bool receive = group->messages[i].direction == Direction::kReceive;
+      if (receive && group->requests[i] != MPI_REQUEST_NULL)
+        receives.push_back(&group->requests[i]);
     }
   }
+  for (MPI_Request* receive : receives) MPI_Cancel(receive);
   auto receives_are_done = [&] {
-    for (RequestGroup& group : groups_) {
-      for (size_t i = 0; i < group.requests.size(); ++i) {
-        if (group.requests[i] == MPI_REQUEST_NULL || !group.receives[i]) continue;
-        int done = 0;
-        MPI_Test(&group.requests[i], &done, MPI_STATUS_IGNORE);
-        if (!done) return false;
-      }
+    for (MPI_Request* receive : receives) {
+      int done = 0;
+      if (*receive != MPI_REQUEST_NULL) MPI_Test(receive, &done, MPI_STATUS_IGNORE);
+      if (*receive != MPI_REQUEST_NULL) return false;
     }
     return true;
   };

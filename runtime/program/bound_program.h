@@ -1,50 +1,72 @@
-// One pass of one rank with every tile, message and row resolved to memory: the tables that
-// launches and transports take, made once, and pointed at the caller's tensors for each step.
+// One pass of one rank, bound to its buffers: the tables that launches read and the messages that
+// exchanges carry, as plain data made from the plan, before any device or transport sees them.
 
 #ifndef FLASHCP_RUNTIME_PROGRAM_BOUND_PROGRAM_H_
 #define FLASHCP_RUNTIME_PROGRAM_BOUND_PROGRAM_H_
 
 #include <cstdint>
+#include <vector>
 
-#include "absl/status/status.h"
 #include "absl/types/span.h"
-#include "runtime/device.h"
+#include "runtime/launch_tables.h"
 #include "runtime/plan/plan.h"
+#include "runtime/program/rank_buffers.h"
 #include "runtime/transport.h"
 
 namespace flashcp {
 
-// What the executor runs. Used by one thread. Spans that it returns stay valid, and what they hold
-// changes only when the pass is bound to other tensors.
-class BoundProgram {
- public:
-  virtual ~BoundProgram() = default;
+// What an instruction does: of the compute stream, its launches one after the other; of the
+// communication stream, the launches (if messages are packed), the messages, then `unpack`.
+struct BoundInstruction {
+  std::vector<Launch> launches;
+  std::vector<Message> messages;
+  std::vector<Launch> unpack;
+};
 
-  absl::Span<const fbs::Instruction> instructions() const { return instructions_; }
+struct BoundProgram {
+  Plan plan;  // keeps what the spans point to
+  absl::Span<const fbs::Instruction> instructions;
+  absl::Span<const uint32_t> all_waits;
+  LaunchTables tables;
+  std::vector<BoundInstruction> bound;  // by instruction
+
   // Indices of the instructions that must be done before this one starts.
-  absl::Span<const uint32_t> Waits(const fbs::Instruction& instruction) const {
-    return waits_.subspan(instruction.wait_begin(),
-                          instruction.wait_end() - instruction.wait_begin());
+  absl::Span<const uint32_t> Waits(uint32_t index) const {
+    const fbs::Instruction& instruction = instructions[index];
+    return all_waits.subspan(instruction.wait_begin(),
+                             instruction.wait_end() - instruction.wait_begin());
   }
-
-  // The messages of an instruction of the communication stream.
-  virtual absl::Span<const Transfer> Transfers(const fbs::Instruction& instruction) const = 0;
-  // Runs an instruction of the compute stream; done when the call returns.
-  virtual absl::Status Launch(const fbs::Instruction& instruction, Device* device) = 0;
-
- protected:
-  BoundProgram(absl::Span<const fbs::Instruction> instructions, absl::Span<const uint32_t> waits)
-      : instructions_(instructions), waits_(waits) {}
-
- private:
-  const absl::Span<const fbs::Instruction> instructions_;
-  const absl::Span<const uint32_t> waits_;
 };
 
 // Whether the instruction belongs to the communication stream.
 inline bool IsExchange(const fbs::Instruction& instruction) {
   return instruction.stream() == fbs::Stream::communication;
 }
+
+// Binds a pass of `rank`, of a plan that passed VerifyPlan.
+BoundProgram BindForward(const Plan& plan, int rank);
+BoundProgram BindBackward(const Plan& plan, int rank);
+
+// The launch over entries [begin, end) of a table; none if there are no entries.
+inline std::vector<Launch> Launches(Launch::Kind kind, uint32_t begin, uint32_t end) {
+  return begin == end ? std::vector<Launch>() : std::vector<Launch>{{kind, begin, end}};
+}
+
+inline Message::Direction DirectionOf(const fbs::Message& message) {
+  return message.direction() == fbs::Direction::send ? Message::Direction::kSend
+                                                     : Message::Direction::kReceive;
+}
+
+// Adds bytes to a message; those that continue its last run extend it.
+void AddRun(const MessageRun& run, Message* message);
+// Adds the rows and heads of a part of the plan's messages.
+void AddPart(const RankBuffers& buffers, const fbs::Program& program, const fbs::Part& part,
+             Message* message);
+
+// Makes messages contiguous: those of several runs pass through the staging buffer, to which and
+// from which launches of the exchange copy them. Returns the bytes of staging that this takes; all
+// exchanges share them, since they follow each other on one stream.
+uint64_t PackMessages(const RankBuffers& buffers, BoundProgram* program);
 
 }  // namespace flashcp
 

@@ -3,8 +3,9 @@
 // Each ordered pair of ranks has a channel: a list of operations (sends, or receives) that wait for
 // their match. Start appends to the channel or matches its first entry, so messages match in the
 // order in which they were started. A matched message is copied by the first of its two ranks to
-// wait: it claims the message under the lock, copies without it, and wakes the other. A group thus
-// completes once every peer has started the matching operations, whatever the peers do meanwhile.
+// wait: it claims the message under the lock, copies without it, and wakes the other. An exchange
+// thus completes once every peer has started the matching operations, whatever the peers do
+// meanwhile.
 //
 // A wait runs out of time when `timeout` has passed since the ranks that it waits for were last
 // seen to do something. Each rank is known to compute, to wait, or to be elsewhere since some
@@ -17,8 +18,8 @@
 //
 // One lock serves all ranks, since it is held for a few instructions; waiting is on one condition
 // variable per rank. These are std::mutex and std::condition_variable, not Abseil's, because
-// ThreadSanitizer understands them in a build where Abseil is a system library. Operations are kept
-// for reuse: after the first step nothing is allocated.
+// ThreadSanitizer understands them in a build where Abseil is a system library. The operations of
+// an exchange are made when it is prepared: a step allocates nothing.
 
 #include "runtime/threads/threads_transport.h"
 
@@ -45,17 +46,18 @@ using Time = Clock::time_point;
 // One started send or receive. Linked into a channel while it waits, then to its match.
 struct Operation {
   enum class Phase { kWaiting, kMatched, kCopying, kDone };
-  const Transfer* transfer = nullptr;
-  int rank = 0;
+  const Message* message = nullptr;
   size_t size = 0;
+  absl::Span<char* const> bases;  // while it is started
+  int rank = 0;
   Phase phase = Phase::kWaiting;
-  Time arrival;  // once matched; once done, when it was
+  std::chrono::steady_clock::time_point arrival;  // once matched; once done, when it was
   Operation* match = nullptr;
   Operation* next = nullptr;
 };
 
 using Phase = Operation::Phase;
-using Direction = Transfer::Direction;
+using Direction = Message::Direction;
 using Lock = std::unique_lock<std::mutex>;
 
 Time DeadlineAfter(Time start, absl::Duration timeout) {
@@ -69,7 +71,7 @@ struct Channel {
   Operation* last = nullptr;
 };
 
-// The operations of one Start; the slot is used again once they are done.
+// The operations of one exchange.
 struct OperationGroup {
   std::vector<Operation> operations;
   Time started;
@@ -77,29 +79,34 @@ struct OperationGroup {
 };
 
 // Copies one payload; the two sides have the same size and may be cut differently.
-void CopyPayload(absl::Span<const Bytes> from, absl::Span<const Bytes> to) {
+void CopyPayload(const Operation& send, const Operation& receive) {
+  absl::Span<const MessageRun> from = send.message->runs, to = receive.message->runs;
   size_t from_done = 0;  // of from.front()
   size_t to_done = 0;    // of to.front()
   while (!from.empty() && !to.empty()) {
-    size_t count = std::min(from.front().size - from_done, to.front().size - to_done);
-    if (count > 0) std::memcpy(to.front().data + to_done, from.front().data + from_done, count);
+    const MessageRun &source = from.front(), &target = to.front();
+    const size_t count = std::min(source.size - from_done, target.size - to_done);
+    if (count > 0) {
+      std::memcpy(receive.bases[target.buffer] + target.offset + to_done,
+                  send.bases[source.buffer] + source.offset + from_done, count);
+    }
     from_done += count;
     to_done += count;
-    if (from_done == from.front().size) from.remove_prefix(1), from_done = 0;
-    if (to_done == to.front().size) to.remove_prefix(1), to_done = 0;
+    if (from_done == source.size) from.remove_prefix(1), from_done = 0;
+    if (to_done == target.size) to.remove_prefix(1), to_done = 0;
   }
 }
 
 std::string Describe(const Operation& operation) {
-  const Transfer& transfer = *operation.transfer;
-  return DescribeMessage(transfer.direction, operation.rank, transfer.peer, operation.size,
-                         transfer.tag);
+  const Message& message = *operation.message;
+  return DescribeMessage(message.direction, operation.rank, message.peer, operation.size,
+                         message.tag);
 }
 
 // The first message of a group that `peer` has yet to start.
 std::string DescribeAwaited(const OperationGroup& group, int peer) {
   for (const Operation& operation : group.operations) {
-    if (operation.phase == Phase::kWaiting && operation.transfer->peer == peer) {
+    if (operation.phase == Phase::kWaiting && operation.message->peer == peer) {
       return Describe(operation);
     }
   }
@@ -118,9 +125,9 @@ class ThreadsGroup::State {
         model_(model) {}
 
   int size() const { return num_ranks_; }
-  absl::StatusOr<Transport::Group> Start(int rank, absl::Span<const Transfer> transfers);
-  absl::Status Wait(int rank, Transport::Group group, absl::Duration timeout);
-  Time Completed(int rank) const { return ranks_[rank].completed; }
+  absl::Status Start(int rank, OperationGroup* group);
+  absl::Status Wait(int rank, OperationGroup* group, absl::Duration timeout);
+  void Drop(int rank, const OperationGroup& group);
   absl::StatusOr<std::vector<uint64_t>> AllGather(int rank, uint64_t value, absl::Duration timeout);
   void SetComputing(int rank, bool computing);
   void Abort(int rank, const absl::Status& reason);
@@ -129,9 +136,7 @@ class ThreadsGroup::State {
  private:
   struct Rank {
     std::condition_variable changed;  // an operation of this rank, an all-gather, or the end
-    std::vector<std::unique_ptr<OperationGroup>> groups;  // indexed by Transport::Group
-    int copies = 0;  // in progress, from or to this rank's memory
-    Time completed;  // the group that it has waited for last; of this rank's thread, not the lock
+    int copies = 0;                   // in progress, from or to this rank's memory
 
     bool computing = false;  // unless it waits
     bool waiting = false;
@@ -159,7 +164,6 @@ class ThreadsGroup::State {
   };
 
   // All of these are called under the lock; those that take it may let it go meanwhile.
-  Transport::Group FreeGroup(Rank* rank);
   absl::Status Post(Lock* lock, Operation* operation);
   void Copy(Lock* lock, Operation* operation);
   bool CopyMatched(Lock* lock, OperationGroup* group, Time* next);
@@ -186,53 +190,35 @@ class ThreadsGroup::State {
   DeliveryModel* const model_;  // may be null
 };
 
-absl::StatusOr<Transport::Group> ThreadsGroup::State::Start(int rank,
-                                                            absl::Span<const Transfer> transfers) {
-  for (const Transfer& transfer : transfers) {
-    if (transfer.peer >= 0 && transfer.peer < num_ranks_) continue;
-    return absl::InvalidArgumentError(absl::StrCat("rank ", rank, " names peer ", transfer.peer,
-                                                   ": expected 0 to ", num_ranks_ - 1));
-  }
+absl::Status ThreadsGroup::State::Start(int rank, OperationGroup* group) {
   Lock lock(mutex_);
   if (!end_.ok()) return End(&lock, rank, end_);
-  Transport::Group handle = FreeGroup(&ranks_[rank]);
-  OperationGroup& group = *ranks_[rank].groups[handle];
-  group.active = true;
-  group.started = ranks_[rank].since = Clock::now();
-  group.operations.assign(transfers.size(), Operation());
-  for (size_t i = 0; i < transfers.size(); ++i) {
-    Operation& operation = group.operations[i];
-    operation.transfer = &transfers[i];
-    operation.rank = rank;
-    operation.size = PayloadBytes(transfers[i]);
-    RETURN_IF_ERROR(Post(&lock, &operation));
+  group->active = true;
+  group->started = ranks_[rank].since = Clock::now();
+  for (Operation& operation : group->operations) {
+    operation.phase = Phase::kWaiting;
+    operation.arrival = Time();
+    operation.match = operation.next = nullptr;
   }
-  return handle;
-}
-
-Transport::Group ThreadsGroup::State::FreeGroup(Rank* rank) {
-  for (size_t i = 0; i < rank->groups.size(); ++i) {
-    if (!rank->groups[i]->active) return i;
-  }
-  rank->groups.push_back(std::make_unique<OperationGroup>());
-  return rank->groups.size() - 1;
+  for (Operation& operation : group->operations) RETURN_IF_ERROR(Post(&lock, &operation));
+  return absl::OkStatus();
 }
 
 // Matches the operation with the first one that waits for it, or lets it wait.
 absl::Status ThreadsGroup::State::Post(Lock* lock, Operation* operation) {
-  const Transfer& transfer = *operation->transfer;
-  bool sends = transfer.direction == Direction::kSend;
-  int sender = sends ? operation->rank : transfer.peer;
-  int receiver = sends ? transfer.peer : operation->rank;
+  const Message& message = *operation->message;
+  bool sends = message.direction == Direction::kSend;
+  int sender = sends ? operation->rank : message.peer;
+  int receiver = sends ? message.peer : operation->rank;
   Channel& channel = channels_[size_t{1} * sender * num_ranks_ + receiver];
   Operation* match = channel.first;
-  if (match == nullptr || match->transfer->direction == transfer.direction) {
+  if (match == nullptr || match->message->direction == message.direction) {
     (match == nullptr ? channel.first : channel.last->next) = operation;
     channel.last = operation;
     return absl::OkStatus();
   }
   channel.first = match->next;
-  if (match->size != operation->size || match->transfer->tag != transfer.tag) {
+  if (match->size != operation->size || match->message->tag != message.tag) {
     return End(lock, operation->rank,
                absl::InvalidArgumentError(
                    absl::StrCat("message mismatch: ", Describe(sends ? *operation : *match),
@@ -249,14 +235,10 @@ absl::Status ThreadsGroup::State::Post(Lock* lock, Operation* operation) {
   return absl::OkStatus();
 }
 
-absl::Status ThreadsGroup::State::Wait(int rank, Transport::Group handle, absl::Duration timeout) {
+absl::Status ThreadsGroup::State::Wait(int rank, OperationGroup* started, absl::Duration timeout) {
   Lock lock(mutex_);
+  OperationGroup& group = *started;
   Rank& self = ranks_[rank];
-  if (handle >= self.groups.size() || !self.groups[handle]->active) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("rank ", rank, " waits for group ", handle, ", which it has not started"));
-  }
-  OperationGroup& group = *self.groups[handle];
   const WaitScope scope(&self, &group, 0);
   Time deadline = DeadlineAfter(self.since, timeout);
   while (true) {
@@ -272,10 +254,6 @@ absl::Status ThreadsGroup::State::Wait(int rank, Transport::Group handle, absl::
     self.changed.wait_until(lock, std::min(next, deadline));
   }
   group.active = false;
-  self.completed = group.started;
-  for (const Operation& operation : group.operations) {
-    self.completed = std::max(self.completed, operation.arrival);
-  }
   return absl::OkStatus();
 }
 
@@ -307,7 +285,7 @@ template <typename Visit>
 void ThreadsGroup::State::VisitAwaited(const Rank& rank, const Visit& visit) const {
   if (rank.awaited != nullptr) {
     for (const Operation& operation : rank.awaited->operations) {
-      if (operation.phase == Phase::kWaiting) visit(operation.transfer->peer);
+      if (operation.phase == Phase::kWaiting) visit(operation.message->peer);
     }
   } else if (rank.gather == num_gathered_) {
     for (int peer = 0; peer < num_ranks_; ++peer) {
@@ -349,15 +327,13 @@ int ThreadsGroup::State::FirstLost(int rank, absl::Duration timeout, Time* deadl
 
 void ThreadsGroup::State::Copy(Lock* lock, Operation* operation) {
   Operation* match = operation->match;
-  const Operation* send = operation->transfer->direction == Direction::kSend ? operation : match;
+  const Operation* send = operation->message->direction == Direction::kSend ? operation : match;
   const Operation* receive = send == operation ? match : operation;
   operation->phase = match->phase = Phase::kCopying;
   ++ranks_[operation->rank].copies;
   ++ranks_[match->rank].copies;
-  absl::Span<const Bytes> from = send->transfer->runs;
-  absl::Span<const Bytes> to = receive->transfer->runs;
   lock->unlock();
-  CopyPayload(from, to);
+  CopyPayload(*send, *receive);
   lock->lock();
   --ranks_[operation->rank].copies;
   --ranks_[match->rank].copies;
@@ -413,13 +389,15 @@ void ThreadsGroup::State::Leave(int rank) {
   Lock lock(mutex_);
   if (ranks_[rank].computing) ranks_[rank].since = Clock::now();
   ranks_[rank].computing = false;
-  for (const auto& group : ranks_[rank].groups) {
-    if (!group->active) continue;
-    End(&lock, rank,
-        absl::AbortedError(
-            absl::StrCat("ended by rank ", rank, ": it left before its messages had completed")))
-        .IgnoreError();
-  }
+}
+
+void ThreadsGroup::State::Drop(int rank, const OperationGroup& group) {
+  if (!group.active) return;
+  Lock lock(mutex_);
+  End(&lock, rank,
+      absl::AbortedError(
+          absl::StrCat("ended by rank ", rank, ": it left before its messages had completed")))
+      .IgnoreError();
 }
 
 // Ends the group of ranks, unless it has ended before; returns why it ended, once nobody touches
@@ -439,6 +417,64 @@ void ThreadsGroup::State::WakeAll() {
 
 namespace {
 
+class ThreadsExchange : public Exchange {
+ public:
+  ThreadsExchange(std::shared_ptr<ThreadsGroup::State> state, int rank,
+                  std::vector<Message> messages)
+      : state_(std::move(state)),
+        rank_(rank),
+        messages_(std::move(messages)),
+        bases_(BuffersOf(messages_)) {
+    for (const Message& message : messages_) {
+      Operation& operation = group_.operations.emplace_back();
+      operation.message = &message;
+      operation.size = PayloadBytes(message);
+      operation.bases = bases_;
+      operation.rank = rank;
+    }
+  }
+  ~ThreadsExchange() override { state_->Drop(rank_, group_); }
+
+  absl::Status Start(BufferBases bases, Stream*) override {
+    if (group_.active) return Misused("starts an exchange that it has not waited for");
+    std::copy_n(bases.begin(), bases_.size(), bases_.begin());
+    return state_->Start(rank_, &group_);
+  }
+  absl::Status Wait(absl::Duration timeout) override {
+    if (!group_.active) return Misused("waits for an exchange that it has not started");
+    return state_->Wait(rank_, &group_, timeout);
+  }
+  int64_t CompletedNs() const override {
+    Time completed = group_.started;
+    for (const Operation& operation : group_.operations) {
+      completed = std::max(completed, operation.arrival);
+    }
+    return std::chrono::nanoseconds(completed.time_since_epoch()).count();
+  }
+
+ private:
+  // Room for the bases of the buffers that messages use.
+  static std::vector<char*> BuffersOf(absl::Span<const Message> messages) {
+    size_t buffers = 0;
+    for (const Message& message : messages) {
+      for (const MessageRun& run : message.runs) {
+        buffers = std::max<size_t>(buffers, run.buffer + 1);
+      }
+    }
+    return std::vector<char*>(buffers);
+  }
+
+  absl::Status Misused(const char* how) const {
+    return absl::InvalidArgumentError(absl::StrCat("rank ", rank_, " ", how));
+  }
+
+  const std::shared_ptr<ThreadsGroup::State> state_;
+  const int rank_;
+  const std::vector<Message> messages_;
+  std::vector<char*> bases_;  // of the present run
+  OperationGroup group_;
+};
+
 class ThreadsTransport : public Transport {
  public:
   ThreadsTransport(std::shared_ptr<ThreadsGroup::State> state, int rank)
@@ -447,14 +483,13 @@ class ThreadsTransport : public Transport {
 
   int rank() const override { return rank_; }
   int size() const override { return state_->size(); }
-  absl::StatusOr<Group> Start(absl::Span<const Transfer> transfers) override {
-    return state_->Start(rank_, transfers);
-  }
-  absl::Status Wait(Group group, absl::Duration timeout) override {
-    return state_->Wait(rank_, group, timeout);
-  }
-  int64_t CompletedNs() const override {
-    return std::chrono::nanoseconds(state_->Completed(rank_).time_since_epoch()).count();
+  absl::StatusOr<std::unique_ptr<Exchange>> Prepare(std::vector<Message> messages) override {
+    for (const Message& message : messages) {
+      if (message.peer >= 0 && message.peer < size()) continue;
+      return absl::InvalidArgumentError(absl::StrCat("rank ", rank_, " names peer ", message.peer,
+                                                     ": expected 0 to ", size() - 1));
+    }
+    return std::make_unique<ThreadsExchange>(state_, rank_, std::move(messages));
   }
   absl::StatusOr<std::vector<uint64_t>> AllGather(uint64_t value, absl::Duration timeout) override {
     return state_->AllGather(rank_, value, timeout);

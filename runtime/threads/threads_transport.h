@@ -34,7 +34,6 @@ class ThreadsGroup {
   int size() const;
 
   // The transport of one rank in [0, size), for the thread that is that rank; one for each rank.
-  // Destroying it with groups that have not completed ends the group of ranks, as Abort does.
   std::unique_ptr<Transport> MakeTransport(int rank);
 
   class State;

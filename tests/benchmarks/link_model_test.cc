@@ -56,18 +56,19 @@ TEST(LinkModelTest, AGroupCompletesWhenItsLastMessageHasArrived) {
   ThreadsGroup group(2, &link);
   absl::Status status = RunThreadsOf(&group, [](Transport* transport) -> absl::Status {
     std::string data(10000, 'x');
-    const std::vector<Bytes> runs = {{&data[0], data.size()}};
     const int peer = 1 - transport->rank();
-    const auto direction = peer == 1 ? Transfer::Direction::kSend : Transfer::Direction::kReceive;
-    const std::vector<Transfer> transfers = {{direction, peer, 0, runs}};
+    const auto direction = peer == 1 ? Message::Direction::kSend : Message::Direction::kReceive;
+    const Message message = {direction, peer, 0, {{0, 0, data.size()}}};
+    ASSIGN_OR_RETURN(std::unique_ptr<Exchange> exchange, transport->Prepare({message}));
+    char* const bases[] = {&data[0]};
     const int64_t before =
         std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
-    ASSIGN_OR_RETURN(Transport::Group started, transport->Start(transfers));
-    RETURN_IF_ERROR(transport->Wait(started, absl::Seconds(60)));
+    RETURN_IF_ERROR(exchange->Start(bases, nullptr));
+    RETURN_IF_ERROR(exchange->Wait(absl::Seconds(60)));
     const int64_t after =
         std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
-    EXPECT_GE(transport->CompletedNs(), before + kTransferNs);
-    EXPECT_LE(transport->CompletedNs(), after);
+    EXPECT_GE(exchange->CompletedNs(), before + kTransferNs);
+    EXPECT_LE(exchange->CompletedNs(), after);
     return absl::OkStatus();
   });
   EXPECT_TRUE(status.ok()) << status;

@@ -23,6 +23,7 @@
 #include "support/status_macros.h"
 #include "tests/testing/forwarding_device.h"
 #include "tests/testing/reference_attention.h"
+#include "tests/testing/run_on_streams.h"
 #include "tests/testing/run_plan.h"
 #include "tests/testing/toy_plan.h"
 
@@ -37,6 +38,7 @@ using ::testing::HasSubstr;
 using testing::MakeToyPlan;
 using testing::RankTensors;
 using testing::RunPlanBackward;
+using testing::RunPlanOnStreams;
 using testing::TestBatch;
 using testing::TestStep;
 using testing::ToyProblem;
@@ -47,6 +49,16 @@ void ExpectPlanIsExact(const ToyProblem& problem, uint64_t seed, int steps = 1) 
   absl::StatusOr<TestStep> step = RunPlanBackward(plan, batch, steps);
   ASSERT_TRUE(step.ok()) << step.status();
   ExpectExactStep(batch, *step);
+  // On streams the same bits, whatever order the machine chooses.
+  for (uint64_t order : {seed, seed + 1}) {
+    absl::StatusOr<TestStep> on_streams = RunPlanOnStreams(plan, batch, order, steps);
+    ASSERT_TRUE(on_streams.ok()) << on_streams.status();
+    EXPECT_EQ(on_streams->result.output, step->result.output) << order;
+    EXPECT_EQ(on_streams->result.lse, step->result.lse) << order;
+    EXPECT_EQ(on_streams->gradients.query, step->gradients.query) << order;
+    EXPECT_EQ(on_streams->gradients.key, step->gradients.key) << order;
+    EXPECT_EQ(on_streams->gradients.value, step->gradients.value) << order;
+  }
 }
 
 // Documents of many lengths, among them empty ones, all with this mask.
@@ -180,17 +192,13 @@ TEST(ExecutorTest, GradientsAreTheSameBitsInEveryRun) {
 class FailingDevice : public testing::ForwardingDevice {
  public:
   explicit FailingDevice(int launches) : launches_(launches) {}
-  absl::Status Attend(AttentionKernels* kernels, absl::Span<const AttentionTile> tiles) override {
-    if (launches_-- == 0) return absl::InternalError("the device is on fire");
-    return ForwardingDevice::Attend(kernels, tiles);
-  }
-  absl::Status AttendBackward(AttentionKernels* kernels,
-                              absl::Span<const BackwardTile> tiles) override {
-    if (launches_-- == 0) return absl::InternalError("the device is on fire");
-    return ForwardingDevice::AttendBackward(kernels, tiles);
-  }
 
  private:
+  absl::Status BeforeLaunch(const Launch& launch) override {
+    if (!IsAttend(launch) || launches_-- != 0) return absl::OkStatus();
+    return absl::InternalError("the device is on fire");
+  }
+
   int launches_;
 };
 
@@ -301,18 +309,12 @@ TEST(ExecutorFailureTest, AMissingTensorIsNamed) {
 
 // The CPU, but the first launch of each pass is slow.
 class SlowDevice : public ForwardingDevice {
- public:
-  absl::Status Attend(AttentionKernels* kernels, absl::Span<const AttentionTile> tiles) override {
-    SleepOnce(&forward_);
-    return ForwardingDevice::Attend(kernels, tiles);
-  }
-  absl::Status AttendBackward(AttentionKernels* kernels,
-                              absl::Span<const BackwardTile> tiles) override {
-    SleepOnce(&backward_);
-    return ForwardingDevice::AttendBackward(kernels, tiles);
-  }
-
  private:
+  absl::Status BeforeLaunch(const Launch& launch) override {
+    if (launch.kind == Launch::Kind::kAttend) SleepOnce(&forward_);
+    if (launch.kind == Launch::Kind::kAttendBackward) SleepOnce(&backward_);
+    return absl::OkStatus();
+  }
   static void SleepOnce(bool* slept) {
     if (!std::exchange(*slept, true)) absl::SleepFor(absl::Milliseconds(1500));
   }

@@ -47,20 +47,11 @@ class FaultyDevice : public testing::ForwardingDevice {
  public:
   FaultyDevice(Kind kind, int strike) : kind_(kind), strike_(strike) {}
 
-  absl::Status Attend(AttentionKernels* kernels, absl::Span<const AttentionTile> tiles) override {
-    RETURN_IF_ERROR(Strike());
-    return ForwardingDevice::Attend(kernels, tiles);
-  }
-  absl::Status AttendBackward(AttentionKernels* kernels,
-                              absl::Span<const BackwardTile> tiles) override {
-    RETURN_IF_ERROR(Strike());
-    return ForwardingDevice::AttendBackward(kernels, tiles);
-  }
   bool struck() const { return struck_; }
 
  private:
-  absl::Status Strike() {
-    if (strike_-- != 0) return absl::OkStatus();
+  absl::Status BeforeLaunch(const Launch& launch) override {
+    if (!IsAttend(launch) || strike_-- != 0) return absl::OkStatus();
     if (kind_ == Kind::kDeviceError) {
       struck_ = true;
       return absl::InternalError("the device is on fire");

@@ -1,3 +1,5 @@
+// The suite: each test is a small program of ranks that see what they have written only.
+
 #include "tests/runtime/transport_conformance.h"
 
 #include <chrono>
@@ -18,41 +20,59 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using Clock = std::chrono::steady_clock;
-using Direction = Transfer::Direction;
+using Direction = Message::Direction;
 
 constexpr absl::Duration kLong = absl::Seconds(60);        // never reached by a test that passes
 constexpr absl::Duration kShort = absl::Milliseconds(20);  // always reached
 
 // A message over memory of its own, cut into runs.
-class Message {
+class Payload {
  public:
-  Message(Direction direction, int peer, uint32_t tag, std::string data,
+  Payload(Direction direction, int peer, uint32_t tag, std::string data,
           std::vector<size_t> cuts = {})
-      : direction_(direction), peer_(peer), tag_(tag), data_(std::move(data)) {
+      : message_({direction, peer, tag, {}}), data_(std::move(data)) {
     cuts.push_back(data_.size());
     size_t begin = 0;
     for (size_t cut : cuts) {
-      runs_.push_back({&data_[0] + begin, cut - begin});
+      message_.runs.push_back({0, begin, cut - begin});
       begin = cut;
     }
   }
-  Message(const Message&) = delete;
+  Payload(const Payload&) = delete;
 
-  Transfer transfer() const { return {direction_, peer_, tag_, runs_}; }
+  // The message as one of `buffer`.
+  Message MessageOf(uint32_t buffer) const {
+    Message message = message_;
+    for (MessageRun& run : message.runs) run.buffer = buffer;
+    return message;
+  }
+  int peer() const { return message_.peer; }
+  char* memory() { return &data_[0]; }
   const std::string& data() const { return data_; }
 
  private:
-  const Direction direction_;
-  const int peer_;
-  const uint32_t tag_;
+  Message message_;
   std::string data_;
-  std::vector<Bytes> runs_;
 };
 
-absl::Status StartAndWait(Transport* transport, const std::vector<Transfer>& transfers,
-                          absl::Duration timeout = kLong) {
-  ASSIGN_OR_RETURN(Transport::Group group, transport->Start(transfers));
-  return transport->Wait(group, timeout);
+// Prepares an exchange of these payloads and starts it.
+absl::StatusOr<std::unique_ptr<Exchange>> Begin(Transport* transport,
+                                                const std::vector<Payload*>& payloads) {
+  std::vector<Message> messages;
+  std::vector<char*> bases;
+  for (Payload* payload : payloads) {
+    messages.push_back(payload->MessageOf(bases.size()));
+    bases.push_back(payload->memory());
+  }
+  ASSIGN_OR_RETURN(std::unique_ptr<Exchange> exchange, transport->Prepare(std::move(messages)));
+  RETURN_IF_ERROR(exchange->Start(bases, nullptr));
+  return exchange;
+}
+
+absl::Status RunOnce(Transport* transport, const std::vector<Payload*>& payloads,
+                     absl::Duration timeout = kLong) {
+  ASSIGN_OR_RETURN(std::unique_ptr<Exchange> exchange, Begin(transport, payloads));
+  return exchange->Wait(timeout);
 }
 
 TEST_P(TransportConformanceTest, KnowsItsRank) {
@@ -68,30 +88,29 @@ TEST_P(TransportConformanceTest, KnowsItsRank) {
 TEST_P(TransportConformanceTest, TwoSidesMayCutThePayloadDifferently) {
   absl::Status status = GetParam()(2, [&](Transport* transport) -> absl::Status {
     if (transport->rank() == 0) {
-      Message message(Direction::kSend, 1, 7, "hello, ranks", {5, 5, 6});
-      return StartAndWait(transport, {message.transfer()});
+      Payload payload(Direction::kSend, 1, 7, "hello, ranks", {5, 5, 6});
+      return RunOnce(transport, {&payload});
     }
-    Message message(Direction::kReceive, 0, 7, std::string(12, '?'), {0, 1, 9, 11});
-    RETURN_IF_ERROR(StartAndWait(transport, {message.transfer()}));
-    EXPECT_EQ(message.data(), "hello, ranks");
+    Payload payload(Direction::kReceive, 0, 7, std::string(12, '?'), {0, 1, 9, 11});
+    RETURN_IF_ERROR(RunOnce(transport, {&payload}));
+    EXPECT_EQ(payload.data(), "hello, ranks");
     return absl::OkStatus();
   });
   EXPECT_TRUE(status.ok()) << status;
 }
 
-TEST_P(TransportConformanceTest, KnowsWhenAGroupWasComplete) {
+TEST_P(TransportConformanceTest, KnowsWhenAnExchangeWasComplete) {
   auto now = [] { return std::chrono::nanoseconds(Clock::now().time_since_epoch()).count(); };
   absl::Status status = GetParam()(2, [&](Transport* transport) -> absl::Status {
     const auto direction = transport->rank() == 0 ? Direction::kSend : Direction::kReceive;
     for (int step = 0; step < 3; ++step) {
-      Message message(direction, 1 - transport->rank(), 7, std::string(1 << 20, '?'));
-      const std::vector<Transfer> transfers = {message.transfer()};
+      Payload payload(direction, 1 - transport->rank(), 7, std::string(1 << 20, '?'));
       const int64_t before = now();
-      ASSIGN_OR_RETURN(Transport::Group group, transport->Start(transfers));
+      ASSIGN_OR_RETURN(std::unique_ptr<Exchange> exchange, Begin(transport, {&payload}));
       if (step == 1) absl::SleepFor(absl::Milliseconds(20));
-      RETURN_IF_ERROR(transport->Wait(group, kLong));
-      EXPECT_GE(transport->CompletedNs(), before);
-      EXPECT_LE(transport->CompletedNs(), now());
+      RETURN_IF_ERROR(exchange->Wait(kLong));
+      EXPECT_GE(exchange->CompletedNs(), before);
+      EXPECT_LE(exchange->CompletedNs(), now());
     }
     return absl::OkStatus();
   });
@@ -102,28 +121,27 @@ TEST_P(TransportConformanceTest, MessagesOfAPairMatchInOrder) {
   constexpr int kMessages = 20;
   absl::Status status = GetParam()(2, [&](Transport* transport) -> absl::Status {
     bool sends = transport->rank() == 0;
-    std::vector<std::unique_ptr<Message>> messages;
-    std::vector<Transfer> transfers;
+    std::vector<std::unique_ptr<Payload>> payloads;
+    std::vector<Payload*> all;
     for (int i = 0; i < kMessages; ++i) {
-      messages.push_back(
-          std::make_unique<Message>(sends ? Direction::kSend : Direction::kReceive, sends ? 1 : 0,
+      payloads.push_back(
+          std::make_unique<Payload>(sends ? Direction::kSend : Direction::kReceive, sends ? 1 : 0,
                                     i, sends ? std::string(4, 'a' + i) : std::string(4, '?')));
-      transfers.push_back(messages.back()->transfer());
+      all.push_back(payloads.back().get());
     }
-    // Groups of other sizes on the two sides; the receiver waits for the last one first.
+    // Exchanges of other sizes on the two sides; the receiver waits for the last one first.
     size_t step = sends ? 5 : 4;
-    std::vector<Transport::Group> groups;
+    std::vector<std::unique_ptr<Exchange>> exchanges;
     for (size_t i = 0; i < kMessages; i += step) {
-      ASSIGN_OR_RETURN(Transport::Group group,
-                       transport->Start(absl::MakeConstSpan(transfers).subspan(i, step)));
-      groups.push_back(group);
+      ASSIGN_OR_RETURN(exchanges.emplace_back(),
+                       Begin(transport, {all.begin() + i, all.begin() + i + step}));
     }
-    while (!groups.empty()) {
-      RETURN_IF_ERROR(transport->Wait(groups.back(), kLong));
-      groups.pop_back();
+    while (!exchanges.empty()) {
+      RETURN_IF_ERROR(exchanges.back()->Wait(kLong));
+      exchanges.pop_back();
     }
     for (int i = 0; i < kMessages; ++i) {
-      EXPECT_EQ(messages[i]->data(), std::string(4, 'a' + i)) << i;
+      EXPECT_EQ(payloads[i]->data(), std::string(4, 'a' + i)) << i;
     }
     return absl::OkStatus();
   });
@@ -134,22 +152,22 @@ TEST_P(TransportConformanceTest, ManyPeersAtOnceAgainAndAgain) {
   constexpr int kRanks = 6;
   absl::Status status = GetParam()(kRanks, [&](Transport* transport) -> absl::Status {
     for (uint32_t round = 0; round < 30; ++round) {
-      std::vector<std::unique_ptr<Message>> received;
-      std::vector<std::unique_ptr<Message>> sent;
-      std::vector<Transfer> transfers;
+      std::vector<std::unique_ptr<Payload>> received;
+      std::vector<std::unique_ptr<Payload>> sent;
+      std::vector<Payload*> all;
       for (int peer = 0; peer < kRanks; ++peer) {
         if (peer == transport->rank()) continue;
         std::string mine = absl::StrCat(transport->rank(), ">", peer, " round ", 100 + round);
-        sent.push_back(std::make_unique<Message>(Direction::kSend, peer, round, mine));
-        transfers.push_back(sent.back()->transfer());
-        received.push_back(std::make_unique<Message>(Direction::kReceive, peer, round,
+        sent.push_back(std::make_unique<Payload>(Direction::kSend, peer, round, mine));
+        all.push_back(sent.back().get());
+        received.push_back(std::make_unique<Payload>(Direction::kReceive, peer, round,
                                                      std::string(mine.size(), '?')));
-        transfers.push_back(received.back()->transfer());
+        all.push_back(received.back().get());
       }
-      RETURN_IF_ERROR(StartAndWait(transport, transfers));
-      for (const auto& message : received) {
-        EXPECT_EQ(message->data(), absl::StrCat(message->transfer().peer, ">", transport->rank(),
-                                                " round ", 100 + round));
+      RETURN_IF_ERROR(RunOnce(transport, all));
+      for (const auto& payload : received) {
+        EXPECT_EQ(payload->data(),
+                  absl::StrCat(payload->peer(), ">", transport->rank(), " round ", 100 + round));
       }
     }
     return absl::OkStatus();
@@ -157,27 +175,30 @@ TEST_P(TransportConformanceTest, ManyPeersAtOnceAgainAndAgain) {
   EXPECT_TRUE(status.ok()) << status;
 }
 
-// As a plan's messages, which keep their table of runs while the memory behind it changes.
+// As a plan's messages, which are prepared once and run on the memory of each step.
 TEST_P(TransportConformanceTest, LargeMessagesOfManyRunsInNewMemory) {
   constexpr size_t kBytes = 3000000;
   absl::Status status = GetParam()(2, [&](Transport* transport) -> absl::Status {
     const bool sends = transport->rank() == 0;
     const size_t run_bytes = sends ? 1000 : 30000;
-    std::vector<Bytes> runs(kBytes / run_bytes);
-    const std::vector<Transfer> transfers = {
-        {sends ? Direction::kSend : Direction::kReceive, 1 - transport->rank(), 0, runs}};
+    Message message = {
+        sends ? Direction::kSend : Direction::kReceive, 1 - transport->rank(), 0, {}};
+    // Every other run is that of a second tensor.
+    for (uint32_t i = 0; i < kBytes / run_bytes; ++i) {
+      message.runs.push_back({i % 2, i * run_bytes, run_bytes});
+    }
+    ASSIGN_OR_RETURN(std::unique_ptr<Exchange> exchange, transport->Prepare({message}));
     for (int round = 0; round < 4; ++round) {
       std::string expected;
       for (size_t i = 0; i < kBytes; ++i) expected.push_back((i / 7 + round) * 31 % 127);
       std::string data = sends ? expected : std::string(kBytes, '?');
       std::string elsewhere = data;
-      // Every other run is that of a second tensor.
-      for (size_t i = 0; i < runs.size(); ++i) {
-        runs[i] = {&(i % 2 == 0 ? data : elsewhere)[i * run_bytes], run_bytes};
-      }
-      RETURN_IF_ERROR(StartAndWait(transport, transfers));
-      for (size_t i = 0; i < runs.size(); ++i) {
-        EXPECT_EQ(std::string(runs[i].data, run_bytes), expected.substr(i * run_bytes, run_bytes));
+      char* const bases[] = {&data[0], &elsewhere[0]};
+      RETURN_IF_ERROR(exchange->Start(bases, nullptr));
+      RETURN_IF_ERROR(exchange->Wait(kLong));
+      for (const MessageRun& run : message.runs) {
+        EXPECT_EQ(std::string(bases[run.buffer] + run.offset, run.size),
+                  expected.substr(run.offset, run.size));
       }
     }
     return absl::OkStatus();
@@ -185,37 +206,38 @@ TEST_P(TransportConformanceTest, LargeMessagesOfManyRunsInNewMemory) {
   EXPECT_TRUE(status.ok()) << status;
 }
 
-TEST_P(TransportConformanceTest, AGroupCompletesOnceThePeerHasStartedWhateverItDoesNext) {
+TEST_P(TransportConformanceTest, AnExchangeCompletesOnceThePeerHasStartedWhateverItDoesNext) {
   // Rank 1 starts the receive, then waits for a message that rank 0 sends after its first.
   absl::Status status = GetParam()(2, [&](Transport* transport) -> absl::Status {
     bool sends = transport->rank() == 0;
     Direction direction = sends ? Direction::kSend : Direction::kReceive;
-    Message first(direction, 1 - transport->rank(), 0, sends ? "one" : "???");
-    Message second(direction, 1 - transport->rank(), 1, sends ? "two" : "???");
+    Payload first(direction, 1 - transport->rank(), 0, sends ? "one" : "???");
+    Payload second(direction, 1 - transport->rank(), 1, sends ? "two" : "???");
     if (sends) {
-      RETURN_IF_ERROR(StartAndWait(transport, {first.transfer()}));
-      return StartAndWait(transport, {second.transfer()});
+      RETURN_IF_ERROR(RunOnce(transport, {&first}));
+      return RunOnce(transport, {&second});
     }
-    const std::vector<Transfer> transfers = {first.transfer(), second.transfer()};
-    ASSIGN_OR_RETURN(Transport::Group a,
-                     transport->Start(absl::MakeConstSpan(transfers).subspan(0, 1)));
-    ASSIGN_OR_RETURN(Transport::Group b,
-                     transport->Start(absl::MakeConstSpan(transfers).subspan(1, 1)));
-    RETURN_IF_ERROR(transport->Wait(b, kLong));
-    RETURN_IF_ERROR(transport->Wait(a, kLong));
+    ASSIGN_OR_RETURN(std::unique_ptr<Exchange> a, Begin(transport, {&first}));
+    ASSIGN_OR_RETURN(std::unique_ptr<Exchange> b, Begin(transport, {&second}));
+    RETURN_IF_ERROR(b->Wait(kLong));
+    RETURN_IF_ERROR(a->Wait(kLong));
     EXPECT_EQ(first.data() + second.data(), "onetwo");
     return absl::OkStatus();
   });
   EXPECT_TRUE(status.ok()) << status;
 }
 
-TEST_P(TransportConformanceTest, EmptyMessagesAndGroups) {
+TEST_P(TransportConformanceTest, EmptyMessagesAndExchanges) {
   absl::Status status = GetParam()(2, [&](Transport* transport) -> absl::Status {
-    RETURN_IF_ERROR(StartAndWait(transport, {}));
+    RETURN_IF_ERROR(RunOnce(transport, {}));
     Direction direction = transport->rank() == 0 ? Direction::kSend : Direction::kReceive;
-    Message empty(direction, 1 - transport->rank(), 3, "");
-    Transfer no_runs = {direction, 1 - transport->rank(), 4, {}};
-    return StartAndWait(transport, {empty.transfer(), no_runs});
+    const int peer = 1 - transport->rank();
+    ASSIGN_OR_RETURN(
+        std::unique_ptr<Exchange> exchange,
+        transport->Prepare({{direction, peer, 3, {{0, 0, 0}}}, {direction, peer, 4, {}}}));
+    char* const bases[] = {nullptr};
+    RETURN_IF_ERROR(exchange->Start(bases, nullptr));
+    return exchange->Wait(kLong);
   });
   EXPECT_TRUE(status.ok()) << status;
 }
@@ -224,15 +246,15 @@ TEST_P(TransportConformanceTest, EmptyMessagesAndGroups) {
 absl::Status Mismatch(RankRunner runner, const std::string& sent, size_t received, uint32_t tag) {
   return runner(2, [&](Transport* transport) -> absl::Status {
     if (transport->rank() == 0) {
-      Message message(Direction::kSend, 1, 5, sent);
-      absl::Status status = StartAndWait(transport, {message.transfer()});
+      Payload payload(Direction::kSend, 1, 5, sent);
+      absl::Status status = RunOnce(transport, {&payload});
       // The sender may be done before the receiver has looked, but not go on.
       if (status.ok()) status = transport->AllGather(0, kLong).status();
       EXPECT_FALSE(status.ok());
       return status;
     }
-    Message message(Direction::kReceive, 0, tag, std::string(received, '?'));
-    absl::Status status = StartAndWait(transport, {message.transfer()});
+    Payload payload(Direction::kReceive, 0, tag, std::string(received, '?'));
+    absl::Status status = RunOnce(transport, {&payload});
     EXPECT_FALSE(status.ok());
     return status;
   });
@@ -254,8 +276,8 @@ TEST_P(TransportConformanceTest, DifferentTagsAreAnErrorThatNamesBothRanks) {
 
 TEST_P(TransportConformanceTest, AnUnknownPeerIsRefused) {
   absl::Status status = GetParam()(2, [&](Transport* transport) -> absl::Status {
-    Transfer transfer = {Direction::kSend, 2, 0, {}};
-    return StartAndWait(transport, {transfer});
+    Payload payload(Direction::kSend, 2, 0, "");
+    return RunOnce(transport, {&payload});
   });
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()), HasSubstr("peer 2"));
@@ -264,8 +286,8 @@ TEST_P(TransportConformanceTest, AnUnknownPeerIsRefused) {
 TEST_P(TransportConformanceTest, AWaitWithoutAnEndRunsOutOfTime) {
   absl::Status status = GetParam()(3, [&](Transport* transport) -> absl::Status {
     if (transport->rank() != 2) return absl::OkStatus();
-    Message message(Direction::kReceive, 1, 9, "?");
-    return StartAndWait(transport, {message.transfer()}, kShort);
+    Payload payload(Direction::kReceive, 1, 9, "?");
+    return RunOnce(transport, {&payload}, kShort);
   });
   EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_THAT(std::string(status.message()), HasSubstr("rank 2 waited 20ms for rank 1"));
@@ -276,17 +298,15 @@ TEST_P(TransportConformanceTest, AbortWakesEverybody) {
   absl::Status status = GetParam()(kRanks, [&](Transport* transport) -> absl::Status {
     int rank = transport->rank();
     // All have started, then one leaves: the others wait for messages that never come.
-    Message message(Direction::kReceive, (rank + 1) % kRanks, 0, "?");
-    const std::vector<Transfer> transfers = {message.transfer()};
-    ASSIGN_OR_RETURN(Transport::Group group, transport->Start(transfers));
+    Payload payload(Direction::kReceive, (rank + 1) % kRanks, 0, "?");
+    ASSIGN_OR_RETURN(std::unique_ptr<Exchange> exchange, Begin(transport, {&payload}));
     RETURN_IF_ERROR(transport->AllGather(0, kLong).status());
     if (rank == 1) {
       transport->Abort(absl::InternalError("out of coffee"));
       return absl::InternalError("out of coffee");
     }
     // Every other rank waits in one of two ways.
-    absl::Status seen =
-        rank == 2 ? transport->AllGather(0, kLong).status() : transport->Wait(group, kLong);
+    absl::Status seen = rank == 2 ? transport->AllGather(0, kLong).status() : exchange->Wait(kLong);
     EXPECT_EQ(seen.code(), absl::StatusCode::kAborted) << rank;
     EXPECT_THAT(std::string(seen.message()),
                 AllOf(HasSubstr("rank 1"), HasSubstr("out of coffee")));
@@ -297,10 +317,9 @@ TEST_P(TransportConformanceTest, AbortWakesEverybody) {
 
 TEST_P(TransportConformanceTest, ARankThatGoesWithOpenMessagesEndsTheGroup) {
   absl::Status status = GetParam()(2, [&](Transport* transport) -> absl::Status {
-    Message message(Direction::kReceive, 1 - transport->rank(), 0, "?");
-    const std::vector<Transfer> transfers = {message.transfer()};
-    ASSIGN_OR_RETURN(Transport::Group group, transport->Start(transfers));
-    return transport->rank() == 1 ? absl::OkStatus() : transport->Wait(group, kLong);
+    Payload payload(Direction::kReceive, 1 - transport->rank(), 0, "?");
+    ASSIGN_OR_RETURN(std::unique_ptr<Exchange> exchange, Begin(transport, {&payload}));
+    return transport->rank() == 1 ? absl::OkStatus() : exchange->Wait(kLong);
   });
   EXPECT_EQ(status.code(), absl::StatusCode::kAborted);
   EXPECT_THAT(std::string(status.message()), HasSubstr("rank 1"));
@@ -314,16 +333,16 @@ TEST_P(TransportConformanceTest, ARankThatAbortsMayFreeItsMemory) {
     absl::Status status = GetParam()(3, [&](Transport* transport) -> absl::Status {
       int rank = transport->rank();
       auto memory = std::make_unique<std::vector<char>>(4 * kBytes, 'x');
-      std::vector<Bytes> runs;
-      for (int i = 0; i < 4; ++i) runs.push_back({memory->data() + i * kBytes, kBytes});
-      std::vector<Transfer> transfers;
-      for (int i = 0; i < 2; ++i) {
-        int peer = (rank + 1 + i) % 3;
-        transfers.push_back({Direction::kSend, peer, 0, {&runs[i], 1}});
-        transfers.push_back({Direction::kReceive, peer, 0, {&runs[2 + i], 1}});
+      std::vector<Message> messages;
+      for (size_t i = 0; i < 2; ++i) {
+        const int peer = static_cast<int>(rank + 1 + i) % 3;
+        messages.push_back({Direction::kSend, peer, 0, {{0, i * kBytes, kBytes}}});
+        messages.push_back({Direction::kReceive, peer, 0, {{0, (2 + i) * kBytes, kBytes}}});
       }
-      absl::StatusOr<Transport::Group> group = transport->Start(transfers);
-      if (group.ok() && rank != round % 3) return transport->Wait(*group, kLong);
+      ASSIGN_OR_RETURN(std::unique_ptr<Exchange> exchange, transport->Prepare(messages));
+      char* const bases[] = {memory->data()};
+      const absl::Status started = exchange->Start(bases, nullptr);
+      if (started.ok() && rank != round % 3) return exchange->Wait(kLong);
       transport->Abort(absl::InternalError("gone"));
       memory.reset();
       return absl::InternalError("gone");
@@ -332,12 +351,15 @@ TEST_P(TransportConformanceTest, ARankThatAbortsMayFreeItsMemory) {
   }
 }
 
-TEST_P(TransportConformanceTest, AnUnknownGroupIsRefused) {
+TEST_P(TransportConformanceTest, StartsAndWaitsTakeTurns) {
   absl::Status status = GetParam()(1, [&](Transport* transport) -> absl::Status {
-    EXPECT_EQ(transport->Wait(0, kLong).code(), absl::StatusCode::kInvalidArgument);
-    ASSIGN_OR_RETURN(Transport::Group group, transport->Start({}));
-    RETURN_IF_ERROR(transport->Wait(group, kLong));
-    EXPECT_EQ(transport->Wait(group, kLong).code(), absl::StatusCode::kInvalidArgument);
+    ASSIGN_OR_RETURN(std::unique_ptr<Exchange> exchange, transport->Prepare({}));
+    for (int round = 0; round < 2; ++round) {
+      EXPECT_EQ(exchange->Wait(kLong).code(), absl::StatusCode::kInvalidArgument);
+      RETURN_IF_ERROR(exchange->Start({}, nullptr));
+      EXPECT_EQ(exchange->Start({}, nullptr).code(), absl::StatusCode::kInvalidArgument);
+      RETURN_IF_ERROR(exchange->Wait(kLong));
+    }
     return absl::OkStatus();
   });
   EXPECT_TRUE(status.ok()) << status;
@@ -346,7 +368,7 @@ TEST_P(TransportConformanceTest, AnUnknownGroupIsRefused) {
 TEST_P(TransportConformanceTest, AfterTheEndNothingStarts) {
   absl::Status status = GetParam()(1, [&](Transport* transport) -> absl::Status {
     transport->Abort(absl::InternalError("over"));
-    return StartAndWait(transport, {});
+    return RunOnce(transport, {});
   });
   EXPECT_EQ(status.code(), absl::StatusCode::kAborted);
 }

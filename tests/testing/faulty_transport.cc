@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "support/status_macros.h"
 
 namespace flashcp::testing {
 namespace {
@@ -18,21 +19,21 @@ void FaultyTransport::Delay() {
 }
 
 // Keeps the order of messages between two ranks: swaps neighbours of different peers only.
-void FaultyTransport::Shuffle(std::vector<Transfer>* transfers) {
-  for (size_t round = 0; round < transfers->size(); ++round) {
-    for (size_t i = 1; i < transfers->size(); ++i) {
-      Transfer& left = (*transfers)[i - 1];
-      Transfer& right = (*transfers)[i];
+void FaultyTransport::Shuffle(std::vector<Message>* messages) {
+  for (size_t round = 0; round < messages->size(); ++round) {
+    for (size_t i = 1; i < messages->size(); ++i) {
+      Message& left = (*messages)[i - 1];
+      Message& right = (*messages)[i];
       if (left.peer != right.peer && random_() % 2 == 0) std::swap(left, right);
     }
   }
 }
 
-void FaultyTransport::Strike(Changed* changed) {
-  std::vector<Transfer>& transfers = changed->transfers;
+void FaultyTransport::Strike(std::vector<Message>* messages) {
   if (struck_ || fault_ == Fault::kNone || strike_-- > 0) return;
   if (fault_ == Fault::kVanish) {
     struck_ = true;
+    started_.clear();
     inner_.reset();
     return;
   }
@@ -40,36 +41,55 @@ void FaultyTransport::Strike(Changed* changed) {
     struck_ = true;
     throw std::runtime_error("the wire is cut");
   }
-  if (transfers.empty()) return;
-  const size_t chosen = random_() % transfers.size();
-  if (PayloadBytes(transfers[chosen]) == 0) return;
+  if (messages->empty()) return;
+  const size_t chosen = random_() % messages->size();
+  if (PayloadBytes((*messages)[chosen]) == 0) return;
   struck_ = true;
   if (fault_ == Fault::kDrop) {
-    transfers.erase(transfers.begin() + chosen);
+    messages->erase(messages->begin() + chosen);
     return;
   }
-  absl::Span<const Bytes> runs = transfers[chosen].runs;
-  changed->cut.assign(runs.begin(), runs.end());
-  while (changed->cut.back().size == 0) changed->cut.pop_back();
-  changed->cut.back().size -= 1 + random_() % changed->cut.back().size;
-  transfers[chosen].runs = changed->cut;
+  std::vector<MessageRun>& runs = (*messages)[chosen].runs;
+  while (runs.back().size == 0) runs.pop_back();
+  runs.back().size -= 1 + random_() % runs.back().size;
 }
 
-absl::StatusOr<Transport::Group> FaultyTransport::Start(absl::Span<const Transfer> transfers) {
-  if (inner_ == nullptr) return Vanished();
-  Delay();
-  changed_.emplace_back();
-  changed_.back().transfers.assign(transfers.begin(), transfers.end());
-  Shuffle(&changed_.back().transfers);
-  Strike(&changed_.back());
-  if (inner_ == nullptr) return Vanished();
-  return inner_->Start(changed_.back().transfers);
+class FaultyTransport::FaultyExchange : public Exchange {
+ public:
+  FaultyExchange(FaultyTransport* transport, std::vector<Message> messages)
+      : transport_(*transport), messages_(std::move(messages)) {}
+  absl::Status Start(BufferBases bases, Stream*) override {
+    return transport_.Start(messages_, bases, &started_);
+  }
+  absl::Status Wait(absl::Duration timeout) override { return transport_.Wait(started_, timeout); }
+
+ private:
+  FaultyTransport& transport_;
+  const std::vector<Message> messages_;
+  Exchange* started_ = nullptr;
+};
+
+absl::StatusOr<std::unique_ptr<Exchange>> FaultyTransport::Prepare(std::vector<Message> messages) {
+  return std::make_unique<FaultyExchange>(this, std::move(messages));
 }
 
-absl::Status FaultyTransport::Wait(Group group, absl::Duration timeout) {
+absl::Status FaultyTransport::Start(std::vector<Message> messages, BufferBases bases,
+                                    Exchange** started) {
   if (inner_ == nullptr) return Vanished();
   Delay();
-  return inner_->Wait(group, timeout);
+  Shuffle(&messages);
+  Strike(&messages);
+  if (inner_ == nullptr) return Vanished();
+  ASSIGN_OR_RETURN(std::unique_ptr<Exchange> exchange, inner_->Prepare(std::move(messages)));
+  started_.push_back(std::move(exchange));
+  *started = started_.back().get();
+  return (*started)->Start(bases, nullptr);
+}
+
+absl::Status FaultyTransport::Wait(Exchange* started, absl::Duration timeout) {
+  if (inner_ == nullptr) return Vanished();
+  Delay();
+  return started->Wait(timeout);
 }
 
 absl::StatusOr<std::vector<uint64_t>> FaultyTransport::AllGather(uint64_t value,

@@ -20,7 +20,7 @@ enum class Fault { kNone, kDrop, kTruncate, kVanish, kThrow };
 class FaultyTransport : public Transport {
  public:
   // The fault strikes once, at the Start with number `strike` (or the first after it that it can
-  // strike). Delays of random length, and Starts with transfers in another order where they are to
+  // strike). Delays of random length, and Starts with messages in another order where they are to
   // other peers, happen always.
   FaultyTransport(std::unique_ptr<Transport> inner, uint64_t seed, Fault fault, int strike)
       : inner_(std::move(inner)),
@@ -32,8 +32,7 @@ class FaultyTransport : public Transport {
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
-  absl::StatusOr<Group> Start(absl::Span<const Transfer> transfers) override;
-  absl::Status Wait(Group group, absl::Duration timeout) override;
+  absl::StatusOr<std::unique_ptr<Exchange>> Prepare(std::vector<Message> messages) override;
   // The first one, where ranks that have just been created meet, waits for a minute at least.
   absl::StatusOr<std::vector<uint64_t>> AllGather(uint64_t value, absl::Duration timeout) override;
   void SetComputing(bool computing) override;
@@ -42,15 +41,14 @@ class FaultyTransport : public Transport {
   bool struck() const { return struck_; }
 
  private:
-  // What a Start was given, changed; kept until the end.
-  struct Changed {
-    std::vector<Transfer> transfers;
-    std::vector<Bytes> cut;  // the runs of the transfer that is cut
-  };
+  class FaultyExchange;
 
+  // Starts the messages, changed, as an exchange of the transport below.
+  absl::Status Start(std::vector<Message> messages, BufferBases bases, Exchange** started);
+  absl::Status Wait(Exchange* started, absl::Duration timeout);
   void Delay();
-  void Shuffle(std::vector<Transfer>* transfers);
-  void Strike(Changed* changed);
+  void Shuffle(std::vector<Message>* messages);
+  void Strike(std::vector<Message>* messages);
 
   std::unique_ptr<Transport> inner_;  // null: vanished
   const int rank_;
@@ -60,7 +58,7 @@ class FaultyTransport : public Transport {
   int strike_;
   bool struck_ = false;
   bool met_ = false;
-  std::deque<Changed> changed_;
+  std::deque<std::unique_ptr<Exchange>> started_;  // kept until the end
 };
 
 }  // namespace flashcp::testing

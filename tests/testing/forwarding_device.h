@@ -4,9 +4,11 @@
 #define FLASHCP_TESTS_TESTING_FORWARDING_DEVICE_H_
 
 #include <memory>
+#include <utility>
 
 #include "runtime/cpu/cpu_device.h"
 #include "runtime/device.h"
+#include "support/status_macros.h"
 
 namespace flashcp::testing {
 
@@ -14,27 +16,44 @@ class ForwardingDevice : public Device {
  public:
   absl::StatusOr<DeviceMemory> Allocate(size_t bytes) override { return cpu_->Allocate(bytes); }
   absl::StatusOr<std::shared_ptr<AttentionKernels>> FindKernels(const KernelSpec& spec) override {
-    return cpu_->FindKernels(spec);
+    ASSIGN_OR_RETURN(std::shared_ptr<AttentionKernels> kernels, cpu_->FindKernels(spec));
+    return std::make_shared<Kernels>(this, std::move(kernels));
   }
-  absl::Status Attend(AttentionKernels* kernels, absl::Span<const AttentionTile> tiles) override {
-    return cpu_->Attend(kernels, tiles);
-  }
-  absl::Status AttendBackward(AttentionKernels* kernels,
-                              absl::Span<const BackwardTile> tiles) override {
-    return cpu_->AttendBackward(kernels, tiles);
-  }
-  absl::Status SumProducts(const KernelSpec& spec, const ProductRows& rows) override {
-    return cpu_->SumProducts(spec, rows);
-  }
-  absl::Status Clear(absl::Span<const FloatRange> ranges) override { return cpu_->Clear(ranges); }
-  absl::Status Round(model::DType element, absl::Span<const ConvertedRun> runs) override {
-    return cpu_->Round(element, runs);
-  }
-  absl::Status Add(model::DType element, absl::Span<const ConvertedRun> runs) override {
-    return cpu_->Add(element, runs);
+
+ protected:
+  // Called before each launch, which an error replaces.
+  virtual absl::Status BeforeLaunch(const Launch&) { return absl::OkStatus(); }
+
+  static bool IsAttend(const Launch& launch) {
+    return launch.kind == Launch::Kind::kAttend || launch.kind == Launch::Kind::kAttendBackward;
   }
 
  private:
+  struct Tables : DeviceTables {
+    Tables(ForwardingDevice* device, std::unique_ptr<DeviceTables> base)
+        : device(*device), base(std::move(base)) {}
+    absl::Status Enqueue(const Launch& launch, BufferBases bases, Stream* stream) override {
+      RETURN_IF_ERROR(device.BeforeLaunch(launch));
+      return base->Enqueue(launch, bases, stream);
+    }
+
+    ForwardingDevice& device;
+    const std::unique_ptr<DeviceTables> base;
+  };
+
+  struct Kernels : AttentionKernels {
+    Kernels(ForwardingDevice* device, std::shared_ptr<AttentionKernels> base)
+        : device(*device), base(std::move(base)) {}
+    absl::string_view name() const override { return base->name(); }
+    absl::StatusOr<std::unique_ptr<DeviceTables>> Upload(LaunchTables tables) override {
+      ASSIGN_OR_RETURN(std::unique_ptr<DeviceTables> uploaded, base->Upload(std::move(tables)));
+      return std::make_unique<Tables>(&device, std::move(uploaded));
+    }
+
+    ForwardingDevice& device;
+    const std::shared_ptr<AttentionKernels> base;
+  };
+
   const std::unique_ptr<Device> cpu_ = CreateCpuDevice();
 };
 

@@ -48,7 +48,7 @@ DenseGradients TestBatch::ReferenceGradients(const DenseResult& reference) const
   return DenseAttentionBackward({documents, spec, query, key, value}, reference, output_gradient);
 }
 
-TestResult DenseKernel(const TestBatch& batch, AttentionKernels* kernels) {
+TestResult DenseKernel(const TestBatch& batch, CpuKernels* kernels) {
   const KernelSpec& spec = batch.spec;
   std::vector<char> query = ToElements(spec.element, batch.query);
   std::vector<char> key = ToElements(spec.element, batch.key);
@@ -81,7 +81,7 @@ TestResult DenseKernel(const TestBatch& batch, AttentionKernels* kernels) {
   return result;
 }
 
-TestGradients DenseKernelGradients(const TestBatch& batch, AttentionKernels* kernels) {
+TestGradients DenseKernelGradients(const TestBatch& batch, CpuKernels* kernels) {
   const KernelSpec& spec = batch.spec;
   const TestResult result = DenseKernel(batch, kernels);
   std::vector<char> query = ToElements(spec.element, batch.query);

@@ -9,7 +9,7 @@
 
 #include "absl/types/span.h"
 #include "runtime/check/dense_reference.h"
-#include "runtime/device.h"
+#include "runtime/cpu/cpu_kernels.h"
 #include "runtime/kernels.h"
 
 namespace flashcp::testing {
@@ -51,8 +51,8 @@ struct TestGradients {
 
 // The batch on one rank: one tile for each document. Gradients are rounded to the type of the
 // batch, from the kernels' own output and LSE. Without `kernels` the reference kernels compute.
-TestResult DenseKernel(const TestBatch& batch, AttentionKernels* kernels = nullptr);
-TestGradients DenseKernelGradients(const TestBatch& batch, AttentionKernels* kernels = nullptr);
+TestResult DenseKernel(const TestBatch& batch, CpuKernels* kernels = nullptr);
+TestGradients DenseKernelGradients(const TestBatch& batch, CpuKernels* kernels = nullptr);
 
 }  // namespace flashcp::testing
 

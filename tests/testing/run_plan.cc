@@ -41,22 +41,41 @@ RankTensors::RankTensors(const Plan& plan, int rank, const TestBatch& batch) {
   scatter(batch.output_gradient, query_bytes, &output_gradient);
 }
 
+GlobalResults::GlobalResults(const Plan& plan, const TestBatch& batch)
+    : plan_(plan),
+      spec_(batch.spec),
+      output_(batch.query.size() * BytesPerElement(spec_.element)),
+      query_gradient_(output_.size()),
+      key_gradient_(batch.key.size() * BytesPerElement(spec_.element)),
+      value_gradient_(key_gradient_.size()),
+      lse_(batch.tokens() * spec_.query_heads) {}
+
+void GlobalResults::Gather(int rank, const RankTensors& local) {
+  auto gather = [&](size_t bytes, const std::vector<char>& rows, std::vector<char>* all) {
+    GatherRows(plan_, rank, bytes, rows.data(), all->data());
+  };
+  gather(local.query_bytes, local.output, &output_);
+  gather(local.query_bytes, local.query_gradient, &query_gradient_);
+  gather(local.key_bytes, local.key_gradient, &key_gradient_);
+  gather(local.key_bytes, local.value_gradient, &value_gradient_);
+  GatherRows(plan_, rank, spec_.query_heads * sizeof(float), local.lse.data(), lse_.data());
+}
+
+TestStep GlobalResults::Step() const {
+  TestStep step;
+  step.result.lse = lse_;
+  step.result.output = ToFloats(spec_.element, output_);
+  step.gradients.query = ToFloats(spec_.element, query_gradient_);
+  step.gradients.key = ToFloats(spec_.element, key_gradient_);
+  step.gradients.value = ToFloats(spec_.element, value_gradient_);
+  return step;
+}
+
 namespace {
-
-// Results of all ranks, in global order.
-struct GlobalBytes {
-  GlobalBytes(const TestBatch& batch)
-      : output(batch.query.size() * BytesPerElement(batch.spec.element)),
-        query_gradient(output.size()),
-        key_gradient(batch.key.size() * BytesPerElement(batch.spec.element)),
-        value_gradient(key_gradient.size()) {}
-
-  std::vector<char> output, query_gradient, key_gradient, value_gradient;
-};
 
 // One rank: steps with new tensors each; the last results go to the global ones.
 absl::Status RunRank(const Plan& plan, const TestBatch& batch, int steps, bool backward,
-                     Transport* transport, GlobalBytes* global, std::vector<float>* lse) {
+                     Transport* transport, GlobalResults* global) {
   std::unique_ptr<Device> device = CreateCpuDevice();
   int rank = transport->rank();
   ExecutorOptions options;
@@ -69,31 +88,17 @@ absl::Status RunRank(const Plan& plan, const TestBatch& batch, int steps, bool b
     RETURN_IF_ERROR(executor->Forward(tensors.back().forward()));
     if (backward) RETURN_IF_ERROR(executor->Backward(tensors.back().backward()));
   }
-  const RankTensors& last = tensors.back();
-  auto gather = [&](size_t bytes, const std::vector<char>& local, std::vector<char>* all) {
-    GatherRows(plan, rank, bytes, local.data(), all->data());
-  };
-  gather(last.query_bytes, last.output, &global->output);
-  gather(last.query_bytes, last.query_gradient, &global->query_gradient);
-  gather(last.key_bytes, last.key_gradient, &global->key_gradient);
-  gather(last.key_bytes, last.value_gradient, &global->value_gradient);
-  GatherRows(plan, rank, batch.spec.query_heads * sizeof(float), last.lse.data(), lse->data());
+  global->Gather(rank, tensors.back());
   return absl::OkStatus();
 }
 
 absl::StatusOr<TestStep> RunSteps(const Plan& plan, const TestBatch& batch, int steps,
                                   bool backward) {
-  GlobalBytes global(batch);
-  TestStep step;
-  step.result.lse.resize(batch.tokens() * batch.spec.query_heads);
+  GlobalResults global(plan, batch);
   RETURN_IF_ERROR(RunThreads(plan.num_ranks(), [&](Transport* transport) -> absl::Status {
-    return RunRank(plan, batch, steps, backward, transport, &global, &step.result.lse);
+    return RunRank(plan, batch, steps, backward, transport, &global);
   }));
-  step.result.output = ToFloats(batch.spec.element, global.output);
-  step.gradients.query = ToFloats(batch.spec.element, global.query_gradient);
-  step.gradients.key = ToFloats(batch.spec.element, global.key_gradient);
-  step.gradients.value = ToFloats(batch.spec.element, global.value_gradient);
-  return step;
+  return global.Step();
 }
 
 }  // namespace

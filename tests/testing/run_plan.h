@@ -42,14 +42,30 @@ struct RankTensors {
   std::vector<char> value_gradient;
 };
 
-// Runs the plan, `steps` times with new tensors, and gathers the last result in global order.
-absl::StatusOr<TestResult> RunPlan(const Plan& plan, const TestBatch& batch, int steps = 1);
-
-// Forward, then backward, the same way.
+// What a step computes.
 struct TestStep {
   TestResult result;
   TestGradients gradients;
 };
+
+// Gathers the results of ranks in global order. Ranks may be threads.
+class GlobalResults {
+ public:
+  GlobalResults(const Plan& plan, const TestBatch& batch);
+  void Gather(int rank, const RankTensors& local);
+  TestStep Step() const;
+
+ private:
+  const Plan plan_;
+  const KernelSpec spec_;
+  std::vector<char> output_, query_gradient_, key_gradient_, value_gradient_;
+  std::vector<float> lse_;
+};
+
+// Runs the plan, `steps` times with new tensors, and gathers the last result in global order.
+absl::StatusOr<TestResult> RunPlan(const Plan& plan, const TestBatch& batch, int steps = 1);
+
+// Forward, then backward, the same way.
 absl::StatusOr<TestStep> RunPlanBackward(const Plan& plan, const TestBatch& batch, int steps = 1);
 
 // Expect the results to be `expected` within what rounding explains (runtime/check/tolerance.h).

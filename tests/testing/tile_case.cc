@@ -19,12 +19,12 @@ TileCase::TileCase(const KernelSpec& spec, const TileShape& shape, uint64_t seed
   output_gradient = RandomTensor(4 * seed + 3, rows() * spec.value_dim, spec.element);
 }
 
-TestResult TileCase::Forward(AttentionKernels* kernels) const {
+TestResult TileCase::Forward(CpuKernels* kernels) const {
   return Forward({0, shape_.key_count}, {0}, kernels);
 }
 
 TestResult TileCase::Forward(const std::vector<int64_t>& cuts, const std::vector<int>& order,
-                             AttentionKernels* kernels) const {
+                             CpuKernels* kernels) const {
   const std::vector<char> q = ToElements(spec_.element, query);
   const std::vector<char> k = ToElements(spec_.element, key);
   const std::vector<char> v = ToElements(spec_.element, value);
@@ -62,8 +62,7 @@ TestResult TileCase::Forward(const std::vector<int64_t>& cuts, const std::vector
   return result;
 }
 
-TestGradients TileCase::Backward(const SavedRows& saved, float initial,
-                                 AttentionKernels* kernels) const {
+TestGradients TileCase::Backward(const SavedRows& saved, float initial, CpuKernels* kernels) const {
   const std::vector<char> q = ToElements(spec_.element, query);
   const std::vector<char> k = ToElements(spec_.element, key);
   const std::vector<char> v = ToElements(spec_.element, value);

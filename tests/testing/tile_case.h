@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "runtime/check/dense_reference.h"
-#include "runtime/device.h"
+#include "runtime/cpu/cpu_kernels.h"
 #include "runtime/kernels.h"
 #include "tests/testing/reference_attention.h"
 #include "tests/testing/tile_shape.h"
@@ -25,13 +25,13 @@ class TileCase {
   TileCase(const KernelSpec& spec, const TileShape& shape, uint64_t seed);
 
   // Without `kernels` the reference kernels compute.
-  TestResult Forward(AttentionKernels* kernels = nullptr) const;
+  TestResult Forward(CpuKernels* kernels = nullptr) const;
   // Keys [cuts[p], cuts[p + 1]) for each piece p of `order`, in that order.
   TestResult Forward(const std::vector<int64_t>& cuts, const std::vector<int>& order,
-                     AttentionKernels* kernels = nullptr) const;
+                     CpuKernels* kernels = nullptr) const;
   // Gradients that were `initial` everywhere.
   TestGradients Backward(const SavedRows& saved, float initial = 0,
-                         AttentionKernels* kernels = nullptr) const;
+                         CpuKernels* kernels = nullptr) const;
 
   SavedRows SavedBy(const TestResult& forward) const;
 

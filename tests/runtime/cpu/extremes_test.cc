@@ -11,11 +11,11 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "runtime/cpu/cpu_kernels.h"
 #include "runtime/cpu/generated_attention.h"
 #include "runtime/cpu/generated_kernels.h"
 #include "runtime/cpu/reference_kernel.h"
 #include "runtime/cpu/worker_pool.h"
-#include "runtime/device.h"
 #include "runtime/kernels.h"
 #include "tests/testing/kernels_to_test.h"
 #include "tests/testing/reference_attention.h"
@@ -40,7 +40,7 @@ class ExtremesTest : public ::testing::TestWithParam<const GeneratedKernel*> {
     return {pairs ? model::DType::kBF16 : model::DType::kF32, 1, 1, dim, dim, 0.3f};
   }
 
-  AttentionKernels* Kernels(const KernelSpec& spec) {
+  CpuKernels* Kernels(const KernelSpec& spec) {
     if (GetParam() == nullptr) return nullptr;
     kernels_ = CreateGeneratedAttention(*GetParam(), spec, &pool_).value();
     return kernels_.get();
@@ -48,7 +48,7 @@ class ExtremesTest : public ::testing::TestWithParam<const GeneratedKernel*> {
 
  private:
   WorkerPool pool_{1};
-  std::unique_ptr<AttentionKernels> kernels_;
+  std::unique_ptr<CpuKernels> kernels_;
 };
 
 // All weights are equal: O is what all values are, dQ what one key adds times the number of keys.
@@ -62,7 +62,7 @@ TEST_P(ExtremesTest, ManyKeysLoseNoBits) {
   for (std::vector<float>* tensor : {&tile.key, &tile.value, &tile.output_gradient}) {
     std::fill(tensor->begin(), tensor->end(), kNumber);
   }
-  AttentionKernels* kernels = Kernels(spec);
+  CpuKernels* kernels = Kernels(spec);
   const TestResult forward = tile.Forward(kernels);
   const double rounding = spec.element == model::DType::kBF16 ? 0x1p-9 : 0;
   for (float x : forward.output) EXPECT_NEAR(x / kNumber, 1, 2e-5 + rounding);
@@ -78,7 +78,7 @@ TEST_P(ExtremesTest, ManyKeysLoseNoBits) {
 TEST_P(ExtremesTest, ProductsOfMaskedPairsMayOverflow) {
   const KernelSpec spec = Spec(40);
   TileCase tile(spec, {0, 40, 0, 40, model::Mask::Causal()}, 1);
-  AttentionKernels* kernels = Kernels(spec);
+  CpuKernels* kernels = Kernels(spec);
   const SavedRows saved = tile.SavedBy(tile.Forward(kernels));
   const TestGradients expected = tile.Backward(saved, 0, kernels);
   std::fill_n(&tile.output_gradient[25 * spec.dim], spec.dim, 0x1p66f);
@@ -146,7 +146,7 @@ TEST_P(ExtremesTest, ATileMayHaveTwoToThe31Keys) {
                               1,
                               true,
                               true};
-  if (AttentionKernels* kernels = Kernels(spec)) {
+  if (CpuKernels* kernels = Kernels(spec)) {
     kernels->Forward({&tile, 1});
   } else {
     ReferenceAttention(spec, &tile, 1);

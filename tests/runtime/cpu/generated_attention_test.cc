@@ -51,7 +51,7 @@ void ExpectSame(const testing::TestGradients& expected, const testing::TestGradi
 }
 
 // What kernels add to ones, from the reference kernel's O and LSE.
-testing::TestGradients Backward(const TileCase& tile, AttentionKernels* kernels = nullptr) {
+testing::TestGradients Backward(const TileCase& tile, CpuKernels* kernels = nullptr) {
   return tile.Backward(tile.SavedBy(tile.Forward()), 1, kernels);
 }
 
@@ -67,7 +67,7 @@ class GeneratedKernelTest : public ::testing::TestWithParam<const GeneratedKerne
     return {element, query_heads, key_value_heads,
             dim,     value_dim,   1.3f / std::sqrt(static_cast<float>(dim))};
   }
-  std::unique_ptr<AttentionKernels> Kernels(const KernelSpec& spec) {
+  std::unique_ptr<CpuKernels> Kernels(const KernelSpec& spec) {
     auto kernels = CreateGeneratedAttention(*GetParam(), spec, &pool_);
     return std::move(kernels).value();
   }

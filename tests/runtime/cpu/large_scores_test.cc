@@ -74,7 +74,7 @@ class LargeScoresTest : public ::testing::TestWithParam<const GeneratedKernel*> 
       GetParam()->pairs ? model::DType::kBF16 : model::DType::kF32, 1, 1, 40, 40, 0.3f};
 
  private:
-  static Results RunBoth(const TileCase& tile, AttentionKernels* kernels) {
+  static Results RunBoth(const TileCase& tile, CpuKernels* kernels) {
     const TestResult forward = tile.Forward(kernels);
     return {forward, tile.Backward(tile.SavedBy(forward), 0, kernels)};
   }

@@ -57,7 +57,7 @@ class Batch {
   // workers 0: the reference kernel.
   Results Run(const std::vector<Piece>& pieces, int workers) const {
     WorkerPool pool(std::max(workers, 1));
-    std::unique_ptr<AttentionKernels> kernels;
+    std::unique_ptr<CpuKernels> kernels;
     if (workers > 0) {
       kernels = CreateGeneratedAttention(*FindGeneratedKernel(spec_), spec_, &pool).value();
     }

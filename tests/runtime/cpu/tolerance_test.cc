@@ -56,7 +56,7 @@ const HardInput kHardInputs[] = {
 };
 
 // The worst ratio of all results; 1 is what the rule allows.
-double WorstRatio(const TestBatch& batch, AttentionKernels* kernels) {
+double WorstRatio(const TestBatch& batch, CpuKernels* kernels) {
   const DenseResult result = batch.Reference();
   const DenseGradients gradients = batch.ReferenceGradients(result);
   const testing::TestResult found = DenseKernel(batch, kernels);
@@ -84,7 +84,7 @@ std::vector<model::Document> BandsAtAllOffsets() {
   return documents;
 }
 
-void ExpectBandsWithinTolerance(AttentionKernels* kernels, const KernelSpec& spec) {
+void ExpectBandsWithinTolerance(CpuKernels* kernels, const KernelSpec& spec) {
   TestBatch batch(BandsAtAllOffsets(), spec, 2);
   EXPECT_LE(WorstRatio(batch, kernels), 1) << "element type " << static_cast<int>(spec.element);
 }
@@ -93,7 +93,7 @@ void ExpectBandsWithinTolerance(AttentionKernels* kernels, const KernelSpec& spe
 void ExpectWithinTolerance(const GeneratedKernel* kernel, model::DType element, int dim) {
   const KernelSpec spec = {element, 2, 1, dim, dim, 1 / std::sqrt(static_cast<float>(dim))};
   WorkerPool pool(1);
-  std::unique_ptr<AttentionKernels> kernels;
+  std::unique_ptr<CpuKernels> kernels;
   if (kernel != nullptr) kernels = CreateGeneratedAttention(*kernel, spec, &pool).value();
   for (const HardInput& input : kHardInputs) {
     const std::vector<model::Document> documents = {{256, model::Mask::Causal()},

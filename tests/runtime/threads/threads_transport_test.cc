@@ -1,5 +1,6 @@
 // The threads transport: the conformance suite, and what is particular to running threads.
 
+#include <memory>
 #include <new>
 #include <stdexcept>
 #include <string>
@@ -24,21 +25,22 @@ constexpr absl::Duration kLong = absl::Seconds(60);        // never reached by a
 constexpr absl::Duration kShort = absl::Milliseconds(20);  // reached many times
 
 // One message of a byte between two ranks, waited for.
-absl::Status Exchange(Transport* transport, Transfer::Direction direction, int peer,
+absl::Status MoveByte(Transport* transport, Message::Direction direction, int peer,
                       absl::Duration timeout) {
   char byte = 0;
-  const std::vector<Bytes> runs = {{&byte, 1}};
-  const std::vector<Transfer> transfers = {{direction, peer, /*tag=*/0, runs}};
-  ASSIGN_OR_RETURN(Transport::Group group, transport->Start(transfers));
-  return transport->Wait(group, timeout);
+  ASSIGN_OR_RETURN(std::unique_ptr<Exchange> exchange,
+                   transport->Prepare({{direction, peer, /*tag=*/0, {{0, 0, 1}}}}));
+  char* const bases[] = {&byte};
+  RETURN_IF_ERROR(exchange->Start(bases, nullptr));
+  return exchange->Wait(timeout);
 }
 
 absl::Status Send(Transport* transport, int peer, absl::Duration timeout) {
-  return Exchange(transport, Transfer::Direction::kSend, peer, timeout);
+  return MoveByte(transport, Message::Direction::kSend, peer, timeout);
 }
 
 absl::Status Receive(Transport* transport, int peer, absl::Duration timeout) {
-  return Exchange(transport, Transfer::Direction::kReceive, peer, timeout);
+  return MoveByte(transport, Message::Direction::kReceive, peer, timeout);
 }
 
 // Computes on all ranks from a moment that none of them precedes.

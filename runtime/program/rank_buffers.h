@@ -1,7 +1,7 @@
-// Where the buffers of one rank lie: the memories that a step is given, and the rows in them.
+// The buffers of one rank: their shapes, and where they lie in the memories that a pass is given.
 
-#ifndef FLASHCP_RUNTIME_PROGRAM_BOUND_MEMORY_H_
-#define FLASHCP_RUNTIME_PROGRAM_BOUND_MEMORY_H_
+#ifndef FLASHCP_RUNTIME_PROGRAM_RANK_BUFFERS_H_
+#define FLASHCP_RUNTIME_PROGRAM_RANK_BUFFERS_H_
 
 #include <array>
 #include <cstdint>
@@ -18,35 +18,38 @@ struct MemoryBases {
   std::array<char*, static_cast<int>(fbs::BufferKind::value_gradient) + 1> tensors = {};  // by kind
   char* saved = nullptr;
   char* workspace = nullptr;
+  char* staging = nullptr;
 
   void Set(fbs::BufferKind kind, const void* tensor) {
     tensors[static_cast<int>(kind)] = static_cast<char*>(const_cast<void*>(tensor));
   }
 };
 
-// Used by one thread. The buffers belong to a plan that outlives this.
-class BoundMemory {
+// The buffers belong to a plan that outlives this.
+class RankBuffers {
  public:
-  explicit BoundMemory(absl::Span<const fbs::Buffer> buffers);
+  explicit RankBuffers(absl::Span<const fbs::Buffer> buffers);
 
-  // Whether any buffer has moved since the last call.
-  bool Bind(const MemoryBases& bases);
-
-  absl::Span<const fbs::Buffer> buffers() const { return buffers_; }
-  uint64_t RowBytes(uint32_t buffer) const;
+  const fbs::Buffer& operator[](uint32_t buffer) const { return buffers_[buffer]; }
+  uint32_t size() const { return buffers_.size(); }
+  uint64_t RowBytes(uint32_t buffer) const { return HeadBytes(buffer) * buffers_[buffer].heads(); }
   uint64_t HeadBytes(uint32_t buffer) const;  // of one head of one row
-  char* First(uint32_t buffer) const { return first_[buffer]; }
-  char* Row(uint32_t buffer, uint32_t row) const { return first_[buffer] + row * RowBytes(buffer); }
+  uint64_t Elements(uint32_t buffer) const;
 
   // The only buffer of a kind that each rank has one of.
   uint32_t Find(fbs::BufferKind kind) const { return by_kind_[static_cast<int>(kind)]; }
 
+  // The buffer that packed messages pass through: one behind those of the plan.
+  uint32_t staging() const { return size(); }
+
+  // Sets the first byte of each buffer, the staging buffer last.
+  void Resolve(const MemoryBases& memory, absl::Span<char*> bases) const;
+
  private:
   const absl::Span<const fbs::Buffer> buffers_;
-  std::vector<char*> first_;
   std::array<uint32_t, static_cast<int>(fbs::BufferKind::MAX) + 1> by_kind_ = {};
 };
 
 }  // namespace flashcp
 
-#endif  // FLASHCP_RUNTIME_PROGRAM_BOUND_MEMORY_H_
+#endif  // FLASHCP_RUNTIME_PROGRAM_RANK_BUFFERS_H_

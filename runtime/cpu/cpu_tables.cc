@@ -1,0 +1,173 @@
+// A launch on the CPU gives the entries of its table their addresses, in memory kept for that, and
+// computes them before it returns.
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "runtime/cpu/cpu_kernels.h"
+#include "runtime/numeric.h"
+
+namespace flashcp {
+namespace {
+
+// Gives the rows of tables their addresses.
+class Addresses {
+ public:
+  Addresses(const LaunchTables& tables, BufferBases bases) : tables_(tables), bases_(bases) {}
+
+  char* Of(BufferRow row) const {
+    return bases_[row.buffer] + row.row * tables_.row_bytes[row.buffer];
+  }
+  char* Of(BufferByte byte) const { return bases_[byte.buffer] + byte.offset; }
+  float* Floats(BufferRow row) const { return reinterpret_cast<float*>(Of(row)); }
+  float* Floats(uint32_t buffer) const { return reinterpret_cast<float*>(bases_[buffer]); }
+
+ private:
+  const LaunchTables& tables_;
+  const BufferBases bases_;
+};
+
+template <typename Tile, typename Entry>
+void SetShape(const Entry& entry, Tile* tile) {
+  tile->query_position = entry.query_position;
+  tile->key_position = entry.key_position;
+  tile->query_count = entry.query_count;
+  tile->key_count = entry.key_count;
+  tile->band = entry.band;
+  tile->head_begin = entry.head_begin;
+  tile->head_end = entry.head_end;
+}
+
+AttentionTile TileOf(const ForwardEntry& entry, const Addresses& addresses) {
+  AttentionTile tile;
+  SetShape(entry, &tile);
+  tile.query = addresses.Of(entry.query);
+  tile.key = addresses.Of(entry.key);
+  tile.value = addresses.Of(entry.value);
+  tile.output = addresses.Of(entry.output);
+  tile.lse = addresses.Floats(entry.lse);
+  const bool partial = !(entry.first && entry.last);
+  tile.accumulator = partial ? addresses.Floats(entry.accumulator) : nullptr;
+  tile.first = entry.first;
+  tile.last = entry.last;
+  return tile;
+}
+
+BackwardTile TileOf(const BackwardEntry& entry, const Addresses& addresses) {
+  BackwardTile tile;
+  SetShape(entry, &tile);
+  tile.query = addresses.Of(entry.query);
+  tile.key = addresses.Of(entry.key);
+  tile.value = addresses.Of(entry.value);
+  tile.output_gradient = addresses.Of(entry.output_gradient);
+  tile.lse = addresses.Floats(entry.lse);
+  tile.delta = addresses.Floats(entry.delta);
+  tile.query_gradient = addresses.Floats(entry.query_gradient);
+  tile.key_gradient = addresses.Floats(entry.key_gradient);
+  tile.value_gradient = addresses.Floats(entry.value_gradient);
+  return tile;
+}
+
+class CpuTables : public DeviceTables {
+ public:
+  CpuTables(const KernelSpec& spec, CpuKernels* kernels, LaunchTables tables)
+      : spec_(spec),
+        kernels_(*kernels),
+        tables_(std::move(tables)),
+        forward_(tables_.forward.size()),
+        backward_(tables_.backward.size()) {
+    for (size_t i = 0; i < forward_.size(); ++i) SetShape(tables_.forward[i], &forward_[i]);
+    kernels_.Reserve(forward_);
+  }
+
+  absl::Status Enqueue(const Launch& launch, BufferBases bases, Stream*) override {
+    const Addresses at(tables_, bases);
+    switch (launch.kind) {
+      case Launch::Kind::kAttend:
+        kernels_.Forward(Resolve(tables_.forward, launch, at, &forward_));
+        break;
+      case Launch::Kind::kAttendBackward:
+        kernels_.Backward(Resolve(tables_.backward, launch, at, &backward_));
+        break;
+      case Launch::Kind::kClear:
+        for (const ClearEntry& entry : Entries(tables_.clears, launch)) {
+          std::fill_n(at.Floats(entry.buffer), entry.count, 0.0f);
+        }
+        break;
+      case Launch::Kind::kSumProducts:
+        for (const ProductEntry& entry : Entries(tables_.products, launch)) {
+          SumProducts(entry, bases);
+        }
+        break;
+      case Launch::Kind::kRound:
+        for (const MoveEntry& entry : Entries(tables_.moves, launch)) {
+          FloatsToElements(spec_.element, reinterpret_cast<const float*>(at.Of(entry.source)),
+                           entry.count, at.Of(entry.target));
+        }
+        break;
+      case Launch::Kind::kAdd:
+        Add(Entries(tables_.moves, launch), at);
+        break;
+      case Launch::Kind::kCopy:
+        for (const MoveEntry& entry : Entries(tables_.moves, launch)) {
+          std::copy_n(at.Of(entry.source), entry.count, at.Of(entry.target));
+        }
+        break;
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  template <typename Entry>
+  static absl::Span<const Entry> Entries(const std::vector<Entry>& table, const Launch& launch) {
+    return absl::MakeConstSpan(table).subspan(launch.begin, launch.end - launch.begin);
+  }
+
+  // The tiles of a launch in `resolved`, which has room for all tiles of the pass.
+  template <typename Entry, typename Tile>
+  static absl::Span<const Tile> Resolve(const std::vector<Entry>& table, const Launch& launch,
+                                        const Addresses& at, std::vector<Tile>* resolved) {
+    for (uint32_t i = launch.begin; i < launch.end; ++i) (*resolved)[i] = TileOf(table[i], at);
+    return Entries(*resolved, launch);
+  }
+
+  void SumProducts(const ProductEntry& entry, BufferBases bases) const {
+    WithElementType(spec_.element, [&](auto element) {
+      using Element = decltype(element);
+      const Element* output = reinterpret_cast<const Element*>(bases[entry.output]);
+      const Element* gradient = reinterpret_cast<const Element*>(bases[entry.output_gradient]);
+      float* sums = reinterpret_cast<float*>(bases[entry.sums]);
+      for (uint64_t i = 0; i < entry.rows * spec_.query_heads; ++i) {
+        float sum = 0;
+        for (int d = 0; d < spec_.value_dim; ++d) sum += ToFloat(*output++) * ToFloat(*gradient++);
+        sums[i] = sum;
+      }
+    });
+  }
+
+  void Add(absl::Span<const MoveEntry> entries, const Addresses& at) const {
+    WithElementType(spec_.element, [&](auto type) {
+      for (const MoveEntry& entry : entries) {
+        const auto* source = reinterpret_cast<const decltype(type)*>(at.Of(entry.source));
+        float* target = reinterpret_cast<float*>(at.Of(entry.target));
+        for (uint64_t i = 0; i < entry.count; ++i) target[i] += ToFloat(source[i]);
+      }
+    });
+  }
+
+  const KernelSpec spec_;
+  CpuKernels& kernels_;
+  const LaunchTables tables_;
+  std::vector<AttentionTile> forward_;
+  std::vector<BackwardTile> backward_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<DeviceTables>> CpuKernels::Upload(LaunchTables tables) {
+  return std::make_unique<CpuTables>(spec_, this, std::move(tables));
+}
+
+}  // namespace flashcp

@@ -1,0 +1,67 @@
+// The runs of messages: neighbours are joined, and where a transport wants each message in one
+// piece, launches pack it into staging memory and unpack what has arrived.
+
+#include <algorithm>
+#include <utility>
+
+#include "runtime/program/bound_program.h"
+
+namespace flashcp {
+
+void AddRun(const MessageRun& run, Message* message) {
+  if (!message->runs.empty()) {
+    MessageRun& last = message->runs.back();
+    if (last.buffer == run.buffer && last.offset + last.size == run.offset) {
+      last.size += run.size;
+      return;
+    }
+  }
+  message->runs.push_back(run);
+}
+
+void AddPart(const RankBuffers& buffers, const fbs::Program& program, const fbs::Part& part,
+             Message* message) {
+  const uint64_t row_bytes = buffers.RowBytes(part.buffer());
+  const uint64_t head_bytes = buffers.HeadBytes(part.buffer());
+  const uint64_t size = (part.head_end() - part.head_begin()) * head_bytes;
+  for (uint32_t s = part.slice_begin(); s < part.slice_end(); ++s) {
+    const fbs::Slice& slice = Items(program.slices())[s];
+    if (size == row_bytes) {
+      AddRun({part.buffer(), slice.begin() * row_bytes, slice.count() * row_bytes}, message);
+      continue;
+    }
+    for (uint64_t row = slice.begin(); row < uint64_t{slice.begin()} + slice.count(); ++row) {
+      AddRun({part.buffer(), row * row_bytes + part.head_begin() * head_bytes, size}, message);
+    }
+  }
+}
+
+uint64_t PackMessages(const RankBuffers& buffers, BoundProgram* program) {
+  std::vector<MoveEntry>& moves = program->tables.moves;
+  uint64_t most = 0;
+  for (BoundInstruction& bound : program->bound) {
+    if (bound.messages.empty()) continue;
+    uint64_t used = 0;
+    auto pack = [&](Message::Direction direction, std::vector<Launch>* launches) {
+      const size_t begin = moves.size();
+      for (Message& message : bound.messages) {
+        if (message.direction != direction || message.runs.size() < 2) continue;
+        const uint64_t first = used;
+        for (const MessageRun& run : message.runs) {
+          BufferByte outside = {run.buffer, run.offset}, packed = {buffers.staging(), used};
+          if (direction == Message::Direction::kReceive) std::swap(outside, packed);
+          moves.push_back({outside, packed, run.size});
+          used += run.size;
+        }
+        message.runs = {{buffers.staging(), first, used - first}};
+      }
+      *launches = Launches(Launch::Kind::kCopy, begin, moves.size());
+    };
+    pack(Message::Direction::kSend, &bound.launches);
+    pack(Message::Direction::kReceive, &bound.unpack);
+    most = std::max(most, used);
+  }
+  return most;
+}
+
+}  // namespace flashcp
