@@ -51,6 +51,11 @@ struct Cluster {
   LinkClass inter_node;
   TileTable tiles;
 
+  // Bytes per microsecond that a rank copies inside its own memory, modelled: four times what it
+  // sends inside its node, as on an H100 (1.5 TB/s of copies, 350 GB/s of links). A rule, not a
+  // field: the choice that takes it (stages of heads or of rows) needs no better.
+  double memory_bytes_per_us() const { return 4 * intra_node.bytes_per_us; }
+
   // True if all that costs depend on is equal: `ranks` is a default, and no plan holds it.
   friend bool operator==(const Cluster& a, const Cluster& b) {
     return a.name == b.name && a.ranks_per_node == b.ranks_per_node &&

@@ -9,10 +9,6 @@
 namespace flashcp::solver {
 namespace {
 
-// Memory of an accelerator moves rows this many times as fast as links inside a node do (H100: 1.5
-// TB/s against 350 GB/s).
-constexpr double kMemoryOverLinks = 4;
-
 // Returns the time of one block of queries before its first key, all heads: the cost of one stage
 // more.
 double BlockPrologueUs(const Problem& problem) {
@@ -26,7 +22,7 @@ double BlockPrologueUs(const Problem& problem) {
 // Returns the time to gather and scatter rows that are cut by heads: twice through memory.
 double PackUs(const Problem& problem, const RankCost& cost) {
   const double bytes = cost.receive_bytes_forward + cost.send_bytes_forward;
-  return 2 * bytes / (kMemoryOverLinks * problem.cluster.intra_node.bytes_per_us);
+  return 2 * bytes / problem.cluster.memory_bytes_per_us();
 }
 
 }  // namespace
