@@ -37,7 +37,7 @@ std::vector<std::string> GeneratorNames();
 //   histogram:FILE  CSV rows "[low, high]",count,...: bins by their count, uniform in a bin;
 //   sources:FILE    CSV of the parts of a training set, as LengthsFromSources reads it.
 // What is drawn is packed until the sequence is full; the last document is cut.
-// InvalidArgument where the name is unknown or the file is malformed, with the line; NotFound where
+// InvalidArgument if the name is unknown or the file is malformed, with the line; NotFound where
 // it cannot be opened.
 absl::StatusOr<Distribution> MakeDistribution(absl::string_view name);
 

@@ -1,3 +1,5 @@
+// Delays by the link class that two ranks share.
+
 #include "benchmarks/link_model.h"
 
 #include <algorithm>

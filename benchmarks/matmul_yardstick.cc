@@ -1,3 +1,5 @@
+// A register-blocked product, compiled for the widest vectors of this host.
+
 #include "benchmarks/matmul_yardstick.h"
 
 #include <omp.h>

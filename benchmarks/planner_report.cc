@@ -84,7 +84,7 @@ size_t IndexOf(const std::vector<Candidate>& candidates, const std::string& name
          candidates.begin();
 }
 
-// A ratio, or a dash where there is none.
+// A ratio, or a dash if there is none.
 std::string RatioCell(double ratio) { return ratio > 0 ? absl::StrFormat("%.3f", ratio) : "-"; }
 
 std::string TableRow(const Summary& summary) {

@@ -18,7 +18,7 @@ struct Summary {
   Figures mean;                     // measured_planning_ms is the median
   double step_over_bound_mean = 0;  // modelled step / lower bound
   double step_over_bound_max = 0;
-  // Against the candidates flashcp-paper and zigzag, or 0 where they did not run.
+  // Against the candidates flashcp-paper and zigzag, or 0 if they did not run.
   double speedup_over_flashcp_paper = 0;  // geometric mean of the ratios of modelled steps
   double speedup_over_zigzag = 0;         // ratio of the mean modelled steps
   double kv_over_flashcp_paper = 0;       // ratio of the forward K/V bytes of all ranks

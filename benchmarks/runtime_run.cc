@@ -1,3 +1,5 @@
+// Ranks as threads, each timing its own passes between barriers.
+
 #include "benchmarks/runtime_run.h"
 
 #include <algorithm>

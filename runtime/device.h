@@ -46,10 +46,10 @@ class Device {
  public:
   virtual ~Device() = default;
 
-  // At least `bytes` bytes, aligned to 64. ResourceExhausted where there is no such memory.
+  // At least `bytes` bytes, aligned to 64. ResourceExhausted if there is no such memory.
   virtual absl::StatusOr<DeviceMemory> Allocate(size_t bytes) = 0;
 
-  // The kernels for a specification. NotFound where the device has none, InvalidArgument where
+  // The kernels for a specification. NotFound if the device has none, InvalidArgument if
   // those it was told to use do not run here or do not take such elements, ResourceExhausted
   // without memory or threads for them. They must not outlive the device.
   virtual absl::StatusOr<std::shared_ptr<AttentionKernels>> FindKernels(const KernelSpec& spec) = 0;

@@ -50,7 +50,7 @@ class ComputingScope {
   Transport& transport_;
 };
 
-// Fails on every rank alike where not all of them hold the same plan.
+// Fails on every rank alike if not all of them hold the same plan.
 absl::Status AgreeOnPlan(const Plan& plan, Transport* transport, absl::Duration timeout) {
   ASSIGN_OR_RETURN(std::vector<uint64_t> hashes, transport->AllGather(plan.hash(), timeout));
   for (int rank = 1; rank < transport->size(); ++rank) {

@@ -29,7 +29,7 @@ struct ForwardTensors {
   void* output;       // [tokens, query heads, dim] of the plan's dtype
   float* lse;         // [tokens, query heads], natural log
   // Where forward leaves rows of other ranks that backward does not ask for again: saved_bytes of
-  // the rank's plan, aligned to 64 bytes; may be null where that is 0.
+  // the rank's plan, aligned to 64 bytes; may be null if that is 0.
   void* saved = nullptr;
 };
 
@@ -81,8 +81,8 @@ class Executor {
   // have streams, or neither. InvalidArgument if they do not fit each other, for a rank or a number
   // of ranks that the plan does not have, or if the device was told to use kernels that do not run
   // here or not on such a plan; FailedPrecondition for a plan that breaks a rule, or that is not
-  // the plan of every rank (naming both ranks and hashes); NotFound where the device has no kernels
-  // for the plan; ResourceExhausted where it has no memory for the workspace, or no memory or
+  // the plan of every rank (naming both ranks and hashes); NotFound if the device has no kernels
+  // for the plan; ResourceExhausted if it has no memory for the workspace, or no memory or
   // threads for the kernels.
   static absl::StatusOr<std::unique_ptr<Executor>> Create(const Plan& plan, int rank,
                                                           Transport* transport, Device* device,
@@ -91,7 +91,7 @@ class Executor {
   virtual ~Executor() = default;
 
   // Exact attention of this rank's queries over all keys that the masks allow. Errors of an
-  // instruction name rank, stage, instruction and, where there is one, the peer. InvalidArgument
+  // instruction name rank, stage, instruction and, if there is one, the peer. InvalidArgument
   // for a tensor or saved memory that is null, and, on all ranks, for messages that do not match
   // since ranks made different calls; otherwise the code that the device or transport returned.
   //

@@ -1,3 +1,5 @@
+// Reads heads, dtype and scale of a plan as what a device looks kernels up by.
+
 #include "runtime/kernel_spec.h"
 
 #include "runtime/plan/conversion.h"

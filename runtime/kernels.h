@@ -32,9 +32,9 @@ struct AttentionTile {
   const void* query;   // [query_count, query_heads, dim] elements
   const void* key;     // [key_count, key_value_heads, dim] elements
   const void* value;   // [key_count, key_value_heads, value_dim] elements
-  void* output;        // [query_count, query_heads, value_dim] elements; written where `last`
+  void* output;        // [query_count, query_heads, value_dim] elements; written if `last`
   float* lse;          // [query_count, query_heads], natural log; -inf for a row with no key yet
-  float* accumulator;  // [query_count, query_heads, value_dim]; null where first and last
+  float* accumulator;  // [query_count, query_heads, value_dim]; null if first and last
   int64_t query_position;  // of the first query row in its document
   int64_t key_position;    // of the first key row in its document
   int64_t query_count;

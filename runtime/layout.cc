@@ -1,3 +1,5 @@
+// Walks the token ranges of a rank in the order of its rows.
+
 #include "runtime/layout.h"
 
 #include <cstring>

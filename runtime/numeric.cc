@@ -1,3 +1,5 @@
+// Rounds and widens whole rows.
+
 #include "runtime/numeric.h"
 
 namespace flashcp {

@@ -1,3 +1,5 @@
+// Names each instruction and adds up what it computes or moves.
+
 #include "runtime/trace.h"
 
 #include <algorithm>

@@ -58,7 +58,7 @@ SmallVector<int64_t> widen(ArrayRef<int> values) {
   return SmallVector<int64_t>(values.begin(), values.end());
 }
 
-/// True where the cluster is the preset of its name, so that the name says it
+/// True if the cluster is the preset of its name, so that the name says it
 /// all.
 bool isPreset(const model::Cluster &cluster) {
   absl::StatusOr<model::Cluster> preset = model::ClusterPreset(cluster.name);
@@ -92,7 +92,7 @@ cp::ClusterAttr clusterAttr(OpBuilder &builder, const model::Cluster &cluster) {
                               builder.getDictionaryAttr(entries));
 }
 
-/// Reads the description of a cluster; false where a key is missing or has
+/// Reads the description of a cluster; false if a key is missing or has
 /// another type.
 bool readDescription(DictionaryAttr description, model::Cluster &cluster) {
   auto node = description.getAs<IntegerAttr>("ranks_per_node");

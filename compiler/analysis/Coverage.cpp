@@ -26,7 +26,7 @@ std::string describe(const cp::StageTile &tile) {
       .str();
 }
 
-/// Two tiles that share a pair, described; empty where there are none.
+/// Two tiles that share a pair, described; empty if there are none.
 std::string findOverlap(ArrayRef<cp::StageTile> tiles) {
   // Ends before begins at the same query, so that tiles that touch do not meet.
   struct Event {

@@ -1,3 +1,5 @@
+// A field at a time, each with its place in the file for errors.
+
 #include "compiler/input/cluster_file.h"
 
 #include <cstdint>

@@ -35,7 +35,7 @@ class JsonReader {
 
   absl::Status Error(const JsonValue& value, absl::string_view message) const;
 
-  // OK where `value` is an object whose keys are exactly `required` and some of `optional`.
+  // OK if `value` is an object whose keys are exactly `required` and some of `optional`.
   absl::Status CheckKeys(const JsonValue& value, absl::string_view what,
                          const std::vector<std::string>& required,
                          const std::vector<std::string>& optional = {}) const;

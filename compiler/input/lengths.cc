@@ -1,3 +1,5 @@
+// Tells text, JSON and JSON Lines apart by their first character, then reads all batches.
+
 #include "compiler/input/lengths.h"
 
 #include <cstdint>

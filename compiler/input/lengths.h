@@ -23,7 +23,7 @@ using Batch = std::vector<model::Document>;
 absl::StatusOr<std::vector<Batch>> ParseLengths(absl::string_view name, absl::string_view text,
                                                 const model::Mask& default_mask);
 
-// ParseLengths of a file of at most 64 MiB; "-" is standard input. NotFound where it cannot be
+// ParseLengths of a file of at most 64 MiB; "-" is standard input. NotFound if it cannot be
 // opened.
 absl::StatusOr<std::vector<Batch>> ReadLengths(const std::string& path,
                                                const model::Mask& default_mask);

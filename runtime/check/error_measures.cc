@@ -1,3 +1,5 @@
+// Each measure walks the two tensors once, side by side.
+
 #include "runtime/check/error_measures.h"
 
 #include <algorithm>

@@ -18,7 +18,7 @@ struct WorstElement {
   double ratio = 0;    // error / allowed; above 1 the tensor is wrong
   double error = 0;    // |found - expected|
   double allowed = 0;  // of this element
-  int64_t index = -1;  // -1 where no element is off, or where sizes differ
+  int64_t index = -1;  // -1 if no element is off, or if sizes differ
 };
 
 // Compares with what each element is allowed (tolerance.h).
@@ -28,7 +28,7 @@ WorstElement FindWorst(absl::Span<const double> expected, absl::Span<const float
 // The largest |found - expected|.
 double MaxError(absl::Span<const double> expected, absl::Span<const float> found);
 
-// MaxError over the largest finite |expected| of the tensor; MaxError itself where that is 0.
+// MaxError over the largest finite |expected| of the tensor; MaxError itself if that is 0.
 double RelativeError(absl::Span<const double> expected, absl::Span<const float> found);
 
 }  // namespace flashcp

@@ -1,3 +1,5 @@
+// SplitMix64 as a counter: an element depends on the seed and its index alone.
+
 #include "runtime/check/random_tensor.h"
 
 #include <cmath>

@@ -1,3 +1,5 @@
+// Packs a block of keys once and walks the panels of queries that see it.
+
 #include "runtime/cpu/backward_worker.h"
 
 #include <algorithm>

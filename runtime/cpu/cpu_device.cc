@@ -70,7 +70,7 @@ bool Contains(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-// InvalidArgument where kernels of this name do not run here, or do not take such elements.
+// InvalidArgument if kernels of this name do not run here, or do not take such elements.
 absl::Status CheckKernels(const std::string& name, model::DType element) {
   const std::vector<std::string> all = NamesOf([](absl::string_view) { return true; });
   if (!Contains(all, name)) {

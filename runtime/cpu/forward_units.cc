@@ -1,3 +1,5 @@
+// Cuts the tiles of a launch into units of about equal work.
+
 #include "runtime/cpu/forward_units.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// Walks the keys of a unit in runs that fit the cache, panel after panel.
+
 #include "runtime/cpu/forward_worker.h"
 
 #include <algorithm>

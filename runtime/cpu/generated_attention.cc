@@ -1,3 +1,5 @@
+// Looks kernels up in the table that the build has generated.
+
 #include "runtime/cpu/generated_attention.h"
 
 #include <atomic>

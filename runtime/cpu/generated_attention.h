@@ -19,9 +19,9 @@ namespace flashcp {
 bool RunsHere(const GeneratedKernel& kernel);
 bool Fits(const GeneratedKernel& kernel, const KernelSpec& spec);
 
-// The kernel of the target for the specification; null where there is none.
+// The kernel of the target for the specification; null if there is none.
 const GeneratedKernel* FindGeneratedKernel(const KernelSpec& spec, absl::string_view target);
-// The kernel for the specification that this CPU runs fastest; null where there is none.
+// The kernel for the specification that this CPU runs fastest; null if there is none.
 const GeneratedKernel* FindGeneratedKernel(const KernelSpec& spec);
 
 // Launches of `kernel`, which fits. The pool is borrowed. ResourceExhausted without memory.

@@ -1,3 +1,5 @@
+// Counters of tiles per row: a tile may add once all before it have.
+
 #include "runtime/cpu/gradient_order.h"
 
 #include <algorithm>

@@ -32,7 +32,7 @@ class GradientOrder {
   // Begins a table, which must outlive its use. Nobody works at another one.
   void Start(absl::Span<const BackwardTile> tiles);
 
-  // Ends the worker's part and takes the next one; false where none is left. Allocates nothing.
+  // Ends the worker's part and takes the next one; false if none is left. Allocates nothing.
   bool Take(int worker, BackwardPart* part);
 
   // The worker will add to no other keys of its part's tile; to these in ascending order.

@@ -1,3 +1,5 @@
+// A table by CPU vendor and element: the fastest kernels, which are not always the widest.
+
 #include "runtime/cpu/kernel_targets.h"
 
 #include <cpuid.h>

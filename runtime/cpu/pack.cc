@@ -1,3 +1,5 @@
+// Loops over rows, dims and chunks, with vectors where the compiler needs help.
+
 #include "runtime/cpu/pack.h"
 
 #include <immintrin.h>

@@ -45,7 +45,7 @@ struct KeyBlock {
   float value_columns[kMaxHeadDim][kKeyBlock];
 };
 
-// What the pairs of two blocks weigh, both ways round; 0 where the mask hides a pair.
+// What the pairs of two blocks weigh, both ways round; 0 if the mask hides a pair.
 struct Weights {
   float p[kQueryBlock][kKeyBlock];
   float ds[kQueryBlock][kKeyBlock];

@@ -1,3 +1,5 @@
+// Threads that wait for a job, run it with their number, and report back.
+
 #include "runtime/cpu/worker_pool.h"
 
 #include "support/start_threads.h"

@@ -16,7 +16,7 @@ namespace flashcp {
 // Used by one thread, which works too. Idle threads sleep.
 class WorkerPool {
  public:
-  // `size` workers with the caller, at least 1; fewer where the host starts no more threads.
+  // `size` workers with the caller, at least 1; fewer if the host starts no more threads.
   explicit WorkerPool(int size);
   ~WorkerPool();
   WorkerPool(const WorkerPool&) = delete;

@@ -1,3 +1,5 @@
+// One small message to each other rank, received by a persistent request.
+
 #include "runtime/mpi/mpi_notices.h"
 
 #include <cstdint>

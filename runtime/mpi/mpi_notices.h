@@ -22,7 +22,7 @@ class MpiNotices {
   // Notices have `tag` on `comm`, which is borrowed.
   absl::Status Open(MPI_Comm comm, int tag);
 
-  // Sends this rank's notice: OK where it leaves. Later calls do nothing.
+  // Sends this rank's notice: OK if it leaves. Later calls do nothing.
   absl::Status Send(const absl::Status& status);
 
   // Takes the notices that have come. The error that the first of these carries, if one does.

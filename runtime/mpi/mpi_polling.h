@@ -18,7 +18,7 @@ class Polling {
   explicit Polling(absl::Duration timeout)
       : timeout_(absl::ToChronoNanoseconds(std::min(timeout, kForever))) {}
 
-  // Between two polls; false where time is up.
+  // Between two polls; false if time is up.
   bool Pause() {
     Clock::time_point now = Clock::now();
     if (now - start_ >= timeout_) return false;

@@ -1,3 +1,5 @@
+// A thread that polls MPI every 50 us while it may.
+
 #include "runtime/mpi/mpi_progress.h"
 
 #include <signal.h>

@@ -1,3 +1,5 @@
+// Checks what FlatBuffers can check, then version and hash, before anything reads a plan.
+
 #include "runtime/plan/plan.h"
 
 #include <algorithm>

@@ -39,7 +39,7 @@ class Plan {
   // version. A plan that loads is well formed; whether it is correct, VerifyPlan says.
   static absl::StatusOr<Plan> FromBytes(std::string bytes);
 
-  // FromBytes of a file, "-" for standard input; errors start with its path. NotFound where it
+  // FromBytes of a file, "-" for standard input; errors start with its path. NotFound if it
   // cannot be opened.
   static absl::StatusOr<Plan> Load(const std::string& path);
 

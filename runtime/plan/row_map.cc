@@ -1,3 +1,5 @@
+// Sorted runs of rows, joined with their neighbours when they continue them.
+
 #include "runtime/plan/row_map.h"
 
 #include <algorithm>

@@ -28,7 +28,7 @@ class RowMap {
   // Adds rows, in any order; one run where they continue what the last call added.
   void Add(const RowRun& run);
 
-  // Sorts by row, O(n log n), and makes runs as long as they can be. False where rows were added
+  // Sorts by row, O(n log n), and makes runs as long as they can be. False if rows were added
   // twice; `repeated` is the first of them.
   bool Finish(uint64_t* repeated);
 
@@ -50,7 +50,7 @@ class ForwardedRows {
   void Want(uint64_t begin, uint64_t end) { wanted_.push_back({begin, end}); }
   void FinishWanted();
 
-  // Notes those of the rows that are sent on. False where one of them is there already. O(log n)
+  // Notes those of the rows that are sent on. False if one of them is there already. O(log n)
   // for each range of wanted rows that they meet.
   bool Add(RowRun run);
 

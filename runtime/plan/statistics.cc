@@ -1,3 +1,5 @@
+// One pass over the tables of each rank.
+
 #include "runtime/plan/statistics.h"
 
 #include <algorithm>
@@ -91,7 +93,7 @@ void CountMemory(const fbs::RankPlan& plan, RankStatistics* rank) {
   }
 }
 
-// Largest over mean of one number of the ranks; 1 where all are 0.
+// Largest over mean of one number of the ranks; 1 if all are 0.
 double Imbalance(const std::vector<RankStatistics>& ranks, uint64_t RankStatistics::*number) {
   double most = 0;
   double total = 0;

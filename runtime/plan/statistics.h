@@ -37,8 +37,8 @@ struct RankStatistics {
 struct PlanStatistics {
   uint64_t tokens = 0;
   std::vector<RankStatistics> ranks;
-  double work_imbalance = 1;         // most pairs of a rank / mean; 1 where there are none
-  double token_imbalance = 1;        // most tokens of a rank / mean; 1 where there are none
+  double work_imbalance = 1;         // most pairs of a rank / mean; 1 if there are none
+  double token_imbalance = 1;        // most tokens of a rank / mean; 1 if there are none
   uint64_t receive_bytes_max = 0;    // forward, of the rank that receives most
   uint64_t receive_bytes_total = 0;  // forward, of all ranks
 };

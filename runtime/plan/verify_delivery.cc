@@ -30,7 +30,7 @@ class SenderRows {
     }
   }
 
-  // The run that holds `row`, or null where an exchange may not have brought it by then.
+  // The run that holds `row`, or null if an exchange may not have brought it by then.
   const RowRun* Find(uint64_t row) {
     if (own_ != nullptr) return own_->Find(row, &own_cursor_);
     const RowRun* run = forwarded_->Find(row, &forwarded_cursor_);
@@ -72,7 +72,7 @@ void ZipSlices(absl::Span<const fbs::Slice> source, absl::Span<const fbs::Slice>
 }
 
 // Calls emit(run) for the rows that one part of a message delivers; their exchange is left open.
-// Stops at the first row that the sender does not have, and returns it; -1 where there is none.
+// Stops at the first row that the sender does not have, and returns it; -1 if there is none.
 template <typename Emit>
 int64_t DeliverRuns(SenderRows& rows, absl::Span<const fbs::Slice> sent,
                     absl::Span<const fbs::Slice> received, const Emit& emit) {

@@ -76,7 +76,7 @@ std::string NameOf(uint32_t rank, uint32_t index) {
 // head.
 struct Readers {
   uint32_t heads;
-  std::vector<uint32_t> first;  // kNone where none reads
+  std::vector<uint32_t> first;  // kNone if none reads
   std::vector<uint32_t> last;
 
   size_t At(uint32_t buffer, uint32_t head) const { return size_t{buffer} * heads + head; }

@@ -1,3 +1,5 @@
+// Starts a thread a rank and returns the first error in the order of ranks.
+
 #include "runtime/threads/run_threads.h"
 
 #include <memory>

@@ -1,3 +1,5 @@
+// The lengths that benchmarks draw.
+
 #include "benchmarks/distributions.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// The strategies of other systems, as the benchmarks place them.
+
 #include "benchmarks/peer_strategies.h"
 
 #include <random>

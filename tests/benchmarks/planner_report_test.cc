@@ -1,3 +1,5 @@
+// The tables that planner_benchmark prints.
+
 #include "benchmarks/planner_report.h"
 
 #include <string>

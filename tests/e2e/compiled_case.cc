@@ -1,3 +1,5 @@
+// Compiles a case, verifies its plan and compares its step with the reference.
+
 #include "tests/e2e/compiled_case.h"
 
 #include <cstdint>

@@ -1,3 +1,5 @@
+// Suggestions for names that nearly exist.
+
 #include "support/nearest_name.h"
 
 #include <string>

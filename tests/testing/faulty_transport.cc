@@ -1,3 +1,5 @@
+// Forwards to another transport and breaks what the fault names.
+
 #include "tests/testing/faulty_transport.h"
 
 #include <algorithm>

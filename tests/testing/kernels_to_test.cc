@@ -1,3 +1,5 @@
+// The kernels that run on this CPU, and the emulated ones that run on all.
+
 #include "tests/testing/kernels_to_test.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// Draws lengths with many short and few long documents.
+
 #include "tests/testing/random_lengths.h"
 
 #include <random>

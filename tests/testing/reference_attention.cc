@@ -1,3 +1,5 @@
+// The dense float64 reference, cut to what tests compare.
+
 #include "tests/testing/reference_attention.h"
 
 #include <utility>

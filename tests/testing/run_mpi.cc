@@ -1,3 +1,5 @@
+// Runs the tests of each process and gathers their results.
+
 #include "tests/testing/run_mpi.h"
 
 #include <mpi.h>

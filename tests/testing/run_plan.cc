@@ -1,3 +1,5 @@
+// Runs all ranks of a plan as threads and gathers their tensors.
+
 #include "tests/testing/run_plan.h"
 
 #include <algorithm>

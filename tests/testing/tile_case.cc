@@ -1,3 +1,5 @@
+// One tile with random inputs and its expected results.
+
 #include "tests/testing/tile_case.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// Writes the backward pass of a toy plan by the rules of docs/plan.md alone.
+
 #include "tests/testing/toy_backward.h"
 
 #include <utility>

@@ -1,3 +1,5 @@
+// Writes a plan from a placement by the rules of docs/plan.md alone.
+
 #include "tests/testing/toy_plan.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// Decides which rows move in a toy plan, and through whom.
+
 #include "tests/testing/toy_traffic.h"
 
 #include <algorithm>

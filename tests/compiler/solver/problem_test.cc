@@ -1,3 +1,5 @@
+// What a problem and a placement are checked for.
+
 #include "compiler/solver/problem.h"
 
 #include <algorithm>

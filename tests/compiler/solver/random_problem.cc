@@ -1,3 +1,5 @@
+// Draws a problem of few or many documents from a seed.
+
 #include "tests/compiler/solver/random_problem.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// Every strategy on small and on random problems.
+
 #include "compiler/solver/strategies.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// The conformance suite over MPI processes, and what only they can do.
+
 #include "runtime/mpi/mpi_transport.h"
 
 #include "gtest/gtest.h"

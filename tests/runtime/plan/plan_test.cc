@@ -32,7 +32,7 @@ Plan SmallPlan() {
 
 std::string BytesOf(const Plan& plan) { return std::string(plan.bytes()); }
 
-// The message of the error that reading these bytes gives; empty where they load.
+// The message of the error that reading these bytes gives; empty if they load.
 std::string ErrorOf(std::string bytes) {
   absl::StatusOr<Plan> plan = Plan::FromBytes(std::move(bytes));
   if (plan.ok()) return "";
