@@ -1,4 +1,5 @@
-// FlatBuffers are written from the inside out: vectors before the tables that point to them.
+// FlatBuffers are written from the inside out: vectors before the tables that
+// point to them.
 
 #include "compiler/emit/PlanTables.h"
 

@@ -17,7 +17,7 @@ const std::vector<std::string>& Strategies() {
 }
 
 TEST(NearestNameTest, FindsNamesWithTypingErrors) {
-  EXPECT_EQ(NearestName("zigzga", Strategies()), "zigzag");         // swapped
+  EXPECT_EQ(NearestName("zigzga", Strategies()), "zigzag");  // swapped
   EXPECT_EQ(NearestName("cup", {"cuda", "cpu"}), "cpu");
   EXPECT_EQ(NearestName("contigous", Strategies()), "contiguous");  // left out
   EXPECT_EQ(NearestName("perr-doc", Strategies()), "per-doc");      // doubled
