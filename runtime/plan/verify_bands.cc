@@ -32,9 +32,11 @@ uint64_t CountPairs(const fbs::Band& band, PositionRange queries, PositionRange 
 }
 
 PositionRange KeysSeen(const fbs::Band& band, PositionRange queries, PositionRange keys) {
+  if (CountPairs(band, queries, keys) == 0) return {keys.begin, keys.begin};
   const int64_t first = static_cast<int64_t>(queries.begin) + band.lower();
   const int64_t last = static_cast<int64_t>(queries.end) - 1 + band.upper();
-  return {std::max<int64_t>(keys.begin, first), std::min<int64_t>(keys.end, last + 1)};
+  return {static_cast<uint64_t>(std::max<int64_t>(keys.begin, first)),
+          static_cast<uint64_t>(std::min<int64_t>(keys.end, last + 1))};
 }
 
 bool ShowTheSame(const fbs::Band& a, const fbs::Band& b, PositionRange queries,

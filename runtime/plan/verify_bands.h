@@ -19,7 +19,7 @@ struct PositionRange {
 // Number of pairs of these queries and keys in the band, for one head.
 uint64_t CountPairs(const fbs::Band& band, PositionRange queries, PositionRange keys);
 
-// Those of the keys that some of the queries see; there is at least one pair.
+// Returns those of the keys that some of the queries see; empty if there is no pair.
 PositionRange KeysSeen(const fbs::Band& band, PositionRange queries, PositionRange keys);
 
 // Whether the two bands show the same of these queries and keys, of which `a` shows at least one

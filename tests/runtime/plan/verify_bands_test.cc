@@ -51,8 +51,11 @@ TEST(VerifyBandsTest, AgreesWithCountingPairs) {
       }
     }
     ASSERT_EQ(CountPairs(band, queries, keys), pairs) << band.lower() << " to " << band.upper();
-    if (pairs == 0) continue;
     const PositionRange found = KeysSeen(band, queries, keys);
+    if (pairs == 0) {
+      ASSERT_EQ(found.begin, found.end) << band.lower() << " to " << band.upper();
+      continue;
+    }
     ASSERT_EQ(found.begin, seen.begin) << band.lower() << " to " << band.upper();
     ASSERT_EQ(found.end, seen.end) << band.lower() << " to " << band.upper();
     ASSERT_EQ(ShowTheSame(band, other, queries, keys), same)
