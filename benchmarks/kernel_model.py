@@ -21,7 +21,7 @@ from assembly_loops import Loop, find_products, fmas_of, read_function
 CPUS = {"avx2": ["znver3"],
         "avx512": ["sapphirerapids", "skylake-avx512", "skylake-avx512+loads"],
         "avx512-bf16": ["sapphirerapids", "skylake-avx512", "skylake-avx512+loads"]}
-# Of a block, as in codegen/x86/KernelShape.h and .cpp.
+# Shape of a block, as in codegen/x86/KernelShape.h and .cpp.
 KEYS, ROWS = {"forward": 128, "backward": 96}, 96
 EXP2_FMAS = 5
 STEP = 4  # of product loops

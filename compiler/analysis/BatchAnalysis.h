@@ -1,5 +1,5 @@
-// What passes ask of a batch again and again: its request, its placement, and
-// who owns what. Made once by MLIR's analysis manager and kept between passes.
+// Facts that passes ask of a batch again and again: its request, its placement,
+// and who owns what. Made once by MLIR's analysis manager and kept between passes.
 
 #ifndef FLASHCP_COMPILER_ANALYSIS_BATCHANALYSIS_H
 #define FLASHCP_COMPILER_ANALYSIS_BATCHANALYSIS_H
@@ -29,7 +29,7 @@ public:
     return numbers.lookup(document);
   }
 
-  // Of a placed batch:
+  // Valid for a placed batch:
   llvm::ArrayRef<cp::ShardOp> shards() const { return shardOps; }
   const solver::Placement &placement() const { return batchPlacement; }
   /// Returns the ranges of a document by owner.

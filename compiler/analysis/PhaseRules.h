@@ -1,6 +1,6 @@
-// What must hold between the ops of a batch at a phase boundary: constraints
-// C22 to C33 of docs/dialect.md. Each function emits an error on the op that
-// breaks a rule, with a note at the op that the rule relates it to.
+// Rules between the ops of a batch at a phase boundary: constraints C22 to C33
+// of docs/dialect.md. Each function emits an error on the op that breaks a rule,
+// with a note at the op that the rule relates it to.
 
 #ifndef FLASHCP_COMPILER_ANALYSIS_PHASERULES_H
 #define FLASHCP_COMPILER_ANALYSIS_PHASERULES_H

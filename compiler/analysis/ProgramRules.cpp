@@ -134,26 +134,26 @@ private:
 /// their accumulator, and buffers of one memory follow one another.
 LogicalResult verifyBuffers(cp::ProgramOp program) {
   using Kind = cp::BufferKind;
-  SmallVector<std::pair<Kind, int64_t>> expected; // rows
-  auto expect = [&](int64_t rows, ArrayRef<Kind> kinds) {
+  SmallVector<std::tuple<Kind, int64_t, int64_t>> expected; // stage, rows
+  auto expect = [&](int64_t stage, int64_t rows, ArrayRef<Kind> kinds) {
     for (Kind kind : kinds)
       if (rows > 0)
-        expected.push_back({kind, rows});
+        expected.push_back({kind, stage, rows});
   };
   for (RemoteStage &stage : remoteStagesOf(program)) {
     if (!stage.hasOwnRows())
       continue;
-    expect(countRows(heldTokens(stage, /*saved=*/false)),
+    expect(stage.number(), countRows(heldTokens(stage, /*saved=*/false)),
            {Kind::remote_key, Kind::remote_value});
-    expect(countRows(heldTokens(stage, /*saved=*/true)),
+    expect(stage.number(), countRows(heldTokens(stage, /*saved=*/true)),
            {Kind::saved_key, Kind::saved_value});
   }
-  expect(countRows(sharedQueries(program)), {Kind::accumulator});
+  expect(/*stage=*/0, countRows(sharedQueries(program)), {Kind::accumulator});
   int64_t ends[] = {0, 0}; // of the workspace, of what is saved
   size_t next = 0;
   for (auto buffer : program.getBody().getOps<cp::BufferOp>()) {
     if (buffer.getKind() > Kind::accumulator)
-      break; // those of backward come last
+      continue; // of backward
     bool isSaved = buffer.getKind() == Kind::saved_key ||
                    buffer.getKind() == Kind::saved_value;
     int64_t &end = ends[isSaved];
@@ -161,8 +161,9 @@ LogicalResult verifyBuffers(cp::ProgramOp program) {
       return buffer.emitOpError() << "C29: must begin at " << end
                                   << " or later, found " << buffer.getOffset();
     end = buffer.getOffset() + 1;
-    if (next >= expected.size() || buffer.getKind() != expected[next].first ||
-        int64_t(buffer.getRows()) != expected[next].second)
+    std::tuple<Kind, int64_t, int64_t> found = {
+        buffer.getKind(), buffer.getStage(), buffer.getRows()};
+    if (next >= expected.size() || found != expected[next])
       return buffer.emitOpError() << "C29: must hold the rows that its stage "
                                      "receives or, as the accumulator, the "
                                      "queries of more than one tile";

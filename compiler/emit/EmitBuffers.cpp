@@ -83,51 +83,62 @@ private:
   }
 
   void emitBuffer(cp::BufferOp buffer) {
-    uint16_t number = tables.buffers.size();
-    StageRows &stage = rows.stages[buffer.getStage()];
-    uint32_t numHeads = heads.getKv(), dim = heads.getDim();
-    fbs::DType type = fbs::DType::f32;
+    noteRows(buffer, tables.buffers.size());
+    auto [numHeads, dim, type] = shapeOf(buffer.getKind());
+    add(buffer.getOffset(), buffer.getRows(), numHeads, dim,
+        planKind(buffer.getKind()), type);
+  }
+
+  /// Notes the numbers of buffers that tiles and messages name.
+  void noteRows(cp::BufferOp buffer, uint16_t number) {
+    auto stage = [&]() -> StageRows & {
+      return rows.stages[buffer.getStage()];
+    };
     switch (buffer.getKind()) {
     case Kind::remote_key:
-      stage.rows.keyBuffer = number;
-      type = dtype;
-      break;
+      stage().rows.keyBuffer = number;
+      return;
     case Kind::remote_value:
-      stage.rows.valueBuffer = number;
-      type = dtype;
-      break;
+      stage().rows.valueBuffer = number;
+      return;
     case Kind::saved_key:
-      stage.savedRows.keyBuffer = number;
-      type = dtype;
-      break;
+      stage().savedRows.keyBuffer = number;
+      return;
     case Kind::saved_value:
-      stage.savedRows.valueBuffer = number;
-      type = dtype;
-      break;
+      stage().savedRows.valueBuffer = number;
+      return;
     case Kind::accumulator:
       rows.accumulatorBuffer = number;
-      numHeads = heads.getQ();
-      break;
+      return;
+    default:
+      return; // sums and gradients are found by their kind
+    }
+  }
+
+  /// Returns the heads and elements of a row, and their type.
+  std::tuple<uint32_t, uint32_t, fbs::DType> shapeOf(Kind kind) {
+    uint32_t q = heads.getQ(), kv = heads.getKv(), dim = heads.getDim();
+    switch (kind) {
+    case Kind::remote_key:
+    case Kind::remote_value:
+    case Kind::saved_key:
+    case Kind::saved_value:
+      return {kv, dim, dtype};
+    case Kind::accumulator:
     case Kind::query_sum:
-      numHeads = heads.getQ();
-      break;
+      return {q, dim, fbs::DType::f32};
     case Kind::delta:
-      numHeads = heads.getQ();
-      dim = 1;
-      break;
-    case Kind::outgoing:
-    case Kind::incoming:
-      numHeads = 1;
-      type = dtype;
-      break;
+      return {q, 1, fbs::DType::f32};
     case Kind::key_sum:
     case Kind::value_sum:
     case Kind::remote_key_sum:
     case Kind::remote_value_sum:
-      break;
+      return {kv, dim, fbs::DType::f32};
+    case Kind::outgoing:
+    case Kind::incoming:
+      return {1, dim, dtype};
     }
-    add(buffer.getOffset(), buffer.getRows(), numHeads, dim,
-        planKind(buffer.getKind()), type);
+    llvm_unreachable("a buffer kind of another name");
   }
 
   /// Stages of further heads share the rows of the stage of the first heads.

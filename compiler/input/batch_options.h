@@ -15,7 +15,7 @@
 
 namespace flashcp {
 
-// What options say of all batches of a file.
+// Settings that options give to all batches of a file.
 struct BatchSettings {
   CompileRequest request;  // without documents; 0 ranks until an option names them
   model::Mask mask;        // of documents that do not name their own

@@ -1,4 +1,4 @@
-// What a plan is made from, as one value: the command line fills it, a cp.batch holds it as
+// Everything that a plan is made from, as one value: the command line fills it, a cp.batch holds it as
 // attributes, a plan records it and gives it back.
 
 #ifndef FLASHCP_COMPILER_INPUT_REQUEST_H_
@@ -20,7 +20,7 @@ inline constexpr int64_t kMaxMemoryBudgetBytes = int64_t{1} << 44;
 struct CompileRequest {
   solver::Problem problem;
   std::string strategy = "auto";  // one of solver::StrategyNames()
-  // How long `auto` searches, in milliseconds of one core: a count of steps, not a clock, so that
+  // Budget of the search of `auto`, in milliseconds of one core: a count of steps, not a clock, so that
   // plans do not depend on the machine.
   double time_budget_ms = solver::kDefaultBudgetMs;
   // Memory of each rank for K/V rows of other ranks that stay from forward to backward; what does

@@ -142,7 +142,7 @@ private:
       addBuffer(Kind::remote_key_sum, stage, rows, keyFloats(), memory);
       addBuffer(Kind::remote_value_sum, stage, rows, keyFloats(), memory);
     }
-    // Of K and of V.
+    // Twice: K and V.
     int64_t headBytes = heads.getDim() * elementBytes;
     addBuffer(Kind::outgoing, 0, 2 * receivedHeads, headBytes, memory);
     addBuffer(Kind::incoming, 0, 2 * sentHeads, headBytes, memory);

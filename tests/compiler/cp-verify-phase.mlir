@@ -314,6 +314,26 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
 
 // -----
 
+cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(10) mask(causal)
+  %s0 = cp.shard %d0 {[0, 10) on 0}
+  cp.program rank(0) layout {0 : [0, 10)} workspace_bytes(0) backward_workspace_bytes(0) saved_bytes(0) {
+    cp.attend stage(0) {0 : q[0, 10) kv[0, 10) heads[0, 4)}
+    cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 5)}
+    cp.attend stage(1) {0 : q[0, 10) kv[0, 5) heads[0, 4)}
+    cp.buffer remote_key stage(1) offset(0) rows(5)
+    // expected-error @+1 {{C29: must hold the rows that its stage receives}}
+    cp.buffer remote_value stage(7) offset(1024) rows(5)
+    cp.buffer accumulator stage(0) offset(2048) rows(10)
+    cp.backward {
+      cp.clear_gradients
+      cp.store_gradients
+    }
+  }
+}
+
+// -----
+
 cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed>
     cluster<"pairs", {ranks_per_node = 2 : i64, intra_node = array<f64: 3.5e5, 2.0>,
                       inter_node = array<f64: 4.5e4, 5.0>, block = array<i64: 128, 128>,
