@@ -1,9 +1,9 @@
 // The mask of a document: which of its keys each query sees, and the names of masks.
 //
-// A new kind of mask touches this file and mask.cc alone, as long as one band says it: all that
-// plans, moves and computes asks for its band, and what prints and parses for its text. One that
-// needs several bands would answer BandOf() for ranges of queries and keys, and be cut where they
-// meet.
+// Only this file and mask.cc know the names: options, JSON and IR hold a Mask and ask for its text,
+// and plans, kernels and references ask for its band. The solver plans three shapes of a band by
+// closed forms (Problem::Check()); a mask of another shape needs its own there. One that needs
+// several bands would answer BandOf() for ranges of queries and keys, and be cut where they meet.
 
 #ifndef FLASHCP_MODEL_MASK_H_
 #define FLASHCP_MODEL_MASK_H_
@@ -44,13 +44,23 @@ class Mask {
   Band band_ = {Band::kNoLower, 0};
 };
 
-// The text of a mask on command lines and in JSON: "causal", "full", "window:W", and for a band
-// without a name "band:LOWER:UPPER".
-std::string MaskText(const Mask& mask);
+// The names as help lists them, and what it says of those that do not explain themselves.
+inline constexpr char kMaskNames[] = "causal|full|window:W";
+inline constexpr char kMaskHelp[] = "window:W is causal over the last W keys";
 
-// The mask of a name. InvalidArgument with what was found and what is allowed; W is an integer of
-// at least 1.
-absl::StatusOr<Mask> ParseMask(absl::string_view text);
+// What stands around the number of a name.
+struct MaskSyntax {
+  absl::string_view open, close;
+};
+inline constexpr MaskSyntax kOptionMask = {":", ""};  // window:W, on command lines and in JSON
+inline constexpr MaskSyntax kIrMask = {"<", ">"};     // window<W>, in IR
+
+// Returns the name of a mask, or "band:LOWER:UPPER" (in IR "band<LOWER:UPPER>") if it has none.
+std::string MaskText(const Mask& mask, const MaskSyntax& syntax = kOptionMask);
+
+// Returns the mask of a name. InvalidArgument with what was found and what is allowed; W is an
+// integer from 1 to kMaxTokens.
+absl::StatusOr<Mask> ParseMask(absl::string_view text, const MaskSyntax& syntax = kOptionMask);
 
 }  // namespace flashcp::model
 

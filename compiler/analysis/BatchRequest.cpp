@@ -1,5 +1,6 @@
 // Translates between cp.batch and solver::Problem, in both directions: the only
-// place where attributes become types of model/ and back.
+// place where attributes become types of model/ and back. A mask is one
+// already.
 
 #include "compiler/analysis/BatchRequest.h"
 
@@ -33,26 +34,6 @@ static_assert(int(cp::Exchange::needed) == int(model::Exchange::kNeeded) &&
                   int(model::Exchange::kAllGather) &&
               cp::getMaxEnumValForExchange() + 1 ==
                   std::size(model::kExchangeNames));
-
-/// Only masks with a name pass Problem::Check().
-cp::MaskAttr maskOf(MLIRContext *context, const model::Mask &mask) {
-  cp::MaskKind kind = mask.IsCausal() ? cp::MaskKind::causal
-                      : mask.IsFull() ? cp::MaskKind::full
-                                      : cp::MaskKind::window;
-  return cp::MaskAttr::get(context, kind, mask.window());
-}
-
-model::Mask maskOf(cp::MaskAttr mask) {
-  switch (mask.getKind()) {
-  case cp::MaskKind::causal:
-    return model::Mask::Causal();
-  case cp::MaskKind::full:
-    return model::Mask::Full();
-  case cp::MaskKind::window:
-    return model::Mask::Window(mask.getWindow());
-  }
-  llvm_unreachable("a mask of another kind");
-}
 
 SmallVector<int64_t> widen(ArrayRef<int> values) {
   return SmallVector<int64_t>(values.begin(), values.end());
@@ -163,7 +144,7 @@ FailureOr<solver::Problem> problemOf(cp::BatchOp batch) {
   problem.cluster = *std::move(cluster);
   for (cp::DocumentOp document : batch.getBody().getOps<cp::DocumentOp>())
     problem.documents.push_back(
-        {int64_t(document.getLength()), maskOf(document.getMask())});
+        {int64_t(document.getLength()), document.getMask().getValue()});
   if (absl::Status status = problem.Check(); !status.ok())
     return batch.emitOpError() << std::string(status.message());
   return problem;
@@ -192,8 +173,7 @@ cp::BatchOp buildBatch(OpBuilder &builder, Location loc, StringRef name,
       llvm::APFloat(request.time_budget_ms), request.memory_budget_bytes);
   OpBuilder body = OpBuilder::atBlockEnd(&batch.getBody().emplaceBlock());
   for (const model::Document &document : problem.documents)
-    cp::DocumentOp::create(body, loc, document.length,
-                           maskOf(context, document.mask));
+    cp::DocumentOp::create(body, loc, document.length, document.mask);
   return batch;
 }
 

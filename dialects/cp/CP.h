@@ -15,6 +15,16 @@
 #include "mlir/IR/SymbolTable.h"
 
 #include "dialects/cp/CPEntries.h"
+#include "model/mask.h"
+
+namespace flashcp::model {
+
+/// Hashes a mask: MLIR keeps each value of an attribute once.
+inline llvm::hash_code hash_value(const Mask &mask) {
+  return llvm::hash_combine(mask.band().lower, mask.band().upper);
+}
+
+} // namespace flashcp::model
 
 #include "dialects/cp/CPDialect.h.inc"
 
@@ -28,9 +38,9 @@
 
 namespace flashcp::cp {
 
-/// `causal`, `full`, `window<1024>`: custom<Mask> of CPOps.td.
-mlir::ParseResult parseMask(mlir::OpAsmParser &parser, MaskAttr &mask);
-void printMask(mlir::OpAsmPrinter &printer, mlir::Operation *op, MaskAttr mask);
+/// A name of model/mask.h, `window<1024>`: custom<Mask> of CPOps.td.
+mlir::ParseResult parseMask(mlir::AsmParser &parser, MaskAttr &mask);
+void printMask(mlir::AsmPrinter &printer, mlir::Operation *op, MaskAttr mask);
 
 /// Limits of the budgets of a batch: an hour, and 16 TiB.
 inline constexpr int64_t kMaxTimeBudgetMs = 3'600'000;

@@ -5,6 +5,7 @@
 #include "dialects/cp/CP.h"
 
 using namespace mlir;
+using namespace flashcp;
 using namespace flashcp::cp;
 
 //===----------------------------------------------------------------------===//
@@ -93,44 +94,17 @@ LogicalResult BatchOp::verify() {
 //===----------------------------------------------------------------------===//
 
 void DocumentOp::build(OpBuilder &builder, OperationState &state,
-                       int64_t length, MaskAttr mask) {
-  build(builder, state, DocumentType::get(builder.getContext()), length, mask);
+                       int64_t length, const model::Mask &mask) {
+  MLIRContext *context = builder.getContext();
+  build(builder, state, DocumentType::get(context), length,
+        MaskAttr::get(context, mask));
 }
 
 LogicalResult DocumentOp::verify() {
   if (int64_t(getLength()) < 0 || int64_t(getLength()) > kMaxDocumentLength)
     return emitOpError() << "C5: length must lie in [0, " << kMaxDocumentLength
                          << "], found " << int64_t(getLength());
-  bool isWindow = getMask().getKind() == MaskKind::window;
-  int64_t window = getMask().getWindow();
-  if (isWindow ? window < 1 || window > kMaxDocumentLength : window != 0)
-    return emitOpError() << "C6: window must lie in [1, " << kMaxDocumentLength
-                         << "] for mask window and be 0 for the others, found "
-                         << window;
   return success();
-}
-
-ParseResult flashcp::cp::parseMask(OpAsmParser &parser, MaskAttr &mask) {
-  StringRef keyword;
-  SMLoc location = parser.getCurrentLocation();
-  if (parser.parseKeyword(&keyword))
-    return failure();
-  std::optional<MaskKind> kind = symbolizeMaskKind(keyword);
-  if (!kind)
-    return parser.emitError(location) << "unknown mask '" << keyword << "'";
-  int64_t window = 0;
-  if (*kind == MaskKind::window &&
-      (parser.parseLess() || parser.parseInteger(window) ||
-       parser.parseGreater()))
-    return failure();
-  mask = MaskAttr::get(parser.getContext(), *kind, window);
-  return success();
-}
-
-void flashcp::cp::printMask(OpAsmPrinter &printer, Operation *, MaskAttr mask) {
-  printer << stringifyMaskKind(mask.getKind());
-  if (mask.getKind() == MaskKind::window)
-    printer << '<' << mask.getWindow() << '>';
 }
 
 //===----------------------------------------------------------------------===//

@@ -62,7 +62,7 @@ def CP_DocumentOp : CP_Op<"document", [HasParent<"BatchOp">]> {
   let description = [{
     Documents are numbered from 0 in the order of these ops.
 
-    Constraints: C5 length, C6 window.
+    Constraints: C5 length, C6 mask.
 
     Example:
     ```mlir
@@ -72,7 +72,7 @@ def CP_DocumentOp : CP_Op<"document", [HasParent<"BatchOp">]> {
   }];
   let arguments = (ins I64Attr:$length, CP_MaskAttr:$mask);
   let results = (outs CP_DocumentType:$document);
-  let builders = [OpBuilder<(ins "int64_t":$length, "MaskAttr":$mask)>];
+  let builders = [OpBuilder<(ins "int64_t":$length, "const ::flashcp::model::Mask &":$mask)>];
   let assemblyFormat = "`length` `(` $length `)` `mask` `(` custom<Mask>($mask) `)` attr-dict";
   let hasVerifier = 1;
 }

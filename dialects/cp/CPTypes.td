@@ -17,20 +17,15 @@ def CP_ShardedType : TypeDef<CP_Dialect, "Sharded"> {
   let summary = "a document whose tokens have owners";
 }
 
-def CP_MaskKind : I32EnumAttr<"MaskKind", "which keys of its document a query sees", [
-  I32EnumAttrCase<"causal", 0>,  // query i sees keys [0, i]
-  I32EnumAttrCase<"full", 1>,    // all keys
-  I32EnumAttrCase<"window", 2>,  // causal, and only the last `window` keys
-]> {
-  let cppNamespace = "::flashcp::cp";
-  let genSpecializedAttr = 0;
-}
-
 def CP_MaskAttr : AttrDef<CP_Dialect, "Mask"> {
   let mnemonic = "mask";
-  let summary = "mask of a document; window counts keys and is 0 for the other kinds";
-  let parameters = (ins "MaskKind":$kind, "int64_t":$window);
-  let assemblyFormat = "`<` params `>`";
+  let summary = "which keys of its document a query sees";
+  let description = [{
+    Example: `#cp.mask<window<1024>>`. The names are those of model/mask.h; in a
+    `cp.document` a name stands alone: `mask(window<1024>)`.
+  }];
+  let parameters = (ins "::flashcp::model::Mask":$value);
+  let hasCustomAssemblyFormat = 1;
 }
 
 def CP_HeadsAttr : AttrDef<CP_Dialect, "Heads"> {

@@ -24,6 +24,16 @@ TEST(MaskTest, ReadsAndWritesNames) {
   EXPECT_EQ(MaskText(Mask({-3, 5})), "band:-3:5");
 }
 
+TEST(MaskTest, ReadsAndWritesNamesOfIr) {
+  for (const char* text : {"causal", "full", "window<1>", "window<2147483648>"}) {
+    absl::StatusOr<Mask> mask = ParseMask(text, kIrMask);
+    ASSERT_TRUE(mask.ok()) << mask.status();
+    EXPECT_EQ(MaskText(*mask, kIrMask), text);
+  }
+  EXPECT_EQ(*ParseMask("window<512>", kIrMask), Mask::Window(512));
+  EXPECT_EQ(MaskText(Mask({-3, 5}), kIrMask), "band<-3:5>");
+}
+
 TEST(MaskTest, RefusesOtherNames) {
   auto error = [](const char* text) {
     return std::string(model::ParseMask(text).status().message());
@@ -32,7 +42,11 @@ TEST(MaskTest, RefusesOtherNames) {
     EXPECT_THAT(error(text), HasSubstr("an integer from 1 to")) << text;
   }
   EXPECT_THAT(error("windw:5"), HasSubstr("did you mean 'window:W'?"));
-  EXPECT_THAT(error("band:-3:5"), HasSubstr("unknown mask"));
+  for (const char* text : {"band:-3:5", "window<5>", "window5"}) {
+    EXPECT_THAT(error(text), HasSubstr("unknown mask")) << text;
+  }
+  EXPECT_EQ(ParseMask("window:5", kIrMask).status().message(),
+            "unknown mask 'window:5': did you mean 'window<W>'? (one of causal, full, window<W>)");
 }
 
 // Queries that see a key, by the band of the mask.

@@ -95,7 +95,7 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
 
 // C6
 cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
-  // expected-error @+1 {{C6: window must lie in [1, 2147483648] for mask window and be 0 for the others, found 0}}
+  // expected-error @+1 {{C6: mask window<W>: expected W, an integer from 1 to 2147483648, found '0'}}
   %d0 = cp.document length(1) mask(window<0>)
 }
 
@@ -103,7 +103,7 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
 
 // C6
 cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
-  // expected-error @+1 {{C6: window must lie in [1, 2147483648] for mask window and be 0 for the others, found 2147483649}}
+  // expected-error @+1 {{C6: mask window<W>: expected W, an integer from 1 to 2147483648, found '2147483649'}}
   %d0 = cp.document length(1) mask(window<2147483649>)
 }
 
@@ -370,10 +370,42 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
 
 // -----
 
+// C6
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  // expected-error @+1 {{C6: unknown mask 'sliding' (one of causal, full, window<W>)}}
+  %d0 = cp.document length(1) mask(sliding)
+}
+
+// -----
+
+// C6
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  // expected-error @+1 {{C6: unknown mask 'window': did you mean 'window<W>'? (one of causal, full, window<W>)}}
+  %d0 = cp.document length(1) mask(window)
+}
+
+// -----
+
+// C6
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  // expected-error @+1 {{C6: unknown mask 'full<3>' (one of causal, full, window<W>)}}
+  %d0 = cp.document length(1) mask(full<3>)
+}
+
+// -----
+
+// C6, as an attribute
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  // expected-error @+1 {{C6: mask window<W>: expected W, an integer from 1 to 2147483648, found '-1'}}
+  %d0 = "cp.document"() <{length = 1 : i64, mask = #cp.mask<window<-1>>}> : () -> !cp.document
+}
+
+// -----
+
 // Syntax: masks
 cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
-  // expected-error @+1 {{unknown mask 'sliding'}}
-  %d0 = cp.document length(1) mask(sliding)
+  // expected-error @+1 {{expected '>'}}
+  %d0 = cp.document length(1) mask(window<8)
 }
 
 // -----
