@@ -7,20 +7,19 @@
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/OpImplementation.h"
 
+#include "model/band.h"
+
 namespace flashcp::cp {
 
 /// Stands for a relay if rows come from their owner.
 inline constexpr int64_t kNoRelay = -1;
 
-/// Largest number of tokens of a document: positions of a plan are 32-bit.
-inline constexpr int64_t kMaxDocumentLength = int64_t(1) << 31;
-
 /// What an entry is checked against.
 struct EntryScope {
   mlir::Operation *op;                      // reports the error
   int64_t ranks, queryHeads, keyValueHeads; // of the batch
-  // Of the document of the op, or kMaxDocumentLength if entries name theirs.
-  int64_t length = kMaxDocumentLength;
+  // Of the document of the op, or model::kMaxTokens if entries name theirs.
+  int64_t length = model::kMaxTokens;
   int64_t receiver = -1; // rank of the program that receives, if there is one
 };
 

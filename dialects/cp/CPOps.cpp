@@ -101,8 +101,8 @@ void DocumentOp::build(OpBuilder &builder, OperationState &state,
 }
 
 LogicalResult DocumentOp::verify() {
-  if (int64_t(getLength()) < 0 || int64_t(getLength()) > kMaxDocumentLength)
-    return emitOpError() << "C5: length must lie in [0, " << kMaxDocumentLength
+  if (int64_t(getLength()) < 0 || int64_t(getLength()) > model::kMaxTokens)
+    return emitOpError() << "C5: length must lie in [0, " << model::kMaxTokens
                          << "], found " << int64_t(getLength());
   return success();
 }
