@@ -142,11 +142,11 @@ void Report(const GeneratedKernel& kernel, const KernelSpec& spec, const Case& c
     const int64_t row = document * c.tokens * spec.query_heads;
     forward.push_back({&t.query[q * bytes], &t.key[k * bytes], &t.value[k * bytes],
                        &t.output[q * bytes], &t.lse[row], nullptr, 0, 0, c.tokens, c.tokens, causal,
-                       0, spec.query_heads, true, true});
+                       spec.query_heads, spec.key_value_heads, 0, spec.query_heads, true, true});
     backward.push_back({&t.query[q * bytes], &t.key[k * bytes], &t.value[k * bytes],
                         &t.gradient[q * bytes], &t.lse[row], &t.delta[row], &t.query_gradient[q],
                         &t.key_gradient[k], &t.value_gradient[k], 0, 0, c.tokens, c.tokens, causal,
-                        0, spec.query_heads});
+                        spec.query_heads, spec.key_value_heads, 0, spec.query_heads});
   }
   const double pairs =
       static_cast<double>(c.documents) * spec.query_heads * c.tokens * (c.tokens + 1) / 2;

@@ -26,20 +26,23 @@ struct KernelSpec {
 };
 
 // One tile, all pointers resolved: query heads [head_begin, head_end) of query_count rows against
-// key_count rows of keys and values. Rows are [heads, dim] of the whole tensor, so row i of the
-// query starts at query + i * query_heads * dim elements. [value_dim] for values and outputs.
+// key_count rows of keys and values. Pointers show the first head of the spec. Rows of tensors may
+// have further heads, which are not touched: row i of the query starts at
+// query + i * query_row_heads * dim elements. [value_dim] for values and outputs.
 struct AttentionTile {
-  const void* query;   // [query_count, query_heads, dim] elements
-  const void* key;     // [key_count, key_value_heads, dim] elements
-  const void* value;   // [key_count, key_value_heads, value_dim] elements
-  void* output;        // [query_count, query_heads, value_dim] elements; written if `last`
-  float* lse;          // [query_count, query_heads], natural log; -inf for a row with no key yet
+  const void* query;   // [query_count, query_row_heads, dim] elements
+  const void* key;     // [key_count, key_row_heads, dim] elements
+  const void* value;   // [key_count, key_row_heads, value_dim] elements
+  void* output;        // [query_count, query_row_heads, value_dim] elements; written if `last`
+  float* lse;          // [query_count, query_row_heads], natural log; -inf: the row saw no key yet
   float* accumulator;  // [query_count, query_heads, value_dim]; null if first and last
   int64_t query_position;  // of the first query row in its document
   int64_t key_position;    // of the first key row in its document
   int64_t query_count;
   int64_t key_count;
-  model::Band band;  // of positions
+  model::Band band;     // of positions
+  int query_row_heads;  // heads of a row: at least query_heads
+  int key_row_heads;    // at least key_value_heads
   int head_begin;
   int head_end;
   // first: rows hold no partial result; otherwise (accumulator, lse) hold one, normalised, and the
@@ -53,11 +56,11 @@ struct AttentionTile {
 // gradients of Q, K and V. Sums are f32 and added to, so that the caller clears them first. A query
 // row with LSE -inf has no weights and adds nothing.
 struct BackwardTile {
-  const void* query;            // [query_count, query_heads, dim] elements
-  const void* key;              // [key_count, key_value_heads, dim] elements
-  const void* value;            // [key_count, key_value_heads, value_dim] elements
-  const void* output_gradient;  // [query_count, query_heads, value_dim] elements
-  const float* lse;             // [query_count, query_heads]: of all keys, as forward left it
+  const void* query;            // [query_count, query_row_heads, dim] elements
+  const void* key;              // [key_count, key_row_heads, dim] elements
+  const void* value;            // [key_count, key_row_heads, value_dim] elements
+  const void* output_gradient;  // [query_count, query_row_heads, value_dim] elements
+  const float* lse;             // [query_count, query_row_heads]: of all keys, as forward left it
   const float* delta;           // [query_count, query_heads]: row sums of output * output_gradient
   float* query_gradient;        // [query_count, query_heads, dim]
   float* key_gradient;          // [key_count, key_value_heads, dim]
@@ -67,6 +70,8 @@ struct BackwardTile {
   int64_t query_count;
   int64_t key_count;
   model::Band band;
+  int query_row_heads;
+  int key_row_heads;
   int head_begin;
   int head_end;
 };

@@ -80,17 +80,18 @@ struct ClearEntry {
   uint64_t count;
 };
 
-// Rows of O and of its gradient, and the sums over each head of their products.
+// Rows [0, rows) of O and of its gradient, and the sums over each head of the kernels of their
+// products.
 struct ProductEntry {
   uint32_t output;  // buffers
   uint32_t output_gradient;
   uint32_t sums;  // f32
-  uint64_t rows;
+  uint32_t rows;
 };
 
 // All tables of one pass of one rank.
 struct LaunchTables {
-  std::vector<uint64_t> row_bytes;  // by buffer
+  std::vector<uint64_t> row_bytes;  // by buffer: from a row to the next, whatever heads it has
   std::vector<ForwardEntry> forward;
   std::vector<BackwardEntry> backward;
   std::vector<MoveEntry> moves;

@@ -19,8 +19,10 @@ constexpr int kBlocks = kUnitRows / kBlockRows;
 // pairs that the mask hides, not even times 0.
 void ComputePlain(const KernelSpec& spec, BackwardTile tile, const QueryRange& queries,
                   KeyRange keys) {
-  const int64_t rows = queries.row_begin * spec.query_heads;
-  const int64_t key_rows = keys.begin * spec.key_value_heads;
+  const int64_t rows = queries.row_begin * tile.query_row_heads;
+  const int64_t key_rows = keys.begin * tile.key_row_heads;
+  const int64_t sums = queries.row_begin * spec.query_heads;
+  const int64_t key_sums = keys.begin * spec.key_value_heads;
   const int bytes = BytesPerElement(spec.element);
   tile.query = static_cast<const char*>(tile.query) + rows * spec.dim * bytes;
   tile.output_gradient =
@@ -28,10 +30,10 @@ void ComputePlain(const KernelSpec& spec, BackwardTile tile, const QueryRange& q
   tile.key = static_cast<const char*>(tile.key) + key_rows * spec.dim * bytes;
   tile.value = static_cast<const char*>(tile.value) + key_rows * spec.value_dim * bytes;
   tile.lse += rows;
-  tile.delta += rows;
-  tile.query_gradient += rows * spec.dim;
-  tile.key_gradient += key_rows * spec.dim;
-  tile.value_gradient += key_rows * spec.value_dim;
+  tile.delta += sums;
+  tile.query_gradient += sums * spec.dim;
+  tile.key_gradient += key_sums * spec.dim;
+  tile.value_gradient += key_sums * spec.value_dim;
   tile.query_position += queries.row_begin;
   tile.query_count = queries.row_end - queries.row_begin;
   tile.key_position += keys.begin;
@@ -129,10 +131,10 @@ KeyRange BackwardWorker::FindPanelKeys(const BackwardTile& tile, const QueryRang
 // Returns whether all numbers are small.
 bool BackwardWorker::PackQueries(const BackwardTile& tile, const QueryRange& queries) {
   const int bytes = BytesPerElement(spec_.element);
-  const Rows query = RowsOfQueries(static_cast<const char*>(tile.query), queries, spec_.query_heads,
-                                   spec_.dim * bytes);
+  const Rows query = RowsOfQueries(static_cast<const char*>(tile.query), queries,
+                                   tile.query_row_heads, spec_.dim * bytes);
   const Rows gradient = RowsOfQueries(static_cast<const char*>(tile.output_gradient), queries,
-                                      spec_.query_heads, spec_.value_dim * bytes);
+                                      tile.query_row_heads, spec_.value_dim * bytes);
   const Panels panels(queries, kernel_.panel_rows);
   bool small = true;
   for (int panel = 0; panel < panels.count; ++panel) {
@@ -165,7 +167,7 @@ bool BackwardWorker::LoadRowConstants(const BackwardTile& tile, const QueryRange
   const int panel_rows = kernel_.panel_rows;
   const Panels panels(queries, panel_rows);
   const auto lse = panels.RowsOfPanel(RowsOfQueries(reinterpret_cast<const char*>(tile.lse),
-                                                    queries, spec_.query_heads, sizeof(float)),
+                                                    queries, tile.query_row_heads, sizeof(float)),
                                       panel);
   const auto delta = panels.RowsOfPanel(RowsOfQueries(reinterpret_cast<const char*>(tile.delta),
                                                       queries, spec_.query_heads, sizeof(float)),
@@ -190,9 +192,9 @@ bool BackwardWorker::PackKeys(const BackwardTile& tile, int key_value_head, KeyR
   const int group = kernel_.group;
   const int words = kernel_.elements_per_word();
   const Rows key = RowsOfKeys(static_cast<const char*>(tile.key), keys, key_value_head,
-                              spec_.key_value_heads, spec_.dim * bytes);
+                              tile.key_row_heads, spec_.dim * bytes);
   const Rows value = RowsOfKeys(static_cast<const char*>(tile.value), keys, key_value_head,
-                                spec_.key_value_heads, spec_.value_dim * bytes);
+                                tile.key_row_heads, spec_.value_dim * bytes);
   bool small =
       PackGroups(format_, key, spec_.dim, group, int64_t{spec_.dim} / words * group, keys_);
   small &= PackGroups(format_, value, spec_.value_dim, group,

@@ -1,4 +1,4 @@
-// A launch on the CPU gives the entries of its table their addresses, in memory kept for that, and
+// A launch on the CPU gives the tiles of its table their addresses, in memory kept for that, and
 // computes them before it returns.
 
 #include <algorithm>
@@ -29,8 +29,12 @@ class Addresses {
   const BufferBases bases_;
 };
 
+// All of a tile but its pointers and marks.
 template <typename Tile, typename Entry>
-void SetShape(const Entry& entry, Tile* tile) {
+void SetShape(const KernelSpec& spec, const LaunchTables& tables, const Entry& entry, Tile* tile) {
+  const uint64_t head_bytes = spec.dim * BytesPerElement(spec.element);
+  tile->query_row_heads = static_cast<int>(tables.row_bytes[entry.query.buffer] / head_bytes);
+  tile->key_row_heads = static_cast<int>(tables.row_bytes[entry.key.buffer] / head_bytes);
   tile->query_position = entry.query_position;
   tile->key_position = entry.key_position;
   tile->query_count = entry.query_count;
@@ -40,34 +44,26 @@ void SetShape(const Entry& entry, Tile* tile) {
   tile->head_end = entry.head_end;
 }
 
-AttentionTile TileOf(const ForwardEntry& entry, const Addresses& addresses) {
-  AttentionTile tile;
-  SetShape(entry, &tile);
-  tile.query = addresses.Of(entry.query);
-  tile.key = addresses.Of(entry.key);
-  tile.value = addresses.Of(entry.value);
-  tile.output = addresses.Of(entry.output);
-  tile.lse = addresses.Floats(entry.lse);
+void SetRows(const ForwardEntry& entry, const Addresses& addresses, AttentionTile* tile) {
+  tile->query = addresses.Of(entry.query);
+  tile->key = addresses.Of(entry.key);
+  tile->value = addresses.Of(entry.value);
+  tile->output = addresses.Of(entry.output);
+  tile->lse = addresses.Floats(entry.lse);
   const bool partial = !(entry.first && entry.last);
-  tile.accumulator = partial ? addresses.Floats(entry.accumulator) : nullptr;
-  tile.first = entry.first;
-  tile.last = entry.last;
-  return tile;
+  tile->accumulator = partial ? addresses.Floats(entry.accumulator) : nullptr;
 }
 
-BackwardTile TileOf(const BackwardEntry& entry, const Addresses& addresses) {
-  BackwardTile tile;
-  SetShape(entry, &tile);
-  tile.query = addresses.Of(entry.query);
-  tile.key = addresses.Of(entry.key);
-  tile.value = addresses.Of(entry.value);
-  tile.output_gradient = addresses.Of(entry.output_gradient);
-  tile.lse = addresses.Floats(entry.lse);
-  tile.delta = addresses.Floats(entry.delta);
-  tile.query_gradient = addresses.Floats(entry.query_gradient);
-  tile.key_gradient = addresses.Floats(entry.key_gradient);
-  tile.value_gradient = addresses.Floats(entry.value_gradient);
-  return tile;
+void SetRows(const BackwardEntry& entry, const Addresses& addresses, BackwardTile* tile) {
+  tile->query = addresses.Of(entry.query);
+  tile->key = addresses.Of(entry.key);
+  tile->value = addresses.Of(entry.value);
+  tile->output_gradient = addresses.Of(entry.output_gradient);
+  tile->lse = addresses.Floats(entry.lse);
+  tile->delta = addresses.Floats(entry.delta);
+  tile->query_gradient = addresses.Floats(entry.query_gradient);
+  tile->key_gradient = addresses.Floats(entry.key_gradient);
+  tile->value_gradient = addresses.Floats(entry.value_gradient);
 }
 
 class CpuTables : public DeviceTables {
@@ -78,7 +74,14 @@ class CpuTables : public DeviceTables {
         tables_(std::move(tables)),
         forward_(tables_.forward.size()),
         backward_(tables_.backward.size()) {
-    for (size_t i = 0; i < forward_.size(); ++i) SetShape(tables_.forward[i], &forward_[i]);
+    for (size_t i = 0; i < forward_.size(); ++i) {
+      SetShape(spec_, tables_, tables_.forward[i], &forward_[i]);
+      forward_[i].first = tables_.forward[i].first;
+      forward_[i].last = tables_.forward[i].last;
+    }
+    for (size_t i = 0; i < backward_.size(); ++i) {
+      SetShape(spec_, tables_, tables_.backward[i], &backward_[i]);
+    }
     kernels_.Reserve(forward_);
   }
 
@@ -98,7 +101,7 @@ class CpuTables : public DeviceTables {
         break;
       case Launch::Kind::kSumProducts:
         for (const ProductEntry& entry : Entries(tables_.products, launch)) {
-          SumProducts(entry, bases);
+          SumProducts(entry, at);
         }
         break;
       case Launch::Kind::kRound:
@@ -125,24 +128,29 @@ class CpuTables : public DeviceTables {
     return absl::MakeConstSpan(table).subspan(launch.begin, launch.end - launch.begin);
   }
 
-  // The tiles of a launch in `resolved`, which has room for all tiles of the pass.
+  // The tiles of a launch in `resolved`, which has the shapes of all tiles of the pass.
   template <typename Entry, typename Tile>
   static absl::Span<const Tile> Resolve(const std::vector<Entry>& table, const Launch& launch,
                                         const Addresses& at, std::vector<Tile>* resolved) {
-    for (uint32_t i = launch.begin; i < launch.end; ++i) (*resolved)[i] = TileOf(table[i], at);
+    for (uint32_t i = launch.begin; i < launch.end; ++i) SetRows(table[i], at, &(*resolved)[i]);
     return Entries(*resolved, launch);
   }
 
-  void SumProducts(const ProductEntry& entry, BufferBases bases) const {
+  void SumProducts(const ProductEntry& entry, const Addresses& at) const {
     WithElementType(spec_.element, [&](auto element) {
       using Element = decltype(element);
-      const Element* output = reinterpret_cast<const Element*>(bases[entry.output]);
-      const Element* gradient = reinterpret_cast<const Element*>(bases[entry.output_gradient]);
-      float* sums = reinterpret_cast<float*>(bases[entry.sums]);
-      for (uint64_t i = 0; i < entry.rows * spec_.query_heads; ++i) {
-        float sum = 0;
-        for (int d = 0; d < spec_.value_dim; ++d) sum += ToFloat(*output++) * ToFloat(*gradient++);
-        sums[i] = sum;
+      for (uint32_t row = 0; row < entry.rows; ++row) {
+        const auto* output = reinterpret_cast<const Element*>(at.Of(BufferRow{entry.output, row}));
+        const auto* gradient =
+            reinterpret_cast<const Element*>(at.Of(BufferRow{entry.output_gradient, row}));
+        float* sums = at.Floats(BufferRow{entry.sums, row});
+        for (int head = 0; head < spec_.query_heads; ++head) {
+          float sum = 0;
+          for (int d = 0; d < spec_.value_dim; ++d) {
+            sum += ToFloat(*output++) * ToFloat(*gradient++);
+          }
+          sums[head] = sum;
+        }
       }
     });
   }

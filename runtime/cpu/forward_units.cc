@@ -45,12 +45,13 @@ void ForwardUnits::Reserve(absl::Span<const AttentionTile> tiles) {
 
 absl::Span<const ForwardUnit> ForwardUnits::Cut(absl::Span<const AttentionTile> tiles) {
   tiles_ = tiles;
+  row_bytes_ = tiles.empty() ? 0 : tiles[0].query_row_heads * int64_t{sizeof(float)};
   units_.clear();
   rows_.clear();
   for (size_t i = 0; i < tiles.size(); ++i) {
     if (tiles[i].query_count == 0) continue;
     const uintptr_t begin = reinterpret_cast<uintptr_t>(tiles[i].lse);
-    rows_.push_back({begin, begin + tiles[i].query_count * RowBytes(), i});
+    rows_.push_back({begin, begin + tiles[i].query_count * row_bytes_, i});
   }
   std::sort(rows_.begin(), rows_.end(),
             [](const TileRows& a, const TileRows& b) { return a.begin < b.begin; });
@@ -70,7 +71,7 @@ absl::Span<const ForwardUnit> ForwardUnits::Cut(absl::Span<const AttentionTile> 
 
 void ForwardUnits::CutChain(size_t begin, size_t end, uintptr_t rows_end) {
   const uintptr_t first_row = rows_[begin].begin;
-  const int64_t count = static_cast<int64_t>(rows_end - first_row) / RowBytes();
+  const int64_t count = static_cast<int64_t>(rows_end - first_row) / row_bytes_;
   std::sort(rows_.begin() + begin, rows_.begin() + end,
             [](const TileRows& a, const TileRows& b) { return a.tile < b.tile; });
   for (int head = 0; head < spec_.key_value_heads; ++head) {
@@ -82,7 +83,7 @@ void ForwardUnits::CutChain(size_t begin, size_t end, uintptr_t rows_end) {
     if (heads == 0) continue;
     const int64_t step = RowsThatFit(heads);
     for (int64_t row = 0; row < count; row += step) {
-      AddUnit({begin, end, first_row + row * RowBytes(), std::min(step, count - row), head, 0});
+      AddUnit({begin, end, first_row + row * row_bytes_, std::min(step, count - row), head, 0});
     }
   }
 }
@@ -111,7 +112,7 @@ void ForwardUnits::VisitParts(const ForwardUnit& unit,
                               absl::FunctionRef<void(const ForwardPart&)> visit) const {
   for (size_t i = unit.chain_begin; i < unit.chain_end; ++i) {
     const AttentionTile& tile = tiles_[rows_[i].tile];
-    const int64_t row = static_cast<int64_t>(unit.first_row - rows_[i].begin) / RowBytes();
+    const int64_t row = static_cast<int64_t>(unit.first_row - rows_[i].begin) / row_bytes_;
     const int64_t row_begin = std::max<int64_t>(row, 0);
     const int64_t row_end = std::min(row + unit.row_count, tile.query_count);
     if (row_begin >= row_end) continue;

@@ -40,7 +40,8 @@ class ForwardUnits {
   // Cut() of such a table, or of a part of it, then allocates nothing, whatever its pointers are.
   void Reserve(absl::Span<const AttentionTile> tiles);
 
-  // The units of a table, the largest first; both must outlive their use.
+  // The units of a table, the largest first; both must outlive their use. LSE rows of its tiles
+  // have the same number of heads.
   absl::Span<const ForwardUnit> Cut(absl::Span<const AttentionTile> tiles);
 
   // Calls use(part, next) for the parts of a unit, in the order of the table. `next` is the part
@@ -60,10 +61,10 @@ class ForwardUnits {
   void CutChain(size_t begin, size_t end, uintptr_t rows_end);
   void AddUnit(ForwardUnit unit);
   void VisitParts(const ForwardUnit& unit, absl::FunctionRef<void(const ForwardPart&)> visit) const;
-  int64_t RowBytes() const { return spec_.query_heads * static_cast<int64_t>(sizeof(float)); }
 
   const KernelSpec spec_;
   absl::Span<const AttentionTile> tiles_;
+  int64_t row_bytes_ = 0;       // from one LSE row to the next
   std::vector<TileRows> rows_;  // chain after chain; those of a chain in the order of the table
   std::vector<ForwardUnit> units_;
 };

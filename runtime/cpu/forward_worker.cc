@@ -18,12 +18,14 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 void ComputePlain(const KernelSpec& spec, const ForwardPart& part) {
   const QueryRange& queries = part.queries;
   AttentionTile tile = *part.tile;
-  const int64_t rows = queries.row_begin * spec.query_heads;
+  const int64_t rows = queries.row_begin * tile.query_row_heads;
   const int bytes = BytesPerElement(spec.element);
   tile.query = static_cast<const char*>(tile.query) + rows * spec.dim * bytes;
   tile.output = static_cast<char*>(tile.output) + rows * spec.value_dim * bytes;
   tile.lse += rows;
-  if (tile.accumulator != nullptr) tile.accumulator += rows * spec.value_dim;
+  if (tile.accumulator != nullptr) {
+    tile.accumulator += queries.row_begin * spec.query_heads * spec.value_dim;
+  }
   tile.query_position += queries.row_begin;
   tile.query_count = queries.row_end - queries.row_begin;
   tile.head_begin = queries.head_begin;
@@ -98,24 +100,26 @@ KeyRange ForwardWorker::FindKeys(const ForwardPart& part) {
 }
 
 Rows ForwardWorker::RowsOfQuery(const ForwardPart& part) const {
-  return RowsOfQueries(static_cast<const char*>(part.tile->query), part.queries, spec_.query_heads,
-                       spec_.dim * BytesPerElement(spec_.element));
+  return RowsOfQueries(static_cast<const char*>(part.tile->query), part.queries,
+                       part.tile->query_row_heads, spec_.dim * BytesPerElement(spec_.element));
 }
 
 // What the part writes: O, or the accumulator of a tile that others follow.
 MutableRows ForwardWorker::RowsOfOutput(const ForwardPart& part) const {
-  char* to = part.tile->last ? static_cast<char*>(part.tile->output)
-                             : reinterpret_cast<char*>(part.tile->accumulator);
-  return RowsOfQueries(to, part.queries, spec_.query_heads,
+  const AttentionTile& tile = *part.tile;
+  char* to =
+      tile.last ? static_cast<char*>(tile.output) : reinterpret_cast<char*>(tile.accumulator);
+  return RowsOfQueries(to, part.queries, tile.last ? tile.query_row_heads : spec_.query_heads,
                        spec_.value_dim * BytesPerElement(OutputElement(part)));
 }
 
 ForwardWorker::Run ForwardWorker::RowsOfRun(const ForwardPart& part, KeyRange keys) const {
   const int bytes = BytesPerElement(spec_.element);
   const int head = part.queries.head_begin / (spec_.query_heads / spec_.key_value_heads);
-  return {RowsOfKeys(static_cast<const char*>(part.tile->key), keys, head, spec_.key_value_heads,
+  const AttentionTile& tile = *part.tile;
+  return {RowsOfKeys(static_cast<const char*>(tile.key), keys, head, tile.key_row_heads,
                      spec_.dim * bytes),
-          RowsOfKeys(static_cast<const char*>(part.tile->value), keys, head, spec_.key_value_heads,
+          RowsOfKeys(static_cast<const char*>(tile.value), keys, head, tile.key_row_heads,
                      spec_.value_dim * bytes)};
 }
 
@@ -172,7 +176,7 @@ void ForwardWorker::LoadPanel(const ForwardPart& part, int panel) {
   PackGroups({model::DType::kF32, false}, panels.RowsOfPanel(accumulator, panel), spec_.value_dim,
              rows, 0, Output(panel));
   const auto lse = panels.RowsOfPanel(RowsOfQueries(reinterpret_cast<const char*>(tile.lse),
-                                                    queries, spec_.query_heads, sizeof(float)),
+                                                    queries, tile.query_row_heads, sizeof(float)),
                                       panel);
   for (int i = 0; i < lse.count; ++i) {
     const float value = *reinterpret_cast<const float*>(lse.Row(i));
@@ -197,9 +201,10 @@ void ForwardWorker::StorePanelOf(const ForwardPart& part, int panel) {
   const Panels panels(part.queries, rows);
   const float* maxima = State(panel);
   float* sums = State(panel) + rows;
-  const auto lse = panels.RowsOfPanel(RowsOfQueries(reinterpret_cast<char*>(part.tile->lse),
-                                                    part.queries, spec_.query_heads, sizeof(float)),
-                                      panel);
+  const auto lse =
+      panels.RowsOfPanel(RowsOfQueries(reinterpret_cast<char*>(part.tile->lse), part.queries,
+                                       part.tile->query_row_heads, sizeof(float)),
+                         panel);
   for (int i = 0; i < lse.count; ++i) {
     const bool empty = sums[i] == 0;  // saw no key
     const float maximum = maxima[i] == -kInfinity ? 0 : maxima[i];

@@ -57,26 +57,25 @@ struct Panels {
   const int count;
 };
 
-// A matrix [tokens, heads, dim] of elements, from a pointer of the tile.
+// A matrix [tokens, row_heads, dim] of elements, from a pointer of the tile.
 template <typename Byte>
-RowsOf<Byte> RowsOfQueries(Byte* tensor, const QueryRange& queries, int query_heads,
-                           int row_bytes) {
-  const int64_t first = queries.row_begin * query_heads + queries.head_begin;
-  return {tensor + first * row_bytes,
-          int64_t{query_heads} * row_bytes,
-          row_bytes,
+RowsOf<Byte> RowsOfQueries(Byte* tensor, const QueryRange& queries, int row_heads, int head_bytes) {
+  const int64_t first = queries.row_begin * row_heads + queries.head_begin;
+  return {tensor + first * head_bytes,
+          int64_t{row_heads} * head_bytes,
+          head_bytes,
           queries.heads(),
           0,
           queries.rows()};
 }
 
 template <typename Byte>
-RowsOf<Byte> RowsOfKeys(Byte* tensor, KeyRange keys, int key_value_head, int key_value_heads,
-                        int row_bytes) {
-  const int64_t first = keys.begin * key_value_heads + key_value_head;
-  return {tensor + first * row_bytes,
-          int64_t{key_value_heads} * row_bytes,
-          row_bytes,
+RowsOf<Byte> RowsOfKeys(Byte* tensor, KeyRange keys, int key_value_head, int row_heads,
+                        int head_bytes) {
+  const int64_t first = keys.begin * row_heads + key_value_head;
+  return {tensor + first * head_bytes,
+          int64_t{row_heads} * head_bytes,
+          head_bytes,
           1,
           0,
           static_cast<int>(keys.end - keys.begin)};

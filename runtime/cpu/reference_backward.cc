@@ -60,8 +60,12 @@ struct Head {
   int query;
   int key_value;
 
-  int64_t QueryRow(int64_t i) const { return i * spec.query_heads + query; }
-  int64_t KeyRow(int64_t j) const { return j * spec.key_value_heads + key_value; }
+  // Of the tensors.
+  int64_t QueryRow(int64_t i) const { return i * tile.query_row_heads + query; }
+  int64_t KeyRow(int64_t j) const { return j * tile.key_row_heads + key_value; }
+  // Of the sums and of delta.
+  int64_t QuerySum(int64_t i) const { return i * spec.query_heads + query; }
+  int64_t KeySum(int64_t j) const { return j * spec.key_value_heads + key_value; }
 };
 
 template <typename Element>
@@ -116,17 +120,16 @@ void ComputeWeights(const Head& head, const QueryBlock& queries, const KeyBlock&
       Matrix{keys.value_columns[0], kKeyBlock}, dp[0], int64_t{kKeyBlock});
   *weights = {};
   for (int i = 0; i < queries.count; ++i) {
-    int64_t row = head.QueryRow(queries.begin + i);
-    float lse = head.tile.lse[row];
+    const float lse = head.tile.lse[head.QueryRow(queries.begin + i)];
     if (lse == -kInfinity) continue;
+    const float delta = head.tile.delta[head.QuerySum(queries.begin + i)];
     KeyRange visible = VisibleIn(queries, i, keys);
     for (int64_t j = visible.begin; j < visible.end; ++j) {
       // No score is above the LSE of its row, but for rounding, which is much for large scores.
       const float exponent = scores[i][j] * spec.scale - lse;
       const float p = std::exp(exponent > 0 ? 0 : exponent);  // or of a NaN
       weights->p[i][j] = weights->p_columns[j][i] = p;
-      weights->ds[i][j] = weights->ds_columns[j][i] =
-          p * (dp[i][j] - head.tile.delta[row]) * spec.scale;
+      weights->ds[i][j] = weights->ds_columns[j][i] = p * (dp[i][j] - delta) * spec.scale;
     }
   }
 }
@@ -183,7 +186,7 @@ void AddKeyGradients(const Head& head, const QueryBlock& queries, const KeyBlock
                 queries.output_gradient, value_sums + j);
   });
   for (int j = 0; j < keys.count; ++j) {
-    int64_t row = head.KeyRow(keys.begin + j);
+    int64_t row = head.KeySum(keys.begin + j);
     AddRow(key_sums[j], spec.dim, head.tile.key_gradient + row * spec.dim);
     AddRow(value_sums[j], spec.value_dim, head.tile.value_gradient + row * spec.value_dim);
   }
@@ -222,7 +225,7 @@ void BackwardRows(const Head& head, int64_t row_begin) {
   }
   for (int i = 0; i < queries.count; ++i) {
     AddRow(query_sums[i], head.spec.dim,
-           tile.query_gradient + head.QueryRow(row_begin + i) * head.spec.dim);
+           tile.query_gradient + head.QuerySum(row_begin + i) * head.spec.dim);
   }
 }
 

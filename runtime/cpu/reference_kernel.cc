@@ -41,7 +41,7 @@ void LoadKeyValueBlock(const KernelSpec& spec, const AttentionTile& tile, int ke
                        KeyRange range, KeyValueBlock* block) {
   int count = static_cast<int>(range.end - range.begin);
   for (int j = 0; j < count; ++j) {
-    int64_t row = (range.begin + j) * spec.key_value_heads + key_value_head;
+    int64_t row = (range.begin + j) * tile.key_row_heads + key_value_head;
     const Element* key = static_cast<const Element*>(tile.key) + row * spec.dim;
     const Element* value = static_cast<const Element*>(tile.value) + row * spec.value_dim;
     for (int d = 0; d < spec.dim; ++d) block->keys[d][j] = ToFloat(key[d]);
@@ -109,9 +109,10 @@ float Merge(int dim, const float* accumulator, float old_lse, float lse, QueryRo
 template <typename Element>
 void StoreRow(const KernelSpec& spec, const AttentionTile& tile, int head, int64_t i,
               QueryRow* row) {
-  int64_t index = i * spec.query_heads + head;
-  float* accumulator =
-      tile.first && tile.last ? nullptr : tile.accumulator + index * spec.value_dim;
+  int64_t index = i * tile.query_row_heads + head;
+  float* accumulator = tile.first && tile.last
+                           ? nullptr
+                           : tile.accumulator + (i * spec.query_heads + head) * spec.value_dim;
   float lse = Normalise(spec.value_dim, row);
   if (!tile.first) lse = Merge(spec.value_dim, accumulator, tile.lse[index], lse, row);
   tile.lse[index] = lse;
@@ -154,7 +155,7 @@ void LoadRows(const KernelSpec& spec, const AttentionTile& tile, int head, int64
               int64_t row_end, QueryRow* rows) {
   for (int64_t i = row_begin; i < row_end; ++i) {
     const Element* query =
-        static_cast<const Element*>(tile.query) + (i * spec.query_heads + head) * spec.dim;
+        static_cast<const Element*>(tile.query) + (i * tile.query_row_heads + head) * spec.dim;
     QueryRow& row = rows[i - row_begin];
     for (int d = 0; d < spec.dim; ++d) row.query[d] = ToFloat(query[d]);
     std::fill_n(row.sum_of_values, Padded(spec.value_dim), 0.0f);

@@ -97,7 +97,7 @@ TEST(AllocationTest, NorDoCutsOfReservedTables) {
   for (int64_t i = 0; i < 5; ++i) {
     tiles[i].lse = &lse[i * 1000 * spec.query_heads];
     tiles[i].query_count = tiles[i].key_count = 1000;
-    tiles[i].head_end = spec.query_heads;
+    tiles[i].query_row_heads = tiles[i].head_end = spec.query_heads;
   }
   ForwardUnits units(spec);
   units.Reserve(tiles);

@@ -46,9 +46,10 @@ class Accesses {
 
   void Add(const ProductEntry& entry) {
     for (uint32_t buffer : {entry.output, entry.output_gradient}) {
-      AddBytes(bases_[buffer], entry.rows * tables_.row_bytes[buffer], false);
+      AddRows({buffer, 0}, entry.rows, 0, spec_.query_heads, spec_.value_dim * element_bytes_,
+              false);
     }
-    AddBytes(bases_[entry.sums], entry.rows * tables_.row_bytes[entry.sums], true);
+    AddRows({entry.sums, 0}, entry.rows, 0, spec_.query_heads, sizeof(float), true);
   }
 
   size_t element_bytes() const { return element_bytes_; }

@@ -70,7 +70,8 @@ TestResult DenseKernel(const TestBatch& batch, CpuKernels* kernels) {
     tile.lse = result.lse.data() + token * spec.query_heads;
     tile.query_count = tile.key_count = document.length;
     tile.band = document.mask.band();
-    tile.head_end = spec.query_heads;
+    tile.query_row_heads = tile.head_end = spec.query_heads;
+    tile.key_row_heads = spec.key_value_heads;
     tile.first = tile.last = true;
     if (kernels != nullptr) {
       kernels->Forward({&tile, 1});
@@ -116,7 +117,8 @@ TestGradients DenseKernelGradients(const TestBatch& batch, CpuKernels* kernels) 
     tile.value_gradient = sums.value.data() + key_offset;
     tile.query_count = tile.key_count = document.length;
     tile.band = document.mask.band();
-    tile.head_end = spec.query_heads;
+    tile.query_row_heads = tile.head_end = spec.query_heads;
+    tile.key_row_heads = spec.key_value_heads;
     if (kernels != nullptr) {
       kernels->Backward({&tile, 1});
     } else {

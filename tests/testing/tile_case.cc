@@ -6,11 +6,55 @@
 #include <cmath>
 #include <cstddef>
 
+#include "gtest/gtest.h"
 #include "runtime/check/random_tensor.h"
 #include "runtime/cpu/reference_kernel.h"
 #include "runtime/numeric.h"
 
 namespace flashcp::testing {
+namespace {
+
+// The bytes of a tensor [rows, heads] with further heads before and behind those of each row.
+class WideRows {
+ public:
+  WideRows(const std::vector<char>& rows, size_t row_bytes, size_t further_bytes)
+      : row_bytes_(row_bytes), further_bytes_(further_bytes) {
+    for (size_t begin = 0; begin < rows.size(); begin += row_bytes) {
+      bytes_.insert(bytes_.end(), further_bytes, kFurther);
+      bytes_.insert(bytes_.end(), rows.begin() + begin, rows.begin() + begin + row_bytes);
+      bytes_.insert(bytes_.end(), further_bytes, kFurther);
+    }
+  }
+  char* first() { return bytes_.data() + further_bytes_; }
+
+  // The tensor without the further heads, which are expected to be what they were.
+  std::vector<char> Rows() const {
+    std::vector<char> rows;
+    for (size_t i = 0; i < bytes_.size(); ++i) {
+      const size_t in_row = i % (row_bytes_ + 2 * further_bytes_) - further_bytes_;
+      if (in_row < row_bytes_) {
+        rows.push_back(bytes_[i]);
+      } else {
+        EXPECT_EQ(bytes_[i], kFurther) << "byte " << i;
+      }
+    }
+    return rows;
+  }
+
+ private:
+  static constexpr char kFurther = '\xff';  // NaN in every type
+
+  const size_t row_bytes_, further_bytes_;
+  std::vector<char> bytes_;
+};
+
+WideRows Widen(model::DType type, const std::vector<float>& tensor, int heads, int dim,
+               int further_heads) {
+  const size_t head_bytes = dim * BytesPerElement(type);
+  return WideRows(ToElements(type, tensor), heads * head_bytes, further_heads * head_bytes);
+}
+
+}  // namespace
 
 TileCase::TileCase(const KernelSpec& spec, const TileShape& shape, uint64_t seed)
     : spec_(spec), shape_(shape) {
@@ -27,29 +71,33 @@ TestResult TileCase::Forward(CpuKernels* kernels) const {
 
 TestResult TileCase::Forward(const std::vector<int64_t>& cuts, const std::vector<int>& order,
                              CpuKernels* kernels) const {
-  const std::vector<char> q = ToElements(spec_.element, query);
-  const std::vector<char> k = ToElements(spec_.element, key);
-  const std::vector<char> v = ToElements(spec_.element, value);
+  const int bytes = BytesPerElement(spec_.element);
+  WideRows q = Widen(spec_.element, query, spec_.query_heads, spec_.dim, further_heads_);
+  WideRows k = Widen(spec_.element, key, spec_.key_value_heads, spec_.dim, further_heads_);
+  WideRows v = Widen(spec_.element, value, spec_.key_value_heads, spec_.value_dim, further_heads_);
   std::vector<float> accumulator(rows() * spec_.value_dim, std::nanf(""));
-  std::vector<char> output(accumulator.size() * BytesPerElement(spec_.element), 0x7f);
-  TestResult result;
-  result.lse.assign(rows(), std::nanf(""));
-  const int64_t token = int64_t{spec_.key_value_heads} * BytesPerElement(spec_.element);
+  WideRows output =
+      Widen(spec_.element, accumulator, spec_.query_heads, spec_.value_dim, further_heads_);
+  WideRows lse = Widen(model::DType::kF32, std::vector<float>(rows(), std::nanf("")),
+                       spec_.query_heads, 1, further_heads_);
+  const int64_t token = int64_t{spec_.key_value_heads + 2 * further_heads_} * bytes;
   std::vector<AttentionTile> tiles;
   for (int piece : order) {
     const int64_t begin = cuts[piece];
     AttentionTile tile = {};
-    tile.query = q.data();
-    tile.key = k.data() + begin * token * spec_.dim;
-    tile.value = v.data() + begin * token * spec_.value_dim;
-    tile.output = output.data();
-    tile.lse = result.lse.data();
+    tile.query = q.first();
+    tile.key = k.first() + begin * token * spec_.dim;
+    tile.value = v.first() + begin * token * spec_.value_dim;
+    tile.output = output.first();
+    tile.lse = reinterpret_cast<float*>(lse.first());
     tile.accumulator = order.size() == 1 ? nullptr : accumulator.data();
     tile.query_position = shape_.query_position;
     tile.key_position = shape_.key_position + begin;
     tile.query_count = shape_.query_count;
     tile.key_count = cuts[piece + 1] - begin;
     tile.band = shape_.mask.band();
+    tile.query_row_heads = spec_.query_heads + 2 * further_heads_;
+    tile.key_row_heads = spec_.key_value_heads + 2 * further_heads_;
     tile.head_end = spec_.query_heads;
     tile.first = tiles.empty();
     tile.last = tiles.size() + 1 == order.size();
@@ -60,25 +108,29 @@ TestResult TileCase::Forward(const std::vector<int64_t>& cuts, const std::vector
   } else {
     kernels->Forward(tiles);
   }
-  result.output = ToFloats(spec_.element, output);
+  TestResult result;
+  result.output = ToFloats(spec_.element, output.Rows());
+  result.lse = ToFloats(model::DType::kF32, lse.Rows());
   return result;
 }
 
 TestGradients TileCase::Backward(const SavedRows& saved, float initial, CpuKernels* kernels) const {
-  const std::vector<char> q = ToElements(spec_.element, query);
-  const std::vector<char> k = ToElements(spec_.element, key);
-  const std::vector<char> v = ToElements(spec_.element, value);
-  const std::vector<char> g = ToElements(spec_.element, output_gradient);
+  WideRows q = Widen(spec_.element, query, spec_.query_heads, spec_.dim, further_heads_);
+  WideRows k = Widen(spec_.element, key, spec_.key_value_heads, spec_.dim, further_heads_);
+  WideRows v = Widen(spec_.element, value, spec_.key_value_heads, spec_.value_dim, further_heads_);
+  WideRows g =
+      Widen(spec_.element, output_gradient, spec_.query_heads, spec_.value_dim, further_heads_);
+  WideRows lse = Widen(model::DType::kF32, saved.lse, spec_.query_heads, 1, further_heads_);
   TestGradients sums;
   sums.query.assign(query.size(), initial);
   sums.key.assign(key.size(), initial);
   sums.value.assign(value.size(), initial);
   BackwardTile tile = {};
-  tile.query = q.data();
-  tile.key = k.data();
-  tile.value = v.data();
-  tile.output_gradient = g.data();
-  tile.lse = saved.lse.data();
+  tile.query = q.first();
+  tile.key = k.first();
+  tile.value = v.first();
+  tile.output_gradient = g.first();
+  tile.lse = reinterpret_cast<const float*>(lse.first());
   tile.delta = saved.delta.data();
   tile.query_gradient = sums.query.data();
   tile.key_gradient = sums.key.data();
@@ -88,6 +140,8 @@ TestGradients TileCase::Backward(const SavedRows& saved, float initial, CpuKerne
   tile.query_count = shape_.query_count;
   tile.key_count = shape_.key_count;
   tile.band = shape_.mask.band();
+  tile.query_row_heads = spec_.query_heads + 2 * further_heads_;
+  tile.key_row_heads = spec_.key_value_heads + 2 * further_heads_;
   tile.head_end = spec_.query_heads;
   if (kernels == nullptr) {
     ReferenceAttentionBackward(spec_, &tile, 1);

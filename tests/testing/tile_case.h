@@ -33,6 +33,10 @@ class TileCase {
   TestGradients Backward(const SavedRows& saved, float initial = 0,
                          CpuKernels* kernels = nullptr) const;
 
+  // From now on rows of tensors have so many further heads before those of the tile, and as many
+  // behind them: NaNs, which kernels are expected to leave alone.
+  void SetFurtherHeads(int heads) { further_heads_ = heads; }
+
   SavedRows SavedBy(const TestResult& forward) const;
 
   // The same by definition; scores must be small enough for their exponentials.
@@ -53,6 +57,7 @@ class TileCase {
 
   const KernelSpec spec_;
   const TileShape shape_;
+  int further_heads_ = 0;
 };
 
 }  // namespace flashcp::testing

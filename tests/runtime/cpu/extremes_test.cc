@@ -142,6 +142,8 @@ TEST_P(ExtremesTest, ATileMayHaveTwoToThe31Keys) {
                               kRows,
                               kKeys,
                               model::Mask::Window(101).band(),
+                              1,
+                              1,
                               0,
                               1,
                               true,

@@ -28,6 +28,7 @@ class Table {
     tile.lse = &lse_[row * spec_.query_heads];
     tile.query_count = count;
     tile.key_count = count;
+    tile.query_row_heads = spec_.query_heads;
     tile.head_begin = head_begin;
     tile.head_end = head_end;
     tiles_.push_back(tile);

@@ -96,6 +96,29 @@ TEST_P(GeneratedKernelTest, TilesOfAllShapes) {
   }
 }
 
+// NaNs lie beside the heads that the tile computes. A large value goes to the reference kernel.
+TEST_P(GeneratedKernelTest, RowsOfTensorsMayHaveFurtherHeads) {
+  const std::vector<int64_t> cuts = {0, 90, 270};
+  for (model::DType element : Elements()) {
+    for (float value : {1.0f, element == model::DType::kF16 ? 1.0f : 0x1p60f}) {
+      const KernelSpec spec = Spec(element, 4, 2);
+      auto kernels = Kernels(spec);
+      TileCase tile(spec, {70, 200, 0, 270, model::Mask::Window(150)}, 8);
+      tile.value[100 * spec.value_dim] = value;
+      const testing::TestResult expected = tile.Forward(cuts, {1, 0}, kernels.get());
+      const testing::TestGradients gradients = Backward(tile, kernels.get());
+      tile.SetFurtherHeads(3);
+      const testing::TestResult found = tile.Forward(cuts, {1, 0}, kernels.get());
+      EXPECT_EQ(found.output, expected.output);
+      EXPECT_EQ(found.lse, expected.lse);
+      const testing::TestGradients wide = Backward(tile, kernels.get());
+      EXPECT_EQ(wide.query, gradients.query);
+      EXPECT_EQ(wide.key, gradients.key);
+      EXPECT_EQ(wide.value, gradients.value);
+    }
+  }
+}
+
 TEST_P(GeneratedKernelTest, MoreRowsThanAWorkerTakes) {
   const int64_t tokens = kUnitRows / 3 + 48;
   Check(Spec(Elements()[0], 3, 1), {0, tokens, 0, tokens, model::Mask::Causal()}, 77);

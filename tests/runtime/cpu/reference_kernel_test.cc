@@ -168,6 +168,8 @@ TEST(ReferenceKernelEdgeTest, OnlyItsHeadsAreWritten) {
                         1,
                         1,
                         model::Mask::Causal().band(),
+                        4,
+                        2,
                         1,
                         3,
                         true,

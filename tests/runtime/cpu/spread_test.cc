@@ -76,11 +76,12 @@ class Batch {
       const int64_t q = row * kDim, k = (p.document + p.key) * spec_.key_value_heads * kDim;
       forward.push_back({&query_[q], &key_[k], &value_[k], &r.output[q], &r.lse[row],
                          p.first && p.last ? nullptr : &accumulator[q], p.query, p.key,
-                         p.query_count, p.key_count, causal, p.head_begin, p.head_end, p.first,
-                         p.last});
+                         p.query_count, p.key_count, causal, spec_.query_heads,
+                         spec_.key_value_heads, p.head_begin, p.head_end, p.first, p.last});
       backward.push_back({&query_[q], &key_[k], &value_[k], &gradient_[q], &r.lse[row], &delta[row],
                           &r.query_gradient[q], &r.key_gradient[k], &r.value_gradient[k], p.query,
-                          p.key, p.query_count, p.key_count, causal, p.head_begin, p.head_end});
+                          p.key, p.query_count, p.key_count, causal, spec_.query_heads,
+                          spec_.key_value_heads, p.head_begin, p.head_end});
     }
     if (kernels == nullptr) {
       ReferenceAttention(spec_, forward.data(), static_cast<int64_t>(forward.size()));
