@@ -88,27 +88,26 @@ void PrintRoundTrip(Transport* transport) {
   }
 }
 
-// 16 MiB in runs of this size, every other one of the memory: as they are, and packed by hand.
-void PrintBandwidth(Transport* transport, size_t run_bytes) {
+// 16 MiB in blocks of this size, every other one of the memory: as they are, and packed by hand.
+void PrintBandwidth(Transport* transport, size_t block_bytes) {
   std::vector<char> memory(2 * kBytes, 1);
   std::vector<char> buffer(kBytes);
-  std::vector<MessageRun> runs;
-  for (size_t i = 0; i < kBytes / run_bytes; ++i) runs.push_back({0, 2 * i * run_bytes, run_bytes});
-  Way scattered(transport, memory.data(), runs);
+  const size_t blocks = kBytes / block_bytes;
+  Way scattered(transport, memory.data(), {{0, 0, block_bytes, blocks, 2 * block_bytes}});
   const double direct = MedianSeconds(transport, [&] { scattered.Move(); });
   Way packed(transport, buffer.data(), {{0, 0, buffer.size()}});
   const double by_hand = MedianSeconds(transport, [&] {
     const bool sends = transport->rank() == 0;
-    for (size_t i = 0; sends && i < runs.size(); ++i) {
-      std::memcpy(&buffer[i * run_bytes], &memory[runs[i].offset], run_bytes);
+    for (size_t i = 0; sends && i < blocks; ++i) {
+      std::memcpy(&buffer[i * block_bytes], &memory[2 * i * block_bytes], block_bytes);
     }
     packed.Move();
-    for (size_t i = 0; !sends && i < runs.size(); ++i) {
-      std::memcpy(&memory[runs[i].offset], &buffer[i * run_bytes], run_bytes);
+    for (size_t i = 0; !sends && i < blocks; ++i) {
+      std::memcpy(&memory[2 * i * block_bytes], &buffer[i * block_bytes], block_bytes);
     }
   });
   if (transport->rank() == 1) {
-    std::printf("16 MiB in runs of %8zu bytes: %5.2f GB/s, packed %5.2f GB/s\n", run_bytes,
+    std::printf("16 MiB in blocks of %8zu bytes: %5.2f GB/s, packed %5.2f GB/s\n", block_bytes,
                 kBytes / direct / 1e9, kBytes / by_hand / 1e9);
   }
 }

@@ -67,11 +67,15 @@ struct BackwardEntry {
   int head_end;
 };
 
-// `count` things that lie side by side, read here and written there; the two do not overlap.
+// Rows of `count` things that lie side by side, read here and written there; the two do not
+// overlap.
 struct MoveEntry {
   BufferByte source;
   BufferByte target;
-  uint64_t count;
+  uint64_t count;  // of each row
+  uint64_t rows = 1;
+  uint64_t source_stride = 0;  // bytes from a row to the next, if there are several
+  uint64_t target_stride = 0;
 };
 
 // Floats that become 0.

@@ -8,8 +8,12 @@ namespace flashcp {
 
 size_t PayloadBytes(const Message& message) {
   size_t bytes = 0;
-  for (const MessageRun& run : message.runs) bytes += run.size;
+  for (const MessageRun& run : message.runs) bytes += run.size * run.count;
   return bytes;
+}
+
+bool IsOneBlock(const Message& message) {
+  return message.runs.empty() || (message.runs.size() == 1 && message.runs[0].count == 1);
 }
 
 std::string DescribeMessage(Message::Direction direction, int rank, int peer, size_t bytes,

@@ -37,15 +37,18 @@
 
 namespace flashcp {
 
-// Bytes of a message that lie side by side. Their memory belongs to the caller and stays valid and,
-// for a send, unchanged until the exchange has completed.
+// Blocks of a message, such as some heads of rows of a tensor, at one distance of each other. Their
+// memory belongs to the caller and stays valid and, for a send, unchanged until the exchange has
+// completed.
 struct MessageRun {
   uint32_t buffer;
-  uint64_t offset;  // of the first byte
-  uint64_t size;
+  uint64_t offset;      // of the first byte
+  uint64_t size;        // of a block
+  uint64_t count = 1;   // of blocks; at least one
+  uint64_t stride = 0;  // from a block to the next; at least `size` if there are several
 };
 
-// One message to or from `peer`: its payload is the runs one after the other. The two sides may
+// One message to or from `peer`: its payload is the blocks one after the other. The two sides may
 // cut the payload differently; the totals are equal.
 struct Message {
   enum class Direction { kSend, kReceive };
@@ -56,6 +59,9 @@ struct Message {
 };
 
 size_t PayloadBytes(const Message& message);
+
+// Whether the payload lies side by side.
+bool IsOneBlock(const Message& message);
 
 // "rank 0 sends 5 bytes with tag 7 to rank 1", as errors say it.
 std::string DescribeMessage(Message::Direction direction, int rank, int peer, size_t bytes,
@@ -92,7 +98,7 @@ class Transport {
 
   // Whether exchanges run on streams of the device.
   virtual bool has_streams() const { return false; }
-  // Whether a message may have several runs; otherwise at most one, and launches pack messages.
+  // Whether a message may have several blocks; otherwise at most one, and launches pack messages.
   // Transports without streams gather.
   virtual bool gathers() const { return true; }
 

@@ -66,6 +66,16 @@ void SetRows(const BackwardEntry& entry, const Addresses& addresses, BackwardTil
   tile->value_gradient = addresses.Floats(entry.value_gradient);
 }
 
+// Calls use(source, target) for each row of a move.
+template <typename Use>
+void ForEachRow(const MoveEntry& entry, const Addresses& addresses, const Use& use) {
+  const char* source = addresses.Of(entry.source);
+  char* target = addresses.Of(entry.target);
+  for (uint64_t row = 0; row < entry.rows; ++row) {
+    use(source + row * entry.source_stride, target + row * entry.target_stride);
+  }
+}
+
 class CpuTables : public DeviceTables {
  public:
   CpuTables(const KernelSpec& spec, CpuKernels* kernels, LaunchTables tables)
@@ -106,8 +116,10 @@ class CpuTables : public DeviceTables {
         break;
       case Launch::Kind::kRound:
         for (const MoveEntry& entry : Entries(tables_.moves, launch)) {
-          FloatsToElements(spec_.element, reinterpret_cast<const float*>(at.Of(entry.source)),
-                           entry.count, at.Of(entry.target));
+          ForEachRow(entry, at, [&](const char* source, char* target) {
+            FloatsToElements(spec_.element, reinterpret_cast<const float*>(source), entry.count,
+                             target);
+          });
         }
         break;
       case Launch::Kind::kAdd:
@@ -115,7 +127,9 @@ class CpuTables : public DeviceTables {
         break;
       case Launch::Kind::kCopy:
         for (const MoveEntry& entry : Entries(tables_.moves, launch)) {
-          std::copy_n(at.Of(entry.source), entry.count, at.Of(entry.target));
+          ForEachRow(entry, at, [&](const char* source, char* target) {
+            std::copy_n(source, entry.count, target);
+          });
         }
         break;
     }
@@ -158,9 +172,11 @@ class CpuTables : public DeviceTables {
   void Add(absl::Span<const MoveEntry> entries, const Addresses& at) const {
     WithElementType(spec_.element, [&](auto type) {
       for (const MoveEntry& entry : entries) {
-        const auto* source = reinterpret_cast<const decltype(type)*>(at.Of(entry.source));
-        float* target = reinterpret_cast<float*>(at.Of(entry.target));
-        for (uint64_t i = 0; i < entry.count; ++i) target[i] += ToFloat(source[i]);
+        ForEachRow(entry, at, [&](const char* source, char* target) {
+          const auto* elements = reinterpret_cast<const decltype(type)*>(source);
+          float* sums = reinterpret_cast<float*>(target);
+          for (uint64_t i = 0; i < entry.count; ++i) sums[i] += ToFloat(elements[i]);
+        });
       }
     });
   }

@@ -29,12 +29,16 @@ struct MpiMessage {
   MPI_Datatype type;
 };
 
-// Makes one MPI message of the runs of a Message, without copying them: a single run is sent in
-// place, several are one datatype, relative to the buffer of the first run. It is made at the first
+// Makes one MPI message of the runs of a Message, without copying them: a single block is sent in
+// place, several are one datatype, relative to the buffer of the first run, in which a run of
+// several blocks is a vector. It is made at the first
 // use and again only when the buffers of the message have moved against each other. Used by one
 // thread.
 class MpiRuns {
  public:
+  // InvalidArgument for a run that MPI cannot count.
+  static absl::Status Check(const Message& message);
+
   explicit MpiRuns(const Message& message);
   MpiRuns(const MpiRuns&) = delete;
   ~MpiRuns();  // before MPI_Finalize
@@ -45,7 +49,9 @@ class MpiRuns {
   struct Piece {
     size_t buffer;  // of buffers_
     uint64_t offset;
-    int size;
+    int size;  // of a block
+    int count;
+    MPI_Aint stride;
   };
 
   absl::Status MakeType();

@@ -227,6 +227,7 @@ absl::StatusOr<std::unique_ptr<Exchange>> MpiTransport::Prepare(std::vector<Mess
       return absl::InvalidArgumentError(absl::StrCat("rank ", rank_, " names peer ", message.peer,
                                                      ": expected 0 to ", size_ - 1));
     }
+    RETURN_IF_ERROR(MpiRuns::Check(message));
     group.sizes.push_back(PayloadBytes(message));
     group.runs.push_back(std::make_unique<MpiRuns>(message));
     if (message.tag > static_cast<uint32_t>(std::numeric_limits<int>::max())) {

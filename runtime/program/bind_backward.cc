@@ -2,6 +2,7 @@
 // message brings K/V again, without the rows that forward left, and its reverse brings their
 // gradients home.
 
+#include <utility>
 #include <vector>
 
 #include "runtime/plan/conversion.h"
@@ -129,23 +130,23 @@ class BackwardBinder {
     const fbs::Buffer& buffer = buffers_[part.buffer()];
     const uint64_t row = uint64_t{buffer.heads()} * buffer.dim();
     const uint64_t count = uint64_t{part.head_end() - part.head_begin()} * buffer.dim();
-    auto add = [&](uint64_t first, uint64_t size) {
-      const BufferByte sum = {sum_of_[part.buffer()], first * sizeof(float)};
-      const BufferByte packing = {buffers_.Find(sent ? Kind::incoming : Kind::outgoing),
-                                  *packed * element_bytes_};
-      tables().moves.push_back(sent ? MoveEntry{packing, sum, size}
-                                    : MoveEntry{sum, packing, size});
-      *packed += size;
-    };
     for (uint32_t s = part.slice_begin(); s < part.slice_end(); ++s) {
       const fbs::Slice& slice = Items(forward_.slices())[s];
-      if (count == row) {
-        add(slice.begin() * row, slice.count() * row);
-        continue;
+      const uint64_t first = slice.begin() * row + uint64_t{part.head_begin()} * buffer.dim();
+      MoveEntry move;
+      move.source = {sum_of_[part.buffer()], first * sizeof(float)};
+      move.target = {buffers_.Find(sent ? Kind::incoming : Kind::outgoing),
+                     *packed * element_bytes_};
+      move.count = count;
+      move.rows = slice.count();
+      move.source_stride = row * sizeof(float);
+      move.target_stride = count * element_bytes_;
+      if (sent) {
+        std::swap(move.source, move.target);
+        std::swap(move.source_stride, move.target_stride);
       }
-      for (uint64_t r = slice.begin(); r < uint64_t{slice.begin()} + slice.count(); ++r) {
-        add(r * row + uint64_t{part.head_begin()} * buffer.dim(), count);
-      }
+      tables().moves.push_back(move);
+      *packed += count * slice.count();
     }
   }
 

@@ -1,5 +1,5 @@
-// The runs of messages: neighbours are joined, and where a transport wants each message in one
-// piece, launches pack it into staging memory and unpack what has arrived.
+// The runs of messages: neighbours are joined, and if a transport wants each message in one block,
+// launches pack it into staging memory and unpack what has arrived.
 
 #include <algorithm>
 #include <utility>
@@ -8,11 +8,13 @@
 
 namespace flashcp {
 
-void AddRun(const MessageRun& run, Message* message) {
-  if (!message->runs.empty()) {
-    MessageRun& last = message->runs.back();
-    if (last.buffer == run.buffer && last.offset + last.size == run.offset) {
-      last.size += run.size;
+void AddRun(MessageRun run, Message* message) {
+  if (run.count == 1 || run.stride == run.size) {
+    run = {run.buffer, run.offset, run.size * run.count};
+    MessageRun* const last = message->runs.empty() ? nullptr : &message->runs.back();
+    if (last != nullptr && last->count == 1 && last->buffer == run.buffer &&
+        last->offset + last->size == run.offset) {
+      last->size += run.size;
       return;
     }
   }
@@ -26,13 +28,9 @@ void AddPart(const RankBuffers& buffers, const fbs::Program& program, const fbs:
   const uint64_t size = (part.head_end() - part.head_begin()) * head_bytes;
   for (uint32_t s = part.slice_begin(); s < part.slice_end(); ++s) {
     const fbs::Slice& slice = Items(program.slices())[s];
-    if (size == row_bytes) {
-      AddRun({part.buffer(), slice.begin() * row_bytes, slice.count() * row_bytes}, message);
-      continue;
-    }
-    for (uint64_t row = slice.begin(); row < uint64_t{slice.begin()} + slice.count(); ++row) {
-      AddRun({part.buffer(), row * row_bytes + part.head_begin() * head_bytes, size}, message);
-    }
+    AddRun({part.buffer(), slice.begin() * row_bytes + part.head_begin() * head_bytes, size,
+            slice.count(), row_bytes},
+           message);
   }
 }
 
@@ -45,13 +43,21 @@ uint64_t PackMessages(const RankBuffers& buffers, BoundProgram* program) {
     auto pack = [&](Message::Direction direction, std::vector<Launch>* launches) {
       const size_t begin = moves.size();
       for (Message& message : bound.messages) {
-        if (message.direction != direction || message.runs.size() < 2) continue;
+        if (message.direction != direction || IsOneBlock(message)) continue;
         const uint64_t first = used;
         for (const MessageRun& run : message.runs) {
-          BufferByte outside = {run.buffer, run.offset}, packed = {buffers.staging(), used};
-          if (direction == Message::Direction::kReceive) std::swap(outside, packed);
-          moves.push_back({outside, packed, run.size});
-          used += run.size;
+          MoveEntry move = {{run.buffer, run.offset},
+                            {buffers.staging(), used},
+                            run.size,
+                            run.count,
+                            run.stride,
+                            run.size};
+          if (direction == Message::Direction::kReceive) {
+            std::swap(move.source, move.target);
+            std::swap(move.source_stride, move.target_stride);
+          }
+          moves.push_back(move);
+          used += run.size * run.count;
         }
         message.runs = {{buffers.staging(), first, used - first}};
       }

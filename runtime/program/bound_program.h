@@ -57,13 +57,13 @@ inline Message::Direction DirectionOf(const fbs::Message& message) {
                                                      : Message::Direction::kReceive;
 }
 
-// Adds bytes to a message; those that continue its last run extend it.
-void AddRun(const MessageRun& run, Message* message);
+// Adds blocks to a message; bytes that continue its last run extend it.
+void AddRun(MessageRun run, Message* message);
 // Adds the rows and heads of a part of the plan's messages.
 void AddPart(const RankBuffers& buffers, const fbs::Program& program, const fbs::Part& part,
              Message* message);
 
-// Makes messages contiguous: those of several runs pass through the staging buffer, to which and
+// Makes messages contiguous: those of several blocks pass through the staging buffer, to which and
 // from which launches of the exchange copy them. Returns the bytes of staging that this takes; all
 // exchanges share them, since they follow each other on one stream.
 uint64_t PackMessages(const RankBuffers& buffers, BoundProgram* program);

@@ -78,22 +78,43 @@ struct OperationGroup {
   bool active = false;
 };
 
+// A place in the payload of one side.
+class PayloadCursor {
+ public:
+  explicit PayloadCursor(const Operation& side) : runs_(side.message->runs), bases_(side.bases) {}
+
+  bool AtEnd() const { return runs_.empty(); }
+  // The bytes that lie side by side from here on.
+  size_t size() const { return runs_.front().size - done_; }
+  char* data() const {
+    const MessageRun& run = runs_.front();
+    return bases_[run.buffer] + run.offset + block_ * run.stride + done_;
+  }
+  // Moves on within size().
+  void Advance(size_t bytes) {
+    done_ += bytes;
+    if (done_ < runs_.front().size) return;
+    done_ = 0;
+    if (++block_ < runs_.front().count) return;
+    block_ = 0;
+    runs_.remove_prefix(1);
+  }
+
+ private:
+  absl::Span<const MessageRun> runs_;
+  const absl::Span<char* const> bases_;
+  uint64_t block_ = 0;  // of the first run
+  size_t done_ = 0;     // of the block
+};
+
 // Copies one payload; the two sides have the same size and may be cut differently.
 void CopyPayload(const Operation& send, const Operation& receive) {
-  absl::Span<const MessageRun> from = send.message->runs, to = receive.message->runs;
-  size_t from_done = 0;  // of from.front()
-  size_t to_done = 0;    // of to.front()
-  while (!from.empty() && !to.empty()) {
-    const MessageRun &source = from.front(), &target = to.front();
-    const size_t count = std::min(source.size - from_done, target.size - to_done);
-    if (count > 0) {
-      std::memcpy(receive.bases[target.buffer] + target.offset + to_done,
-                  send.bases[source.buffer] + source.offset + from_done, count);
-    }
-    from_done += count;
-    to_done += count;
-    if (from_done == source.size) from.remove_prefix(1), from_done = 0;
-    if (to_done == target.size) to.remove_prefix(1), to_done = 0;
+  PayloadCursor from(send), to(receive);
+  while (!from.AtEnd() && !to.AtEnd()) {
+    const size_t count = std::min(from.size(), to.size());
+    if (count > 0) std::memcpy(to.data(), from.data(), count);
+    from.Advance(count);
+    to.Advance(count);
   }
 }
 

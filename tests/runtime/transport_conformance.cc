@@ -3,6 +3,7 @@
 #include "tests/runtime/transport_conformance.h"
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -200,6 +201,48 @@ TEST_P(TransportConformanceTest, LargeMessagesOfManyRunsInNewMemory) {
         EXPECT_EQ(std::string(bases[run.buffer] + run.offset, run.size),
                   expected.substr(run.offset, run.size));
       }
+    }
+    return absl::OkStatus();
+  });
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+// As rows of some heads of a tensor: blocks at a distance, in one message with bytes that lie side
+// by side, and cut differently by the two sides. What lies between blocks stays.
+TEST_P(TransportConformanceTest, RunsOfBlocksAtADistance) {
+  constexpr size_t kBytes = 60000;
+  absl::Status status = GetParam()(2, [&](Transport* transport) -> absl::Status {
+    const bool sends = transport->rank() == 0;
+    Message message = {
+        sends ? Direction::kSend : Direction::kReceive, 1 - transport->rank(), 0, {}};
+    if (sends) {
+      message.runs = {{0, 10, 24, 1000, 32}, {1, 0, 5000}, {0, 40000, 1, 1}, {1, 6000, 7, 143, 9}};
+    } else {
+      message.runs = {{1, 3, 5, 4000, 11}, {0, 100, 10002, 1, 20000}};
+    }
+    EXPECT_EQ(PayloadBytes(message), 30002);
+    auto blocks = [&](const std::function<void(uint32_t buffer, size_t begin, size_t size)>& use) {
+      for (const MessageRun& run : message.runs) {
+        for (uint64_t i = 0; i < run.count; ++i) {
+          use(run.buffer, run.offset + i * run.stride, run.size);
+        }
+      }
+    };
+    ASSIGN_OR_RETURN(std::unique_ptr<Exchange> exchange, transport->Prepare({message}));
+    for (int round = 0; round < 3; ++round) {
+      std::string payload;
+      for (size_t i = 0; i < 30002; ++i) payload.push_back((i / 5 + round) * 31 % 127);
+      std::string memory[] = {std::string(kBytes, '?'), std::string(kBytes, '?')};
+      std::string expected[] = {memory[0], memory[1]};
+      size_t done = 0;
+      blocks([&](uint32_t buffer, size_t begin, size_t size) {
+        (sends ? memory : expected)[buffer].replace(begin, size, payload, done, size);
+        done += size;
+      });
+      char* const bases[] = {&memory[0][0], &memory[1][0]};
+      RETURN_IF_ERROR(exchange->Start(bases, nullptr));
+      RETURN_IF_ERROR(exchange->Wait(kLong));
+      for (uint32_t buffer : {0, 1}) EXPECT_TRUE(sends || memory[buffer] == expected[buffer]);
     }
     return absl::OkStatus();
   });

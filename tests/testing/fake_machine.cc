@@ -70,7 +70,9 @@ struct Queue {
 template <typename Visit>
 void VisitRuns(const Half& half, const Visit& visit) {
   for (const MessageRun& run : half.message->runs) {
-    visit(half.run->bases[run.buffer] + run.offset, run.size);
+    for (uint64_t block = 0; block < run.count; ++block) {
+      visit(half.run->bases[run.buffer] + run.offset + block * run.stride, run.size);
+    }
   }
 }
 
@@ -540,7 +542,7 @@ class FakeTransport : public Transport {
         return absl::InvalidArgumentError(
             absl::StrCat("rank ", rank_, " names peer ", message.peer));
       }
-      if (!gathers() && message.runs.size() > 1) {
+      if (!gathers() && !IsOneBlock(message)) {
         return absl::InvalidArgumentError("a message is in more than one piece");
       }
     }

@@ -36,8 +36,10 @@ class Accesses {
   }
 
   void Add(const MoveEntry& move, size_t source_bytes, size_t target_bytes) {
-    AddBytes(At(move.source), move.count * source_bytes, false);
-    AddBytes(At(move.target), move.count * target_bytes, true);
+    for (uint64_t row = 0; row < move.rows; ++row) {
+      AddBytes(At(move.source) + row * move.source_stride, move.count * source_bytes, false);
+      AddBytes(At(move.target) + row * move.target_stride, move.count * target_bytes, true);
+    }
   }
 
   void Add(const ClearEntry& entry) {
