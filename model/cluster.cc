@@ -35,7 +35,8 @@ TileTable LinearTiles(int block, const LinearKernel& forward, const LinearKernel
 
 // H100 SXM with FlashAttention-3: benchmarks/fit_tiles.py on its published TFLOP/s by sequence
 // length (655 forward, 592 backward where sequences are long); docs/performance.md has the
-// residuals. NVLink 4 inside a node, one 400 Gb/s NIC per GPU between nodes.
+// residuals. A merge reads and writes the f32 results of a block, 2 x 128 rows x 128 x 4 B, at the
+// memory's 3.35 TB/s. NVLink 4 inside a node, one 400 Gb/s NIC per GPU between nodes.
 Cluster H100(absl::string_view name, int ranks, int ranks_per_node) {
   Cluster cluster;
   cluster.name = std::string(name);
@@ -45,12 +46,15 @@ Cluster H100(absl::string_view name, int ranks, int ranks_per_node) {
   cluster.inter_node = {/*bytes_per_us=*/45e3, /*latency_us=*/5};
   cluster.tiles = LinearTiles(/*block=*/128, /*forward=*/{0.023702, 0.012799},
                               /*backward=*/{0.118300, 0.035449});
+  cluster.tiles.merge_us = 0.0391;
+  cluster.memory_bytes = 80'000'000'000;
   return cluster;
 }
 
 // Ranks are threads or processes of one host. A rough default until `flashcp calibrate` measures
 // the machine: a plain scalar kernel at 1 GFLOP/s per core forward (64x64 keys of one head of
-// dimension 128 are 2.1 MFLOP), messages copied through shared memory at 8 GB/s.
+// dimension 128 are 2.1 MFLOP), messages copied through shared memory at 8 GB/s. Merges are free
+// beside such a kernel. How much memory a rank has depends on the host.
 Cluster Cpu() {
   Cluster cluster;
   cluster.name = "cpu";
@@ -137,7 +141,16 @@ absl::Status CheckFields(const Cluster& cluster) {
   RETURN_IF_ERROR(CheckBlock("block_columns", tiles.block_columns));
   RETURN_IF_ERROR(CheckColumns(tiles));
   RETURN_IF_ERROR(CheckTimes("forward_us", tiles.forward_us, tiles.columns.size()));
-  return CheckTimes("backward_us", tiles.backward_us, tiles.columns.size());
+  RETURN_IF_ERROR(CheckTimes("backward_us", tiles.backward_us, tiles.columns.size()));
+  if (!(tiles.merge_us >= 0) || !std::isfinite(tiles.merge_us)) {
+    return absl::InvalidArgumentError(absl::StrCat("tiles.merge_us is ", tiles.merge_us,
+                                                   ": must be a finite number, 0 or above"));
+  }
+  if (cluster.memory_bytes < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("memory_bytes is ", cluster.memory_bytes, ": must be 0, not known, or above"));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace

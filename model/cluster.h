@@ -36,10 +36,12 @@ struct TileTable {
   std::vector<int> columns;  // at least two increasing multiples of block_columns, that one first
   std::vector<double> forward_us;   // as many, never falling
   std::vector<double> backward_us;  // the same
+  double merge_us = 0;  // added forward to a block of rows that merges into an earlier result
 
   friend bool operator==(const TileTable& a, const TileTable& b) {
     return a.block_rows == b.block_rows && a.block_columns == b.block_columns &&
-           a.columns == b.columns && a.forward_us == b.forward_us && a.backward_us == b.backward_us;
+           a.columns == b.columns && a.forward_us == b.forward_us &&
+           a.backward_us == b.backward_us && a.merge_us == b.merge_us;
   }
 };
 
@@ -50,16 +52,18 @@ struct Cluster {
   LinkClass intra_node;
   LinkClass inter_node;
   TileTable tiles;
+  int64_t memory_bytes = 0;  // of the device of one rank; 0: not known
 
   // Bytes per microsecond that a rank copies inside its own memory, modelled: four times what it
   // sends inside its node, as on an H100 (1.5 TB/s of copies, 350 GB/s of links). A rule, not a
-  // field: the choice that takes it (stages of heads or of rows) needs no better.
+  // field: what takes it (packing the heads of a group before they are sent) needs no better.
   double memory_bytes_per_us() const { return 4 * intra_node.bytes_per_us; }
 
   // True if all that costs depend on is equal: `ranks` is a default, and no plan holds it.
   friend bool operator==(const Cluster& a, const Cluster& b) {
     return a.name == b.name && a.ranks_per_node == b.ranks_per_node &&
-           a.intra_node == b.intra_node && a.inter_node == b.inter_node && a.tiles == b.tiles;
+           a.intra_node == b.intra_node && a.inter_node == b.inter_node && a.tiles == b.tiles &&
+           a.memory_bytes == b.memory_bytes;
   }
 
   // InvalidArgument naming the field, what was found and what is allowed.

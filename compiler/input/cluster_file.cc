@@ -20,6 +20,7 @@ namespace {
 
 constexpr int64_t kMaxFileBytes = int64_t{1} << 20;
 constexpr int64_t kMaxInt = std::numeric_limits<int>::max();
+constexpr int64_t kMaxMemoryBytes = int64_t{1} << 50;
 
 // Reads the objects of the format; every key of a call has been checked to be there.
 class ClusterParser {
@@ -29,11 +30,15 @@ class ClusterParser {
   absl::StatusOr<model::Cluster> Cluster(const JsonValue& root) const {
     RETURN_IF_ERROR(reader_.CheckKeys(
         root, "cluster", {"name", "ranks_per_node", "intra_node", "inter_node", "tiles"},
-        {"ranks"}));
+        {"ranks", "memory_bytes"}));
     model::Cluster cluster;
     ASSIGN_OR_RETURN(cluster.name, reader_.String(*JsonReader::Find(root, "name"), "name"));
     if (JsonReader::Find(root, "ranks") != nullptr) {
       ASSIGN_OR_RETURN(cluster.ranks, Integer(root, "ranks"));
+    }
+    if (const JsonValue* memory = JsonReader::Find(root, "memory_bytes"); memory != nullptr) {
+      ASSIGN_OR_RETURN(cluster.memory_bytes,
+                       reader_.Integer(*memory, "memory_bytes", 1, kMaxMemoryBytes));
     }
     ASSIGN_OR_RETURN(cluster.ranks_per_node, Integer(root, "ranks_per_node"));
     ASSIGN_OR_RETURN(cluster.intra_node, Link(root, "intra_node"));
@@ -73,7 +78,8 @@ class ClusterParser {
 
   absl::StatusOr<model::TileTable> Tiles(const JsonValue& tiles) const {
     RETURN_IF_ERROR(reader_.CheckKeys(
-        tiles, "tiles", {"block_rows", "block_columns", "columns", "forward_us", "backward_us"}));
+        tiles, "tiles", {"block_rows", "block_columns", "columns", "forward_us", "backward_us"},
+        {"merge_us"}));
     model::TileTable table;
     ASSIGN_OR_RETURN(table.block_rows, Integer(tiles, "block_rows"));
     ASSIGN_OR_RETURN(table.block_columns, Integer(tiles, "block_columns"));
@@ -85,6 +91,9 @@ class ClusterParser {
     }
     ASSIGN_OR_RETURN(table.forward_us, Times(tiles, "forward_us"));
     ASSIGN_OR_RETURN(table.backward_us, Times(tiles, "backward_us"));
+    if (const JsonValue* merge = JsonReader::Find(tiles, "merge_us"); merge != nullptr) {
+      ASSIGN_OR_RETURN(table.merge_us, reader_.Number(*merge, "merge_us"));
+    }
     return table;
   }
 
@@ -122,17 +131,14 @@ std::string ClusterJson(const model::Cluster& cluster) {
                                   {"latency_us", link.latency_us}};
   };
   const model::TileTable& tiles = cluster.tiles;
-  const nlohmann::ordered_json json = {{"name", cluster.name},
-                                       {"ranks", cluster.ranks},
-                                       {"ranks_per_node", cluster.ranks_per_node},
-                                       {"intra_node", link(cluster.intra_node)},
-                                       {"inter_node", link(cluster.inter_node)},
-                                       {"tiles",
-                                        {{"block_rows", tiles.block_rows},
-                                         {"block_columns", tiles.block_columns},
-                                         {"columns", tiles.columns},
-                                         {"forward_us", tiles.forward_us},
-                                         {"backward_us", tiles.backward_us}}}};
+  nlohmann::ordered_json json = {
+      {"name", cluster.name}, {"ranks", cluster.ranks}, {"ranks_per_node", cluster.ranks_per_node}};
+  if (cluster.memory_bytes > 0) json["memory_bytes"] = cluster.memory_bytes;
+  json["intra_node"] = link(cluster.intra_node);
+  json["inter_node"] = link(cluster.inter_node);
+  json["tiles"] = {{"block_rows", tiles.block_rows},   {"block_columns", tiles.block_columns},
+                   {"columns", tiles.columns},         {"forward_us", tiles.forward_us},
+                   {"backward_us", tiles.backward_us}, {"merge_us", tiles.merge_us}};
   return absl::StrCat(json.dump(2), "\n");
 }
 

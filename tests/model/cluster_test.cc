@@ -21,6 +21,13 @@ TEST(ClusterPresetTest, EveryPresetIsValidAndAnswersToItsName) {
   EXPECT_EQ(ClusterPreset("h100x64")->ranks_per_node, 8);
 }
 
+TEST(ClusterPresetTest, OnlyGpusSayWhatMemoryTheyHaveAndWhatMergesTake) {
+  EXPECT_EQ(ClusterPreset("h100x8")->memory_bytes, 80'000'000'000);
+  EXPECT_NEAR(ClusterPreset("h100x8")->tiles.merge_us, 2 * 128 * 128 * 4 / 3.35e6, 5e-5);
+  EXPECT_EQ(ClusterPreset("cpu")->memory_bytes, 0);
+  EXPECT_EQ(ClusterPreset("cpu")->tiles.merge_us, 0);
+}
+
 TEST(ClusterPresetTest, SuggestsTheNearestName) {
   absl::Status status = ClusterPreset("h100x6").status();
   EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);

@@ -64,6 +64,20 @@ TEST(ClusterFileTest, RanksMayBeLeftOut) {
               AllOf(StartsWith("c.json: "), HasSubstr("ranks is 4097: must be from 1 to 4096")));
 }
 
+TEST(ClusterFileTest, MemoryAndMergesMayBeLeftOut) {
+  EXPECT_EQ(ParseCluster("c.json", kCluster)->memory_bytes, 0);
+  EXPECT_EQ(ParseCluster("c.json", kCluster)->tiles.merge_us, 0);
+  const std::string text =
+      absl::StrReplaceAll(kCluster, {{"\"ranks_per", "\"memory_bytes\": 80000000000, \"ranks_per"},
+                                     {"[2.5, 5]", "[2.5, 5], \"merge_us\": 0.25"}});
+  EXPECT_EQ(ParseCluster("c.json", text)->memory_bytes, 80'000'000'000);
+  EXPECT_EQ(ParseCluster("c.json", text)->tiles.merge_us, 0.25);
+  EXPECT_THAT(ErrorWith("\"ranks_per", "\"memory_bytes\": 0, \"ranks_per"),
+              StartsWith("c.json:3: memory_bytes: "));
+  EXPECT_THAT(ErrorWith("[2.5, 5]", "[2.5, 5], \"merge_us\": -1"),
+              AllOf(StartsWith("c.json: "), HasSubstr("tiles.merge_us is -1: must be")));
+}
+
 TEST(ClusterFileTest, NamesLineAndKey) {
   EXPECT_THAT(ErrorWith("latency_us\": 5", "latencyus\": 5"),
               AllOf(StartsWith("c.json:5: inter_node: "), HasSubstr("did you mean 'latency_us'?")));
