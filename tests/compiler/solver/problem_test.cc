@@ -116,6 +116,10 @@ TEST(ProblemCheckTest, RefusesBadClusters) {
        },
        "cluster 'h100x8': tiles.backward_us[1] is 1: must be finite, above 0 and not below the "
        "entry before it"},
+      {[](Problem& p) { p.cluster.tiles.merge_us = kNan; },
+       "cluster 'h100x8': tiles.merge_us is nan: must be a finite number, 0 or above"},
+      {[](Problem& p) { p.cluster.memory_bytes = -1; },
+       "cluster 'h100x8': memory_bytes is -1: must be 0, not known, or above"},
   });
 }
 
