@@ -43,6 +43,8 @@ model::Cluster ModelOf(const fbs::Cluster& cluster) {
   result.tiles.columns = VectorOf<int>(Items(tiles.columns()));
   result.tiles.forward_us = VectorOf<double>(Items(tiles.forward_us()));
   result.tiles.backward_us = VectorOf<double>(Items(tiles.backward_us()));
+  result.tiles.merge_us = tiles.merge_us();
+  result.memory_bytes = cluster.memory_bytes();
   return result;
 }
 
@@ -51,11 +53,11 @@ flatbuffers::Offset<fbs::Cluster> Write(const model::Cluster& cluster,
   const model::TileTable& table = cluster.tiles;
   const std::vector<uint32_t> columns(table.columns.begin(), table.columns.end());
   auto tiles = fbs::CreateTileTableDirect(*builder, table.block_rows, table.block_columns, &columns,
-                                          &table.forward_us, &table.backward_us);
+                                          &table.forward_us, &table.backward_us, table.merge_us);
   const fbs::LinkClass intra = LinkOf(cluster.intra_node);
   const fbs::LinkClass inter = LinkOf(cluster.inter_node);
   return fbs::CreateCluster(*builder, builder->CreateString(cluster.name), cluster.ranks_per_node,
-                            &intra, &inter, tiles);
+                            &intra, &inter, tiles, cluster.memory_bytes);
 }
 
 }  // namespace flashcp

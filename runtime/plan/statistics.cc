@@ -1,4 +1,4 @@
-// One pass over the tables of each rank.
+// One pass over the tables of each rank, which stand for as many rounds as there are groups of heads.
 
 #include "runtime/plan/statistics.h"
 
@@ -29,7 +29,7 @@ uint64_t PairsOf(const fbs::Plan& plan, const fbs::Program& program) {
                                                    range(tile.key_position(), tile.key_count()))) *
                       (tile.head_end() - tile.head_begin());
   }
-  return pairs_of_heads / std::max<uint32_t>(plan.heads()->query(), 1);
+  return pairs_of_heads * plan.head_groups() / std::max<uint32_t>(plan.heads()->query(), 1);
 }
 
 void CountLayout(const fbs::RankPlan& plan, RankStatistics* rank) {
@@ -64,18 +64,20 @@ std::vector<uint64_t> BytesAgainBefore(const fbs::Plan& plan, const fbs::Program
 
 void CountTraffic(const fbs::Plan& plan, const fbs::Program& program, RankStatistics* rank) {
   const std::vector<uint64_t> again_before = BytesAgainBefore(plan, program);
+  const uint64_t rounds = plan.head_groups();
   for (const fbs::Message& message : Items(program.messages())) {
-    ++rank->messages;
+    rank->messages += rounds;
     bool send = message.direction() == fbs::Direction::send;
-    if (!send) ++rank->receive_messages;
-    (send ? rank->send_bytes_forward : rank->receive_bytes_forward) += message.bytes();
+    if (!send) rank->receive_messages += rounds;
+    const uint64_t bytes = rounds * message.bytes();
+    (send ? rank->send_bytes_forward : rank->receive_bytes_forward) += bytes;
     // Gradients of all rows come back.
-    (send ? rank->receive_bytes_backward : rank->send_bytes_backward) += message.bytes();
+    (send ? rank->receive_bytes_backward : rank->send_bytes_backward) += bytes;
     if (message.part_begin() > message.part_end() || message.part_end() >= again_before.size()) {
       continue;
     }
     (send ? rank->send_bytes_backward : rank->receive_bytes_backward) +=
-        again_before[message.part_end()] - again_before[message.part_begin()];
+        rounds * (again_before[message.part_end()] - again_before[message.part_begin()]);
   }
 }
 

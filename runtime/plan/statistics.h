@@ -1,5 +1,5 @@
-// What a plan holds, in numbers: per rank tokens, work, traffic and memory. Counted from the plan
-// alone; times are the cost model's, in the plan's own `modelled` field.
+// What a plan holds, in numbers: per rank tokens, work, traffic and memory, of all groups of heads.
+// Counted from the plan alone; times are the cost model's, in the plan's own `modelled` field.
 
 #ifndef FLASHCP_RUNTIME_PLAN_STATISTICS_H_
 #define FLASHCP_RUNTIME_PLAN_STATISTICS_H_

@@ -2,6 +2,7 @@
 
 #include "runtime/plan/verify.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -56,6 +57,7 @@ absl::Status CheckBackward(const PlanView& view, const Traffic& traffic) {
   RETURN_IF_ERROR(CheckProgress(BackwardPrograms(view), meetings).status());
   for (const RankView& rank : view.ranks) {
     RETURN_IF_ERROR(CheckGradientFlow(view, traffic, rank, reversed[rank.rank]));
+    RETURN_IF_ERROR(CheckBackwardReuse(view, rank));
   }
   return absl::OkStatus();
 }
@@ -63,14 +65,21 @@ absl::Status CheckBackward(const PlanView& view, const Traffic& traffic) {
 }  // namespace
 
 PlanView::PlanView(const fbs::Plan& plan)
-    : plan(plan), heads(*plan.heads()), documents(Items(plan.documents())) {
+    : plan(plan),
+      heads(*plan.heads()),
+      head_groups(plan.head_groups()),
+      group(heads.query() / std::max(head_groups, 1u),
+            heads.key_value() / std::max(head_groups, 1u), heads.dim()),
+      documents(Items(plan.documents())) {
   const uint32_t num_ranks = plan.ranks() ? plan.ranks()->size() : 0;
   for (uint32_t r = 0; r < num_ranks; ++r) ranks.push_back(ViewOf(*plan.ranks()->Get(r), r));
 }
 
 const std::vector<PlanRule>& PlanRules() {
   static const auto& rules = *new std::vector<PlanRule>{
-      {"P1", "Ranks, heads, head dimension, bands, slack, tokens and enumerators are in range."},
+      {"P1",
+       "Ranks, heads, head groups, head dimension, scale, bands, slack, tokens and enumerators "
+       "are in range."},
       {"P2", "Cluster and modelled times are complete, finite and not negative."},
       {"P3", "Every token of every document is in exactly one layout range of one rank."},
       {"P4",
@@ -78,22 +87,27 @@ const std::vector<PlanRule>& PlanRules() {
        "at most ceil((1 + slack / 100) * tokens / ranks) otherwise."},
       {"P5",
        "Each rank has one query, key, value, output and lse buffer and one gradient of each of "
-       "the first four, at offset 0, of the plan's shape, with one row for each token it owns."},
+       "the first four, at offset 0, in one place, of the plan's shape, with one row for each "
+       "token it owns."},
       {"P6",
-       "All other buffers have the plan's shape and lie in their memory, aligned to 64 bytes, "
-       "without overlap: remote buffers and accumulators in the forward workspace, remote buffers "
-       "and all that only backward has in the backward workspace, saved ones in the saved memory."},
+       "All other buffers have the plan's shape, of all heads in the saved memory, of one group "
+       "elsewhere, and lie in their memory, aligned to 64 bytes: remote buffers and accumulators "
+       "in the forward workspace, remote buffers and all that only backward has in the backward "
+       "workspace, saved ones, apart and in one place each, in the saved memory. Of two buffers "
+       "of a workspace that share bytes, or one in two rounds, all steps that use one are done "
+       "before any that uses the other starts."},
       {"P7",
        "Each message is in one exchange on the communication stream and each tile in one "
        "attend on the compute stream, in the order of their tables; stages of exchanges "
        "count from 1 and never fall. Forward programs have no other instructions."},
       {"P8",
-       "An instruction waits for earlier instructions of its program only, and shares its "
-       "list of waits with no other."},
+       "An instruction waits for earlier instructions of its program, or for any of an earlier "
+       "round, and shares its list of waits with no other. All rounds have at most 2^22 steps."},
       {"P9",
-       "A message names another rank, a tag below 2^30, and parts and slices in bounds: a send "
-       "rows of the rank's own K or V or of remote or saved buffers, a receive rows of remote or "
-       "saved buffers, in no part more than the buffer has."},
+       "A message names another rank, a tag that stays below 2^30 in all rounds, and parts and "
+       "slices in bounds, of heads of one group: a send rows of the rank's own K or V or of "
+       "remote or saved buffers, a receive rows of remote or saved buffers, in no part more than "
+       "the buffer has."},
       {"P10", "The bytes of a message are the payload of its parts."},
       {"P11",
        "The k-th send of a rank to another has tag k and meets the k-th receive there, part "
@@ -130,16 +144,18 @@ const std::vector<PlanRule>& PlanRules() {
        "parts that are sent on are marked as the buffer that holds them."},
       {"P26",
        "Each rank has one delta, query_sum, key_sum and value_sum buffer, with one row for each "
-       "token it owns; a sum for each remote and saved buffer, with its rows, in the order of the "
-       "table; one outgoing and one incoming buffer, with a row of one head for each that its "
-       "receives, or its sends, carry."},
+       "token it owns; a sum for each remote and saved buffer, and an outgoing buffer for each "
+       "saved one, with its rows, in the order of the table; an incoming buffer for each "
+       "exchange with sends, in the order of the program, with a row of one head for each that "
+       "these carry."},
       {"P27",
        "A backward program has only instructions of backward, each on its stream; "
-       "clear_gradients is the first of the compute stream and store_gradients the last. A rank "
-       "without tiles and messages may have none."},
+       "clear_gradients of stage 0 is the first of the compute stream and store_gradients the "
+       "last. A rank without tiles and messages may have none."},
       {"P28",
-       "Each tile is in one attend_backward. Each exchange with messages is packed, reversed "
-       "and added once, and runs again once, or at most once where all of its rows are saved."},
+       "Each tile is in one attend_backward. Each stage with messages is cleared once. Each "
+       "exchange with messages is packed, reversed and added once, and runs again once, or at "
+       "most once where all of its rows are saved."},
       {"P29",
        "The k-th message that a rank sends another in their backward programs meets the k-th "
        "that the other receives: both have the same tag."},
@@ -148,13 +164,19 @@ const std::vector<PlanRule>& PlanRules() {
        "fill the remote buffers its tiles read, and an exchange that sends rows on after the one "
        "that brings them, directly or through others."},
       {"P31",
-       "Gradients are packed when they are complete: pack_gradients runs after every "
-       "attend_backward with tiles that read a buffer that its messages fill, and after "
-       "add_gradients of every exchange that sends on rows which they brought."},
+       "Gradients are packed when they are complete and may take the place of their rows: "
+       "pack_gradients runs after the resend of its messages, after every attend_backward with "
+       "tiles that read a buffer that they fill, and after resend and add_gradients of every "
+       "exchange that sends on rows which they brought."},
       {"P32",
        "exchange_gradients waits for its pack_gradients, or an exchange before it on its stream "
        "does; add_gradients waits for its exchange_gradients, directly or through others."},
       {"P33", "Of its queries and keys, a tile's band shows the pairs that its document's does."},
+      {"P34",
+       "Sums are cleared first: clear_gradients of a stage runs before every attend_backward, "
+       "add_gradients and pack_gradients that uses sums which it clears."},
+      {"P35",
+       "Neither workspace of a rank takes more than the plan's workspace limit, if it has one."},
   };
   return rules;
 }
@@ -175,6 +197,7 @@ absl::Status VerifyPlan(const Plan& plan) {
     RETURN_IF_ERROR(CheckReads(view, traffic, remote, rank));
     RETURN_IF_ERROR(CheckNeeded(view, traffic.groups, remote, rank));
     RETURN_IF_ERROR(CheckResults(view, rank));
+    RETURN_IF_ERROR(CheckForwardReuse(view, view.ranks[rank]));
   }
   RETURN_IF_ERROR(CheckCoverage(view));
   return CheckBackward(view, traffic);

@@ -30,48 +30,85 @@ absl::Status CheckOne(const RankView& rank, Kind kind, uint32_t rows) {
                 " buffer expected, ", count, " found");
 }
 
-// P26: a sum for each remote or saved buffer of keys, or of values, in the order of the table.
-absl::Status CheckRemoteSums(const RankView& rank, Kind sum_kind, bool (*is_remote)(Kind)) {
-  std::vector<size_t> remote;
-  std::vector<size_t> sums;
+// P26: a buffer of one kind for each buffer of others, with its rows, in the order of the table.
+struct Counterparts {
+  Kind kind;
+  bool (*belongs_to)(Kind);
+  const char* of;
+};
+
+absl::Status CheckCounterparts(const RankView& rank, const Counterparts& expected) {
+  std::vector<size_t> originals;
+  std::vector<size_t> found;
   for (size_t i = 0; i < rank.buffers.size(); ++i) {
-    if (is_remote(rank.buffers[i].kind())) remote.push_back(i);
-    if (rank.buffers[i].kind() == sum_kind) sums.push_back(i);
+    if (expected.belongs_to(rank.buffers[i].kind())) originals.push_back(i);
+    if (rank.buffers[i].kind() == expected.kind) found.push_back(i);
   }
-  const char* name = fbs::EnumNameBufferKind(sum_kind);
-  if (sums.size() != remote.size()) {
-    return Broken("P26", "rank ", rank.rank, ": ", remote.size(), " ", name,
-                  " buffers expected, one for each remote or saved buffer, ", sums.size(),
+  const char* name = fbs::EnumNameBufferKind(expected.kind);
+  if (found.size() != originals.size()) {
+    return Broken("P26", "rank ", rank.rank, ": ", originals.size(), " ", name,
+                  " buffers expected, one for each ", expected.of, " buffer, ", found.size(),
                   " found");
   }
-  for (size_t i = 0; i < sums.size(); ++i) {
-    uint32_t rows = rank.buffers[remote[i]].rows();
-    if (rank.buffers[sums[i]].rows() == rows) continue;
-    return Broken("P26", "rank ", rank.rank, ", buffer ", sums[i], " (", name, "): the ", rows,
-                  " rows of buffer ", remote[i], " expected, ", rank.buffers[sums[i]].rows(),
+  for (size_t i = 0; i < found.size(); ++i) {
+    uint32_t rows = rank.buffers[originals[i]].rows();
+    if (rank.buffers[found[i]].rows() == rows) continue;
+    return Broken("P26", "rank ", rank.rank, ", buffer ", found[i], " (", name, "): the ", rows,
+                  " rows of buffer ", originals[i], " expected, ", rank.buffers[found[i]].rows(),
                   " found");
   }
   return absl::OkStatus();
 }
 
-// P26: outgoing, or incoming, has the rows of all messages of one direction. Messages may be larger
-// than 64 bits can add up: stops where they pass what the buffer has.
-absl::Status CheckGradientRows(const PlanView& view, const RankView& rank, Kind kind, bool sends) {
+// P26 for the incoming buffer of one exchange. Messages may be larger than 64 bits can add up:
+// stops if they pass what the buffer has.
+absl::Status CheckIncoming(const PlanView& view, const RankView& rank, uint32_t exchange,
+                           size_t buffer) {
   const uint64_t row_bytes = uint64_t{view.heads.dim()} * DTypeBytes(view.plan.dtype());
-  auto buffer = std::find_if(rank.buffers.begin(), rank.buffers.end(),
-                             [kind](const fbs::Buffer& b) { return b.kind() == kind; });
-  const uint64_t rows = buffer == rank.buffers.end() ? 0 : buffer->rows();
+  const uint64_t rows = rank.buffers[buffer].rows();
+  const fbs::Instruction& instruction = rank.instructions[exchange];
   uint64_t used = 0;
-  for (const fbs::Message& message : rank.messages) {
-    if (IsSend(message) != sends) continue;
-    if (message.bytes() / row_bytes > rows - used) {
-      return Broken("P26", "rank ", rank.rank, ": the messages have more rows than the ", rows,
-                    " of ", fbs::EnumNameBufferKind(kind));
+  for (uint32_t m = instruction.begin(); m < instruction.end(); ++m) {
+    if (!IsSend(rank.messages[m])) continue;
+    if (rank.messages[m].bytes() / row_bytes > rows - used) {
+      return Broken("P26", "rank ", rank.rank, ", buffer ", buffer, " (incoming): instruction ",
+                    exchange, " sends more rows than its ", rows);
     }
-    used += message.bytes() / row_bytes;
+    used += rank.messages[m].bytes() / row_bytes;
   }
-  return CheckOne(rank, kind, used);
+  if (used == rows) return absl::OkStatus();
+  return Broken("P26", "rank ", rank.rank, ", buffer ", buffer, " (incoming): the ", used,
+                " rows that instruction ", exchange, " sends expected, ", rows, " found");
 }
+
+// P26: an incoming buffer for each exchange with sends, in the order of the program.
+absl::Status CheckAllIncoming(const PlanView& view, const RankView& rank) {
+  std::vector<size_t> incoming;
+  for (size_t i = 0; i < rank.buffers.size(); ++i) {
+    if (rank.buffers[i].kind() == Kind::incoming) incoming.push_back(i);
+  }
+  std::vector<uint32_t> exchanges;  // with sends
+  for (uint32_t i = 0; i < rank.instructions.size(); ++i) {
+    const fbs::Instruction& instruction = rank.instructions[i];
+    if (instruction.opcode() != Opcode::exchange) continue;
+    auto begin = rank.messages.begin() + instruction.begin();
+    if (std::any_of(begin, rank.messages.begin() + instruction.end(), IsSend)) {
+      exchanges.push_back(i);
+    }
+  }
+  if (incoming.size() != exchanges.size()) {
+    return Broken("P26", "rank ", rank.rank, ": ", exchanges.size(),
+                  " incoming buffers expected, one for each exchange with sends, ", incoming.size(),
+                  " found");
+  }
+  for (size_t i = 0; i < exchanges.size(); ++i) {
+    RETURN_IF_ERROR(CheckIncoming(view, rank, exchanges[i], incoming[i]));
+  }
+  return absl::OkStatus();
+}
+
+bool IsSavedKey(Kind kind) { return kind == Kind::saved_key; }
+bool IsSavedValue(Kind kind) { return kind == Kind::saved_value; }
 
 bool IsCommunication(Opcode opcode) {
   return opcode == Opcode::resend || opcode == Opcode::exchange_gradients;
@@ -101,7 +138,7 @@ absl::Status CheckOpcodes(const RankView& rank) {
   return absl::OkStatus();
 }
 
-// P27: clear_gradients is the first of the compute stream, store_gradients the last.
+// P27: clear_gradients of stage 0 is the first of the compute stream, store_gradients the last.
 absl::Status CheckBeginAndEnd(const RankView& rank) {
   std::vector<size_t> compute;
   for (size_t i = 0; i < rank.backward.instructions.size(); ++i) {
@@ -116,11 +153,11 @@ absl::Status CheckBeginAndEnd(const RankView& rank) {
   }
   for (size_t i : compute) {
     const fbs::Instruction& instruction = rank.backward.instructions[i];
-    bool clear = instruction.opcode() == Opcode::clear_gradients;
+    bool clear = instruction.opcode() == Opcode::clear_gradients && instruction.stage() == 0;
     bool store = instruction.opcode() == Opcode::store_gradients;
     if (clear != (i == compute.front()) || store != (i == compute.back())) {
-      return Broken("P27", NameOf(rank, i), ": clear_gradients expected as the first of its ",
-                    "stream, and only there, store_gradients as the last");
+      return Broken("P27", NameOf(rank, i), ": clear_gradients of stage 0 expected as the first ",
+                    "of its stream, and only there, store_gradients as the last");
     }
     if ((clear || store) && instruction.begin() != instruction.end()) {
       return Broken("P27", NameOf(rank, i), ": an empty range expected, [", instruction.begin(),
@@ -155,6 +192,53 @@ absl::Status CheckAttends(const RankView& rank) {
   }
   if (next == rank.tiles.size()) return absl::OkStatus();
   return Broken("P28", "rank ", rank.rank, ": tile ", next, " is in no attend_backward");
+}
+
+// The messages of all exchanges of one stage: [begin, end).
+struct StageMessages {
+  uint32_t stage;
+  uint32_t begin;
+  uint32_t end;
+  bool cleared = false;
+};
+
+// By stage; those that have messages. Stages of exchanges never fall (P7).
+std::vector<StageMessages> MessagesByStage(const RankView& rank) {
+  std::vector<StageMessages> stages;
+  for (const fbs::Instruction& exchange : rank.instructions) {
+    if (exchange.opcode() != Opcode::exchange || exchange.begin() == exchange.end()) continue;
+    if (stages.empty() || stages.back().stage != exchange.stage()) {
+      stages.push_back({exchange.stage(), exchange.begin(), exchange.end()});
+    }
+    stages.back().end = exchange.end();
+  }
+  return stages;
+}
+
+// P28: the sums of each stage with messages are cleared once.
+absl::Status CheckStagesCleared(const RankView& rank) {
+  std::vector<StageMessages> stages = MessagesByStage(rank);
+  for (size_t i = 0; i < rank.backward.instructions.size(); ++i) {
+    const fbs::Instruction& clear = rank.backward.instructions[i];
+    if (clear.opcode() != Opcode::clear_gradients || clear.stage() == 0) continue;
+    auto found = std::lower_bound(
+        stages.begin(), stages.end(), clear.stage(),
+        [](const StageMessages& messages, uint32_t stage) { return messages.stage < stage; });
+    const bool none = found == stages.end() || found->stage != clear.stage();
+    if (none && clear.begin() == clear.end()) continue;  // there is nothing to clear
+    if (none || found->cleared || found->begin != clear.begin() || found->end != clear.end()) {
+      return Broken("P28", NameOf(rank, i), ": the messages of all exchanges of stage ",
+                    clear.stage(), ", and once, expected, [", clear.begin(), ", ", clear.end(),
+                    ") found");
+    }
+    found->cleared = true;
+  }
+  for (const StageMessages& messages : stages) {
+    if (messages.cleared) continue;
+    return Broken("P28", "rank ", rank.rank, ": clear_gradients of stage ", messages.stage,
+                  " expected, since the stage has messages");
+  }
+  return absl::OkStatus();
 }
 
 // Where the backward program takes up an exchange with this opcode; null for other opcodes.
@@ -231,10 +315,14 @@ absl::Status CheckBackwardBuffers(const PlanView& view) {
     for (Kind kind : {Kind::delta, Kind::query_sum, Kind::key_sum, Kind::value_sum}) {
       RETURN_IF_ERROR(CheckOne(rank, kind, query->rows()));
     }
-    RETURN_IF_ERROR(CheckRemoteSums(rank, Kind::remote_key_sum, IsRemoteKey));
-    RETURN_IF_ERROR(CheckRemoteSums(rank, Kind::remote_value_sum, IsRemoteValue));
-    RETURN_IF_ERROR(CheckGradientRows(view, rank, Kind::outgoing, /*sends=*/false));
-    RETURN_IF_ERROR(CheckGradientRows(view, rank, Kind::incoming, /*sends=*/true));
+    for (const Counterparts& expected :
+         {Counterparts{Kind::remote_key_sum, IsRemoteKey, "remote or saved key"},
+          Counterparts{Kind::remote_value_sum, IsRemoteValue, "remote or saved value"},
+          Counterparts{Kind::outgoing_key, IsSavedKey, "saved key"},
+          Counterparts{Kind::outgoing_value, IsSavedValue, "saved value"}}) {
+      RETURN_IF_ERROR(CheckCounterparts(rank, expected));
+    }
+    RETURN_IF_ERROR(CheckAllIncoming(view, rank));
   }
   return absl::OkStatus();
 }
@@ -243,6 +331,7 @@ absl::StatusOr<ReversedExchanges> CheckBackwardProgram(const RankView& rank) {
   RETURN_IF_ERROR(CheckOpcodes(rank));
   RETURN_IF_ERROR(CheckBeginAndEnd(rank));
   RETURN_IF_ERROR(CheckAttends(rank));
+  RETURN_IF_ERROR(CheckStagesCleared(rank));
   ASSIGN_OR_RETURN(ReversedExchanges reversed, FindReversed(rank));
   RETURN_IF_ERROR(CheckAllReversed(rank, reversed));
   return reversed;

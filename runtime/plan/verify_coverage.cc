@@ -107,7 +107,7 @@ absl::Status CheckDocument(const PlanView& view, uint32_t index, absl::Span<Rect
   std::sort(rectangles.begin(), rectangles.end(), [](const Rectangle& a, const Rectangle& b) {
     return a.query_begin() < b.query_begin();
   });
-  HeadGroups groups(view.heads.query());
+  HeadGroups groups(view.group.query());
   for (const Rectangle& r : rectangles) groups.Add(r.tile->head_begin(), r.tile->head_end());
   groups.Finish();
   for (uint32_t g = 0; g < groups.size(); ++g) {

@@ -132,38 +132,38 @@ absl::Status RowRepeats(const RankView& rank, uint64_t row, uint32_t buffer) {
                 " is received more than once");
 }
 
-// Groups of the K/V heads that messages and tiles tell apart.
+// Ranges of the K/V heads that messages and tiles tell apart.
 HeadGroups KeyHeadGroups(const PlanView& view) {
-  HeadGroups groups(view.heads.key_value());
+  HeadGroups groups(view.group.key_value());
   for (const RankView& rank : view.ranks) {
     for (const fbs::Part& part : rank.parts) {
       bool in_range =
-          part.head_begin() < part.head_end() && part.head_end() <= view.heads.key_value();
+          part.head_begin() < part.head_end() && part.head_end() <= view.group.key_value();
       if (in_range) groups.Add(part.head_begin(), part.head_end());
     }
     for (const fbs::Tile& tile : rank.tiles) {
-      if (tile.head_begin() >= tile.head_end() || tile.head_end() > view.heads.query()) continue;
-      groups.Add(tile.head_begin() / view.HeadsPerGroup(),
-                 (tile.head_end() - 1) / view.HeadsPerGroup() + 1);
+      if (tile.head_begin() >= tile.head_end() || tile.head_end() > view.group.query()) continue;
+      groups.Add(tile.head_begin() / view.QueriesPerKey(),
+                 (tile.head_end() - 1) / view.QueriesPerKey() + 1);
     }
   }
   groups.Finish();
   return groups;
 }
 
-// P14 in total: no rank receives more than the K and V of all tokens. This bounds the memory that
-// the rest of the check takes.
+// P14 in total: no rank receives more than the K and V of all tokens in one round. This bounds the
+// memory that the rest of the check takes.
 absl::Status CheckVolume(const PlanView& view, const RankView& rank) {
   uint64_t tokens = 0;
   for (const fbs::Document& document : view.documents) tokens += document.length();
   const uint64_t most =
-      2 * tokens * view.heads.key_value() * view.heads.dim() * DTypeBytes(view.plan.dtype());
+      2 * tokens * view.group.key_value() * view.group.dim() * DTypeBytes(view.plan.dtype());
   uint64_t received = 0;
   for (const fbs::Message& message : rank.messages) {
     if (IsSend(message)) continue;
     if (message.bytes() > most - received) {
       return Broken("P14", "rank ", rank.rank, ": receives more than the ", most,
-                    " bytes that K and V of all tokens have");
+                    " bytes that K and V of all tokens have, for one group of heads");
     }
     received += message.bytes();
   }
@@ -310,7 +310,7 @@ absl::StatusOr<Traffic> FollowTraffic(const PlanView& view, Matches matches,
   Traffic traffic = {std::move(matches), CallerRows(view), {}, KeyHeadGroups(view), {}};
   for (const RankView& rank : view.ranks) {
     RETURN_IF_ERROR(CheckVolume(view, rank));
-    traffic.arrivals.push_back(FindArrivals(rank.forward()));
+    traffic.arrivals.push_back(FindArrivals(rank.forward(), /*rounds=*/1));
   }
   RETURN_IF_ERROR(ForwardFollower(view, &traffic).Run(order));
   return traffic;

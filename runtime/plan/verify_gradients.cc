@@ -83,7 +83,7 @@ struct Readers {
 };
 
 Readers FindReaders(const PlanView& view, const RankView& rank) {
-  const uint32_t heads = view.heads.key_value();
+  const uint32_t heads = view.group.key_value();
   const std::vector<uint32_t> none(rank.buffers.size() * heads, kNone);
   Readers readers = {heads, none, none};
   for (uint32_t i = 0; i < rank.backward.instructions.size(); ++i) {
@@ -91,9 +91,9 @@ Readers FindReaders(const PlanView& view, const RankView& rank) {
     if (instruction.opcode() != fbs::Opcode::attend_backward) continue;
     for (uint32_t t = instruction.begin(); t < instruction.end(); ++t) {
       const fbs::Tile& tile = rank.tiles[t];
-      const uint32_t end = (tile.head_end() - 1) / view.HeadsPerGroup() + 1;
+      const uint32_t end = (tile.head_end() - 1) / view.QueriesPerKey() + 1;
       for (uint32_t buffer : {tile.key_buffer(), tile.value_buffer()}) {
-        for (uint32_t head = tile.head_begin() / view.HeadsPerGroup(); head < end; ++head) {
+        for (uint32_t head = tile.head_begin() / view.QueriesPerKey(); head < end; ++head) {
           const size_t at = readers.At(buffer, head);
           if (readers.first[at] == kNone) readers.first[at] = i;
           readers.last[at] = i;
@@ -141,11 +141,18 @@ absl::Status CheckResend(const Flow& flow, uint32_t forward) {
       });
 }
 
-// P31 for the tiles that add to what one exchange packs.
+// P31 for one exchange: what it brings again is there, and its tiles have read it and added to what
+// it packs.
 absl::Status CheckPack(const Flow& flow, uint32_t forward) {
   const uint32_t pack = flow.reversed[forward].pack;
+  const uint32_t resend = flow.reversed[forward].resend;
   return ForEachReceivedHead(
       flow.rank, forward, [&](const fbs::Part& part, uint32_t head) -> absl::Status {
+        if (!part.saved() && flow.arrivals[resend].first[kCompute] > pack) {
+          return Broken("P31", NameOf(flow.rank.rank, pack), ": packs gradients into buffer ",
+                        part.buffer(), " without waiting for backward instruction ", resend,
+                        ", which fills it");
+        }
         const uint32_t reader = flow.readers.last[flow.readers.At(part.buffer(), head)];
         if (reader == kNone || reader < pack) return absl::OkStatus();
         return Broken("P31", NameOf(flow.rank.rank, pack), ": packs gradients of buffer ",
@@ -166,35 +173,71 @@ absl::Status CheckRelay(const Flow& flow, const Relay& relay) {
     return Broken("P31", NameOf(flow.rank.rank, brought.pack),
                   ": packs gradients before backward instruction ", sent.add, " adds to them");
   }
+  if (!relay.saved && flow.arrivals[sent.resend].first[kCompute] > brought.pack) {
+    return Broken("P31", NameOf(flow.rank.rank, brought.pack),
+                  ": packs gradients without waiting for backward instruction ", sent.resend,
+                  ", which sends their rows on");
+  }
   return absl::OkStatus();
 }
 
-// P32: gradients are packed, then sent, and added when they have come. On the communication stream
-// an instruction knows done what any one before it waited for.
+// Calls visit(buffer) for the remote and saved buffers whose sums a backward instruction clears,
+// adds to or packs.
+template <typename Visit>
+void ForEachSummed(const RankView& rank, const fbs::Instruction& instruction, const Visit& visit) {
+  auto visit_remote = [&](uint32_t buffer) {
+    if (IsRemote(rank.buffers[buffer].kind())) visit(buffer);
+  };
+  if (instruction.opcode() == fbs::Opcode::attend_backward) {
+    for (uint32_t t = instruction.begin(); t < instruction.end(); ++t) {
+      visit_remote(rank.tiles[t].key_buffer());
+      visit_remote(rank.tiles[t].value_buffer());
+    }
+    return;
+  }
+  const bool sent = instruction.opcode() == fbs::Opcode::add_gradients;
+  for (uint32_t m = instruction.begin(); m < instruction.end(); ++m) {
+    if (IsSend(rank.messages[m]) != sent) continue;
+    for (const fbs::Part& part : rank.PartsOf(rank.messages[m])) visit_remote(part.buffer());
+  }
+}
+
+// P34: goes back along the compute stream, and knows what is cleared later.
+absl::Status CheckClears(const RankView& rank) {
+  std::vector<uint32_t> cleared(rank.buffers.size(), kNone);  // by buffer
+  for (uint32_t i = rank.backward.instructions.size(); i-- > 0;) {
+    const fbs::Instruction& instruction = rank.backward.instructions[i];
+    if (instruction.stream() != fbs::Stream::compute) continue;
+    if (instruction.opcode() == fbs::Opcode::clear_gradients) {
+      ForEachSummed(rank, instruction, [&](uint32_t buffer) { cleared[buffer] = i; });
+      continue;
+    }
+    uint32_t used = kNone;
+    ForEachSummed(rank, instruction, [&](uint32_t buffer) {
+      if (cleared[buffer] != kNone) used = buffer;
+    });
+    if (used == kNone) continue;
+    return Broken("P34", NameOf(rank.rank, i), ": uses the sums of buffer ", used,
+                  " before backward instruction ", cleared[used], " clears them");
+  }
+  return absl::OkStatus();
+}
+
+// P32: gradients are packed, then sent, and added when they have come.
 absl::Status CheckTransfers(const Flow& flow) {
   const RankView& rank = flow.rank;
-  std::vector<uint32_t> packed(rank.backward.instructions.size(), kNone);  // by exchange_gradients
-  for (uint32_t i = 0; i < flow.reversed.size(); ++i) {
-    const ReversedExchange& reversed = flow.reversed[i];
+  for (const ReversedExchange& reversed : flow.reversed) {
     if (reversed.gradients == kNone) continue;
-    packed[reversed.gradients] = reversed.pack;
     if (flow.arrivals[reversed.gradients].first[kCompute] > reversed.add) {
       return Broken("P32", NameOf(rank.rank, reversed.add),
                     ": adds gradients without waiting for backward instruction ",
                     reversed.gradients, ", which brings them");
     }
-  }
-  uint64_t computed = 0;  // instructions [0, computed) of the compute stream are done
-  for (uint32_t i = 0; i < rank.backward.instructions.size(); ++i) {
-    const fbs::Instruction& instruction = rank.backward.instructions[i];
-    if (instruction.stream() != fbs::Stream::communication) continue;
-    for (uint32_t wait : rank.backward.WaitsOf(instruction)) {
-      bool compute = rank.backward.instructions[wait].stream() == fbs::Stream::compute;
-      if (compute) computed = std::max<uint64_t>(computed, uint64_t{wait} + 1);
+    if (flow.arrivals[reversed.pack].first[kCommunication] > reversed.gradients) {
+      return Broken("P32", NameOf(rank.rank, reversed.gradients),
+                    ": sends gradients without waiting for backward instruction ", reversed.pack,
+                    ", which packs them");
     }
-    if (packed[i] == kNone || packed[i] < computed) continue;
-    return Broken("P32", NameOf(rank.rank, i), ": sends gradients without waiting for backward ",
-                  "instruction ", packed[i], ", which packs them");
   }
   return absl::OkStatus();
 }
@@ -221,13 +264,14 @@ absl::StatusOr<Meetings> MatchBackwardMessages(const PlanView& view) {
 
 absl::Status CheckGradientFlow(const PlanView& view, const Traffic& traffic, const RankView& rank,
                                const ReversedExchanges& reversed) {
-  const Flow flow = {rank, reversed, FindRelays(traffic, rank), FindArrivals(rank.backward),
-                     FindReaders(view, rank)};
+  const Flow flow = {rank, reversed, FindRelays(traffic, rank),
+                     FindArrivals(rank.backward, /*rounds=*/1), FindReaders(view, rank)};
   for (uint32_t i = 0; i < reversed.size(); ++i) {
     if (reversed[i].resend != kNone) RETURN_IF_ERROR(CheckResend(flow, i));
     if (reversed[i].pack != kNone) RETURN_IF_ERROR(CheckPack(flow, i));
   }
   for (const Relay& relay : flow.relays) RETURN_IF_ERROR(CheckRelay(flow, relay));
+  RETURN_IF_ERROR(CheckClears(rank));
   return CheckTransfers(flow);
 }
 

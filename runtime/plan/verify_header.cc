@@ -61,6 +61,10 @@ absl::Status CheckTileTable(const fbs::TileTable& table) {
                   "times, expected, ", columns.size(), " columns, ", forward_us.size(), " and ",
                   backward_us.size(), " times found");
   }
+  if (!IsAtLeastZero(table.merge_us())) {
+    return Broken("P2", "tile table: a merge of 0 us or more expected, ", table.merge_us(),
+                  " found");
+  }
   for (size_t i = 0; i < columns.size(); ++i) {
     if (columns[i] <= (i == 0 ? 0 : columns[i - 1]) || !IsAtLeastZero(forward_us[i]) ||
         !IsAtLeastZero(backward_us[i])) {
@@ -90,6 +94,10 @@ absl::Status CheckHeader(const PlanView& view) {
     return Broken("P1", "finite scale above 0 expected, ", plan.scale(), " found");
   }
   RETURN_IF_ERROR(CheckHeads(view.heads));
+  if (view.head_groups == 0 || view.heads.key_value() % view.head_groups != 0) {
+    return Broken("P1", "head groups that divide ", view.heads.key_value(), " K/V heads expected, ",
+                  view.head_groups, " found");
+  }
   RETURN_IF_ERROR(CheckDocuments(view));
   const fbs::Cluster& cluster = *plan.cluster();
   if (cluster.ranks_per_node() == 0 || !IsValid(cluster.intra_node()) ||

@@ -14,8 +14,6 @@
 namespace flashcp::verifier {
 namespace {
 
-constexpr uint64_t kAlignment = 64;
-
 uint64_t TokensOf(const RankView& rank) {
   uint64_t tokens = 0;
   for (const fbs::TokenRange& range : rank.layout) tokens += range.end() - range.begin();
@@ -49,47 +47,45 @@ struct Shape {
 };
 
 Shape ExpectedShape(const PlanView& view, fbs::BufferKind kind) {
-  const fbs::HeadShape& heads = view.heads;
+  const fbs::HeadShape& all = view.heads;
+  const fbs::HeadShape& group = view.group;
+  const uint32_t dim = all.dim();
   const fbs::DType dtype = view.plan.dtype();
   switch (kind) {
     case fbs::BufferKind::query:
     case fbs::BufferKind::output:
     case fbs::BufferKind::output_gradient:
     case fbs::BufferKind::query_gradient:
-      return {dtype, heads.query(), heads.dim()};
+      return {dtype, all.query(), dim};
     case fbs::BufferKind::lse:
+      return {fbs::DType::f32, all.query(), 1};
     case fbs::BufferKind::delta:
-      return {fbs::DType::f32, heads.query(), 1};
+      return {fbs::DType::f32, group.query(), 1};
     case fbs::BufferKind::accumulator:
     case fbs::BufferKind::query_sum:
-      return {fbs::DType::f32, heads.query(), heads.dim()};
+      return {fbs::DType::f32, group.query(), dim};
     case fbs::BufferKind::key_sum:
     case fbs::BufferKind::value_sum:
     case fbs::BufferKind::remote_key_sum:
     case fbs::BufferKind::remote_value_sum:
-      return {fbs::DType::f32, heads.key_value(), heads.dim()};
-    case fbs::BufferKind::outgoing:
+      return {fbs::DType::f32, group.key_value(), dim};
     case fbs::BufferKind::incoming:
-      return {dtype, 1, heads.dim()};
+      return {dtype, 1, dim};
+    case fbs::BufferKind::remote_key:
+    case fbs::BufferKind::remote_value:
+    case fbs::BufferKind::outgoing_key:
+    case fbs::BufferKind::outgoing_value:
+      return {dtype, group.key_value(), dim};
     case fbs::BufferKind::key:
     case fbs::BufferKind::value:
     case fbs::BufferKind::key_gradient:
     case fbs::BufferKind::value_gradient:
-    case fbs::BufferKind::remote_key:
-    case fbs::BufferKind::remote_value:
     case fbs::BufferKind::saved_key:
     case fbs::BufferKind::saved_value:
       break;
   }
-  return {dtype, heads.key_value(), heads.dim()};
+  return {dtype, all.key_value(), dim};
 }
-
-// Bytes of a buffer of the right shape: at most 2^54.
-uint64_t BytesOf(const fbs::Buffer& buffer) {
-  return uint64_t{buffer.rows()} * buffer.heads() * buffer.dim() * DTypeBytes(buffer.dtype());
-}
-
-bool IsCallers(fbs::BufferKind kind) { return kind <= fbs::BufferKind::value_gradient; }
 
 // Kind and shape: P5 for the caller's tensors, P6 for the others.
 absl::Status CheckShape(const PlanView& view, const RankView& rank, size_t index) {
@@ -117,11 +113,11 @@ absl::Status CheckCallerBuffers(const PlanView& view, const RankView& rank) {
     const fbs::Buffer& buffer = rank.buffers[i];
     ++count[static_cast<int>(buffer.kind())];
     if (!IsCallers(buffer.kind())) continue;
-    if (buffer.rows() != tokens || buffer.offset() != 0) {
+    if (buffer.rows() != tokens || buffer.offset() != 0 || buffer.places() != 1) {
       return Broken("P5", "rank ", rank.rank, ", buffer ", i, " (",
                     fbs::EnumNameBufferKind(buffer.kind()), "): ", tokens,
-                    " rows at offset 0 expected, ", buffer.rows(), " at ", buffer.offset(),
-                    " found");
+                    " rows in one place at offset 0 expected, ", buffer.rows(), " in ",
+                    static_cast<int>(buffer.places()), " at ", buffer.offset(), " found");
     }
   }
   for (fbs::BufferKind kind : fbs::EnumValuesBufferKind()) {
@@ -140,39 +136,56 @@ struct Memory {
   bool (*holds)(fbs::BufferKind kind);
 };
 
-bool IsInForwardWorkspace(fbs::BufferKind kind) {
-  return kind == fbs::BufferKind::remote_key || kind == fbs::BufferKind::remote_value ||
-         kind == fbs::BufferKind::accumulator;
-}
-
-bool IsInBackwardWorkspace(fbs::BufferKind kind) {
-  return !IsCallers(kind) && !IsSaved(kind) && kind != fbs::BufferKind::accumulator;
-}
-
-// P6: the buffers of one memory lie inside of it, aligned and apart.
-absl::Status CheckMemory(const RankView& rank, const Memory& memory) {
-  std::vector<std::pair<uint64_t, size_t>> by_offset;
+// P6: the buffers of one memory lie inside of it, aligned.
+absl::Status CheckPlacement(const RankView& rank, const Memory& memory) {
   for (size_t i = 0; i < rank.buffers.size(); ++i) {
     const fbs::Buffer& buffer = rank.buffers[i];
     if (!memory.holds(buffer.kind())) continue;
-    if (buffer.offset() % kAlignment != 0 || buffer.offset() > memory.bytes ||
-        BytesOf(buffer) > memory.bytes - buffer.offset()) {
+    const bool once = IsSaved(buffer.kind());
+    if (buffer.places() == 0 || (once && buffer.places() > 1)) {
       return Broken("P6", "rank ", rank.rank, ", buffer ", i, " (",
-                    fbs::EnumNameBufferKind(buffer.kind()), "): ", BytesOf(buffer),
+                    fbs::EnumNameBufferKind(buffer.kind()), "): 1 place ", once ? "" : "or more ",
+                    "expected, ", static_cast<int>(buffer.places()), " found");
+    }
+    // At most 2^54 bytes a place.
+    const uint64_t bytes = (buffer.places() - 1) * StrideOf(buffer) + BytesOf(buffer);
+    if (buffer.offset() % kAlignment != 0 || buffer.offset() > memory.bytes ||
+        bytes > memory.bytes - buffer.offset()) {
+      return Broken("P6", "rank ", rank.rank, ", buffer ", i, " (",
+                    fbs::EnumNameBufferKind(buffer.kind()), "): ", bytes,
                     " bytes at a multiple of ", kAlignment, " in a ", memory.name, " of ",
                     memory.bytes, " bytes expected, offset ", buffer.offset(), " found");
     }
-    if (buffer.rows() > 0) by_offset.push_back({buffer.offset(), i});
+  }
+  return absl::OkStatus();
+}
+
+// P6: saved buffers are apart, since all of them are used until the end.
+absl::Status CheckSavedApart(const RankView& rank) {
+  std::vector<std::pair<uint64_t, size_t>> by_offset;
+  for (size_t i = 0; i < rank.buffers.size(); ++i) {
+    const fbs::Buffer& buffer = rank.buffers[i];
+    if (IsSaved(buffer.kind()) && buffer.rows() > 0) by_offset.push_back({buffer.offset(), i});
   }
   std::sort(by_offset.begin(), by_offset.end());
   for (size_t i = 1; i < by_offset.size(); ++i) {
     auto [offset, before] = by_offset[i - 1];
     if (offset + BytesOf(rank.buffers[before]) > by_offset[i].first) {
       return Broken("P6", "rank ", rank.rank, ": buffers ", before, " and ", by_offset[i].second,
-                    " overlap at offset ", by_offset[i].first, " of the ", memory.name);
+                    " overlap at offset ", by_offset[i].first, " of the saved memory");
     }
   }
   return absl::OkStatus();
+}
+
+absl::Status CheckLimit(const PlanView& view, const RankView& rank) {
+  const uint64_t limit = view.plan.workspace_limit_bytes();
+  if (limit == 0 || std::max(rank.workspace_bytes, rank.backward_workspace_bytes) <= limit) {
+    return absl::OkStatus();
+  }
+  return Broken("P35", "rank ", rank.rank, ": workspaces of at most ", limit,
+                " bytes expected, forward ", rank.workspace_bytes, " and backward ",
+                rank.backward_workspace_bytes, " found");
 }
 
 }  // namespace
@@ -228,12 +241,14 @@ std::vector<RowMap> CallerRows(const PlanView& view) {
 absl::Status CheckBuffers(const PlanView& view) {
   for (const RankView& rank : view.ranks) {
     RETURN_IF_ERROR(CheckCallerBuffers(view, rank));
+    RETURN_IF_ERROR(CheckLimit(view, rank));
     for (const Memory& memory :
          {Memory{"forward workspace", rank.workspace_bytes, IsInForwardWorkspace},
           Memory{"backward workspace", rank.backward_workspace_bytes, IsInBackwardWorkspace},
           Memory{"saved memory", rank.saved_bytes, IsSaved}}) {
-      RETURN_IF_ERROR(CheckMemory(rank, memory));
+      RETURN_IF_ERROR(CheckPlacement(rank, memory));
     }
+    RETURN_IF_ERROR(CheckSavedApart(rank));
   }
   return absl::OkStatus();
 }

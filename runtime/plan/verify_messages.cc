@@ -30,7 +30,8 @@ bool IsAllowed(fbs::BufferKind kind, bool send) {
 bool IsKey(fbs::BufferKind kind) { return kind == fbs::BufferKind::key || IsRemoteKey(kind); }
 
 // P9 and P25 of one part.
-absl::Status CheckPart(const RankView& rank, size_t message, const fbs::Part& part) {
+absl::Status CheckPart(const PlanView& view, const RankView& rank, size_t message,
+                       const fbs::Part& part) {
   bool send = IsSend(rank.messages[message]);
   if (part.buffer() >= rank.buffers.size() ||
       !IsAllowed(rank.buffers[part.buffer()].kind(), send)) {
@@ -38,8 +39,9 @@ absl::Status CheckPart(const RankView& rank, size_t message, const fbs::Part& pa
                   "key or value buffer expected, buffer ", part.buffer(), " found");
   }
   const fbs::Buffer& buffer = rank.buffers[part.buffer()];
-  if (part.head_begin() >= part.head_end() || part.head_end() > buffer.heads()) {
-    return Broken("P9", NameOf(rank, message), ": heads in [0, ", buffer.heads(), ") expected, [",
+  const uint32_t heads = view.group.key_value();
+  if (part.head_begin() >= part.head_end() || part.head_end() > heads) {
+    return Broken("P9", NameOf(rank, message), ": heads in [0, ", heads, ") expected, [",
                   part.head_begin(), ", ", part.head_end(), ") found");
   }
   if (part.slice_begin() == part.slice_end() ||
@@ -85,9 +87,11 @@ absl::Status CheckMessage(const PlanView& view, const RankView& rank, size_t ind
                   " ranks and a known direction expected, direction ",
                   static_cast<int>(message.direction()), " found");
   }
-  if (message.tag() >= kGradientTag) {
-    return Broken("P9", NameOf(rank, index), ": a tag below ", kGradientTag, " expected, ",
-                  message.tag(), " found");
+  // Tags of a round follow those of the one before, and all are below kGradientTag.
+  const uint32_t tags = kGradientTag / view.head_groups;
+  if (message.tag() >= tags) {
+    return Broken("P9", NameOf(rank, index), ": a tag below ", tags, " expected, ", message.tag(),
+                  " found");
   }
   if (message.part_begin() == message.part_end() ||
       !InBounds(message.part_begin(), message.part_end(), rank.parts.size())) {
@@ -96,7 +100,7 @@ absl::Status CheckMessage(const PlanView& view, const RankView& rank, size_t ind
   }
   uint64_t payload = 0;
   for (const fbs::Part& part : rank.PartsOf(message)) {
-    RETURN_IF_ERROR(CheckPart(rank, index, part));
+    RETURN_IF_ERROR(CheckPart(view, rank, index, part));
     *slices += part.slice_end() - part.slice_begin();
     if (*slices > kMaxSlices) {
       return Broken("P9", NameOf(rank, index), ": messages name more than ", kMaxSlices,

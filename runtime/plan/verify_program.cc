@@ -57,9 +57,17 @@ absl::Status CheckInstructions(const RankView& rank) {
   return absl::OkStatus();
 }
 
+// Steps of one program in all rounds; more would take too long to follow.
+constexpr uint64_t kMaxSteps = uint64_t{1} << 22;
+
 // P8 of one program. No two instructions share waits, which bounds the work of all that follow
 // them.
-absl::Status CheckWaits(uint32_t rank, const ProgramView& program) {
+absl::Status CheckWaits(uint32_t rank, const ProgramView& program, uint32_t rounds) {
+  const uint64_t size = program.instructions.size();
+  if (size * rounds > kMaxSteps) {
+    return Broken("P8", "rank ", rank, ": at most ", kMaxSteps, " steps in ", rounds,
+                  " rounds expected, ", size, " instructions found");
+  }
   uint64_t total = 0;
   for (size_t i = 0; i < program.instructions.size(); ++i) {
     const fbs::Instruction& instruction = program.instructions[i];
@@ -72,11 +80,11 @@ absl::Status CheckWaits(uint32_t rank, const ProgramView& program) {
     if (total > program.waits.size()) {
       return Broken("P8", name, ": shares waits with another instruction");
     }
-    for (uint32_t wait : program.WaitsOf(instruction)) {
-      if (wait >= i) {
-        return Broken("P8", name, ": a wait for an earlier instruction expected, for ", wait,
-                      " found");
-      }
+    for (const fbs::Wait& wait : program.WaitsOf(instruction)) {
+      if (wait.instruction() < (wait.rounds() == 0 ? i : size) && wait.rounds() < rounds) continue;
+      return Broken("P8", name, ": a wait for an earlier instruction of ", size, " in ", rounds,
+                    " rounds expected, for ", wait.instruction(), " of ", wait.rounds(),
+                    " rounds before found");
     }
   }
   return absl::OkStatus();
@@ -87,8 +95,8 @@ absl::Status CheckWaits(uint32_t rank, const ProgramView& program) {
 absl::Status CheckPrograms(const PlanView& view) {
   for (const RankView& rank : view.ranks) {
     RETURN_IF_ERROR(CheckInstructions(rank));
-    RETURN_IF_ERROR(CheckWaits(rank.rank, rank.forward()));
-    RETURN_IF_ERROR(CheckWaits(rank.rank, rank.backward));
+    RETURN_IF_ERROR(CheckWaits(rank.rank, rank.forward(), view.head_groups));
+    RETURN_IF_ERROR(CheckWaits(rank.rank, rank.backward, view.head_groups));
   }
   return absl::OkStatus();
 }

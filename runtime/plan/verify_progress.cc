@@ -12,8 +12,14 @@
 namespace flashcp::verifier {
 namespace {
 
-// Runs the programs of one pass on counters, an event at a time: O(instructions + waits +
-// messages).
+// Runs one round of the programs of one pass on counters, an event at a time: O(instructions +
+// waits
+// + messages).
+//
+// One round is enough. In all rounds, what a step waits for belongs to its own round or to one
+// before: the steps that it names, the one before it on its stream, and the partners of its
+// messages, since each round has as many messages of a pair. So a circle of steps that wait for
+// each other never leaves its round, and each round has the circles that this one has.
 //
 // An instruction starts when the one before it on its stream and those it waits for are done. One
 // of the compute stream is then done; one of the communication stream is done when the partners of
@@ -60,8 +66,9 @@ class Simulation {
       uint32_t& before = last[static_cast<int>(instruction.stream())];
       if (before != kNone) edges_.push_back({before, id});
       before = id;
-      for (uint32_t wait : program.WaitsOf(instruction))
-        edges_.push_back({offset_[rank] + wait, id});
+      for (const fbs::Wait& wait : program.WaitsOf(instruction)) {
+        if (wait.rounds() == 0) edges_.push_back({offset_[rank] + wait.instruction(), id});
+      }
       first_partner_.push_back(partners_.size());
       for (; next < meetings.size() && meetings[next].instruction == i; ++next) {
         partners_.push_back(offset_[meetings[next].partner.rank] + meetings[next].partner.index);
@@ -125,7 +132,7 @@ class Simulation {
   std::vector<InstructionId> started_;  // of the communication stream
 };
 
-// Sets Arrival::group.
+// Sets Arrival::group in the first round.
 void GroupArrivals(const ProgramView& program, std::vector<Arrival>* arrivals) {
   constexpr int kCompute = static_cast<int>(fbs::Stream::compute);
   uint32_t group = Arrival::kNever;
@@ -170,34 +177,49 @@ absl::StatusOr<std::vector<InstructionId>> CheckProgress(const std::vector<Progr
   return Simulation(programs, meetings).Run();
 }
 
-// An instruction may use what those that it waits for bring, and what they themselves may use. So
-// may all after it on its stream: an attend starts when the one before it is done, an exchange when
-// the one before it has started, which alone does not tell that it is done. Each stream therefore
-// learns of an exchange once, and of those that the other stream knows in the order in which that
-// one learned of them.
-std::vector<Arrival> FindArrivals(const ProgramView& program) {
-  std::vector<Arrival> arrivals(program.instructions.size());
+// A step may use what those that it waits for leave behind, and what they themselves may use. So
+// may all after it on its stream: a step of the compute stream starts when the one before it is
+// done, one of the communication stream when the one before it has started, which alone does not
+// tell that it is done. Each stream therefore learns of an exchange once, and of those that the
+// other stream knows in the order in which that one learned of them; the communication stream
+// learns of computing steps in their order.
+std::vector<Arrival> FindArrivals(const ProgramView& program, uint32_t rounds) {
+  constexpr int kCompute = static_cast<int>(fbs::Stream::compute);
+  constexpr int kCommunication = static_cast<int>(fbs::Stream::communication);
+  const uint32_t size = program.instructions.size();
+  std::vector<Arrival> arrivals(size_t{size} * rounds);
   std::vector<uint32_t> known[2];  // by stream: exchanges, in the order of Arrival::first
   size_t copied[2] = {0, 0};       // by stream: how many of those that the other one knows
+  std::vector<uint32_t> computed;  // steps of the compute stream
+  size_t told = 0;                 // how many of them the communication stream knows done
   auto learn = [&](int stream, uint32_t exchange, uint32_t by) {
     uint32_t& first = arrivals[exchange].first[stream];
     if (first != Arrival::kNever) return;
     first = by;
     known[stream].push_back(exchange);
   };
-  for (uint32_t i = 0; i < program.instructions.size(); ++i) {
-    const fbs::Instruction& instruction = program.instructions[i];
-    int stream = static_cast<int>(instruction.stream());
-    for (uint32_t wait : program.WaitsOf(instruction)) {
-      int other = static_cast<int>(program.instructions[wait].stream());
-      if (other == static_cast<int>(fbs::Stream::communication)) learn(stream, wait, i);
+  for (uint32_t step = 0; step < arrivals.size(); ++step) {
+    const fbs::Instruction& instruction = program.instructions[step % size];
+    const int stream = static_cast<int>(instruction.stream());
+    for (const fbs::Wait& entry : program.WaitsOf(instruction)) {
+      if (entry.rounds() > step / size) continue;
+      const uint32_t wait = (step / size - entry.rounds()) * size + entry.instruction();
+      const int other = static_cast<int>(program.instructions[entry.instruction()].stream());
+      if (other == kCommunication) learn(stream, wait, step);
       if (other == stream) continue;
       for (; copied[stream] < known[other].size(); ++copied[stream]) {
         uint32_t exchange = known[other][copied[stream]];
         if (arrivals[exchange].first[other] > wait) break;
-        learn(stream, exchange, i);
+        learn(stream, exchange, step);
+      }
+      if (other != kCompute) continue;
+      for (; told < computed.size() && computed[told] <= wait; ++told) {
+        arrivals[computed[told]].first[kCommunication] = step;
       }
     }
+    if (stream != kCompute) continue;
+    if (!computed.empty()) arrivals[computed.back()].first[kCompute] = step;
+    computed.push_back(step);
   }
   GroupArrivals(program, &arrivals);
   return arrivals;

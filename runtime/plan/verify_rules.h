@@ -5,6 +5,7 @@
 #define FLASHCP_RUNTIME_PLAN_VERIFY_RULES_H_
 
 #include <cstdint>
+#include <functional>
 #include <tuple>
 #include <vector>
 
@@ -21,9 +22,9 @@ namespace flashcp::verifier {
 struct ProgramView {
   const char* noun;  // what errors call an instruction of it
   absl::Span<const fbs::Instruction> instructions;
-  absl::Span<const uint32_t> waits;
+  absl::Span<const fbs::Wait> waits;
 
-  absl::Span<const uint32_t> WaitsOf(const fbs::Instruction& instruction) const {
+  absl::Span<const fbs::Wait> WaitsOf(const fbs::Instruction& instruction) const {
     return waits.subspan(instruction.wait_begin(),
                          instruction.wait_end() - instruction.wait_begin());
   }
@@ -38,7 +39,7 @@ struct RankView {
   absl::Span<const fbs::TokenRange> layout;
   absl::Span<const fbs::Buffer> buffers;
   absl::Span<const fbs::Instruction> instructions;
-  absl::Span<const uint32_t> waits;
+  absl::Span<const fbs::Wait> waits;
   absl::Span<const fbs::Tile> tiles;
   absl::Span<const fbs::Message> messages;
   absl::Span<const fbs::Part> parts;
@@ -59,11 +60,13 @@ struct PlanView {
 
   const fbs::Plan& plan;
   const fbs::HeadShape& heads;
+  uint32_t head_groups;  // rounds of each program
+  fbs::HeadShape group;  // the heads of one round, to which those of tiles and parts belong
   absl::Span<const fbs::Document> documents;
   std::vector<RankView> ranks;
 
   // Query heads that read one K/V head.
-  uint32_t HeadsPerGroup() const { return heads.query() / heads.key_value(); }
+  uint32_t QueriesPerKey() const { return group.query() / group.key_value(); }
 };
 
 // The error of a broken rule: its number, then who, what, expected and found.
@@ -86,8 +89,17 @@ absl::Status CheckOwnership(const PlanView& view);
 // What the rows of the caller's tensors hold: one map a rank.
 std::vector<RowMap> CallerRows(const PlanView& view);
 
-// P5, P6: the buffers of each rank.
+// P5, P35, P6 of each buffer on its own, and of those in the saved memory.
 absl::Status CheckBuffers(const PlanView& view);
+
+// Bytes from one place of a buffer to the next.
+constexpr uint64_t kAlignment = 64;
+inline uint64_t BytesOf(const fbs::Buffer& buffer) {
+  return uint64_t{buffer.rows()} * buffer.heads() * buffer.dim() * DTypeBytes(buffer.dtype());
+}
+inline uint64_t StrideOf(const fbs::Buffer& buffer) {
+  return (BytesOf(buffer) + kAlignment - 1) / kAlignment * kAlignment;
+}
 
 // P7, P8: instructions of each forward program, waits of both programs.
 absl::Status CheckPrograms(const PlanView& view);
@@ -110,6 +122,17 @@ inline bool IsRemoteValue(fbs::BufferKind kind) {
   return kind == fbs::BufferKind::remote_value || kind == fbs::BufferKind::saved_value;
 }
 inline bool IsRemote(fbs::BufferKind kind) { return IsRemoteKey(kind) || IsRemoteValue(kind); }
+
+inline bool IsCallers(fbs::BufferKind kind) { return kind <= fbs::BufferKind::value_gradient; }
+
+// Kinds of buffers in the workspace of each pass.
+inline bool IsInForwardWorkspace(fbs::BufferKind kind) {
+  return kind == fbs::BufferKind::remote_key || kind == fbs::BufferKind::remote_value ||
+         kind == fbs::BufferKind::accumulator;
+}
+inline bool IsInBackwardWorkspace(fbs::BufferKind kind) {
+  return !IsCallers(kind) && !IsSaved(kind) && kind != fbs::BufferKind::accumulator;
+}
 
 // Whether all rows of a message are saved, so that backward does not send it again.
 inline bool IsSaved(const RankView& rank, const fbs::Message& message) {
@@ -150,8 +173,9 @@ Meetings ForwardMeetings(const PlanView& view, const Matches& matches);
 absl::StatusOr<std::vector<InstructionId>> CheckProgress(const std::vector<ProgramView>& programs,
                                                          const Meetings& meetings);
 
-// When the rows that an exchange brings may be used, as the program says it: by the first
-// instruction of each stream that starts only once the exchange is done, and by all after it.
+// When what a step leaves behind may be used, as the program says it: by the first step of each
+// stream that starts only once this one is done, and by all after it. Instruction i of round r is
+// step r * (number of instructions) + i.
 struct Arrival {
   static constexpr uint32_t kNever = ~uint32_t{0};
   uint32_t first[2] = {kNever, kNever};  // by stream
@@ -160,9 +184,9 @@ struct Arrival {
   uint32_t group = 0;
 };
 
-// The arrivals of a program, by instruction; of no meaning for those of the compute stream.
-// O(instructions + waits).
-std::vector<Arrival> FindArrivals(const ProgramView& program);
+// The arrivals of a program that runs for some rounds, by step. Since waits never lead back to an
+// earlier round, those of the first rounds do not depend on how many follow. O(steps + waits).
+std::vector<Arrival> FindArrivals(const ProgramView& program, uint32_t rounds);
 
 // All that is known of what the messages of all ranks carry.
 struct Traffic {
@@ -233,9 +257,20 @@ absl::StatusOr<ReversedExchanges> CheckBackwardProgram(const RankView& rank);
 // P29: sends of the backward programs meet their receives.
 absl::StatusOr<Meetings> MatchBackwardMessages(const PlanView& view);
 
-// P30 to P32: the order of the instructions of one backward program.
+// P30 to P32, P34: the order of the instructions of one backward program.
 absl::Status CheckGradientFlow(const PlanView& view, const Traffic& traffic, const RankView& rank,
                                const ReversedExchanges& reversed);
+
+// Calls use(instruction, buffer) for the buffers that the instructions of one pass of a rank use,
+// in the order of the program; also for buffers that lie in no workspace. All rules of one round
+// hold.
+using UseVisitor = std::function<void(uint32_t instruction, uint32_t buffer)>;
+void ForEachForwardUse(const RankView& rank, const UseVisitor& use);
+void ForEachBackwardUse(const RankView& rank, const UseVisitor& use);
+
+// P6 of buffers of one workspace of a rank that share bytes: they are used one after the other.
+absl::Status CheckForwardReuse(const PlanView& view, const RankView& rank);
+absl::Status CheckBackwardReuse(const PlanView& view, const RankView& rank);
 
 }  // namespace flashcp::verifier
 

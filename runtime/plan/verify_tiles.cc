@@ -29,8 +29,8 @@ PositionRange KeysOf(const fbs::Tile& tile) {
 // Groups of K/V heads that a tile reads.
 std::pair<uint32_t, uint32_t> KeyGroups(const PlanView& view, const HeadGroups& groups,
                                         const fbs::Tile& tile) {
-  return groups.Range(tile.head_begin() / view.HeadsPerGroup(),
-                      (tile.head_end() - 1) / view.HeadsPerGroup() + 1);
+  return groups.Range(tile.head_begin() / view.QueriesPerKey(),
+                      (tile.head_end() - 1) / view.QueriesPerKey() + 1);
 }
 
 bool HasKind(const RankView& rank, uint32_t buffer, fbs::BufferKind kind) {
@@ -41,8 +41,8 @@ bool UsesAccumulator(const fbs::Tile& tile) { return !(tile.first() && tile.last
 
 // P15, the heads: whole groups that share a K/V head, or some of one group.
 bool HeadsAreAllowed(const PlanView& view, const fbs::Tile& tile) {
-  if (tile.head_begin() >= tile.head_end() || tile.head_end() > view.heads.query()) return false;
-  uint32_t group = view.HeadsPerGroup();
+  if (tile.head_begin() >= tile.head_end() || tile.head_end() > view.group.query()) return false;
+  uint32_t group = view.QueriesPerKey();
   bool whole = tile.head_begin() % group == 0 && tile.head_end() % group == 0;
   return whole || tile.head_begin() / group == (tile.head_end() - 1) / group;
 }
@@ -89,8 +89,8 @@ absl::Status CheckTile(const PlanView& view, const RankView& rank, size_t index)
                   ", expected, band ", tile.band().lower(), " to ", tile.band().upper(), " found");
   }
   if (!HeadsAreAllowed(view, tile)) {
-    return Broken("P15", NameOf(rank, index), ": whole groups of ", view.HeadsPerGroup(), " of ",
-                  view.heads.query(), " query heads, or part of one group, expected, [",
+    return Broken("P15", NameOf(rank, index), ": whole groups of ", view.QueriesPerKey(), " of ",
+                  view.group.query(), " query heads, or part of one group, expected, [",
                   tile.head_begin(), ", ", tile.head_end(), ") found");
   }
   if (!BuffersAreAllowed(rank, tile)) {
@@ -310,7 +310,7 @@ absl::Status CheckNeeded(const PlanView& view, const HeadGroups& groups, const R
 
 absl::Status CheckResults(const PlanView& view, uint32_t rank_index) {
   const RankView& rank = view.ranks[rank_index];
-  HeadGroups groups(view.heads.query());
+  HeadGroups groups(view.group.query());
   for (const fbs::Tile& tile : rank.tiles) groups.Add(tile.head_begin(), tile.head_end());
   groups.Finish();
   uint64_t rows = 0;

@@ -9,6 +9,7 @@
 
 #include "flatbuffers/flatbuffers.h"
 #include "tests/testing/toy_backward.h"
+#include "tests/testing/toy_memory.h"
 #include "tests/testing/toy_traffic.h"
 
 namespace flashcp::testing {
@@ -36,14 +37,16 @@ class RankBuilder {
     AddCallerBuffers();
     keys_by_stage_.push_back({{kKey, false, layout_}});
     for (int stage = 1; stage <= problem_.remote_stages; ++stage) AddRemoteBuffers(stage);
-    plan_->backward_workspace_bytes = plan_->workspace_bytes;
     for (int stage = 1; stage <= problem_.remote_stages; ++stage) {
       AddMessages(stage, /*forwarded=*/false);
       if (problem_.ranks_per_node > 1) AddMessages(stage, /*forwarded=*/true);
     }
     AddTiles();
-    AddToyBackwardBuffers(plan_.get());
-    plan_->backward = MakeToyBackward(*plan_);
+    WaitForPlaces();
+    WriteToySteps(steps_, &program().instructions, &program().waits);
+    AddToyBackwardBuffers(problem_, plan_.get());
+    PlaceToyBuffers(problem_, plan_.get());
+    plan_->backward = MakeToyBackward(*plan_, problem_);
     return std::move(plan_);
   }
 
@@ -57,22 +60,25 @@ class RankBuilder {
 
   fbs::ProgramT& program() { return *plan_->forward; }
 
-  void AddBuffer(fbs::BufferKind kind, uint32_t rows, int heads, uint64_t* memory) {
-    AddToyBuffer(kind, problem_.dtype, rows, heads, problem_.dim, memory, plan_.get());
+  // Heads of one group.
+  int QueryHeads() const { return problem_.query_heads / problem_.head_groups; }
+  int KeyHeads() const { return problem_.key_value_heads / problem_.head_groups; }
+
+  void AddBuffer(fbs::BufferKind kind, uint32_t rows, int heads) {
+    AddToyBuffer(kind, problem_.dtype, rows, heads, problem_.dim, plan_.get());
   }
 
   void AddCallerBuffers() {
     uint32_t rows = CountRows(layout_);
-    AddBuffer(fbs::BufferKind::query, rows, problem_.query_heads, nullptr);
-    AddBuffer(fbs::BufferKind::key, rows, problem_.key_value_heads, nullptr);
-    AddBuffer(fbs::BufferKind::value, rows, problem_.key_value_heads, nullptr);
-    AddBuffer(fbs::BufferKind::output, rows, problem_.query_heads, nullptr);
-    AddToyBuffer(fbs::BufferKind::lse, fbs::DType::f32, rows, problem_.query_heads, 1, nullptr,
-                 plan_.get());
-    AddBuffer(fbs::BufferKind::output_gradient, rows, problem_.query_heads, nullptr);
-    AddBuffer(fbs::BufferKind::query_gradient, rows, problem_.query_heads, nullptr);
-    AddBuffer(fbs::BufferKind::key_gradient, rows, problem_.key_value_heads, nullptr);
-    AddBuffer(fbs::BufferKind::value_gradient, rows, problem_.key_value_heads, nullptr);
+    AddBuffer(fbs::BufferKind::query, rows, problem_.query_heads);
+    AddBuffer(fbs::BufferKind::key, rows, problem_.key_value_heads);
+    AddBuffer(fbs::BufferKind::value, rows, problem_.key_value_heads);
+    AddBuffer(fbs::BufferKind::output, rows, problem_.query_heads);
+    AddToyBuffer(fbs::BufferKind::lse, fbs::DType::f32, rows, problem_.query_heads, 1, plan_.get());
+    AddBuffer(fbs::BufferKind::output_gradient, rows, problem_.query_heads);
+    AddBuffer(fbs::BufferKind::query_gradient, rows, problem_.query_heads);
+    AddBuffer(fbs::BufferKind::key_gradient, rows, problem_.key_value_heads);
+    AddBuffer(fbs::BufferKind::value_gradient, rows, problem_.key_value_heads);
   }
 
   // The buffers of one stage, and those of what it brings to be saved.
@@ -82,13 +88,26 @@ class RankBuilder {
       std::vector<ToyRun> rows = RemoteRowsOf(problem_, rank_, stage, saved);
       if (saved && rows.empty()) continue;
       uint16_t buffer = plan_->buffers.size();
-      uint64_t* memory = saved ? &plan_->saved_bytes : &plan_->workspace_bytes;
-      AddBuffer(saved ? fbs::BufferKind::saved_key : fbs::BufferKind::remote_key, CountRows(rows),
-                problem_.key_value_heads, memory);
-      AddBuffer(saved ? fbs::BufferKind::saved_value : fbs::BufferKind::remote_value,
-                CountRows(rows), problem_.key_value_heads, memory);
+      if (saved) {
+        AddBuffer(fbs::BufferKind::saved_key, CountRows(rows), problem_.key_value_heads);
+        AddBuffer(fbs::BufferKind::saved_value, CountRows(rows), problem_.key_value_heads);
+      } else {
+        AddBuffer(fbs::BufferKind::remote_key, CountPlaceRows(rows), KeyHeads());
+        AddBuffer(fbs::BufferKind::remote_value, CountPlaceRows(rows), KeyHeads());
+      }
       keys_by_stage_.back().push_back({buffer, saved, std::move(rows)});
     }
+  }
+
+  // Rows of a remote buffer. If slots have several places, those of all their buffers are as large,
+  // so that one place lies where another buffer has one.
+  uint32_t CountPlaceRows(const std::vector<ToyRun>& rows) const {
+    uint32_t count = CountRows(rows);
+    if (!problem_.reuse || problem_.places == 1) return count;
+    for (int stage = 1; stage <= problem_.remote_stages; ++stage) {
+      count = std::max(count, CountRows(RemoteRowsOf(problem_, rank_, stage, /*saved=*/false)));
+    }
+    return count;
   }
 
   // The K/V rows of a stage that are saved, or the others; those of stage 0 never are.
@@ -154,11 +173,10 @@ class RankBuilder {
       uint32_t slice_end = program().slices.size();
       for (uint32_t buffer : {keys.buffer + 0u, keys.buffer + 1u}) {
         program().parts.push_back(
-            fbs::Part(buffer, 0, problem_.key_value_heads, slice_begin, slice_end, keys.saved));
+            fbs::Part(buffer, 0, KeyHeads(), slice_begin, slice_end, keys.saved));
       }
     }
-    uint64_t bytes =
-        2 * rows * problem_.key_value_heads * problem_.dim * DTypeBytes(problem_.dtype);
+    uint64_t bytes = 2 * rows * KeyHeads() * problem_.dim * DTypeBytes(problem_.dtype);
     uint32_t tag = tags_[{direction, peer}]++;
     program().messages.push_back(
         fbs::Message(bytes, peer, tag, part_begin, program().parts.size(), direction));
@@ -177,31 +195,70 @@ class RankBuilder {
     MarkFirstAndLast(&tiles);
     if (tiles.empty() && program().messages.empty()) return;
     for (int stage = 0; stage <= problem_.remote_stages; ++stage) {
-      uint32_t wait = AddExchangeInstructions(stage);
+      std::vector<fbs::Wait> waits = AddExchangeInstructions(stage);
       uint32_t begin = program().tiles.size();
       for (const ToyRun& query : layout_) {
         for (const fbs::Tile& tile : tiles[{stage, query.row}]) program().tiles.push_back(tile);
       }
-      program().instructions.push_back(fbs::Instruction(begin, program().tiles.size(), wait,
-                                                        program().waits.size(), stage,
-                                                        fbs::Opcode::attend, fbs::Stream::compute));
+      AddStep(begin, program().tiles.size(), stage, fbs::Opcode::attend, std::move(waits));
     }
   }
 
-  // Each exchange of a stage waits for the one before; returns the first wait of its attend, which
-  // waits for the last one.
-  uint32_t AddExchangeInstructions(int stage) {
-    uint32_t wait = program().waits.size();
+  uint32_t AddStep(uint32_t begin, uint32_t end, int stage, fbs::Opcode opcode,
+                   std::vector<fbs::Wait> waits) {
+    fbs::Stream stream =
+        opcode == fbs::Opcode::attend ? fbs::Stream::compute : fbs::Stream::communication;
+    steps_.push_back({fbs::Instruction(begin, end, 0, 0, stage, opcode, stream), std::move(waits)});
+    return steps_.size() - 1;
+  }
+
+  // An exchange that sends rows on waits for the one before, which brings them. Returns the waits
+  // of the stage's attend: for those that bring rows, directly or through others.
+  std::vector<fbs::Wait> AddExchangeInstructions(int stage) {
+    std::vector<fbs::Wait> waits;
     for (const Exchange& exchange : exchanges_) {
       if (exchange.stage != stage) continue;
-      uint32_t first_wait = wait;
-      wait = program().waits.size();
-      program().instructions.push_back(fbs::Instruction(exchange.begin, exchange.end, first_wait,
-                                                        wait, stage, fbs::Opcode::exchange,
-                                                        fbs::Stream::communication));
-      program().waits.push_back(program().instructions.size() - 1);
+      const fbs::Instruction range(exchange.begin, exchange.end, 0, 0, stage, fbs::Opcode::exchange,
+                                   fbs::Stream::communication);
+      const bool sends_on = SendsRowsOn(*plan_, range, /*unsaved=*/false);
+      const bool receives = ReceivesRows(*plan_, range, /*unsaved=*/false);
+      const uint32_t index = AddStep(exchange.begin, exchange.end, stage, fbs::Opcode::exchange,
+                                     sends_on ? waits : std::vector<fbs::Wait>());
+      if (sends_on && receives) waits.clear();
+      if (receives) waits.emplace_back(index, 0);
     }
-    return wait;
+    return waits;
+  }
+
+  // The first exchange that brings rows of a stage waits until those that were in their place
+  // before are read and sent on.
+  void WaitForPlaces() {
+    fbs::RankPlanT& rank = *plan_;
+    for (const ToyStep& step : steps_) program().instructions.push_back(step.instruction);
+    const std::vector<bool> has_rows = StagesWithRows(rank, problem_.remote_stages);
+    program().instructions.clear();
+    std::vector<bool> placed(has_rows.size());
+    for (ToyStep& step : steps_) {
+      const uint32_t stage = step.instruction.stage();
+      if (step.instruction.opcode() != fbs::Opcode::exchange || placed[stage]) continue;
+      if (!ReceivesRows(rank, step.instruction, /*unsaved=*/true)) continue;
+      placed[stage] = true;
+      const ToyUse before = UseBefore(problem_, has_rows, stage);
+      if (before.rounds < problem_.head_groups) WaitForStage(before, &step);
+    }
+  }
+
+  // Waits for the attend of a stage, and for its exchanges that the attend does not wait for.
+  void WaitForStage(const ToyUse& before, ToyStep* step) {
+    for (uint32_t i = 0; i < steps_.size(); ++i) {
+      const fbs::Instruction& other = steps_[i].instruction;
+      if (other.stage() != before.stage) continue;
+      if (other.opcode() == fbs::Opcode::attend ||
+          (SendsRowsOn(*plan_, other, /*unsaved=*/true) &&
+           !ReceivesRows(*plan_, other, /*unsaved=*/false))) {
+        step->waits.emplace_back(i, before.rounds);
+      }
+    }
   }
 
   // Adds the tile of `query` against the keys of a run that it sees, if it sees any; a run that
@@ -222,8 +279,8 @@ class RankBuilder {
     }
     mine.push_back(fbs::Tile(query.document, query.begin, query.count(), begin, end - begin,
                              BandOf(problem_.documents[query.document]), query.row, row, 0, 0,
-                             problem_.query_heads, kQuery, key_buffer, key_buffer + 1, kOutput,
-                             kLse, 0, false, false));
+                             QueryHeads(), kQuery, key_buffer, key_buffer + 1, kOutput, kLse, 0,
+                             false, false));
   }
 
   // A segment with more than one tile keeps its partial result in rows of the accumulator.
@@ -245,8 +302,8 @@ class RankBuilder {
       accumulator_rows += query.count();
     }
     if (accumulator_rows == 0) return;
-    AddToyBuffer(fbs::BufferKind::accumulator, fbs::DType::f32, accumulator_rows,
-                 problem_.query_heads, problem_.dim, &plan_->workspace_bytes, plan_.get());
+    AddToyBuffer(fbs::BufferKind::accumulator, fbs::DType::f32, accumulator_rows, QueryHeads(),
+                 problem_.dim, plan_.get());
   }
 
   // Messages [begin, end).
@@ -262,6 +319,7 @@ class RankBuilder {
   std::map<std::pair<fbs::Direction, int>, uint32_t> tags_;  // messages so far
   std::vector<std::vector<Keys>> keys_by_stage_;             // not saved; saved, if any
   std::vector<Exchange> exchanges_;
+  std::vector<ToyStep> steps_;  // of the forward program
   std::unique_ptr<fbs::RankPlanT> plan_ = std::make_unique<fbs::RankPlanT>();
 };
 
@@ -324,6 +382,7 @@ fbs::PlanT MakeToyPlanT(const ToyProblem& problem) {
   plan.dtype = problem.dtype;
   plan.heads =
       std::make_unique<fbs::HeadShape>(problem.query_heads, problem.key_value_heads, problem.dim);
+  plan.head_groups = problem.head_groups;
   plan.scale = problem.scale;
   for (const ToyDocument& document : problem.documents) {
     plan.documents.push_back(fbs::Document(document.length, BandOf(document)));

@@ -42,6 +42,13 @@ struct ToyProblem {
   // Consecutive ranks share a node of so many. Above 1, a row that goes to several ranks of another
   // node goes to one of them, which forwards it: every stage has an exchange and a forwarding one.
   int ranks_per_node = 1;
+  // Programs run once for each of so many groups of heads; divides the K/V heads.
+  int head_groups = 1;
+  // Round r has its remote rows in place r modulo this one.
+  int places = 1;
+  // Buffers of all stages share slots: three for K and V, two for their sums, or one if no row is
+  // forwarded, and one for what comes back to the exchanges that owners, or relays, send in.
+  bool reuse = false;
   // The default admits any ownership.
   double slack_percent = 1e6;
 };
@@ -55,22 +62,22 @@ std::vector<ToySegment> DealZigzag(uint32_t length, int chunks, int ranks);
 // of two slices, rank 0 receives [3, 9) of document 0.
 //
 // Buffers of both ranks: 0 to 8 the caller's, 9 and 10 remote K and V, 11 the accumulator; 12
-// delta, 13 to 15 the sums of Q, K and V, 16 and 17 those of remote K and V, 18 outgoing, 19
-// incoming.
+// delta, 13 to 15 the sums of Q, K and V, 16 and 17 those of remote K and V, 18 incoming.
 // Instructions: 0 attend stage 0, 1 exchange, 2 attend stage 1.
-// Backward: 0 clear, 1 exchange, 2 and 3 attend stages 0 and 1, 4 pack, 5 exchange gradients, 6
-// add, 7 store.
-// Tiles of rank 0: [0, 3) x [0, 3); [9, 12) x [0, 3); [9, 12) x [9, 12); [0, 6) of document 1;
-// then [9, 12) x [3, 9). Tiles of rank 1: two local ones; [3, 9) x [0, 3); [6, 10) x [0, 6).
+// Backward: 0 clear stage 0, 1 exchange, 2 attend stage 0, 3 and 4 clear and attend stage 1, 5
+// pack, 6 exchange gradients, 7 add, 8 store. Tiles of rank 0: [0, 3) x [0, 3); [9, 12) x [0, 3);
+// [9, 12) x [9, 12); [0, 6) of document 1; then [9, 12) x [3, 9). Tiles of rank 1: two local ones;
+// [3, 9) x [0, 3); [6, 10) x [0, 6).
 ToyProblem SmallToyProblem();
 
 // Four ranks on two nodes; rank r owns [2r, 2r + 2) of one document of 8 tokens. Rank 2 receives
 // [0, 2) from rank 0 and forwards it to rank 3, which receives [2, 4) from rank 1 and forwards it.
 //
-// Instructions: 0 attend stage 0, 1 exchange, 2 exchange that forwards, 3 attend stage 1; each but
-// the first two waits for the one before it. Backward: 0 clear, 1 exchange, 2 exchange that
-// forwards, 3 and 4 attend stages 0 and 1; 5 to 7 pack, exchange and add the gradients of what is
-// forwarded; 8 to 10 of the first exchange; 11 store.
+// Instructions: 0 attend stage 0, 1 exchange, 2 exchange that forwards, 3 attend stage 1; on ranks
+// 2 and 3 each but the first two waits for the one before it. Backward: 0 clear stage 0, 1
+// exchange, 2 exchange that forwards, 3 attend stage 0, 4 and 5 clear and attend stage 1; 6 to 8
+// pack, exchange and add the gradients of what is forwarded; 9 to 11 of the first exchange; 12
+// store.
 ToyProblem RelayedToyProblem();
 
 // SmallToyProblem, where rows of document 1 are saved: rank 1 receives [0, 3) of document 0 into

@@ -31,7 +31,7 @@ inline void SplitExchange(fbs::RankPlanT* rank) {
   second.mutate_stage(2);
   program.instructions.insert(program.instructions.begin() + 2, second);
   program.instructions[3].mutate_stage(2);
-  program.waits = {1, 2};
+  program.waits = {{1, 0}, {2, 0}};
   program.instructions[3].mutate_wait_end(2);
   rank->backward = testing::MakeToyBackward(*rank);
 }
@@ -40,6 +40,7 @@ inline void SplitExchange(fbs::RankPlanT* rank) {
 inline void SplitExchangesInOrder(fbs::PlanT* plan) {
   for (auto& rank : plan->ranks) SplitExchange(rank.get());
   std::swap(Program(*plan, 1).messages[0], Program(*plan, 1).messages[1]);
+  Rank(*plan, 1).backward = testing::MakeToyBackward(Rank(*plan, 1));
 }
 
 struct Mutation {

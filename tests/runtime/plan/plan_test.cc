@@ -130,7 +130,7 @@ TEST(PlanTest, RefusesAnotherVersion) {
   fbs::PlanT plan = testing::MakeToyPlanT({});
   plan.version = 7;
   EXPECT_EQ(ErrorOf(BytesOf(testing::SealPlanT(plan))),
-            "plan version 7, this build reads 4: compile the plan again");
+            "plan version 7, this build reads 5: compile the plan again");
 }
 
 TEST(PlanTest, RefusesTooManyRanks) {
@@ -154,7 +154,7 @@ TEST(PlanTest, RefusesSharedTables) {
   fbs::FinishPlanBuffer(
       builder, fbs::CreatePlan(builder, kPlanVersion, 1, strategy, plan.exchange, plan.dtype,
                                plan.heads.get(), plan.scale, documents, 0, 0, 0, cluster,
-                               plan.modelled.get(), ranks));
+                               plan.modelled.get(), ranks, 0, plan.head_groups));
   EXPECT_THAT(ErrorOf(BytesOf(Plan::Seal(builder.Release()))), HasSubstr("tables share memory"));
 }
 

@@ -82,6 +82,31 @@ TEST(StatisticsTest, KeptRowsDoNotTravelAgain) {
   EXPECT_EQ(second.peak_bytes, second.workspace_bytes + second.saved_bytes + 2 * tensors + lse);
 }
 
+// Each of two rounds has half of the heads: as many bytes and pairs, twice as many messages.
+TEST(StatisticsTest, AllRoundsCount) {
+  for (bool saved : {false, true}) {
+    ToyProblem problem = TwoRanks();
+    problem.documents[0].saved = saved;
+    const PlanStatistics once = ComputeStatistics(MakeToyPlan(problem));
+    problem.head_groups = 2;
+    const Plan plan = MakeToyPlan(problem);
+    const PlanStatistics twice = ComputeStatistics(plan);
+    EXPECT_EQ(twice.receive_bytes_total, once.receive_bytes_total);
+    for (int r : {0, 1}) {
+      EXPECT_EQ(twice.ranks[r].pairs, once.ranks[r].pairs);
+      EXPECT_EQ(twice.ranks[r].receive_bytes_forward, once.ranks[r].receive_bytes_forward);
+      EXPECT_EQ(twice.ranks[r].send_bytes_forward, once.ranks[r].send_bytes_forward);
+      EXPECT_EQ(twice.ranks[r].receive_bytes_backward, once.ranks[r].receive_bytes_backward);
+      EXPECT_EQ(twice.ranks[r].send_bytes_backward, once.ranks[r].send_bytes_backward);
+      EXPECT_EQ(twice.ranks[r].messages, 2 * once.ranks[r].messages);
+      EXPECT_EQ(twice.ranks[r].receive_messages, 2 * once.ranks[r].receive_messages);
+      EXPECT_EQ(twice.ranks[r].saved_bytes, once.ranks[r].saved_bytes);
+      EXPECT_LT(twice.ranks[r].peak_bytes, once.ranks[r].peak_bytes);
+      EXPECT_EQ(twice.ranks[r].workspace_bytes, plan->ranks()->Get(r)->backward_workspace_bytes());
+    }
+  }
+}
+
 TEST(StatisticsTest, TilesCountByTheirShareOfHeads) {
   fbs::PlanT plan = MakeToyPlanT(TwoRanks());
   std::vector<fbs::Tile>& tiles = plan.ranks[1]->forward->tiles;

@@ -35,6 +35,8 @@ std::vector<Mutation> HeaderMutations() {
       {"P1", "head dimension", [](auto& p) { p.heads->mutate_dim(12); }},
       {"P1", "unknown dtype", [](auto& p) { p.dtype = static_cast<fbs::DType>(3); }},
       {"P1", "unknown exchange", [](auto& p) { p.exchange = static_cast<fbs::Exchange>(2); }},
+      {"P1", "no head groups", [](auto& p) { p.head_groups = 0; }},
+      {"P1", "head groups that do not divide", [](auto& p) { p.head_groups = 4; }},
       {"P1", "slack", [nan](auto& p) { p.slack_percent = nan; }},
       {"P1", "no scale", [](auto& p) { p.scale = 0; }},
       {"P1", "negative scale", [](auto& p) { p.scale = -1; }},
@@ -73,6 +75,7 @@ std::vector<Mutation> LayoutMutations() {
       {"P5", "heads", [](auto& p) { Rank(p, 1).buffers[1].mutate_heads(4); }},
       {"P5", "rows", [](auto& p) { Rank(p, 1).buffers[4].mutate_rows(11); }},
       {"P5", "offset", [](auto& p) { Rank(p, 1).buffers[4].mutate_offset(64); }},
+      {"P5", "places", [](auto& p) { Rank(p, 1).buffers[4].mutate_places(2); }},
       {"P5", "gradient rows", [](auto& p) { Rank(p, 1).buffers[7].mutate_rows(11); }},
       {"P5", "no gradient of V",
        [](auto& p) { Rank(p, 0).buffers[8].mutate_kind(fbs::BufferKind::key_gradient); }},
@@ -82,6 +85,12 @@ std::vector<Mutation> LayoutMutations() {
       {"P6", "offset that overflows",
        [](auto& p) { Rank(p, 0).buffers[10].mutate_offset(~uint64_t{63}); }},
       {"P6", "overlap", [](auto& p) { Rank(p, 0).buffers[10].mutate_offset(0); }},
+      {"P6", "overlap with an accumulator",
+       [](auto& p) { Rank(p, 0).buffers[11].mutate_offset(0); }},
+      {"P6", "no place", [](auto& p) { Rank(p, 0).buffers[10].mutate_places(0); }},
+      {"P6", "places past the workspace", [](auto& p) { Rank(p, 0).buffers[18].mutate_places(2); }},
+      {"P35", "workspace above the limit",
+       [](auto& p) { p.workspace_limit_bytes = Rank(p, 0).workspace_bytes; }},
       {"P6", "shape of delta", [](auto& p) { Rank(p, 0).buffers[12].mutate_dim(8); }},
       {"P6", "past the backward workspace",
        [](auto& p) { Rank(p, 0).backward_workspace_bytes -= 1; }},
@@ -113,7 +122,14 @@ std::vector<Mutation> ProgramMutations() {
          SplitExchange(&Rank(p, 0));
          SplitExchange(&Rank(p, 1));
        }},
-      {"P8", "wait for itself", [](auto& p) { Program(p, 0).waits[0] = 2; }},
+      {"P8", "wait for itself",
+       [](auto& p) {
+         Program(p, 0).waits[0] = {2, 0};
+       }},
+      {"P8", "wait for a round of a program that has one",
+       [](auto& p) {
+         Program(p, 0).waits[0] = {1, 1};
+       }},
   };
 }
 
@@ -266,7 +282,9 @@ std::vector<Mutation> RelayMutations() {
          }
        }},
       {"P17", "attend waits for the first exchange only",
-       [](auto& p) { Program(p, 2).waits[1] = 1; }},
+       [](auto& p) {
+         Program(p, 2).waits[1] = {1, 0};
+       }},
       {"P18", "attend waits for no exchange",
        [](auto& p) {
          Program(p, 2).instructions[3].mutate_wait_end(Program(p, 2).instructions[3].wait_begin());
@@ -284,11 +302,55 @@ std::vector<Mutation> RelayMutations() {
   };
 }
 
+// SmallToyProblem in two rounds. Instructions 1 and backward 1 wait for what used their places in
+// the round before.
+ToyProblem TwoRoundsToyProblem() {
+  ToyProblem problem = SmallToyProblem();
+  problem.head_groups = 2;
+  return problem;
+}
+
+std::vector<Mutation> RoundMutations() {
+  return {
+      {"P5", "K of one group of heads", [](auto& p) { Rank(p, 0).buffers[1].mutate_heads(1); }},
+      {"P6", "remote K of all heads", [](auto& p) { Rank(p, 0).buffers[9].mutate_heads(2); }},
+      {"P8", "wait for a round too early",
+       [](auto& p) { Program(p, 0).waits[0].mutate_rounds(2); }},
+      {"P8", "wait past the instructions",
+       [](auto& p) { Program(p, 0).waits[0].mutate_instruction(3); }},
+      {"P8", "too many steps",
+       [](auto& p) {
+         fbs::Instruction none = Program(p, 0).instructions[2];
+         none.mutate_begin(none.end());
+         none.mutate_wait_end(none.wait_begin());
+         Program(p, 0).instructions.resize((1 << 21) + 1, none);
+       }},
+      {"P9", "tags that reach those of gradients",
+       [](auto& p) { Program(p, 0).messages[0].mutate_tag(1 << 29); }},
+      {"P9", "part with heads of another group",
+       [](auto& p) { Program(p, 0).parts[0].mutate_head_end(2); }},
+      {"P15", "tile with heads of another group",
+       [](auto& p) {
+         Tile(p, 0, 0).mutate_head_begin(2);
+         Tile(p, 0, 0).mutate_head_end(4);
+       }},
+      {"P6", "receives before the round before has read",
+       [](auto& p) {
+         Program(p, 0).instructions[1].mutate_wait_end(Program(p, 0).instructions[1].wait_begin());
+       }},
+      {"P6", "waits for local tiles of the round before only",
+       [](auto& p) { Program(p, 0).waits[0].mutate_instruction(0); }},
+      {"P6", "receives before gradients of the round before have left",
+       [](auto& p) { Backward(p, 0).waits[0].mutate_instruction(5); }},
+  };
+}
+
 std::vector<Broken> AllBroken() {
   std::vector<Broken> all = {
-      {SmallToyProblem(), HeaderMutations()},  {SmallToyProblem(), LayoutMutations()},
-      {SmallToyProblem(), ProgramMutations()}, {SmallToyProblem(), MessageMutations()},
-      {SmallToyProblem(), TileMutations()},    {RelayedToyProblem(), RelayMutations()}};
+      {SmallToyProblem(), HeaderMutations()},   {SmallToyProblem(), LayoutMutations()},
+      {SmallToyProblem(), ProgramMutations()},  {SmallToyProblem(), MessageMutations()},
+      {SmallToyProblem(), TileMutations()},     {RelayedToyProblem(), RelayMutations()},
+      {TwoRoundsToyProblem(), RoundMutations()}};
   for (Broken& broken : BrokenBackward()) all.push_back(std::move(broken));
   return all;
 }

@@ -128,15 +128,16 @@ TEST(VerifyTest, KeptRowsPass) {
 }
 
 fbs::Instruction MakeInstruction(uint32_t begin, uint32_t end, uint32_t wait_begin,
-                                 uint32_t wait_end, fbs::Opcode opcode) {
+                                 uint32_t wait_end, fbs::Opcode opcode, uint32_t stage = 0) {
   bool communication = opcode == fbs::Opcode::exchange || opcode == fbs::Opcode::resend ||
                        opcode == fbs::Opcode::exchange_gradients;
-  return fbs::Instruction(begin, end, wait_begin, wait_end, 0, opcode,
+  return fbs::Instruction(begin, end, wait_begin, wait_end, stage, opcode,
                           communication ? fbs::Stream::communication : fbs::Stream::compute);
 }
 
 // Tiles in another order than forward; K and V that are saved come again, in an exchange without
-// messages; what one instruction waits for, those after it on its stream need not.
+// messages; a stage without messages is cleared; what one instruction waits for, those after it on
+// its stream need not.
 TEST(VerifyTest, BackwardMayTakeItsOwnOrder) {
   using Opcode = fbs::Opcode;
   ToyProblem problem = SmallToyProblem();
@@ -145,8 +146,9 @@ TEST(VerifyTest, BackwardMayTakeItsOwnOrder) {
   for (auto& rank : plan.ranks) {
     const uint32_t local = rank->forward->instructions[0].end();
     const uint32_t tiles = rank->forward->tiles.size();
-    rank->backward->waits = {5, 2};
+    rank->backward->waits = {{6, 0}, {3, 0}};
     rank->backward->instructions = {MakeInstruction(0, 0, 0, 0, Opcode::clear_gradients),
+                                    MakeInstruction(0, 2, 0, 0, Opcode::clear_gradients, 1),
                                     MakeInstruction(local, tiles, 0, 0, Opcode::attend_backward),
                                     MakeInstruction(0, 2, 0, 0, Opcode::pack_gradients),
                                     MakeInstruction(0, local, 0, 0, Opcode::attend_backward),
@@ -154,6 +156,7 @@ TEST(VerifyTest, BackwardMayTakeItsOwnOrder) {
                                     MakeInstruction(0, 2, 0, 0, Opcode::exchange_gradients),
                                     MakeInstruction(0, 0, 0, 0, Opcode::pack_gradients),
                                     MakeInstruction(0, 2, 0, 1, Opcode::add_gradients),
+                                    MakeInstruction(0, 0, 0, 0, Opcode::clear_gradients, 2),
                                     MakeInstruction(0, 0, 0, 0, Opcode::store_gradients)};
   }
   EXPECT_EQ(VerifyPlan(SealPlanT(plan)), absl::OkStatus());
@@ -237,10 +240,16 @@ TEST(VerifyTest, NoBytesCrash) {
   std::mt19937 random(1);
   ToyProblem problem = MixedProblem(2, model::Mask::Window(5));
   problem.remote_stages = 2;
+  ToyProblem reused = MixedProblem(3, model::Mask::Causal());
+  reused.remote_stages = 5;
+  reused.reuse = true;
+  reused.head_groups = 2;
+  reused.places = 2;
   const std::string good[] = {std::string(MakeToyPlan(SmallToyProblem()).bytes()),
                               std::string(MakeToyPlan(problem).bytes()),
                               std::string(MakeToyPlan(testing::RelayedToyProblem()).bytes()),
-                              std::string(MakeToyPlan(testing::KeptToyProblem()).bytes())};
+                              std::string(MakeToyPlan(testing::KeptToyProblem()).bytes()),
+                              std::string(MakeToyPlan(reused).bytes())};
   const uint8_t interesting[] = {0, 1, 2, 3, 4, 8, 64, 127, 128, 255};
   int loaded = 0;
   int refused = 0;
