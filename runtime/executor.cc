@@ -113,8 +113,8 @@ class PlanExecutor : public Executor {
         transport_(*transport),
         device_(*device),
         options_(options),
-        buffers_(Items(plan_.buffers())),
-        bases_(buffers_.size() + 1) {}
+        buffers_(keep_, transport->rank()),
+        bases_(buffers_.num_bases()) {}
 
   // Waits until the device no longer uses what goes with the executor.
   ~PlanExecutor() override {
@@ -125,7 +125,7 @@ class PlanExecutor : public Executor {
   absl::Status Prepare(const Plan& plan) {
     const int rank = transport_.rank();
     absl::StatusOr<std::shared_ptr<AttentionKernels>> kernels =
-        device_.FindKernels(KernelSpecOf(plan));
+        device_.FindKernels(GroupSpecOf(plan));
     RETURN_IF_ERROR(OfRank(rank, kernels.status()));
     kernels_ = *std::move(kernels);
     const uint64_t backward_bytes = options_.backward ? plan_.backward_workspace_bytes() : 0;
@@ -241,7 +241,7 @@ class PlanExecutor : public Executor {
   Device& device_;
   const ExecutorOptions options_;
   const RankBuffers buffers_;
-  std::vector<char*> bases_;  // by buffer, of the present call
+  std::vector<char*> bases_;  // by round and buffer, of the present call
   DeviceMemory workspace_ = {nullptr, nullptr};
   DeviceMemory staging_ = {nullptr, nullptr};
   std::shared_ptr<AttentionKernels> kernels_;

@@ -91,9 +91,10 @@ class Executor {
   virtual ~Executor() = default;
 
   // Exact attention of this rank's queries over all keys that the masks allow. Errors of an
-  // instruction name rank, stage, instruction and, if there is one, the peer. InvalidArgument
-  // for a tensor or saved memory that is null, and, on all ranks, for messages that do not match
-  // since ranks made different calls; otherwise the code that the device or transport returned.
+  // instruction name rank, head group if there are several, stage, instruction and, if there is
+  // one, the peer. InvalidArgument for a tensor or saved memory that is null, and, on all ranks,
+  // for messages that do not match since ranks made different calls; otherwise the code that the
+  // device or transport returned.
   //
   // `stream`: on a device with streams, the caller's. The pass begins after the work that the
   // stream holds; work that is enqueued on it later begins after the pass; so tensors are given and

@@ -18,4 +18,11 @@ KernelSpec KernelSpecOf(const Plan& plan) {
   return spec;
 }
 
+KernelSpec GroupSpecOf(const Plan& plan) {
+  KernelSpec spec = KernelSpecOf(plan);
+  spec.query_heads /= static_cast<int>(plan->head_groups());
+  spec.key_value_heads /= static_cast<int>(plan->head_groups());
+  return spec;
+}
+
 }  // namespace flashcp

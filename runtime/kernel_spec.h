@@ -8,8 +8,11 @@
 
 namespace flashcp {
 
-// Returns the specification of the plan's attention kernel.
+// Returns the attention of the whole plan, with all heads of the caller's tensors.
 KernelSpec KernelSpecOf(const Plan& plan);
+
+// Returns what the plan's kernels are made for: the heads of one group.
+KernelSpec GroupSpecOf(const Plan& plan);
 
 }  // namespace flashcp
 

@@ -27,7 +27,7 @@ std::string NameOf(const fbs::Instruction& instruction) {
     case Opcode::resend:
       return staged("exchange re-sent");
     case Opcode::clear_gradients:
-      return "clear gradients";
+      return instruction.stage() == 0 ? "clear gradients" : staged("clear gradients");
     case Opcode::attend_backward:
       return staged("attend backward");
     case Opcode::pack_gradients:
@@ -72,6 +72,8 @@ class EventMaker {
         AddMessages(instruction, /*with_saved=*/true, /*reversed=*/true, &event);
         break;
       case Opcode::clear_gradients:
+        event.messages = ReceivesOf(instruction);
+        break;
       case Opcode::store_gradients:
         break;
     }
@@ -93,6 +95,14 @@ class EventMaker {
       ++event->messages;
       (sends ? event->send_bytes : event->receive_bytes) += bytes;
     }
+  }
+
+  uint64_t ReceivesOf(const fbs::Instruction& instruction) const {
+    uint64_t receives = 0;
+    for (uint32_t m = instruction.begin(); m < instruction.end(); ++m) {
+      receives += Items(program_.messages())[m].direction() == fbs::Direction::receive;
+    }
+    return receives;
   }
 
   uint64_t PairsOf(const fbs::Instruction& instruction) const {
@@ -131,8 +141,8 @@ class EventMaker {
 
 // Whether an instruction that works on tiles or messages has none on this rank.
 bool IsEmpty(const fbs::Instruction& instruction, const TraceEvent& event) {
-  const bool whole = instruction.opcode() == Opcode::clear_gradients ||
-                     instruction.opcode() == Opcode::store_gradients;
+  const bool whole = instruction.opcode() == Opcode::store_gradients ||
+                     (instruction.opcode() == Opcode::clear_gradients && instruction.stage() == 0);
   return !whole && event.tiles == 0 && event.messages == 0;
 }
 
@@ -163,11 +173,15 @@ std::vector<TraceEvent> TraceEvents(const Plan& plan, int rank, const RankTrace&
   std::vector<TraceEvent> events;
   auto add = [&](absl::Span<const fbs::Instruction> instructions,
                  const std::vector<TraceSpan>& spans, bool backward) {
-    for (uint32_t i = 0; i < spans.size(); ++i) {
+    for (uint32_t step = 0; step < spans.size(); ++step) {
+      const uint32_t i = step % instructions.size();
       TraceEvent event = maker.Make(instructions[i], backward);
       if (IsEmpty(instructions[i], event)) continue;
+      if (plan->head_groups() > 1) {
+        absl::StrAppend(&event.name, " group ", step / instructions.size());
+      }
       event.instruction = i;
-      event.span = spans[i];
+      event.span = spans[step];
       events.push_back(std::move(event));
     }
   };

@@ -23,8 +23,9 @@ inline int64_t TraceNow() {
 }
 
 // What an executor records: of each pass the spans of its last run, one for each instruction of the
-// program. A launch spans its computation; an exchange spans from its start until its last message
-// has been delivered, as the transport knows it (Transport::CompletedNs).
+// program in each round, round after round. A launch spans its computation; an exchange spans from
+// its start until its last message has been delivered, as the transport knows it
+// (Transport::CompletedNs).
 struct RankTrace {
   std::vector<TraceSpan> forward;
   std::vector<TraceSpan> backward;
@@ -32,7 +33,9 @@ struct RankTrace {
 
 // A span with its meaning.
 struct TraceEvent {
-  std::string name;  // "attend stage 1", "exchange gradients stage 2"; no two passes share one
+  // "attend stage 1", "exchange gradients stage 2", and " group 3" behind it if there are several
+  // groups of heads; no two passes share one.
+  std::string name;
   TraceSpan span;
   bool backward = false;
   fbs::Stream stream = fbs::Stream::compute;
@@ -47,8 +50,8 @@ struct TraceEvent {
 };
 
 // The events of one rank of a plan that passed VerifyPlan, forward then backward, each in program
-// order; a pass that has not been recorded has none. Instructions that compute no tile and move no
-// message of this rank have none either.
+// order, round after round; a pass that has not been recorded has none. Instructions that compute
+// no tile and move no message of this rank have none either.
 std::vector<TraceEvent> TraceEvents(const Plan& plan, int rank, const RankTrace& trace);
 
 }  // namespace flashcp

@@ -15,6 +15,8 @@
 //   stored. Four times the unit roundoff of the dtype; f32 has none.
 // - float32 part: sums are taken in float32, over `length` rows, of weights whose scores are off by
 //   some units of the size of the scores. The size is the largest |q| |k| * scale (Cauchy-Schwarz).
+//   Plans of many stages merge as many partial results, at most one a row, and each merge rounds
+//   the LSE that the next one weighs by.
 //
 // The terms are (docs/testing.md derives them), with r^2 = sum_d (dO O)^2 + sum_j (P dP)^2, the
 // error of delta, and G = scale * P * (|dP - delta| + r), the size of a score's gradient:
@@ -44,7 +46,7 @@ class Tolerance {
  public:
   // `length` is the number of rows that are summed, score_size the largest |q| |k| * scale.
   Tolerance(model::DType element, int64_t length, double score_size)
-      : float32_(0x1p-24 * (64 + 2 * std::sqrt(static_cast<double>(length)) + 8 * score_size)),
+      : float32_(0x1p-24 * (64 + 3 * std::sqrt(static_cast<double>(length)) + 8 * score_size)),
         element_(4 * UnitRoundoff(element)),
         smallest_(4 * SmallestNumber(element)) {}
 

@@ -24,13 +24,14 @@ namespace flashcp {
 namespace {
 
 constexpr size_t kAlignment = 64;
+constexpr char kReference[] = "reference";
 
 // The reference kernels. A K/V head, with the query heads that share it, is one worker's through
 // the whole table, so that sums have the same order for every number of workers.
 class ReferenceKernels : public CpuKernels {
  public:
   ReferenceKernels(const KernelSpec& spec, WorkerPool* pool) : CpuKernels(spec), pool_(pool) {}
-  absl::string_view name() const override { return "reference"; }
+  absl::string_view name() const override { return kReference; }
   void Reserve(absl::Span<const AttentionTile>) override {}
   void Forward(absl::Span<const AttentionTile> tiles) override {
     Spread(tiles, ReferenceAttention);
@@ -59,7 +60,7 @@ class ReferenceKernels : public CpuKernels {
 };
 
 std::vector<std::string> NamesOf(absl::FunctionRef<bool(absl::string_view target)> include) {
-  std::vector<std::string> names = {"generated", "reference"};
+  std::vector<std::string> names = {"generated", kReference};
   for (absl::string_view target : KernelTargets()) {
     if (include(target)) names.emplace_back(target);
   }
@@ -86,6 +87,21 @@ absl::Status CheckKernels(const std::string& name, model::DType element) {
       absl::StrCat(why, ": expected one that can run here: ", absl::StrJoin(fit, ", ")));
 }
 
+// Returns the generated kernel for the specification, null for the reference kernels.
+absl::StatusOr<const GeneratedKernel*> ChooseKernel(const KernelSpec& spec,
+                                                    const std::string& kernels) {
+  for (int dim : {spec.dim, spec.value_dim}) {
+    if (dim < kHeadDimStep || dim > kMaxHeadDim || dim % kHeadDimStep != 0) {
+      return absl::NotFoundError(
+          absl::StrCat("the cpu device has no kernel for heads of dimension ", dim, ": expected ",
+                       kHeadDimStep, " to ", kMaxHeadDim, " in steps of ", kHeadDimStep));
+    }
+  }
+  RETURN_IF_ERROR(CheckKernels(kernels, spec.element));
+  if (kernels == kReference) return nullptr;
+  return kernels == "generated" ? FindGeneratedKernel(spec) : FindGeneratedKernel(spec, kernels);
+}
+
 class CpuDevice : public Device {
  public:
   explicit CpuDevice(const CpuDeviceOptions& options)
@@ -102,23 +118,13 @@ class CpuDevice : public Device {
   }
 
   absl::StatusOr<std::shared_ptr<AttentionKernels>> FindKernels(const KernelSpec& spec) override {
-    for (int dim : {spec.dim, spec.value_dim}) {
-      if (dim < kHeadDimStep || dim > kMaxHeadDim || dim % kHeadDimStep != 0) {
-        return absl::NotFoundError(
-            absl::StrCat("the cpu device has no kernel for heads of dimension ", dim, ": expected ",
-                         kHeadDimStep, " to ", kMaxHeadDim, " in steps of ", kHeadDimStep));
-      }
-    }
-    RETURN_IF_ERROR(CheckKernels(kernels_, spec.element));
+    ASSIGN_OR_RETURN(const GeneratedKernel* kernel, ChooseKernel(spec, kernels_));
     if (pool_ == nullptr) pool_ = std::make_unique<WorkerPool>(threads_);
     if (pool_->size() < threads_) {
       return absl::ResourceExhaustedError(absl::StrCat("the host started ", pool_->size(), " of ",
                                                        threads_,
                                                        " threads that compute; ask for fewer"));
     }
-    const GeneratedKernel* kernel = kernels_ == "reference"   ? nullptr
-                                    : kernels_ == "generated" ? FindGeneratedKernel(spec)
-                                                              : FindGeneratedKernel(spec, kernels_);
     if (kernel == nullptr) return std::make_shared<ReferenceKernels>(spec, pool_.get());
     return CreateGeneratedAttention(*kernel, spec, pool_.get());
   }
@@ -133,6 +139,13 @@ class CpuDevice : public Device {
 
 std::vector<std::string> CpuKernelNames() {
   return NamesOf([](absl::string_view target) { return Runs(ThisCpu(), target); });
+}
+
+absl::StatusOr<CpuKernelsFound> DescribeCpuKernels(const KernelSpec& spec,
+                                                   const CpuDeviceOptions& options) {
+  ASSIGN_OR_RETURN(const GeneratedKernel* kernel, ChooseKernel(spec, options.kernels));
+  if (kernel == nullptr) return CpuKernelsFound{kReference, 0};
+  return CpuKernelsFound{kernel->name, options.threads * ScratchBytes(*kernel, spec)};
 }
 
 std::unique_ptr<Device> CreateCpuDevice(const CpuDeviceOptions& options) {

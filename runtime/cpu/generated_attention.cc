@@ -3,6 +3,7 @@
 #include "runtime/cpu/generated_attention.h"
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -107,14 +108,19 @@ const GeneratedKernel* FindGeneratedKernel(const KernelSpec& spec) {
   return nullptr;
 }
 
-absl::StatusOr<std::unique_ptr<CpuKernels>> CreateGeneratedAttention(const GeneratedKernel& kernel,
-                                                                     const KernelSpec& spec,
-                                                                     WorkerPool* pool) {
+size_t ScratchBytes(const GeneratedKernel& kernel, const KernelSpec& spec) {
   Scratch measure(nullptr);
   ForwardWorker(kernel, spec, &measure);
   BackwardWorker(kernel, spec, 0, &measure);
+  return measure.bytes();
+}
+
+absl::StatusOr<std::unique_ptr<CpuKernels>> CreateGeneratedAttention(const GeneratedKernel& kernel,
+                                                                     const KernelSpec& spec,
+                                                                     WorkerPool* pool) {
+  const size_t worker_bytes = ScratchBytes(kernel, spec);
   // Zeroed by the host when a worker touches it: workers without work take none.
-  const size_t bytes = measure.bytes() * pool->size() + kAlignment;
+  const size_t bytes = worker_bytes * pool->size() + kAlignment;
   DeviceMemory owned(static_cast<char*>(std::calloc(bytes, 1)),
                      [](char* pointer) { std::free(pointer); });
   if (owned == nullptr) {
@@ -122,8 +128,7 @@ absl::StatusOr<std::unique_ptr<CpuKernels>> CreateGeneratedAttention(const Gener
                                                      " bytes of memory for kernel ", kernel.name,
                                                      " on ", pool->size(), " threads"));
   }
-  return std::make_unique<GeneratedAttention>(kernel, spec, pool, measure.bytes(),
-                                              std::move(owned));
+  return std::make_unique<GeneratedAttention>(kernel, spec, pool, worker_bytes, std::move(owned));
 }
 
 }  // namespace flashcp

@@ -4,6 +4,7 @@
 #ifndef FLASHCP_RUNTIME_CPU_GENERATED_ATTENTION_H_
 #define FLASHCP_RUNTIME_CPU_GENERATED_ATTENTION_H_
 
+#include <cstddef>
 #include <memory>
 
 #include "absl/status/statusor.h"
@@ -23,6 +24,9 @@ bool Fits(const GeneratedKernel& kernel, const KernelSpec& spec);
 const GeneratedKernel* FindGeneratedKernel(const KernelSpec& spec, absl::string_view target);
 // The kernel for the specification that this CPU runs fastest; null if there is none.
 const GeneratedKernel* FindGeneratedKernel(const KernelSpec& spec);
+
+// Bytes that one worker takes to compute with the kernel.
+size_t ScratchBytes(const GeneratedKernel& kernel, const KernelSpec& spec);
 
 // Launches of `kernel`, which fits. The pool is borrowed. ResourceExhausted without memory.
 absl::StatusOr<std::unique_ptr<CpuKernels>> CreateGeneratedAttention(const GeneratedKernel& kernel,

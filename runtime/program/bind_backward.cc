@@ -2,6 +2,9 @@
 // message brings K/V again, without the rows that forward left, and its reverse brings their
 // gradients home.
 
+#include <algorithm>
+#include <initializer_list>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -14,50 +17,53 @@ namespace {
 using Direction = Message::Direction;
 using Kind = fbs::BufferKind;
 
-bool IsRemote(Kind kind) { return Kind::remote_key <= kind && kind <= Kind::saved_value; }
-bool IsKey(Kind kind) {
-  return kind == Kind::key || kind == Kind::remote_key || kind == Kind::saved_key;
-}
-bool IsSum(Kind kind) { return Kind::query_sum <= kind && kind <= Kind::remote_value_sum; }
-
-// The buffer of sums for each buffer of keys or values. The i-th remote or saved key buffer has the
-// i-th remote_key_sum, and so for values.
-std::vector<uint32_t> PairSums(const RankBuffers& buffers) {
-  std::vector<uint32_t> sum_of(buffers.size());
-  uint32_t next_key_sum = 0, next_value_sum = 0;
-  auto advance = [&](uint32_t* next, Kind kind) {
-    while (buffers[*next].kind() != kind) ++*next;
-    return (*next)++;
-  };
+// Gives the i-th buffer of these kinds the i-th of kind `partner`.
+void PairUp(const RankBuffers& buffers, std::initializer_list<Kind> kinds, Kind partner,
+            std::vector<uint32_t>* partners) {
+  uint32_t next = 0;
   for (uint32_t b = 0; b < buffers.size(); ++b) {
-    const Kind kind = buffers[b].kind();
-    if (kind == Kind::key) sum_of[b] = buffers.Find(Kind::key_sum);
-    if (kind == Kind::value) sum_of[b] = buffers.Find(Kind::value_sum);
-    if (!IsRemote(kind)) continue;
-    sum_of[b] = IsKey(kind) ? advance(&next_key_sum, Kind::remote_key_sum)
-                            : advance(&next_value_sum, Kind::remote_value_sum);
+    if (std::find(kinds.begin(), kinds.end(), buffers[b].kind()) == kinds.end()) continue;
+    while (buffers[next].kind() != partner) ++next;
+    (*partners)[b] = next++;
   }
-  return sum_of;
+}
+
+// The buffer of sums for each buffer of keys or values.
+std::vector<uint32_t> PairSums(const RankBuffers& buffers) {
+  std::vector<uint32_t> sums(buffers.size());
+  PairUp(buffers, {Kind::key}, Kind::key_sum, &sums);
+  PairUp(buffers, {Kind::value}, Kind::value_sum, &sums);
+  PairUp(buffers, {Kind::remote_key, Kind::saved_key}, Kind::remote_key_sum, &sums);
+  PairUp(buffers, {Kind::remote_value, Kind::saved_value}, Kind::remote_value_sum, &sums);
+  return sums;
+}
+
+// The buffer of rounded gradients for each buffer of received keys or values: itself, unless its
+// rows must outlive the pass.
+std::vector<uint32_t> PairGradients(const RankBuffers& buffers) {
+  std::vector<uint32_t> gradients(buffers.size());
+  PairUp(buffers, {Kind::remote_key}, Kind::remote_key, &gradients);
+  PairUp(buffers, {Kind::remote_value}, Kind::remote_value, &gradients);
+  PairUp(buffers, {Kind::saved_key}, Kind::outgoing_key, &gradients);
+  PairUp(buffers, {Kind::saved_value}, Kind::outgoing_value, &gradients);
+  return gradients;
 }
 
 // Binds the pass of one rank, instruction by instruction.
 class BackwardBinder {
  public:
-  BackwardBinder(const Plan& plan, const fbs::RankPlan& rank)
-      : forward_(*rank.forward()),
-        buffers_(Items(rank.buffers())),
+  BackwardBinder(const Plan& plan, int rank)
+      : forward_(*plan->ranks()->Get(rank)->forward()),
+        buffers_(plan, rank),
+        tags_(CountTags(forward_)),
         sum_of_(PairSums(buffers_)),
-        element_bytes_(DTypeBytes(plan->dtype())),
-        bound_({plan,
-                Items(rank.backward()->instructions()),
-                Items(rank.backward()->waits()),
-                {},
-                {}}) {}
+        gradient_of_(PairGradients(buffers_)),
+        bound_(MakeSteps(plan, Items(plan->ranks()->Get(rank)->backward()->instructions()),
+                         Items(plan->ranks()->Get(rank)->backward()->waits()))) {}
 
   BoundProgram Bind() {
     AddTables();
-    AddGradients(Direction::kReceive, &first_packed_);
-    AddGradients(Direction::kSend, &first_added_);
+    FindIncoming();
     for (const fbs::Instruction& instruction : bound_.instructions) {
       bound_.bound.push_back(Bind(instruction));
     }
@@ -70,7 +76,6 @@ class BackwardBinder {
   void AddTables() {
     for (uint32_t b = 0; b < buffers_.size(); ++b) {
       tables().row_bytes.push_back(buffers_.RowBytes(b));
-      if (IsSum(buffers_[b].kind())) tables().clears.push_back({b, buffers_.Elements(b)});
     }
     const uint32_t output = buffers_.Find(Kind::output);
     tables().products = {{output, buffers_.Find(Kind::output_gradient), buffers_.Find(Kind::delta),
@@ -102,93 +107,179 @@ class BackwardBinder {
     return entry;
   }
 
-  // The gradients of all messages that go this way, reversed: from the sums of received rows to
-  // `outgoing`, or from `incoming` to the sums of sent rows, in the order in which they travel.
-  // `first_move` gets the first move of each message.
-  void AddGradients(Direction direction, std::vector<uint32_t>* first_move) {
-    uint64_t packed = 0;
-    gradients_.resize(Items(forward_.messages()).size());
-    for (size_t m = 0; m < gradients_.size(); ++m) {
-      first_move->push_back(tables().moves.size());
-      const fbs::Message& message = Items(forward_.messages())[m];
-      if (DirectionOf(message) != direction) continue;
-      const bool sent = direction == Direction::kSend;
-      const uint64_t first = packed;
-      for (uint32_t p = message.part_begin(); p < message.part_end(); ++p) {
-        AddGradientRuns(Items(forward_.parts())[p], sent, &packed);
+  // Finds where the gradients of each sent message come back to: message after message in the
+  // incoming buffer of its exchange, which is the next one for each exchange that sends.
+  void FindIncoming() {
+    incoming_.resize(Items(forward_.messages()).size());
+    uint32_t buffer = 0;
+    for (const fbs::Instruction& exchange : Items(forward_.instructions())) {
+      if (!IsExchange(exchange)) continue;
+      uint64_t offset = 0;
+      bool sends = false;
+      for (uint32_t m = exchange.begin(); m < exchange.end(); ++m) {
+        if (!IsSend(m)) continue;
+        while (!sends && buffers_[buffer].kind() != Kind::incoming) ++buffer;
+        sends = true;
+        incoming_[m] = {buffer, offset};
+        offset += Items(forward_.messages())[m].bytes();
       }
-      gradients_[m] = {sent ? Direction::kReceive : Direction::kSend,
-                       static_cast<int>(message.peer()),
-                       message.tag() | kGradientTag,
-                       {{buffers_.Find(sent ? Kind::incoming : Kind::outgoing),
-                         first * element_bytes_, (packed - first) * element_bytes_}}};
+      if (sends) ++buffer;
     }
-    first_move->push_back(tables().moves.size());
   }
 
-  void AddGradientRuns(const fbs::Part& part, bool sent, uint64_t* packed) {
-    const fbs::Buffer& buffer = buffers_[part.buffer()];
-    const uint64_t row = uint64_t{buffer.heads()} * buffer.dim();
-    const uint64_t count = uint64_t{part.head_end() - part.head_begin()} * buffer.dim();
-    for (uint32_t s = part.slice_begin(); s < part.slice_end(); ++s) {
-      const fbs::Slice& slice = Items(forward_.slices())[s];
-      const uint64_t first = slice.begin() * row + uint64_t{part.head_begin()} * buffer.dim();
-      MoveEntry move;
-      move.source = {sum_of_[part.buffer()], first * sizeof(float)};
-      move.target = {buffers_.Find(sent ? Kind::incoming : Kind::outgoing),
-                     *packed * element_bytes_};
-      move.count = count;
-      move.rows = slice.count();
-      move.source_stride = row * sizeof(float);
-      move.target_stride = count * element_bytes_;
-      if (sent) {
-        std::swap(move.source, move.target);
-        std::swap(move.source_stride, move.target_stride);
+  bool IsSend(uint32_t message) const {
+    return Items(forward_.messages())[message].direction() == fbs::Direction::send;
+  }
+
+  // Calls use(part) for each part of a message.
+  template <typename Use>
+  void ForEachPart(uint32_t message, const Use& use) const {
+    const fbs::Message& whole = *forward_.messages()->Get(message);
+    for (uint32_t p = whole.part_begin(); p < whole.part_end(); ++p) use(*forward_.parts()->Get(p));
+  }
+  // Calls use(part, slice) for each slice of each part of a message.
+  template <typename Use>
+  void ForEachSlice(uint32_t message, const Use& use) const {
+    ForEachPart(message, [&](const fbs::Part& part) {
+      for (uint32_t s = part.slice_begin(); s < part.slice_end(); ++s) {
+        use(part, *forward_.slices()->Get(s));
       }
-      tables().moves.push_back(move);
-      *packed += count * slice.count();
-    }
+    });
+  }
+
+  // The heads of a part in the first row of a slice, in a buffer of the same rows.
+  BufferByte At(uint32_t buffer, const fbs::Part& part, const fbs::Slice& slice) const {
+    return {buffer, slice.begin() * buffers_.RowBytes(buffer) +
+                        part.head_begin() * buffers_.HeadBytes(buffer)};
+  }
+  uint64_t CountOf(const fbs::Part& part) const {
+    return uint64_t{part.head_end() - part.head_begin()} * buffers_[part.buffer()].dim();
   }
 
   BoundInstruction Bind(const fbs::Instruction& instruction) {
     const uint32_t begin = instruction.begin(), end = instruction.end();
+    BoundInstruction bound;
     switch (instruction.opcode()) {
       case fbs::Opcode::resend:
-        return {{}, Resent(begin, end), {}};
+        AddResent(begin, end, &bound);
+        break;
       case fbs::Opcode::exchange_gradients:
-        return {{}, {gradients_.begin() + begin, gradients_.begin() + end}, {}};
+        AddReversed(begin, end, &bound);
+        break;
       case fbs::Opcode::clear_gradients:
-        return {{{Launch::Kind::kClear, 0, static_cast<uint32_t>(tables().clears.size())},
-                 {Launch::Kind::kSumProducts, 0, 1}},
-                {},
-                {}};
+        bound.launches = instruction.stage() == 0 ? ClearOwn() : ClearReceived(begin, end);
+        break;
       case fbs::Opcode::pack_gradients:
-        return {Launches(Launch::Kind::kRound, first_packed_[begin], first_packed_[end]), {}, {}};
+        bound.launches = PackGradients(begin, end);
+        break;
       case fbs::Opcode::add_gradients:
-        return {Launches(Launch::Kind::kAdd, first_added_[begin], first_added_[end]), {}, {}};
+        bound.launches = AddGradients(begin, end);
+        break;
       case fbs::Opcode::store_gradients:
-        return {StoreGradients(), {}, {}};
+        bound.launches = StoreGradients();
+        break;
       default:
-        return {Launches(Launch::Kind::kAttendBackward, begin, end), {}, {}};
+        bound.launches = Launches(Launch::Kind::kAttendBackward, begin, end);
+    }
+    return bound;
+  }
+
+  std::vector<Launch> Clear(const std::set<uint32_t>& sums) {
+    const uint32_t begin = tables().clears.size();
+    for (uint32_t b : sums) tables().clears.push_back({b, buffers_.Elements(b)});
+    return Launches(Launch::Kind::kClear, begin, tables().clears.size());
+  }
+
+  // The sums of the caller's rows; delta, too.
+  std::vector<Launch> ClearOwn() {
+    std::vector<Launch> launches =
+        Clear({buffers_.Find(Kind::query_sum), buffers_.Find(Kind::key_sum),
+               buffers_.Find(Kind::value_sum)});
+    launches.push_back({Launch::Kind::kSumProducts, 0, 1});
+    return launches;
+  }
+
+  // The sums of the buffers that messages [begin, end) fill.
+  std::vector<Launch> ClearReceived(uint32_t begin, uint32_t end) {
+    std::set<uint32_t> sums;
+    for (uint32_t m = begin; m < end; ++m) {
+      if (IsSend(m)) continue;
+      ForEachPart(m, [&](const fbs::Part& part) { sums.insert(sum_of_[part.buffer()]); });
+    }
+    return Clear(sums);
+  }
+
+  // From the sums of the rows that messages [begin, end) received to what is sent of them.
+  std::vector<Launch> PackGradients(uint32_t begin, uint32_t end) {
+    std::vector<MoveEntry>& moves = tables().moves;
+    const uint32_t first = moves.size();
+    for (uint32_t m = begin; m < end; ++m) {
+      if (IsSend(m)) continue;
+      ForEachSlice(m, [&](const fbs::Part& part, const fbs::Slice& slice) {
+        const uint32_t sum = sum_of_[part.buffer()], gradient = gradient_of_[part.buffer()];
+        moves.push_back({At(sum, part, slice), At(gradient, part, slice), CountOf(part),
+                         slice.count(), buffers_.RowBytes(sum), buffers_.RowBytes(gradient)});
+      });
+    }
+    return Launches(Launch::Kind::kRound, first, moves.size());
+  }
+
+  // From what came back to the sums of the rows that messages [begin, end) sent, in the order in
+  // which it travels.
+  std::vector<Launch> AddGradients(uint32_t begin, uint32_t end) {
+    std::vector<MoveEntry>& moves = tables().moves;
+    const uint32_t first = moves.size();
+    for (uint32_t m = begin; m < end; ++m) {
+      if (!IsSend(m)) continue;
+      BufferByte incoming = incoming_[m];
+      ForEachSlice(m, [&](const fbs::Part& part, const fbs::Slice& slice) {
+        const uint32_t sum = sum_of_[part.buffer()];
+        const uint64_t count = CountOf(part);
+        const uint64_t bytes = count * DTypeBytes(buffers_[incoming.buffer].dtype());
+        moves.push_back(
+            {incoming, At(sum, part, slice), count, slice.count(), bytes, buffers_.RowBytes(sum)});
+        incoming.offset += slice.count() * bytes;
+      });
+    }
+    return Launches(Launch::Kind::kAdd, first, moves.size());
+  }
+
+  // Messages [begin, end) reversed.
+  void AddReversed(uint32_t begin, uint32_t end, BoundInstruction* bound) const {
+    for (uint32_t m = begin; m < end; ++m) {
+      const fbs::Message& message = Items(forward_.messages())[m];
+      Message reversed = {IsSend(m) ? Direction::kReceive : Direction::kSend,
+                          static_cast<int>(message.peer()),
+                          message.tag() | kGradientTag,
+                          {}};
+      if (IsSend(m)) {
+        reversed.runs = {{incoming_[m].buffer, incoming_[m].offset, message.bytes()}};
+      } else {
+        ForEachPart(m, [&](fbs::Part part) {
+          part.mutate_buffer(gradient_of_[part.buffer()]);
+          AddPart(buffers_, forward_, part, &reversed);
+        });
+      }
+      bound->messages.push_back(std::move(reversed));
+      bound->round_tags.push_back(tags_[m]);
     }
   }
 
   // Messages [begin, end) without the parts that the receiver saved.
-  std::vector<Message> Resent(uint32_t begin, uint32_t end) const {
-    std::vector<Message> messages;
+  void AddResent(uint32_t begin, uint32_t end, BoundInstruction* bound) const {
     for (uint32_t m = begin; m < end; ++m) {
       const fbs::Message& message = Items(forward_.messages())[m];
-      Message bound = {DirectionOf(message), static_cast<int>(message.peer()), message.tag(), {}};
+      Message again = {DirectionOf(message), static_cast<int>(message.peer()), message.tag(), {}};
       bool any = false;
-      for (uint32_t p = message.part_begin(); p < message.part_end(); ++p) {
-        const fbs::Part& part = Items(forward_.parts())[p];
-        if (part.saved()) continue;
-        AddPart(buffers_, forward_, part, &bound);
+      ForEachPart(m, [&](const fbs::Part& part) {
+        if (part.saved()) return;
+        AddPart(buffers_, forward_, part, &again);
         any = true;
-      }
-      if (any) messages.push_back(std::move(bound));
+      });
+      if (!any) continue;
+      bound->messages.push_back(std::move(again));
+      bound->round_tags.push_back(tags_[m]);
     }
-    return messages;
   }
 
   // From the sums of the caller's rows to its gradients.
@@ -197,25 +288,29 @@ class BackwardBinder {
     for (auto [sum, gradient] : {std::pair(Kind::query_sum, Kind::query_gradient),
                                  std::pair(Kind::key_sum, Kind::key_gradient),
                                  std::pair(Kind::value_sum, Kind::value_gradient)}) {
-      const uint32_t target = buffers_.Find(gradient);
-      tables().moves.push_back({{buffers_.Find(sum), 0}, {target, 0}, buffers_.Elements(target)});
+      const uint32_t source = buffers_.Find(sum), target = buffers_.Find(gradient);
+      const fbs::Buffer& shape = buffers_[source];
+      tables().moves.push_back({{source, 0},
+                                {target, 0},
+                                uint64_t{shape.heads()} * shape.dim(),
+                                shape.rows(),
+                                buffers_.RowBytes(source),
+                                buffers_.RowBytes(target)});
     }
     return {{Launch::Kind::kRound, begin, begin + 3}};
   }
 
   const fbs::Program& forward_;
   const RankBuffers buffers_;
-  const std::vector<uint32_t> sum_of_;  // by buffer of keys or values
-  const uint64_t element_bytes_;
+  const std::vector<uint32_t> tags_;         // that a round has, by message of the plan
+  const std::vector<uint32_t> sum_of_;       // by buffer of keys or values
+  const std::vector<uint32_t> gradient_of_;  // by buffer of received keys or values
   BoundProgram bound_;
-  std::vector<Message> gradients_;                    // by message of the plan, reversed
-  std::vector<uint32_t> first_packed_, first_added_;  // moves, by message of the plan
+  std::vector<BufferByte> incoming_;  // by message of the plan that is a send
 };
 
 }  // namespace
 
-BoundProgram BindBackward(const Plan& plan, int rank) {
-  return BackwardBinder(plan, *plan->ranks()->Get(rank)).Bind();
-}
+BoundProgram BindBackward(const Plan& plan, int rank) { return BackwardBinder(plan, rank).Bind(); }
 
 }  // namespace flashcp

@@ -38,11 +38,30 @@ Message MessageOf(const RankBuffers& buffers, const fbs::Program& program,
 
 }  // namespace
 
+BoundProgram MakeSteps(const Plan& plan, absl::Span<const fbs::Instruction> instructions,
+                       absl::Span<const fbs::Wait> waits) {
+  BoundProgram program;
+  program.plan = plan;
+  program.rounds = plan->head_groups();
+  program.instructions = instructions;
+  for (uint32_t round = 0; round < program.rounds; ++round) {
+    for (const fbs::Instruction& instruction : instructions) {
+      std::vector<uint32_t>& steps = program.waits.emplace_back();
+      for (uint32_t w = instruction.wait_begin(); w < instruction.wait_end(); ++w) {
+        if (waits[w].rounds() > round) continue;  // there is no such round
+        steps.push_back((round - waits[w].rounds()) * instructions.size() + waits[w].instruction());
+      }
+    }
+  }
+  return program;
+}
+
 BoundProgram BindForward(const Plan& plan, int rank) {
   const fbs::RankPlan& rank_plan = *plan->ranks()->Get(rank);
   const fbs::Program& program = *rank_plan.forward();
-  const RankBuffers buffers(Items(rank_plan.buffers()));
-  BoundProgram bound = {plan, Items(program.instructions()), Items(program.waits()), {}, {}};
+  const RankBuffers buffers(plan, rank);
+  const std::vector<uint32_t> tags = CountTags(program);
+  BoundProgram bound = MakeSteps(plan, Items(program.instructions()), Items(program.waits()));
   for (uint32_t b = 0; b < buffers.size(); ++b) {
     bound.tables.row_bytes.push_back(buffers.RowBytes(b));
   }
@@ -57,6 +76,7 @@ BoundProgram BindForward(const Plan& plan, int rank) {
     }
     for (uint32_t m = instruction.begin(); m < instruction.end(); ++m) {
       added.messages.push_back(MessageOf(buffers, program, Items(program.messages())[m]));
+      added.round_tags.push_back(tags[m]);
     }
   }
   return bound;

@@ -2,11 +2,23 @@
 // launches pack it into staging memory and unpack what has arrived.
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "runtime/program/bound_program.h"
 
 namespace flashcp {
+
+std::vector<uint32_t> CountTags(const fbs::Program& program) {
+  std::map<std::pair<fbs::Direction, uint32_t>, uint32_t> counts;
+  const auto messages = Items(program.messages());
+  for (const fbs::Message& message : messages) ++counts[{message.direction(), message.peer()}];
+  std::vector<uint32_t> tags;
+  for (const fbs::Message& message : messages) {
+    tags.push_back(counts[{message.direction(), message.peer()}]);
+  }
+  return tags;
+}
 
 void AddRun(MessageRun run, Message* message) {
   if (run.count == 1 || run.stride == run.size) {

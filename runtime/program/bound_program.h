@@ -1,5 +1,9 @@
 // One pass of one rank, bound to its buffers: the tables that launches read and the messages that
 // exchanges carry, as plain data made from the plan, before any device or transport sees them.
+//
+// A pass runs its instructions once for each group of heads. These are its rounds, an instruction
+// of a round is a step. Tables and messages are those of every round, since they name buffers,
+// whose first bytes differ by round, and tags of messages grow by the same from round to round.
 
 #ifndef FLASHCP_RUNTIME_PROGRAM_BOUND_PROGRAM_H_
 #define FLASHCP_RUNTIME_PROGRAM_BOUND_PROGRAM_H_
@@ -19,23 +23,25 @@ namespace flashcp {
 // communication stream, the launches (if messages are packed), the messages, then `unpack`.
 struct BoundInstruction {
   std::vector<Launch> launches;
-  std::vector<Message> messages;
+  std::vector<Message> messages;     // of round 0
+  std::vector<uint32_t> round_tags;  // by message: what its tag grows by from a round to the next
   std::vector<Launch> unpack;
 };
 
 struct BoundProgram {
-  Plan plan;  // keeps what the spans point to
+  Plan plan;  // keeps what the span points to
+  uint32_t rounds = 0;
   absl::Span<const fbs::Instruction> instructions;
-  absl::Span<const uint32_t> all_waits;
   LaunchTables tables;
   std::vector<BoundInstruction> bound;  // by instruction
+  // By step: the earlier steps that must be done before it starts. Steps are numbered round after
+  // round.
+  std::vector<std::vector<uint32_t>> waits;
 
-  // Indices of the instructions that must be done before this one starts.
-  absl::Span<const uint32_t> Waits(uint32_t index) const {
-    const fbs::Instruction& instruction = instructions[index];
-    return all_waits.subspan(instruction.wait_begin(),
-                             instruction.wait_end() - instruction.wait_begin());
-  }
+  uint32_t num_steps() const { return waits.size(); }
+  uint32_t RoundOf(uint32_t step) const { return step / instructions.size(); }
+  uint32_t IndexOf(uint32_t step) const { return step % instructions.size(); }
+  const fbs::Instruction& InstructionOf(uint32_t step) const { return instructions[IndexOf(step)]; }
 };
 
 // Whether the instruction belongs to the communication stream.
@@ -56,6 +62,13 @@ inline Message::Direction DirectionOf(const fbs::Message& message) {
   return message.direction() == fbs::Direction::send ? Message::Direction::kSend
                                                      : Message::Direction::kReceive;
 }
+
+// A program of the plan with its steps, nothing bound yet.
+BoundProgram MakeSteps(const Plan& plan, absl::Span<const fbs::Instruction> instructions,
+                       absl::Span<const fbs::Wait> waits);
+
+// By message of a program: how many a round has of the same peer and direction.
+std::vector<uint32_t> CountTags(const fbs::Program& program);
 
 // Adds blocks to a message; bytes that continue its last run extend it.
 void AddRun(MessageRun run, Message* message);

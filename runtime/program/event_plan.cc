@@ -1,4 +1,4 @@
-// Clocks of two streams: for each of them, how many of its instructions are known to be done.
+// Clocks of two streams: for each of them, how many of its steps are known to be done.
 
 #include "runtime/program/event_plan.h"
 
@@ -9,7 +9,7 @@
 namespace flashcp {
 namespace {
 
-// Per stream, one after the index of its last instruction that is done; 0: none is.
+// Per stream, one after its last step that is done; 0: none is.
 using Clock = std::array<uint32_t, 2>;
 
 void Advance(const Clock& by, Clock* clock) {
@@ -21,18 +21,16 @@ void Advance(const Clock& by, Clock* clock) {
 }  // namespace
 
 EventPlan PlanEvents(const BoundProgram& program) {
-  const absl::Span<const fbs::Instruction> instructions = program.instructions;
   EventPlan plan;
-  plan.waits.resize(instructions.size());
-  std::vector<Clock> done(instructions.size());  // once the instruction is
-  Clock now[2] = {};                             // of each stream, behind its last instruction
-  for (uint32_t i = 0; i < instructions.size(); ++i) {
-    const int stream = IsExchange(instructions[i]);
-    absl::Span<const uint32_t> all = program.Waits(i);
-    std::vector<uint32_t> waits(all.begin(), all.end());
+  plan.waits.resize(program.num_steps());
+  std::vector<Clock> done(program.num_steps());  // once the step is
+  Clock now[2] = {};                             // of each stream, behind its last step
+  for (uint32_t i = 0; i < program.num_steps(); ++i) {
+    const int stream = IsExchange(program.InstructionOf(i));
+    std::vector<uint32_t> waits = program.waits[i];
     std::sort(waits.begin(), waits.end(), std::greater<>());  // the latest implies most
     for (uint32_t wait : waits) {
-      if (wait < now[stream][IsExchange(instructions[wait])]) continue;
+      if (wait < now[stream][IsExchange(program.InstructionOf(wait))]) continue;
       plan.waits[i].push_back(wait);
       Advance(done[wait], &now[stream]);
     }

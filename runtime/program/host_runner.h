@@ -2,8 +2,8 @@
 //
 // The thread computes in program order; exchanges run beside that: before each launch it starts, in
 // the order of their stream, all exchanges whose waits are done, and it blocks on an exchange only
-// when an instruction waits for it, or at the end of the pass. Since a wait names an earlier
-// instruction, all launches that an exchange may wait for have been made by then.
+// when a step waits for it, or at the end of the pass. Since a wait names an earlier step, all
+// launches that an exchange may wait for have been made by then.
 
 #ifndef FLASHCP_RUNTIME_PROGRAM_HOST_RUNNER_H_
 #define FLASHCP_RUNTIME_PROGRAM_HOST_RUNNER_H_
@@ -21,35 +21,34 @@ namespace flashcp {
 
 class HostRunner : public PassRunner {
  public:
-  // All are borrowed. `trace`, if given, gets a span by instruction.
+  // All are borrowed. `trace`, if given, gets a span by step.
   HostRunner(PreparedProgram* program, absl::Duration timeout, std::vector<TraceSpan>* trace);
 
   // Returns when the pass is done.
   absl::Status Run(BufferBases bases, Stream* caller) override;
 
  private:
-  bool WaitsAreDone(uint32_t index) const;
+  bool WaitsAreDone(uint32_t step) const;
   absl::Status StartReadyExchanges();
-  absl::Status Finish(uint32_t index);
-  absl::Status Launch(uint32_t index);
-  void TraceBegin(uint32_t index) {
-    if (trace_ != nullptr) (*trace_)[index].begin_ns = TraceNow();
+  absl::Status Finish(uint32_t step);
+  absl::Status Launch(uint32_t step);
+  void TraceBegin(uint32_t step) {
+    if (trace_ != nullptr) (*trace_)[step].begin_ns = TraceNow();
   }
-  void TraceEnd(uint32_t index, int64_t completed_ns = 0) {
+  void TraceEnd(uint32_t step, int64_t completed_ns = 0) {
     if (trace_ == nullptr) return;
-    (*trace_)[index].end_ns = completed_ns != 0 ? completed_ns : TraceNow();
+    (*trace_)[step].end_ns = completed_ns != 0 ? completed_ns : TraceNow();
   }
 
   PreparedProgram& program_;
   const absl::Duration timeout_;
-  const absl::Span<const fbs::Instruction> instructions_;
   std::vector<TraceSpan>* const trace_;  // may be null
-  std::vector<uint32_t> exchanges_;      // indices, in the order of their stream
+  std::vector<uint32_t> exchanges_;      // steps, in the order of their stream
 
   // The state of a pass.
   BufferBases bases_;
   size_t num_started_ = 0;  // of exchanges_
-  std::vector<char> done_;  // by instruction
+  std::vector<char> done_;  // by step
 };
 
 }  // namespace flashcp

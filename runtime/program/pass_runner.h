@@ -13,8 +13,9 @@ class PassRunner {
  public:
   virtual ~PassRunner() = default;
 
-  // Runs the pass on these buffers. `caller`: the stream that the pass is part of; null without
-  // streams. Allocates nothing, apart from what later calls use again.
+  // Runs the pass on these buffers, of all rounds (RankBuffers::Resolve). `caller`: the stream that
+  // the pass is part of; null without streams. Allocates nothing, apart from what later calls use
+  // again.
   virtual absl::Status Run(BufferBases bases, Stream* caller) = 0;
 };
 

@@ -1,5 +1,5 @@
-// Preparing hands each table to the device and each group of messages to the transport; what runs
-// afterwards is one call an instruction.
+// Preparing hands each table to the device and the messages of each step to the transport; what
+// runs afterwards is one call a step.
 
 #include "runtime/program/prepared_program.h"
 
@@ -39,26 +39,40 @@ absl::StatusOr<std::unique_ptr<PreparedProgram>> PreparedProgram::Create(const c
       new PreparedProgram(pass, std::move(program), transport->rank()));
   BoundProgram& bound = prepared->program_;
   ASSIGN_OR_RETURN(prepared->tables_, kernels->Upload(std::move(bound.tables)));
-  for (uint32_t i = 0; i < bound.instructions.size(); ++i) {
-    std::vector<Message>& messages = bound.bound[i].messages;
-    prepared->awaited_.push_back(DescribeAwaited(transport->rank(), messages));
-    prepared->exchanges_.emplace_back();
-    if (!IsExchange(bound.instructions[i])) continue;
-    absl::StatusOr<std::unique_ptr<Exchange>> exchange = transport->Prepare(std::move(messages));
-    RETURN_IF_ERROR(prepared->At(i, exchange.status()));
-    prepared->exchanges_[i] = *std::move(exchange);
+  for (uint32_t step = 0; step < bound.num_steps(); ++step) {
+    RETURN_IF_ERROR(prepared->Prepare(step, transport));
   }
+  if (bound.num_steps() == 0) prepared->awaited_ = {DescribeAwaited(prepared->rank_, {})};
+  for (BoundInstruction& instruction : bound.bound) instruction.messages = {};
   return prepared;
 }
 
-absl::Status PreparedProgram::Enqueue(uint32_t index, BufferBases bases, Stream* stream) {
-  const BoundInstruction& bound = program_.bound[index];
-  RETURN_IF_ERROR(At(index, EnqueueAll(bound.launches, bases, stream)));
-  Exchange* const exchange = exchanges_[index].get();
+// Prepares the exchange of a step, if it is one.
+absl::Status PreparedProgram::Prepare(uint32_t step, Transport* transport) {
+  const BoundInstruction& bound = program_.bound[program_.IndexOf(step)];
+  std::vector<Message> messages = bound.messages;
+  for (size_t m = 0; m < messages.size(); ++m) {
+    messages[m].tag += program_.RoundOf(step) * bound.round_tags[m];
+  }
+  awaited_.push_back(DescribeAwaited(rank_, messages));
+  exchanges_.emplace_back();
+  if (!IsExchange(InstructionOf(step))) return absl::OkStatus();
+  absl::StatusOr<std::unique_ptr<Exchange>> exchange = transport->Prepare(std::move(messages));
+  RETURN_IF_ERROR(At(step, exchange.status()));
+  exchanges_[step] = *std::move(exchange);
+  return absl::OkStatus();
+}
+
+absl::Status PreparedProgram::Enqueue(uint32_t step, BufferBases bases, Stream* stream) {
+  const BoundInstruction& bound = program_.bound[program_.IndexOf(step)];
+  const size_t buffers = bases.size() / program_.rounds;
+  const BufferBases now = bases.subspan(program_.RoundOf(step) * buffers, buffers);
+  RETURN_IF_ERROR(At(step, EnqueueAll(bound.launches, now, stream)));
+  Exchange* const exchange = exchanges_[step].get();
   if (exchange == nullptr) return absl::OkStatus();
   RETURN_IF_ERROR(
-      At(index, CatchExceptions(kTransport, [&] { return exchange->Start(bases, stream); })));
-  return At(index, EnqueueAll(bound.unpack, bases, stream));
+      At(step, CatchExceptions(kTransport, [&] { return exchange->Start(now, stream); })));
+  return At(step, EnqueueAll(bound.unpack, now, stream));
 }
 
 absl::Status PreparedProgram::EnqueueAll(absl::Span<const Launch> launches, BufferBases bases,
@@ -70,17 +84,20 @@ absl::Status PreparedProgram::EnqueueAll(absl::Span<const Launch> launches, Buff
   return absl::OkStatus();
 }
 
-absl::Status PreparedProgram::Wait(uint32_t index, absl::Duration timeout) {
-  return At(index, CatchExceptions(kTransport, [&] { return exchanges_[index]->Wait(timeout); }));
+absl::Status PreparedProgram::Wait(uint32_t step, absl::Duration timeout) {
+  return At(step, CatchExceptions(kTransport, [&] { return exchanges_[step]->Wait(timeout); }));
 }
 
-absl::Status PreparedProgram::At(uint32_t index, const absl::Status& status) const {
+absl::Status PreparedProgram::At(uint32_t step, const absl::Status& status) const {
   if (status.ok()) return status;
-  const fbs::Instruction& instruction = program_.instructions[index];
-  return absl::Status(status.code(), absl::StrCat("rank ", rank_, ", ", pass_, ", stage ",
-                                                  instruction.stage(), ", instruction ", index,
-                                                  " (", fbs::EnumNameOpcode(instruction.opcode()),
-                                                  "): ", status.message()));
+  std::string place = absl::StrCat("rank ", rank_, ", ", pass_);
+  if (step < num_steps()) {
+    const fbs::Instruction& instruction = InstructionOf(step);
+    if (program_.rounds > 1) absl::StrAppend(&place, ", head group ", program_.RoundOf(step));
+    absl::StrAppend(&place, ", stage ", instruction.stage(), ", instruction ",
+                    program_.IndexOf(step), " (", fbs::EnumNameOpcode(instruction.opcode()), ")");
+  }
+  return absl::Status(status.code(), absl::StrCat(place, ": ", status.message()));
 }
 
 }  // namespace flashcp

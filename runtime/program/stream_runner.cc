@@ -1,5 +1,5 @@
 // Enqueueing follows the program; which events are waited for was found out once (event_plan.h),
-// and each instruction records one, by which the watchdog knows how far the pass is.
+// and each step records one, by which the watchdog knows how far the pass is.
 
 #include "runtime/program/stream_runner.h"
 
@@ -39,7 +39,7 @@ absl::StatusOr<PassEvents*> StreamRunner::FreeEvents() {
   auto slot = std::make_unique<PassEvents>();
   slot->program = &program_;
   ASSIGN_OR_RETURN(slot->start, device_.NewEvent());
-  for (size_t i = 0; i < program_.instructions().size(); ++i) {
+  for (uint32_t step = 0; step < program_.num_steps(); ++step) {
     ASSIGN_OR_RETURN(slot->done.emplace_back(), device_.NewEvent());
   }
   slots_.push_back(std::move(slot));
@@ -61,13 +61,13 @@ absl::Status StreamRunner::Begin(PassEvents* events, Stream* caller) {
 }
 
 absl::Status StreamRunner::EnqueueAll(BufferBases bases, PassEvents* events) {
-  for (uint32_t i = 0; i < program_.instructions().size(); ++i) {
-    Stream* const stream = StreamOf(i);
-    for (uint32_t wait : events_.waits[i]) {
-      RETURN_IF_ERROR(program_.At(i, stream->Wait(*events->done[wait])));
+  for (uint32_t step = 0; step < program_.num_steps(); ++step) {
+    Stream* const stream = StreamOf(step);
+    for (uint32_t wait : events_.waits[step]) {
+      RETURN_IF_ERROR(program_.At(step, stream->Wait(*events->done[wait])));
     }
-    RETURN_IF_ERROR(program_.Enqueue(i, bases, stream));
-    RETURN_IF_ERROR(program_.At(i, stream->Record(events->done[i].get())));
+    RETURN_IF_ERROR(program_.Enqueue(step, bases, stream));
+    RETURN_IF_ERROR(program_.At(step, stream->Record(events->done[step].get())));
   }
   return absl::OkStatus();
 }

@@ -1,6 +1,6 @@
-// Runs a pass on streams: enqueues all instructions and returns; nothing on the host waits.
+// Runs a pass on streams: enqueues all steps and returns; nothing on the host waits.
 //
-// Instructions go in program order to a stream for compute or one for communication; their waits
+// Steps go in program order to a stream for compute or one for communication; their waits
 // become waits for events. The pass begins after the work that the caller's stream holds, and later
 // work of that stream begins after the pass: memory and tensors follow the rules of that stream.
 
@@ -54,9 +54,9 @@ class StreamRunner : public PassRunner {
   absl::Status Begin(PassEvents* events, Stream* caller);
   absl::Status EnqueueAll(BufferBases bases, PassEvents* events);
   absl::Status End(PassEvents* events, Stream* caller);
-  Stream* StreamOf(uint32_t index) const {
-    return IsExchange(program_.instructions()[index]) ? streams_.communication.get()
-                                                      : streams_.compute.get();
+  Stream* StreamOf(uint32_t step) const {
+    return IsExchange(program_.InstructionOf(step)) ? streams_.communication.get()
+                                                    : streams_.compute.get();
   }
 
   PreparedProgram& program_;

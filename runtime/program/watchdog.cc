@@ -108,10 +108,10 @@ void Watchdog::Fail(Lock* lock, const absl::Status& status) {
 
 absl::Status Watchdog::StandsStill(absl::Duration timeout) const {
   const PreparedProgram& program = *passes_.front()->program;
-  const uint32_t index = FirstNotDone();
-  return program.At(index, absl::DeadlineExceededError(absl::StrCat(
-                               "rank ", program.rank(), " waited ", absl::FormatDuration(timeout),
-                               program.Awaited(index))));
+  const uint32_t step = FirstNotDone();
+  return program.At(step, absl::DeadlineExceededError(
+                              absl::StrCat("rank ", program.rank(), " waited ",
+                                           absl::FormatDuration(timeout), program.Awaited(step))));
 }
 
 uint32_t Watchdog::FirstNotDone() const {

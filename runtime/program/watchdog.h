@@ -1,5 +1,5 @@
 // Watches the passes that are under way on streams, since no call waits for them: finds out when
-// they are done, that one failed, or that one stands still, and at which instruction.
+// they are done, that one failed, or that one stands still, and at which step.
 
 #ifndef FLASHCP_RUNTIME_PROGRAM_WATCHDOG_H_
 #define FLASHCP_RUNTIME_PROGRAM_WATCHDOG_H_
@@ -25,14 +25,14 @@ namespace flashcp {
 struct PassEvents {
   const PreparedProgram* program = nullptr;
   std::unique_ptr<Event> start;              // the caller's work before the pass
-  std::vector<std::unique_ptr<Event>> done;  // by instruction
+  std::vector<std::unique_ptr<Event>> done;  // by step
   std::atomic<bool> under_way{false};
 };
 
 // Owns a thread that polls while passes are under way.
 class Watchdog {
  public:
-  // The transport is borrowed. A pass fails when none of its instructions has finished for
+  // The transport is borrowed. A pass fails when none of its steps has finished for
   // `timeout`; the time until the caller's work before it is done does not count.
   Watchdog(Transport* transport, absl::Duration timeout);
   ~Watchdog();
@@ -41,7 +41,7 @@ class Watchdog {
   void Watch(PassEvents* pass);
 
   // Waits until all passes are done. If one failed, or `timeout` ran out, says why and ends the
-  // group of ranks. DeadlineExceeded names the first instruction that did not finish.
+  // group of ranks. DeadlineExceeded names the first step that did not finish.
   absl::Status Await(absl::Duration timeout);
 
   // Why the group of ranks has ended, if it has.
@@ -62,7 +62,7 @@ class Watchdog {
   mutable std::mutex mutex_;  // of what follows
   std::condition_variable changed_;
   std::deque<PassEvents*> passes_;  // under way, in order
-  int64_t next_ = -1;               // instruction of the first pass; -1: its start
+  int64_t next_ = -1;               // step of the first pass; -1: its start
   Clock::time_point moved_;         // when the first pass last did something
   absl::Status status_;
   bool stop_ = false;

@@ -81,6 +81,12 @@ TEST(AllocationTest, AStepAllocatesNothing) { ExpectNoAllocations(MakeToyPlan(Sm
 
 TEST(AllocationTest, NorWithRelays) { ExpectNoAllocations(MakeToyPlan(RelayedToyProblem())); }
 
+TEST(AllocationTest, NorInRounds) {
+  ToyProblem problem = RelayedToyProblem();
+  problem.head_groups = 2;
+  ExpectNoAllocations(MakeToyPlan(problem));
+}
+
 TEST(AllocationTest, NorWithManyStages) {
   ToyProblem problem;
   problem.documents = {{60, DealZigzag(60, 8, 4)}, {33, DealZigzag(33, 8, 4)}};

@@ -67,7 +67,7 @@ TEST(TraceTest, EveryInstructionHasASpanThatStartsWhenItsWaitsHaveEnded) {
         EXPECT_GT(spans[i].begin_ns, 0);
         EXPECT_GE(spans[i].end_ns, spans[i].begin_ns);
         for (uint32_t w = instructions[i].wait_begin(); w < instructions[i].wait_end(); ++w) {
-          EXPECT_LE(spans[Items(program.waits())[w]].end_ns, spans[i].begin_ns);
+          EXPECT_LE(spans[Items(program.waits())[w].instruction()].end_ns, spans[i].begin_ns);
         }
         if (instructions[i].stream() != fbs::Stream::compute) continue;
         EXPECT_LE(computed, spans[i].begin_ns);  // one after the other
@@ -105,6 +105,25 @@ TEST(TraceTest, EventsSayWhatInstructionsAre) {
     EXPECT_EQ(event.receive_bytes, 9 * 2 * 64);
     EXPECT_EQ(event.send_bytes, 6 * 2 * 64);
   }
+}
+
+TEST(TraceTest, SpansNameTheHeadGroup) {
+  ToyProblem problem = SmallToyProblem();
+  problem.head_groups = 2;
+  const Plan plan = MakeToyPlan(problem);
+  const std::vector<RankTrace> traces = Traces(plan, /*backward=*/true);
+  const std::vector<TraceEvent> events = TraceEvents(plan, 0, traces[0]);
+  EXPECT_THAT(
+      NamesOf(events, /*backward=*/false),
+      ElementsAre("attend stage 0 group 0", "exchange stage 1 group 0", "attend stage 1 group 0",
+                  "attend stage 0 group 1", "exchange stage 1 group 1", "attend stage 1 group 1"));
+  EXPECT_THAT(NamesOf(events, /*backward=*/true),
+              ::testing::IsSupersetOf({"clear gradients group 0", "clear gradients stage 1 group 1",
+                                       "store gradients group 1"}));
+  EXPECT_EQ(events[5].instruction, 2);
+  // Those of a group: queries [9, 12) against keys [3, 9), 2 of the 4 heads.
+  EXPECT_EQ(events[5].pairs, 3 * 6 * 2);
+  EXPECT_LE(events[2].span.end_ns, events[5].span.begin_ns);
 }
 
 // Every rank has every document whole: exchanges and stages are there, and have nothing to do.

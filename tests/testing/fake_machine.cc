@@ -438,10 +438,12 @@ class FakeTables : public DeviceTables {
 
   absl::Status Enqueue(const Launch& launch, BufferBases bases, Stream* stream) override {
     std::vector<RaceCheck::Access> accesses = AccessesOf(launch, tables_, spec_, bases);
-    const bool moves = launch.kind == Launch::Kind::kCopy || launch.kind == Launch::Kind::kRound;
-    auto begin = [accesses, moves] {
+    const bool sets = launch.kind == Launch::Kind::kCopy || launch.kind == Launch::Kind::kRound ||
+                      launch.kind == Launch::Kind::kClear ||
+                      launch.kind == Launch::Kind::kSumProducts;
+    auto begin = [accesses, sets] {
       for (const RaceCheck::Access& access : accesses) {
-        if (moves && access.write) Poison(const_cast<char*>(access.data), access.size);
+        if (sets && access.write) Poison(const_cast<char*>(access.data), access.size);
       }
     };
     std::vector<char*> kept(bases.begin(), bases.end());

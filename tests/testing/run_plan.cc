@@ -16,6 +16,7 @@
 #include "runtime/numeric.h"
 #include "runtime/threads/run_threads.h"
 #include "support/status_macros.h"
+#include "tests/testing/guarded_transport.h"
 
 namespace flashcp::testing {
 
@@ -77,13 +78,14 @@ namespace {
 
 // One rank: steps with new tensors each; the last results go to the global ones.
 absl::Status RunRank(const Plan& plan, const TestBatch& batch, int steps, bool backward,
-                     Transport* transport, GlobalResults* global) {
+                     Transport* inner, GlobalResults* global) {
   std::unique_ptr<Device> device = CreateCpuDevice();
-  int rank = transport->rank();
+  GuardedTransport transport(inner);
+  int rank = transport.rank();
   ExecutorOptions options;
   options.backward = backward;
   ASSIGN_OR_RETURN(std::unique_ptr<Executor> executor,
-                   Executor::Create(plan, rank, transport, device.get(), options));
+                   Executor::Create(plan, rank, &transport, device.get(), options));
   std::vector<RankTensors> tensors;
   for (int step = 0; step < steps; ++step) {
     tensors.emplace_back(plan, rank, batch);

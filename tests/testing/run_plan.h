@@ -62,7 +62,8 @@ class GlobalResults {
   std::vector<float> lse_;
 };
 
-// Runs the plan, `steps` times with new tensors, and gathers the last result in global order.
+// Runs the plan, `steps` times with new tensors, and gathers the last result in global order. An
+// exchange that reuses memory too early is found (guarded_transport.h).
 absl::StatusOr<TestResult> RunPlan(const Plan& plan, const TestBatch& batch, int steps = 1);
 
 // Forward, then backward, the same way.

@@ -2,7 +2,10 @@
 
 #include "runtime/cpu/cpu_device.h"
 
+#include <malloc.h>
+
 #include <algorithm>
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <vector>
@@ -77,6 +80,44 @@ TEST(CpuDeviceTest, RefusesAnUnknownName) {
   const absl::Status status = Find("avx51", model::DType::kF32).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()), HasSubstr("did you mean 'avx512'?"));
+}
+
+// Returns the heap memory of this process that is in use.
+size_t HeapBytes() {
+  const struct mallinfo2 info = mallinfo2();
+  return info.uordblks + info.hblkhd;
+}
+
+TEST(CpuDeviceTest, SaysWhatKernelsTakeBeforeTheyTakeIt) {
+  if (HeapBytes() == 0) GTEST_SKIP() << "this heap does not count";
+  for (const std::string& kernels : CpuKernelNames()) {
+    for (int dim : {8, 64, 128, 256}) {
+      const KernelSpec spec = {model::DType::kBF16, 4, 2, dim, dim, 0.125f};
+      CpuDeviceOptions options;
+      options.kernels = kernels;
+      options.threads = 3;
+      const size_t empty = HeapBytes();
+      const CpuKernelsFound described = DescribeCpuKernels(spec, options).value();
+      EXPECT_LT(HeapBytes(), empty + 1000) << kernels;
+      const std::unique_ptr<Device> device = CreateCpuDevice(options);
+      const size_t before = HeapBytes();
+      const auto found = device->FindKernels(spec).value();
+      const size_t taken = HeapBytes() - before;
+      EXPECT_EQ(described.name, found->name());
+      // Whole pages, and some small objects.
+      EXPECT_NEAR(taken, described.scratch_bytes, 12000) << kernels << ", dimension " << dim;
+      EXPECT_EQ(described.scratch_bytes > 0,
+                kernels != "reference" && found->name() != "reference");
+    }
+  }
+}
+
+TEST(CpuDeviceTest, DescribesNoKernelsThatADeviceRefuses) {
+  EXPECT_TRUE(absl::IsNotFound(DescribeCpuKernels({model::DType::kF32, 1, 1, 20, 20, 1}).status()));
+  CpuDeviceOptions options;
+  options.kernels = "none";
+  const KernelSpec spec = {model::DType::kF32, 1, 1, 64, 64, 1};
+  EXPECT_TRUE(absl::IsInvalidArgument(DescribeCpuKernels(spec, options).status()));
 }
 
 }  // namespace

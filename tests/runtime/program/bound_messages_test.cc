@@ -49,7 +49,7 @@ TEST(BoundMessagesTest, ASliceIsOneRun) {
   const fbs::Part& keys = Items(rank.forward()->parts())[0];
   const auto slices = Items(rank.forward()->slices());
   ASSERT_EQ(keys.slice_end() - keys.slice_begin(), 2u);
-  const RankBuffers buffers(Items(rank.buffers()));
+  const RankBuffers buffers(plan, 0);
   const uint64_t head_bytes = buffers.HeadBytes(keys.buffer());
   const uint64_t row_bytes = buffers.RowBytes(keys.buffer());
   ASSERT_EQ(row_bytes, 2 * head_bytes);

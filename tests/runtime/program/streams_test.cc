@@ -16,6 +16,7 @@
 #include "runtime/program/bound_program.h"
 #include "runtime/program/event_plan.h"
 #include "runtime/threads/run_threads.h"
+#include "tests/runtime/program/step_name.h"
 #include "tests/testing/fake_machine.h"
 #include "tests/testing/run_on_streams.h"
 #include "tests/testing/toy_plan.h"
@@ -39,8 +40,22 @@ ToyProblem ManyStages() {
   return problem;
 }
 
-std::vector<ToyProblem> Problems() {
-  return {SmallToyProblem(), RelayedToyProblem(), KeptToyProblem(), ManyStages()};
+// The last two in rounds, and with stages that share memory.
+std::vector<Plan> Plans() {
+  ToyProblem rounds = RelayedToyProblem();
+  rounds.head_groups = 2;
+  ToyProblem slots = ManyStages();
+  slots.remote_stages = 5;
+  for (uint32_t length : {17u, 9u, 23u}) {
+    slots.documents.push_back({length, DealZigzag(length, 8, 4)});
+  }
+  slots.reuse = true;
+  return {MakeToyPlan(SmallToyProblem()),
+          MakeToyPlan(RelayedToyProblem()),
+          MakeToyPlan(KeptToyProblem()),
+          MakeToyPlan(ManyStages()),
+          MakeToyPlan(rounds),
+          MakeToyPlan(slots)};
 }
 
 TestBatch BatchOf(const Plan& plan) {
@@ -106,12 +121,14 @@ std::vector<std::string> NamesOfWaits(const Plan& plan, int rank, bool with_call
         if (!with_caller && end != stream) add(absl::StrCat("stream ", stream, " begins"));
       }
     }
-    for (size_t i = 0; i < events.waits.size(); ++i) {
-      for (uint32_t wait : events.waits[i]) add(absl::StrCat(i, " waits for ", wait));
+    for (size_t step = 0; step < events.waits.size(); ++step) {
+      for (uint32_t wait : events.waits[step]) {
+        add(absl::StrCat(NameOfStep(bound, step), " waits for ", NameOfStep(bound, wait)));
+      }
     }
     last_ends.clear();
     for (uint32_t end : events.ends) {
-      last_ends.push_back(IsExchange(bound.instructions[end]));
+      last_ends.push_back(IsExchange(bound.InstructionOf(end)));
       if (with_caller) add("the caller waits for the end");
     }
   }
@@ -121,12 +138,11 @@ std::vector<std::string> NamesOfWaits(const Plan& plan, int rank, bool with_call
 // A wait is left out on one rank after the other: on one of them at least, something races. A rank
 // that receives nothing in an exchange does not need to wait for it.
 //
-// One wait is for other plans: without a caller, communication begins forward after the backward
-// pass before. It has waited for the pack of gradients there, and what comes later touches no
-// memory of forward in these plans; in those of the compiler, which share the workspace, it may.
+// Two waits are for other plans: without a caller, communication begins forward after the backward
+// pass before, and computation begins backward after the last rows were sent on. What comes later
+// there touches no memory of the other pass in these plans; in those of the compiler it may.
 TEST(StreamsTest, EachWaitIsNeeded) {
-  for (const ToyProblem& problem : Problems()) {
-    const Plan plan = MakeToyPlan(problem);
+  for (const Plan& plan : Plans()) {
     const TestBatch batch = BatchOf(plan);
     for (bool with_caller : {true, false}) {
       std::map<std::string, bool> caught;
@@ -143,7 +159,8 @@ TEST(StreamsTest, EachWaitIsNeeded) {
         }
       }
       for (const auto& [name, is_caught] : caught) {
-        EXPECT_TRUE(is_caught || name == "forward: stream 1 begins")
+        EXPECT_TRUE(is_caught || name == "forward: stream 1 begins" ||
+                    name == "backward: stream 0 begins")
             << name << ", caller " << with_caller << ", ranks " << plan.num_ranks();
       }
     }
@@ -153,8 +170,7 @@ TEST(StreamsTest, EachWaitIsNeeded) {
 // Where a stream stands still behind an instruction, the watchdog names it. Without the record of
 // this instruction it does not, or there is a race.
 TEST(StreamsTest, EachRecordIsNeeded) {
-  for (const ToyProblem& problem : Problems()) {
-    const Plan plan = MakeToyPlan(problem);
+  for (const Plan& plan : Plans()) {
     const TestBatch batch = BatchOf(plan);
     for (int rank = 0; rank < plan.num_ranks(); ++rank) {
       const fbs::RankPlan& rank_plan = *plan->ranks()->Get(rank);
@@ -162,14 +178,19 @@ TEST(StreamsTest, EachRecordIsNeeded) {
       for (bool backward : {false, true}) {
         const int instructions = backward ? Items(rank_plan.backward()->instructions()).size()
                                           : Items(rank_plan.forward()->instructions()).size();
-        for (int i = -1; i < instructions; ++i, ++record) {
+        const int rounds = plan->head_groups();
+        for (int step = -1; step < rounds * instructions; ++step, ++record) {
           Sabotage sabotage;
           sabotage.rank = rank;
           sabotage.stop_at_record = record;
-          const std::string place = absl::StrCat(", instruction ", std::max(i, 0), " (");
+          const int named = std::max(step, 0);
+          const std::string place = absl::StrCat(", instruction ", named % instructions, " (");
+          const std::string group =
+              rounds > 1 ? absl::StrCat("head group ", named / instructions, ", ") : "";
           auto names_it = [&](const absl::Status& status) {
             return absl::IsDeadlineExceeded(status) &&
-                   Contains(status, backward ? ", backward" : ", forward") &&
+                   Contains(status, absl::StrCat(backward ? ", backward, " : ", forward, ", group,
+                                                 "stage ")) &&
                    Contains(status, place);
           };
           const Shown stopped = RunSabotaged(plan, batch, sabotage, true, true);
@@ -230,6 +251,21 @@ TEST(StreamsTest, AnExchangeThatDoesNotEndNamesItsPeer) {
   EXPECT_EQ(late.code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_THAT(std::string(late.message()), HasSubstr(" waited 200ms for "));
   for (const absl::Status& error : errors) EXPECT_FALSE(error.ok());
+}
+
+// Rank 2 owns nothing: its passes have no instructions.
+TEST(StreamsTest, ARankWithoutInstructionsLearnsOfTheEnd) {
+  ToyProblem problem = SmallToyProblem();
+  problem.ranks = 3;
+  const Plan plan = MakeToyPlan(problem);
+  ASSERT_TRUE(Items(plan->ranks()->Get(2)->forward()->instructions()).empty());
+  Sabotage sabotage;
+  sabotage.rank = 2;
+  sabotage.stop_at_record = 0;  // of the caller
+  const std::vector<absl::Status> errors = RunToTheEnd(plan, sabotage, absl::Seconds(1));
+  EXPECT_EQ(errors[2].code(), absl::StatusCode::kDeadlineExceeded) << errors[2];
+  EXPECT_THAT(std::string(errors[2].message()),
+              StartsWith("rank 2, forward: rank 2 waited 1s for its device"));
 }
 
 TEST(StreamsTest, DeviceAndTransportBothHaveStreams) {
