@@ -8,6 +8,7 @@
 #include "compiler/analysis/BatchRequest.h"
 #include "compiler/emit/EmitPlan.h"
 #include "compiler/emit/plan_size.h"
+#include "compiler/solver/schedule.h"
 #include "support/status_macros.h"
 
 #include "mlir/IR/Diagnostics.h"
@@ -61,9 +62,11 @@ public:
           return success();
         }) {}
 
-  /// Any error but that of a limit is one of the passes' own, since the request
+  /// Any error but those of limits is one of the passes' own, since the request
   /// has passed Check().
   absl::Status status() const {
+    if (absl::StartsWith(text, solver::kWorkspaceLimitTooLow))
+      return absl::InvalidArgumentError(text);
     if (absl::StartsWith(text, kPlanTooLarge))
       return absl::ResourceExhaustedError(text);
     return absl::InternalError(

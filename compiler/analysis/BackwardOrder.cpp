@@ -20,6 +20,7 @@ struct Messages {
 
 struct StageState {
   Messages direct, relayed;
+  Operation *cleared = nullptr;
   size_t numTiles = 0;
   SmallVector<cp::AttendBackwardOp> attends;
 
@@ -47,10 +48,12 @@ public:
 
   LogicalResult run(cp::BackwardOp backward) {
     Block &body = backward.getBody().front();
-    if (body.empty() || !isa<cp::ClearGradientsOp>(body.front()) ||
+    auto clear = body.empty() ? cp::ClearGradientsOp()
+                              : dyn_cast<cp::ClearGradientsOp>(body.front());
+    if (!clear || clear.getStage() != 0 ||
         !isa<cp::StoreGradientsOp>(body.back()))
-      return error(backward, "must begin with cp.clear_gradients and end with "
-                             "cp.store_gradients");
+      return error(backward, "must begin with cp.clear_gradients of stage 0 "
+                             "and end with cp.store_gradients");
     for (Operation &op : body)
       if (failed(step(op)))
         return failure();
@@ -63,12 +66,10 @@ public:
 private:
   LogicalResult step(Operation &op) {
     return TypeSwitch<Operation *, LogicalResult>(&op)
-        .Case<cp::ClearGradientsOp, cp::StoreGradientsOp>([](Operation *op) {
-          bool first = isa<cp::ClearGradientsOp>(op);
-          return (first ? op->getPrevNode() : op->getNextNode())
-                     ? error(op, "must come once")
-                     : success();
+        .Case([](cp::StoreGradientsOp op) {
+          return op->getNextNode() ? error(op, "must come once") : success();
         })
+        .Case([&](cp::ClearGradientsOp clear) { return stepClear(clear); })
         .Case([&](cp::AttendBackwardOp attend) { return stepTiles(attend); })
         .Case<cp::ResendOp, cp::PackGradientsOp, cp::ExchangeGradientsOp,
               cp::AddGradientsOp>([&](auto op) {
@@ -82,10 +83,22 @@ private:
         });
   }
 
+  LogicalResult stepClear(cp::ClearGradientsOp op) {
+    if (op.getStage() >= stages.size())
+      return error(op, "the stage has no cp.attend");
+    StageState &stage = stages[op.getStage()];
+    if (stage.cleared)
+      return error(op, "sums are cleared once", stage.cleared);
+    stage.cleared = op;
+    return success();
+  }
+
   LogicalResult stepTiles(cp::AttendBackwardOp op) {
     if (op.getStage() >= stages.size())
       return error(op, "the stage has no cp.attend");
     StageState &stage = stages[op.getStage()];
+    if (!stage.cleared)
+      return error(op, "sums must be cleared before tiles add to them");
     bool arrived = op.getStage() == 0 || !resends ||
                    (stage.direct.resent && (!relays || stage.relayed.resent));
     if (!arrived)
@@ -114,6 +127,8 @@ private:
     Messages &messages = stage.of(op.getRelayed());
     if (messages.packed)
       return error(op, "gradients are packed once", messages.packed);
+    if (!stage.cleared)
+      return error(op, "sums must be cleared before they are packed");
     if (!op.getRelayed() && relays && !stage.relayed.added)
       return error(op, "relays must add gradients before they pack them");
     messages.packed = op;

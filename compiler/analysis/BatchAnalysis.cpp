@@ -3,6 +3,7 @@
 #include "compiler/analysis/BatchAnalysis.h"
 
 #include "compiler/analysis/BatchRequest.h"
+#include "compiler/solver/place_for_schedule.h"
 
 using namespace mlir;
 
@@ -32,6 +33,15 @@ void BatchAnalysis::addShards() {
       batchPlacement.documents[number].push_back(
           {range.begin, range.end, int(range.owner)});
   }
+}
+
+const absl::StatusOr<solver::Schedule> &BatchAnalysis::schedule() const {
+  if (!chosen)
+    chosen = solver::ChooseSchedule(
+        problem(), batchPlacement,
+        solver::LimitWithSavedRows(batchRequest.WorkspaceLimitBytes(),
+                                   batchRequest.memory_budget_bytes));
+  return *chosen;
 }
 
 bool BatchAnalysis::isInvalidated(

@@ -6,7 +6,9 @@
 
 #include "compiler/analysis/OwnedRanges.h"
 #include "compiler/input/request.h"
+#include "compiler/solver/schedule.h"
 #include "mlir/Pass/AnalysisManager.h"
+#include <optional>
 
 namespace flashcp {
 
@@ -32,6 +34,9 @@ public:
   // Valid for a placed batch:
   llvm::ArrayRef<cp::ShardOp> shards() const { return shardOps; }
   const solver::Placement &placement() const { return batchPlacement; }
+  /// Returns the schedule that the solver chooses within the workspace limit,
+  /// or why there is none.
+  const absl::StatusOr<solver::Schedule> &schedule() const;
   /// Returns the ranges of a document by owner.
   const OwnedRanges &owned(int64_t document) const {
     return ownedRanges[document];
@@ -54,6 +59,7 @@ private:
   llvm::SmallVector<cp::ShardOp> shardOps;
   solver::Placement batchPlacement;
   std::vector<OwnedRanges> ownedRanges; // by document
+  mutable std::optional<absl::StatusOr<solver::Schedule>> chosen; // when asked
 };
 
 } // namespace flashcp

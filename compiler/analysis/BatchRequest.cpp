@@ -12,7 +12,7 @@ namespace flashcp {
 
 // The dialect knows no request, and its limits are those of one.
 static_assert(cp::kMaxTimeBudgetMs == kMaxTimeBudgetMs);
-static_assert(cp::kMaxMemoryBudgetBytes == kMaxMemoryBudgetBytes);
+static_assert(cp::kMaxMemoryBytes == kMaxMemoryBytes);
 
 namespace {
 
@@ -54,7 +54,7 @@ cp::ClusterAttr clusterAttr(OpBuilder &builder, const model::Cluster &cluster) {
     return builder.getDenseF64ArrayAttr({link.bytes_per_us, link.latency_us});
   };
   const model::TileTable &tiles = cluster.tiles;
-  NamedAttribute entries[] = {
+  SmallVector<NamedAttribute> entries = {
       builder.getNamedAttr("ranks_per_node",
                            builder.getI64IntegerAttr(cluster.ranks_per_node)),
       builder.getNamedAttr("intra_node", link(cluster.intra_node)),
@@ -69,6 +69,12 @@ cp::ClusterAttr clusterAttr(OpBuilder &builder, const model::Cluster &cluster) {
       builder.getNamedAttr("backward_us",
                            builder.getDenseF64ArrayAttr(tiles.backward_us)),
   };
+  if (tiles.merge_us != 0)
+    entries.push_back(builder.getNamedAttr(
+        "merge_us", builder.getF64FloatAttr(tiles.merge_us)));
+  if (cluster.memory_bytes != 0)
+    entries.push_back(builder.getNamedAttr(
+        "memory_bytes", builder.getI64IntegerAttr(cluster.memory_bytes)));
   return cp::ClusterAttr::get(builder.getContext(), name,
                               builder.getDictionaryAttr(entries));
 }
@@ -95,6 +101,10 @@ bool readDescription(DictionaryAttr description, model::Cluster &cluster) {
                                columns.asArrayRef().end());
   cluster.tiles.forward_us = forward.asArrayRef().vec();
   cluster.tiles.backward_us = backward.asArrayRef().vec();
+  if (auto merge = description.getAs<FloatAttr>("merge_us"))
+    cluster.tiles.merge_us = merge.getValueAsDouble();
+  if (auto memory = description.getAs<IntegerAttr>("memory_bytes"))
+    cluster.memory_bytes = memory.getInt();
   return true;
 }
 
@@ -124,7 +134,8 @@ FailureOr<model::Cluster> clusterOf(cp::BatchOp batch) {
            << "C20: cluster description needs ranks_per_node : i64, "
               "intra_node, inter_node : array<f64: bytes/us, us>, block : "
               "array<i64: rows, columns>, columns : array<i64: ...>, "
-              "forward_us, backward_us : array<f64: ...>";
+              "forward_us, backward_us : array<f64: ...>, and may have "
+              "merge_us : f64, memory_bytes : i64";
   return cluster;
 }
 
@@ -170,7 +181,10 @@ cp::BatchOp buildBatch(OpBuilder &builder, Location loc, StringRef name,
       static_cast<cp::Exchange>(problem.exchange),
       llvm::APFloat(problem.slack_percent),
       clusterAttr(builder, problem.cluster), request.strategy,
-      llvm::APFloat(request.time_budget_ms), request.memory_budget_bytes);
+      llvm::APFloat(request.time_budget_ms), request.memory_budget_bytes,
+      request.workspace_limit_bytes
+          ? builder.getI64IntegerAttr(*request.workspace_limit_bytes)
+          : IntegerAttr());
   OpBuilder body = OpBuilder::atBlockEnd(&batch.getBody().emplaceBlock());
   for (const model::Document &document : problem.documents)
     cp::DocumentOp::create(body, loc, document.length, document.mask);
@@ -186,6 +200,8 @@ FailureOr<CompileRequest> requestOf(cp::BatchOp batch) {
   request.strategy = batch.getStrategy().str();
   request.time_budget_ms = batch.getTimeBudgetMs().convertToDouble();
   request.memory_budget_bytes = batch.getMemoryBudgetBytes();
+  if (std::optional<uint64_t> limit = batch.getWorkspaceLimitBytes())
+    request.workspace_limit_bytes = *limit;
   if (batch.getScale())
     request.scale = batch.getScale()->convertToFloat();
   if (absl::Status status = request.Check(); !status.ok())

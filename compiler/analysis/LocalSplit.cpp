@@ -33,11 +33,9 @@ int64_t LocalSplit::tilesBefore(cp::ProgramOp program) const {
     solver::RemoteWork &remote = work.remote.emplace_back();
     for (const cp::StageTile &tile : attend.getTiles())
       remote.pairs += pairsOf(tile);
-    remote.saved_rows =
-        double(countRows(heldTokens(stage, /*saved=*/true))) * stage.numHeads();
-    remote.rows = remote.saved_rows +
-                  double(countRows(heldTokens(stage, /*saved=*/false))) *
-                      stage.numHeads();
+    remote.saved_rows = countRows(heldTokens(stage, /*saved=*/true));
+    remote.rows =
+        remote.saved_rows + countRows(heldTokens(stage, /*saved=*/false));
   }
   return solver::LocalTilesFirst(work, cost.ranks[program.getRank()]);
 }

@@ -32,7 +32,7 @@ mlir::LogicalResult verifyPrograms(cp::BatchOp batch,
 
 /// C25 for tiles from anywhere.
 mlir::LogicalResult verifyCoverage(const BatchAnalysis &analysis,
-                                   TilesByDocument tiles);
+                                   int64_t queryHeads, TilesByDocument tiles);
 
 } // namespace flashcp
 

@@ -121,11 +121,11 @@ LogicalResult verifyShards(cp::BatchOp batch, const BatchAnalysis &analysis) {
   return success();
 }
 
-LogicalResult verifyCoverage(const BatchAnalysis &analysis,
+LogicalResult verifyCoverage(const BatchAnalysis &analysis, int64_t queryHeads,
                              TilesByDocument tiles) {
   const solver::Problem &problem = analysis.problem();
   for (auto [i, op] : llvm::enumerate(analysis.documents())) {
-    std::string error = checkCoverage(problem.documents[i], problem.heads.query,
+    std::string error = checkCoverage(problem.documents[i], queryHeads,
                                       std::move(tiles[i]));
     if (!error.empty())
       return cp::DocumentOp(op).emitOpError() << "C25: " << error;
@@ -142,7 +142,7 @@ LogicalResult verifyTiles(cp::BatchOp batch, const BatchAnalysis &analysis) {
           {document, tile.queryBegin, tile.queryEnd, tile.keyBegin, tile.keyEnd,
            int64_t(op.getHeadBegin()), int64_t(op.getHeadEnd())});
   }
-  return verifyCoverage(analysis, std::move(tiles));
+  return verifyCoverage(analysis, batch.getHeads().getQ(), std::move(tiles));
 }
 
 LogicalResult verifyTransfers(cp::BatchOp batch,

@@ -6,6 +6,8 @@
 #include "compiler/analysis/RowIndex.h"
 #include "compiler/analysis/SharedQueries.h"
 
+#include <map>
+
 using namespace mlir;
 
 namespace flashcp {
@@ -30,21 +32,13 @@ LogicalResult verifyReceived(cp::ExchangeOp op, const BatchAnalysis &analysis) {
   return success();
 }
 
-/// C28: an exchange brings rows from head 0 on, or further heads of the rows
-/// that the one before brings.
-LogicalResult verifyHeads(cp::ExchangeOp exchange, cp::ExchangeOp previous) {
-  if (exchange.getHeadBegin() == 0 ||
-      (previous && previous.getHeadEnd() == exchange.getHeadBegin() &&
-       previous.getReceived() == exchange.getReceived()))
+/// C28: an exchange brings the key/value heads of one group.
+LogicalResult verifyHeads(cp::ExchangeOp exchange, uint64_t groupHeads) {
+  if (exchange.getHeadBegin() == 0 && exchange.getHeadEnd() == groupHeads)
     return success();
-  InFlightDiagnostic error =
-      exchange.emitOpError()
-      << "C28: expected head 0, or the heads after those of the exchange "
-         "before and its rows, found head "
-      << exchange.getHeadBegin();
-  if (previous)
-    error.attachNote(previous.getLoc()) << "the exchange before is here";
-  return error;
+  return exchange.emitOpError()
+         << "C28: expected heads [0, " << groupHeads << ") of a group, found ["
+         << exchange.getHeadBegin() << ", " << exchange.getHeadEnd() << ")";
 }
 
 /// The stages of one program, walked in order.
@@ -53,6 +47,8 @@ public:
   StageWalk(cp::ProgramOp program, const BatchAnalysis &analysis,
             TilesByDocument &tiles)
       : program(program), analysis(analysis), tiles(tiles),
+        groupHeads(cast<cp::BatchOp>(program->getParentOp()).getHeads().getKv() /
+                   program.getHeadGroups()),
         layout(program.getLayout()), rows(layout) {}
 
   /// C28: stages come in order: exchange, relayed exchange if there are relays,
@@ -76,10 +72,9 @@ private:
     if (int64_t(exchange.getStage()) != ++exchanged)
       return exchange.emitOpError()
              << "C28: expected exchange of stage " << exchanged;
-    if (failed(verifyHeads(exchange, previous)) ||
+    if (failed(verifyHeads(exchange, groupHeads)) ||
         failed(verifyReceived(exchange, analysis)))
       return failure();
-    previous = exchange;
     rows = RowIndex(exchange.getReceived());
     savedRows = RowIndex();
     return success();
@@ -91,9 +86,10 @@ private:
         relayed.getStage() != direct.getStage())
       return relayed.emitOpError()
              << "C28: expected right after the exchange of its stage";
-    if (failed(verifyReceived(relayed, analysis)))
+    if (failed(verifyHeads(relayed, groupHeads)) ||
+        failed(verifyReceived(relayed, analysis)))
       return failure();
-    RemoteStage stage{direct, relayed, int64_t(direct.getStage())};
+    RemoteStage stage{direct, relayed};
     rows = RowIndex(heldTokens(stage, /*saved=*/false));
     savedRows = RowIndex(heldTokens(stage, /*saved=*/true));
     return success();
@@ -125,67 +121,109 @@ private:
   cp::ProgramOp program;
   const BatchAnalysis &analysis;
   TilesByDocument &tiles;
+  uint64_t groupHeads; // key/value heads
   RowIndex layout, rows, savedRows; // of the rank, of the last stage
   int64_t attended = -1, exchanged = 0;
-  cp::ExchangeOp previous;
 };
 
-/// C29: each remote stage has its key and value buffers, shared queries have
-/// their accumulator, and buffers of one memory follow one another.
-LogicalResult verifyBuffers(cp::ProgramOp program) {
+/// The buffers of a program that hold received rows and partial results, as C29
+/// expects them.
+class BufferWalk {
   using Kind = cp::BufferKind;
-  SmallVector<std::tuple<Kind, int64_t, int64_t>> expected; // stage, rows
-  auto expect = [&](int64_t stage, int64_t rows, ArrayRef<Kind> kinds) {
+
+public:
+  explicit BufferWalk(cp::ProgramOp program) : program(program) {
+    SmallVector<RemoteStage> stages = remoteStagesOf(program);
+    for (bool saved : {false, true})
+      for (RemoteStage &stage : stages)
+        expect(stage.number(), countRows(heldTokens(stage, saved)),
+               {saved ? Kind::saved_key : Kind::remote_key,
+                saved ? Kind::saved_value : Kind::remote_value});
+    expect(/*stage=*/0, countRows(sharedQueries(program)), {Kind::accumulator});
+  }
+
+  /// C29: each remote stage has its key and value buffers, shared queries have
+  /// their accumulator; what the stages do not take turns in follows one
+  /// another.
+  LogicalResult run() {
+    size_t next = 0;
+    for (auto buffer : program.getBody().getOps<cp::BufferOp>()) {
+      if (failed(verifyPlace(buffer)))
+        return failure();
+      if (buffer.getKind() > Kind::accumulator)
+        continue; // of backward
+      std::tuple<Kind, int64_t, int64_t> found = {
+          buffer.getKind(), buffer.getStage(), buffer.getRows()};
+      if (next >= expected.size() || found != expected[next])
+        return buffer.emitOpError() << "C29: must hold the rows that its stage "
+                                       "receives or, as the accumulator, the "
+                                       "queries of more than one tile";
+      ++next;
+    }
+    if (!program.getWorkspaceBytes() || !program.getBackwardWorkspaceBytes() ||
+        !program.getSavedBytes() || next != expected.size())
+      return program.emitOpError()
+             << "C29: needs buffers: run cp-allocate-buffers";
+    return success();
+  }
+
+private:
+  /// The accumulator lies where forward has no sums of backward.
+  enum class Memory { workspace, forward, saved };
+
+  /// Returns the kind of the rows that share places with those of a kind.
+  static Kind rowsOf(Kind kind) {
+    if (kind == Kind::outgoing_key)
+      return Kind::remote_key;
+    return kind == Kind::outgoing_value ? Kind::remote_value : kind;
+  }
+
+  void expect(int64_t stage, int64_t rows, ArrayRef<Kind> kinds) {
     for (Kind kind : kinds)
       if (rows > 0)
         expected.push_back({kind, stage, rows});
-  };
-  for (RemoteStage &stage : remoteStagesOf(program)) {
-    if (!stage.hasOwnRows())
-      continue;
-    expect(stage.number(), countRows(heldTokens(stage, /*saved=*/false)),
-           {Kind::remote_key, Kind::remote_value});
-    expect(stage.number(), countRows(heldTokens(stage, /*saved=*/true)),
-           {Kind::saved_key, Kind::saved_value});
   }
-  expect(/*stage=*/0, countRows(sharedQueries(program)), {Kind::accumulator});
-  int64_t ends[] = {0, 0}; // of the workspace, of what is saved
-  size_t next = 0;
-  for (auto buffer : program.getBody().getOps<cp::BufferOp>()) {
-    if (buffer.getKind() > Kind::accumulator)
-      continue; // of backward
-    bool isSaved = buffer.getKind() == Kind::saved_key ||
-                   buffer.getKind() == Kind::saved_value;
-    int64_t &end = ends[isSaved];
-    if (int64_t(buffer.getOffset()) < end)
-      return buffer.emitOpError() << "C29: must begin at " << end
-                                  << " or later, found " << buffer.getOffset();
-    end = buffer.getOffset() + 1;
-    std::tuple<Kind, int64_t, int64_t> found = {
-        buffer.getKind(), buffer.getStage(), buffer.getRows()};
-    if (next >= expected.size() || found != expected[next])
-      return buffer.emitOpError() << "C29: must hold the rows that its stage "
-                                     "receives or, as the accumulator, the "
-                                     "queries of more than one tile";
-    ++next;
+
+  /// Two buffers of one kind, or of rows and gradients of rows, may begin at one
+  /// place, if stages take turns in it: what that needs of waits, the plan's
+  /// verifier proves. Saved rows keep theirs.
+  LogicalResult verifyPlace(cp::BufferOp buffer) {
+    Kind kind = buffer.getKind();
+    bool saved = kind == Kind::saved_key || kind == Kind::saved_value;
+    Memory memory = saved                       ? Memory::saved
+                    : kind == Kind::accumulator ? Memory::forward
+                                                : Memory::workspace;
+    if (buffer.getRows() == 0)
+      return success();
+    auto [first, isNew] =
+        firstAt.try_emplace({memory, buffer.getOffset()}, buffer);
+    bool takesTurns = buffer.getStage() > 0 && !saved &&
+                      rowsOf(first->second.getKind()) == rowsOf(kind);
+    if (isNew || takesTurns)
+      return success();
+    InFlightDiagnostic error =
+        buffer.emitOpError() << "C29: must not begin where another buffer does";
+    error.attachNote(first->second.getLoc()) << "the other buffer is here";
+    return error;
   }
-  if (!program.getWorkspaceBytes() || !program.getBackwardWorkspaceBytes() ||
-      !program.getSavedBytes() || next != expected.size())
-    return program.emitOpError()
-           << "C29: needs buffers: run cp-allocate-buffers";
-  return success();
-}
+
+  cp::ProgramOp program;
+  SmallVector<std::tuple<Kind, int64_t, int64_t>> expected; // stage, rows
+  std::map<std::pair<Memory, uint64_t>, cp::BufferOp> firstAt;
+};
 
 /// C32: all ranks have the exchanges of rank 0.
 LogicalResult verifySameExchanges(ArrayRef<SmallVector<RemoteStage>> stages,
                                   cp::ProgramOp first, cp::ProgramOp program) {
-  bool equal = llvm::equal(stages.front(), stages.back(), [](auto &a, auto &b) {
-    return bool(a.relayed) == bool(b.relayed);
-  });
+  bool equal = llvm::equal(stages.front(), stages.back(),
+                           [](auto &a, auto &b) {
+                             return bool(a.relayed) == bool(b.relayed);
+                           }) &&
+               first.getHeadGroups() == program.getHeadGroups();
   if (equal)
     return success();
   InFlightDiagnostic error = program.emitOpError()
-                             << "C32: must have the exchanges of rank 0";
+                             << "C32: must have the exchanges and head groups of rank 0";
   error.attachNote(first.getLoc()) << "the program of rank 0 is here";
   return error;
 }
@@ -256,7 +294,7 @@ LogicalResult verifyPrograms(cp::BatchOp batch, const BatchAnalysis &analysis) {
              << "C27: layout must list the ranges that the shards give to rank "
              << program.getRank() << ", in order";
     if (failed(StageWalk(program, analysis, tiles).run()) ||
-        failed(verifyBuffers(program)) ||
+        failed(BufferWalk(program).run()) ||
         failed(verifyBackward(program, resends)))
       return failure();
   }
@@ -264,7 +302,11 @@ LogicalResult verifyPrograms(cp::BatchOp batch, const BatchAnalysis &analysis) {
     return batch.emitOpError() << "C26: rank " << next << " has no program";
   if (failed(verifyExchanges(batch)))
     return failure();
-  return verifyCoverage(analysis, std::move(tiles));
+  auto programs = batch.getBody().getOps<cp::ProgramOp>();
+  int64_t groups =
+      programs.empty() ? 1 : (*programs.begin()).getHeadGroups();
+  return verifyCoverage(analysis, batch.getHeads().getQ() / groups,
+                        std::move(tiles));
 }
 
 } // namespace flashcp

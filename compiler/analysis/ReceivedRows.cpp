@@ -1,18 +1,15 @@
-// Stages have about equally many rows, and whole kernel blocks if ranges are
-// long enough.
+// A node cuts what any of its ranks receives; each rank's rows are cut where its
+// node cuts.
 
 #include "compiler/analysis/ReceivedRows.h"
 
+#include "compiler/solver/row_stage.h"
+
 #include "llvm/ADT/STLExtras.h"
-#include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
 
 namespace flashcp {
-
-/// Cuts between stages fall on multiples of this where they can, so that
-/// kernels see whole blocks.
-static constexpr int64_t kCutAlignment = 128;
 
 void markFresh(MutableArrayRef<StagedRange> received) {
   llvm::sort(received, [](const StagedRange &a, const StagedRange &b) {
@@ -28,55 +25,6 @@ void markFresh(MutableArrayRef<StagedRange> received) {
     range.freshBegin = std::min(std::max(range.begin, coveredEnd), range.end);
     coveredEnd = std::max(coveredEnd, range.end);
   }
-}
-
-/// Returns where to end a stage inside a range that crosses its boundary.
-static int64_t alignCut(int64_t begin, int64_t cut) {
-  int64_t aligned = cut / kCutAlignment * kCutAlignment;
-  return aligned > begin ? aligned : cut;
-}
-
-/// Returns where stages begin that share the received rows about equally.
-static SmallVector<Cut> cutPoints(ArrayRef<StagedRange> received,
-                                  int64_t stages) {
-  int64_t total = 0, rows = 0;
-  for (const StagedRange &range : received)
-    total += range.end - range.begin;
-  SmallVector<Cut> cuts;
-  for (const StagedRange &range : received) {
-    for (int64_t begin = range.begin; begin < range.end;) {
-      bool mayCut = int64_t(cuts.size()) + 1 < stages;
-      int64_t wanted = llvm::divideCeil(total * (cuts.size() + 1), stages);
-      int64_t end = range.end;
-      if (wanted - rows < end - begin && mayCut)
-        end = alignCut(begin, begin + wanted - rows);
-      rows += end - begin;
-      begin = end;
-      if ((end < range.end || rows >= wanted) && mayCut)
-        cuts.push_back({range.document, end});
-    }
-  }
-  llvm::sort(cuts); // ranges that overlap may have put them out of order
-  return cuts;
-}
-
-SmallVector<StagedRange> cutIntoStages(ArrayRef<StagedRange> received,
-                                       ArrayRef<Cut> cuts) {
-  SmallVector<StagedRange> cut;
-  for (StagedRange rest : received) {
-    while (rest.begin < rest.end) {
-      const Cut *next = llvm::upper_bound(cuts, Cut(rest.document, rest.begin));
-      StagedRange head = rest;
-      if (next != cuts.end() && *next < Cut(rest.document, rest.end))
-        head.end = next->second;
-      head.stage = next - cuts.begin() + 1;
-      head.freshBegin = std::clamp(rest.freshBegin, head.begin, head.end);
-      cut.push_back(head);
-      rest.begin = head.end;
-      rest.freshBegin = std::max(rest.freshBegin, rest.begin);
-    }
-  }
-  return cut;
 }
 
 SmallVector<StagedRange> joinRanges(ArrayRef<StagedRange> received) {
@@ -108,23 +56,114 @@ unionOf(ArrayRef<SmallVector<StagedRange>> ranks) {
   return all;
 }
 
-std::vector<SmallVector<Cut>>
-cutsOf(ArrayRef<SmallVector<StagedRange>> received, bool relayed,
-       int64_t ranksPerNode, int64_t stages) {
-  std::vector<SmallVector<Cut>> cuts;
-  int64_t numRanks = received.size();
-  for (int64_t rank = 0; rank < numRanks; ++rank) {
-    if (!relayed)
-      cuts.push_back(cutPoints(received[rank], stages));
-    else if (rank % ranksPerNode != 0)
-      cuts.push_back(cuts.back());
-    else
-      cuts.push_back(
-          cutPoints(unionOf(received.slice(
-                        rank, std::min(ranksPerNode, numRanks - rank))),
-                    stages));
+std::vector<SmallVector<StagedRange>>
+receivedRows(cp::BatchOp batch, const BatchAnalysis &analysis) {
+  std::vector<SmallVector<StagedRange>> received(batch.getRanks());
+  for (auto op : batch.getBody().getOps<cp::TransferOp>()) {
+    int64_t document = analysis.numberOf(op.getShardOp().getDocumentOp());
+    for (const cp::MovedRange &range : op.getRanges())
+      received[range.receiver].push_back(
+          {{document, range.begin, range.end, range.relay, op.getSaved()}});
   }
-  return cuts;
+  for (SmallVector<StagedRange> &ofRank : received)
+    markFresh(ofRank);
+  return received;
+}
+
+namespace {
+
+/// Returns received ranges cut where owners change.
+std::vector<StagedPart> cutByOwner(const BatchAnalysis &analysis,
+                                   ArrayRef<StagedRange> received) {
+  std::vector<StagedPart> parts;
+  for (const StagedRange &range : received) {
+    cp::ShardOp shard = analysis.shards()[range.document];
+    const cp::OwnedRange *from = llvm::upper_bound(
+        shard.getOwned(), range.begin,
+        [](int64_t position, const cp::OwnedRange &owned) {
+          return position < owned.end;
+        });
+    for (int64_t begin = range.begin; begin < range.end; ++from) {
+      StagedPart &part = parts.emplace_back(StagedPart{range, from->owner});
+      part.range.begin = begin;
+      part.range.end = begin = std::min(range.end, from->end);
+    }
+  }
+  return parts;
+}
+
+/// Cuts the rows of each owner into stages; `receiver` is a rank of the node.
+std::vector<StagedPart> cutByStage(ArrayRef<StagedPart> parts,
+                                   const solver::Rotation &rotation,
+                                   int64_t receiver, int64_t numStages) {
+  llvm::DenseMap<int64_t, solver::OwnerRows> owners;
+  for (const StagedPart &part : parts)
+    owners[part.owner].rows += part.range.size();
+  for (auto &[owner, rows] : owners) {
+    rows.turn = rotation.TurnOf(receiver, owner);
+    rows.turns = rotation.Turns();
+  }
+  llvm::DenseMap<int64_t, int64_t> rowsBefore; // by owner
+  std::vector<StagedPart> staged;
+  for (StagedPart rest : parts) {
+    const solver::OwnerRows &rows = owners[rest.owner];
+    int64_t &row = rowsBefore[rest.owner];
+    while (rest.range.begin < rest.range.end) {
+      int stage = solver::RowStage(rows, row, numStages);
+      int64_t last = solver::FirstRowOfStage(rows, stage + 1, numStages);
+      StagedPart &head = staged.emplace_back(rest);
+      head.range.stage = stage + 1;
+      head.range.end =
+          std::min(rest.range.end, rest.range.begin + last - row);
+      row += head.range.size();
+      rest.range.begin = head.range.end;
+    }
+  }
+  return staged;
+}
+
+} // namespace
+
+RowStages::RowStages(const BatchAnalysis &analysis,
+                     std::vector<SmallVector<StagedRange>> ofRanks,
+                     int64_t numStages)
+    : received(std::move(ofRanks)),
+      ranksPerNode(analysis.problem().cluster.ranks_per_node) {
+  solver::Rotation rotation(received.size(), ranksPerNode);
+  for (size_t rank = 0; rank < received.size(); rank += ranksPerNode) {
+    size_t ranks = std::min<size_t>(ranksPerNode, received.size() - rank);
+    parts.push_back(
+        cutByOwner(analysis, unionOf(ArrayRef(received).slice(rank, ranks))));
+    for (const StagedPart &part : parts.back())
+      rotation.Add(rank, part.owner);
+  }
+  for (auto [node, ofNode] : llvm::enumerate(parts))
+    ofNode = cutByStage(ofNode, rotation, node * ranksPerNode, numStages);
+}
+
+SmallVector<StagedRange> RowStages::cut(int64_t rank) const {
+  ArrayRef<StagedPart> stages = parts[rank / ranksPerNode];
+  SmallVector<StagedRange> cut;
+  for (const StagedRange &range : received[rank]) {
+    const StagedPart *next = llvm::upper_bound(
+        stages, range, [](const StagedRange &range, const StagedPart &part) {
+          return std::tie(range.document, range.begin) <
+                 std::tie(part.range.document, part.range.end);
+        });
+    size_t first = cut.size();
+    for (int64_t begin = range.begin; begin < range.end; ++next) {
+      int64_t end = std::min(range.end, next->range.end);
+      if (cut.size() == first || cut.back().stage != next->range.stage) {
+        cut.push_back(range);
+        cut.back().begin = begin;
+        cut.back().stage = next->range.stage;
+      }
+      StagedRange &last = cut.back();
+      last.end = begin = end;
+      last.freshBegin = std::clamp(range.freshBegin, last.begin, last.end);
+    }
+  }
+  return cut;
 }
 
 } // namespace flashcp

@@ -3,7 +3,7 @@
 #ifndef FLASHCP_COMPILER_ANALYSIS_RECEIVEDROWS_H
 #define FLASHCP_COMPILER_ANALYSIS_RECEIVEDROWS_H
 
-#include "dialects/cp/CPEntries.h"
+#include "compiler/analysis/BatchAnalysis.h"
 #include <vector>
 
 namespace flashcp {
@@ -16,9 +16,6 @@ struct StagedRange : cp::ReceivedRange {
   int64_t stage = 1;
 };
 
-/// The first token of a stage: document and position.
-using Cut = std::pair<int64_t, int64_t>;
-
 /// Puts ranges in order of document and position and marks what overlaps with
 /// earlier ones.
 void markFresh(llvm::MutableArrayRef<StagedRange> received);
@@ -27,17 +24,39 @@ void markFresh(llvm::MutableArrayRef<StagedRange> received);
 /// in order of document and position.
 llvm::SmallVector<StagedRange> joinRanges(llvm::ArrayRef<StagedRange> received);
 
-/// Returns where the stages of each rank begin, of about equally many rows,
-/// given what each receives. Ranks of a node begin each stage at the same token
-/// if rows are relayed, so that a relay receives in a stage what it sends on in
-/// it.
-std::vector<llvm::SmallVector<Cut>>
-cutsOf(llvm::ArrayRef<llvm::SmallVector<StagedRange>> received, bool relayed,
-       int64_t ranksPerNode, int64_t stages);
+/// Returns what the transfers bring each rank, in order of document and
+/// position.
+std::vector<llvm::SmallVector<StagedRange>>
+receivedRows(cp::BatchOp batch, const BatchAnalysis &analysis);
 
-/// Cuts received rows where stages begin.
-llvm::SmallVector<StagedRange>
-cutIntoStages(llvm::ArrayRef<StagedRange> received, llvm::ArrayRef<Cut> cuts);
+/// Rows of one owner that a node receives in one stage.
+struct StagedPart {
+  StagedRange range;
+  int64_t owner;
+};
+
+/// Which stage brings which rows: the rows that a node receives of each owner
+/// are cut by the rules of compiler/solver/row_stage.h, alike for all ranks of
+/// the node, so that a relay receives in a stage what it sends on in it.
+class RowStages {
+public:
+  /// Takes what each rank receives.
+  RowStages(const BatchAnalysis &analysis,
+            std::vector<llvm::SmallVector<StagedRange>> received,
+            int64_t numStages);
+
+  /// Returns what a rank receives, cut into stages.
+  llvm::SmallVector<StagedRange> cut(int64_t rank) const;
+
+  /// Returns what the ranks of a node receive, each row once, in order of
+  /// document and position.
+  llvm::ArrayRef<StagedPart> partsOf(int64_t node) const { return parts[node]; }
+
+private:
+  std::vector<llvm::SmallVector<StagedRange>> received;
+  int64_t ranksPerNode;
+  std::vector<std::vector<StagedPart>> parts; // by node
+};
 
 } // namespace flashcp
 

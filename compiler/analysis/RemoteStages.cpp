@@ -15,10 +15,7 @@ SmallVector<RemoteStage> remoteStagesOf(cp::ProgramOp program) {
       stages.back().relayed = exchange;
       continue;
     }
-    bool ownRows = exchange.getHeadBegin() == 0 || stages.empty();
-    stages.push_back(
-        {exchange, cp::ExchangeOp(),
-         ownRows ? int64_t(exchange.getStage()) : stages.back().rowsStage});
+    stages.push_back({exchange, cp::ExchangeOp()});
   }
   return stages;
 }

@@ -11,13 +11,8 @@ namespace flashcp {
 struct RemoteStage {
   cp::ExchangeOp exchange;
   cp::ExchangeOp relayed; // null if the batch has no relays
-  /// The stage whose buffers hold the rows: itself, or, if stages bring the
-  /// same rows head by head, the one that brings the first heads.
-  int64_t rowsStage;
 
   int64_t number() { return exchange.getStage(); }
-  bool hasOwnRows() { return rowsStage == number(); }
-  int64_t numHeads() { return exchange.getHeadEnd() - exchange.getHeadBegin(); }
 };
 
 /// Returns the stages of a program from stage 1 on.

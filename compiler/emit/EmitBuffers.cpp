@@ -30,7 +30,8 @@ FLASHCP_SAME_KIND(key_sum);
 FLASHCP_SAME_KIND(value_sum);
 FLASHCP_SAME_KIND(remote_key_sum);
 FLASHCP_SAME_KIND(remote_value_sum);
-FLASHCP_SAME_KIND(outgoing);
+FLASHCP_SAME_KIND(outgoing_key);
+FLASHCP_SAME_KIND(outgoing_value);
 FLASHCP_SAME_KIND(incoming);
 #undef FLASHCP_SAME_KIND
 
@@ -38,6 +39,7 @@ class BufferEmitter {
 public:
   BufferEmitter(cp::BatchOp batch, cp::ProgramOp program, RankTables &tables)
       : program(program), tables(tables), heads(batch.getHeads()),
+        groups(program.getHeadGroups()),
         dtype(PlanOf(dtypeOf(batch.getDtype()))) {}
 
   RankRows emit() {
@@ -60,8 +62,9 @@ private:
   using Kind = cp::BufferKind;
 
   void add(uint64_t offset, uint32_t numRows, uint32_t numHeads, uint32_t dim,
-           fbs::BufferKind kind, fbs::DType type) {
-    tables.buffers.emplace_back(offset, numRows, numHeads, dim, kind, type);
+           fbs::BufferKind kind, fbs::DType type, uint8_t places = 1) {
+    tables.buffers.emplace_back(offset, numRows, numHeads, dim, kind, type,
+                                places);
   }
 
   /// Adds the caller's tensors.
@@ -86,7 +89,7 @@ private:
     noteRows(buffer, tables.buffers.size());
     auto [numHeads, dim, type] = shapeOf(buffer.getKind());
     add(buffer.getOffset(), buffer.getRows(), numHeads, dim,
-        planKind(buffer.getKind()), type);
+        planKind(buffer.getKind()), type, buffer.getPlaces());
   }
 
   /// Notes the numbers of buffers that tiles and messages name.
@@ -115,14 +118,19 @@ private:
     }
   }
 
-  /// Returns the heads and elements of a row, and their type.
+  /// Returns the heads and elements of a row, and their type: in a workspace
+  /// heads of one group.
   std::tuple<uint32_t, uint32_t, fbs::DType> shapeOf(Kind kind) {
-    uint32_t q = heads.getQ(), kv = heads.getKv(), dim = heads.getDim();
+    uint32_t q = heads.getQ() / groups, kv = heads.getKv() / groups,
+             dim = heads.getDim();
     switch (kind) {
-    case Kind::remote_key:
-    case Kind::remote_value:
     case Kind::saved_key:
     case Kind::saved_value:
+      return {heads.getKv(), dim, dtype};
+    case Kind::remote_key:
+    case Kind::remote_value:
+    case Kind::outgoing_key:
+    case Kind::outgoing_value:
       return {kv, dim, dtype};
     case Kind::accumulator:
     case Kind::query_sum:
@@ -134,20 +142,14 @@ private:
     case Kind::remote_key_sum:
     case Kind::remote_value_sum:
       return {kv, dim, fbs::DType::f32};
-    case Kind::outgoing:
     case Kind::incoming:
       return {1, dim, dtype};
     }
     llvm_unreachable("a buffer kind of another name");
   }
 
-  /// Stages of further heads share the rows of the stage of the first heads.
   void indexRows(RemoteStage &stage) {
     StageRows &ofStage = rows.stages[stage.number()];
-    if (!stage.hasOwnRows()) {
-      ofStage = rows.stages[stage.rowsStage];
-      return;
-    }
     ofStage.rows.index = RowIndex(heldTokens(stage, /*saved=*/false));
     ofStage.savedRows.index = RowIndex(heldTokens(stage, /*saved=*/true));
   }
@@ -155,6 +157,7 @@ private:
   cp::ProgramOp program;
   RankTables &tables;
   cp::HeadsAttr heads;
+  int64_t groups;
   fbs::DType dtype;
   SmallVector<RemoteStage> stages = remoteStagesOf(program);
   RankRows rows;

@@ -32,16 +32,9 @@ MessageEmitter::MessageEmitter(cp::BatchOp batch, const BatchAnalysis &analysis)
     indexRelayRows(program);
   }
   size_t numExchanges = exchanges.empty() ? 0 : exchanges.front().size();
-  size_t numOwn = 0;
-  for (size_t i = 0; i < numExchanges; ++i) {
-    if (!exchanges.front()[i].hasOwnRows())
-      continue;
-    ++numOwn;
+  for (size_t i = 0; i < numExchanges; ++i)
     for (auto [receiver, ofRank] : llvm::enumerate(exchanges))
       collectSends(ofRank[i], receiver, i);
-  }
-  if (numOwn > 0)
-    repeats = numExchanges / numOwn;
 }
 
 SmallVector<MessageEmitter::Exchange>
@@ -50,7 +43,7 @@ MessageEmitter::exchangesOf(cp::ProgramOp program) {
   for (RemoteStage &stage : remoteStagesOf(program))
     for (cp::ExchangeOp op : {stage.exchange, stage.relayed})
       if (op)
-        exchanges.push_back({op.getReceived(), stage.number(), stage.rowsStage,
+        exchanges.push_back({op.getReceived(), stage.number(),
                              uint32_t(op.getHeadBegin()),
                              uint32_t(op.getHeadEnd()), op.getRelayed(),
                              bool(stage.relayed)});
@@ -74,7 +67,7 @@ void MessageEmitter::findRows() {
 void MessageEmitter::indexRelayRows(cp::ProgramOp program) {
   std::vector<std::array<RowIndex, 2>> &rows = relayRows.emplace_back();
   for (RemoteStage &stage : remoteStagesOf(program))
-    if (stage.relayed && stage.hasOwnRows())
+    if (stage.relayed)
       rows.push_back({RowIndex(heldTokens(stage, /*saved=*/false)),
                       RowIndex(heldTokens(stage, /*saved=*/true))});
 }
@@ -85,7 +78,7 @@ void MessageEmitter::forEachSender(const Exchange &exchange,
                                    Visit visit) {
   if (exchange.relayed) {
     const RowIndex &rows =
-        relayRows[range.relay][exchange.rowsStage - 1][range.saved];
+        relayRows[range.relay][exchange.stage - 1][range.saved];
     visit(range.relay, *rows.find(range.document, range.begin, range.end), 0,
           range.size());
     return;
@@ -181,30 +174,6 @@ void MessageEmitter::addMessage(RankTables &tables, const Exchange &exchange,
                                tables.parts.size(), direction);
 }
 
-/// Adds the messages [first, last) of a table again, with other heads of their
-/// rows.
-void MessageEmitter::repeatMessages(RankTables &tables, uint32_t first,
-                                    uint32_t last, const Exchange &exchange) {
-  for (uint32_t m = first; m < last; ++m) {
-    fbs::Message message = tables.messages[m];
-    bool sent = message.direction() == fbs::Direction::send;
-    uint32_t partBegin = tables.parts.size();
-    uint64_t bytes = 0;
-    for (uint32_t p = message.part_begin(); p < message.part_end(); ++p) {
-      fbs::Part part = tables.parts[p];
-      part.mutate_head_begin(exchange.headBegin);
-      part.mutate_head_end(exchange.headEnd);
-      for (uint32_t i = part.slice_begin(); i < part.slice_end(); ++i)
-        bytes += tables.slices[i].count() * headBytes *
-                 (exchange.headEnd - exchange.headBegin);
-      tables.parts.push_back(part);
-    }
-    uint32_t tag = (sent ? sendTags : tags)[message.peer()]++;
-    tables.messages.emplace_back(bytes, message.peer(), tag, partBegin,
-                                 tables.parts.size(), message.direction());
-  }
-}
-
 SmallVector<uint32_t> MessageEmitter::emit(cp::ProgramOp program,
                                            ArrayRef<StageRows> stages,
                                            RankTables &tables) {
@@ -212,17 +181,8 @@ SmallVector<uint32_t> MessageEmitter::emit(cp::ProgramOp program,
   tags.assign(sends.size(), 0);
   sendTags.assign(sends.size(), 0);
   SmallVector<uint32_t> ends;
-  uint32_t ownBegin[2] = {0, 0},
-           ownEnd[2] = {0, 0}; // of exchanges with own rows
   size_t next = 0;
   for (const Exchange &exchange : exchangesOf(program)) {
-    uint32_t begin = tables.messages.size();
-    if (!exchange.hasOwnRows()) {
-      repeatMessages(tables, ownBegin[exchange.relayed],
-                     ownEnd[exchange.relayed], exchange);
-      ends.push_back(tables.messages.size());
-      continue;
-    }
     const StageRows &rows = stages[exchange.stage];
     for (; next < ours.size() && ours[next].exchange == ends.size(); ++next)
       addMessage(tables, exchange, fbs::Direction::send, ours[next].receiver,
@@ -230,8 +190,6 @@ SmallVector<uint32_t> MessageEmitter::emit(cp::ProgramOp program,
                  exchange.relayed ? rows : stages[0],
                  std::exchange(ours[next].payload, {}));
     emitReceives(exchange, rows, tables);
-    ownBegin[exchange.relayed] = begin;
-    ownEnd[exchange.relayed] = tables.messages.size();
     ends.push_back(tables.messages.size());
   }
   return ends;
@@ -245,7 +203,7 @@ size_t MessageEmitter::maxSlices(int64_t rank) const {
 }
 
 size_t MessageEmitter::maxMessages(int64_t rank) const {
-  return repeats * (sends[rank].size() + receivedMessages[rank]);
+  return sends[rank].size() + receivedMessages[rank];
 }
 
 } // namespace flashcp

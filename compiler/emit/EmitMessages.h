@@ -46,20 +46,15 @@ private:
   struct Exchange {
     llvm::ArrayRef<cp::ReceivedRange> received;
     int64_t stage;
-    int64_t rowsStage; // whose buffers hold the rows
     uint32_t headBegin, headEnd;
     bool relayed;
     bool sharesRows; // with the other exchange of the stage
-
-    bool hasOwnRows() const { return stage == rowsStage; }
   };
 
   static llvm::SmallVector<Exchange> exchangesOf(cp::ProgramOp program);
   void findRows();
   void indexRelayRows(cp::ProgramOp program);
   void collectSends(const Exchange &exchange, int64_t receiver, size_t number);
-  void repeatMessages(RankTables &tables, uint32_t first, uint32_t last,
-                      const Exchange &exchange);
   void emitReceives(const Exchange &exchange, const StageRows &rows,
                     RankTables &tables);
   /// Adds rows to the message from or to `peer`.
@@ -87,7 +82,6 @@ private:
   llvm::SmallVector<int32_t> peers; // those with a payload
   // While one rank is emitted, by peer:
   std::vector<uint32_t> tags, sendTags; // of what is received, of what is sent
-  size_t repeats = 1; // stages that bring the same rows, head by head
 };
 
 } // namespace flashcp

@@ -3,6 +3,7 @@
 #include "compiler/emit/EmitPlan.h"
 
 #include "compiler/analysis/BatchAnalysis.h"
+#include "compiler/analysis/RemoteStages.h"
 #include "compiler/emit/EmitBuffers.h"
 #include "compiler/emit/EmitInstructions.h"
 #include "compiler/emit/EmitMessages.h"
@@ -10,7 +11,7 @@
 #include "compiler/emit/PlanTables.h"
 #include "compiler/emit/plan_size.h"
 #include "compiler/solver/bounds.h"
-#include "compiler/solver/cost_model.h"
+#include "compiler/solver/schedule.h"
 #include "runtime/plan/conversion.h"
 
 using namespace mlir;
@@ -45,17 +46,28 @@ size_t maxPlanBytes(cp::BatchOp batch, size_t documents,
     bytes += messages.maxMessages(program.getRank()) *
              (sizeof(fbs::Message) + 4 * sizeof(fbs::Part));
     for (auto attend : program.getBody().getOps<cp::AttendOp>())
-      bytes += 512 + attend.getTiles().size() * sizeof(fbs::Tile);
+      bytes += 1024 + attend.getTiles().size() * sizeof(fbs::Tile);
   }
   return bytes;
 }
 
-fbs::Modelled modelledTimes(const solver::Problem &problem,
-                            const solver::Placement &placement) {
-  solver::PlacementCost cost = solver::Evaluate(problem, placement);
-  solver::LowerBounds bounds = solver::BoundStep(problem);
-  return fbs::Modelled(cost.forward_us, cost.backward_us, bounds.compute_us,
-                       bounds.communication_us, bounds.combined_us);
+/// Returns the head groups of the programs, and the modelled times of the
+/// schedule that they follow.
+std::pair<int64_t, fbs::Modelled> scheduleOf(cp::BatchOp batch,
+                                             const BatchAnalysis &analysis) {
+  solver::Schedule schedule;
+  for (auto program : batch.getBody().getOps<cp::ProgramOp>()) {
+    schedule.head_groups = program.getHeadGroups();
+    schedule.row_stages = remoteStagesOf(program).size();
+    break;
+  }
+  schedule = solver::ModelSchedule(analysis.problem(), analysis.placement(),
+                                   schedule.head_groups, schedule.row_stages);
+  solver::LowerBounds bounds = solver::BoundStep(analysis.problem());
+  return {schedule.head_groups,
+          fbs::Modelled(schedule.forward_us, schedule.backward_us,
+                        bounds.compute_us, bounds.communication_us,
+                        bounds.combined_us)};
 }
 
 } // namespace
@@ -84,12 +96,13 @@ FailureOr<Plan> emitPlan(cp::BatchOp batch) {
   auto documentsOffset = builder.CreateVectorOfStructs(documents);
   auto ranksOffset = builder.CreateVector(ranks);
   fbs::HeadShape heads = PlanOf(problem.heads);
-  fbs::Modelled modelled = modelledTimes(problem, analysis.placement());
+  auto [headGroups, modelled] = scheduleOf(batch, analysis);
   auto root = fbs::CreatePlan(
       builder, kPlanVersion, /*content_hash=*/1, name, PlanOf(problem.exchange),
-      PlanOf(problem.dtype), &heads, request.Scale(), documentsOffset,
-      request.time_budget_ms, request.memory_budget_bytes,
-      problem.slack_percent, cluster, &modelled, ranksOffset);
+      PlanOf(problem.dtype), &heads, request.Scale(),
+      documentsOffset, request.time_budget_ms, request.memory_budget_bytes,
+      problem.slack_percent, cluster, &modelled, ranksOffset,
+      request.WorkspaceLimitBytes(), headGroups);
   fbs::FinishPlanBuffer(builder, root);
   return Plan::Seal(builder.Release());
 }

@@ -11,11 +11,11 @@ writeRank(flatbuffers::FlatBufferBuilder &builder, RankTables tables) {
   auto parts = builder.CreateVectorOfStructs(tables.parts);
   auto messages = builder.CreateVectorOfStructs(tables.messages);
   auto tiles = builder.CreateVectorOfStructs(tables.tiles);
-  auto waits = builder.CreateVector(tables.waits);
+  auto waits = builder.CreateVectorOfStructs(tables.waits);
   auto instructions = builder.CreateVectorOfStructs(tables.instructions);
   auto program = fbs::CreateProgram(builder, instructions, waits, tiles,
                                     messages, parts, slices);
-  auto backwardWaits = builder.CreateVector(tables.backwardWaits);
+  auto backwardWaits = builder.CreateVectorOfStructs(tables.backwardWaits);
   auto backwardInstructions =
       builder.CreateVectorOfStructs(tables.backwardInstructions);
   auto backward =

@@ -16,9 +16,9 @@ struct RankTables {
   uint64_t backwardWorkspaceBytes = 0;
   uint64_t savedBytes = 0;
   std::vector<fbs::Instruction> instructions;
-  std::vector<uint32_t> waits;
+  std::vector<fbs::Wait> waits;
   std::vector<fbs::Instruction> backwardInstructions;
-  std::vector<uint32_t> backwardWaits;
+  std::vector<fbs::Wait> backwardWaits;
   std::vector<fbs::Tile> tiles;
   std::vector<fbs::Message> messages;
   std::vector<fbs::Part> parts;

@@ -37,7 +37,7 @@ constexpr IntegerRange kHeadDims = {8, 256, /*step=*/8};
 // Ranges of numbers that need not be integers.
 constexpr IntegerRange kSlack = {0, 100};
 constexpr IntegerRange kTimeBudget = {0, kMaxTimeBudgetMs};
-constexpr IntegerRange kMemoryBudget = {0, kMaxMemoryBudgetBytes / kMib};
+constexpr IntegerRange kMemoryMib = {0, kMaxMemoryBytes / kMib};
 
 // Reads a number of a range, called `what` in the error.
 absl::StatusOr<double> ReadNumber(Name name, Text text, absl::string_view what,
@@ -128,8 +128,15 @@ absl::Status ReadTimeBudget(Name name, Text text, BatchSettings* settings) {
 }
 
 absl::Status ReadMemoryBudget(Name name, Text text, BatchSettings* settings) {
-  ASSIGN_OR_RETURN(double mib, ReadNumber(name, text, "MiB", kMemoryBudget));
+  ASSIGN_OR_RETURN(double mib, ReadNumber(name, text, "MiB", kMemoryMib));
   settings->request.memory_budget_bytes = static_cast<int64_t>(mib * kMib);
+  return absl::OkStatus();
+}
+
+absl::Status ReadWorkspaceLimit(Name name, Text text, BatchSettings* settings) {
+  ASSIGN_OR_RETURN(double mib, ReadNumber(name, text, "MiB", kMemoryMib));
+  // One above 0 is never none.
+  settings->request.workspace_limit_bytes = static_cast<int64_t>(std::ceil(mib * kMib));
   return absl::OkStatus();
 }
 
@@ -171,8 +178,14 @@ std::vector<BatchOption> MakeOptions() {
       {"memory-budget", "MIB", "0",
        absl::StrCat("memory of a rank for K/V rows of others that stay from forward to backward, "
                     "instead of being sent again; ",
-                    RangeText(kMemoryBudget)),
+                    RangeText(kMemoryMib)),
        ReadMemoryBudget},
+      {"workspace-limit", "MIB", "",
+       absl::StrCat("memory that a rank may take besides its own tensors, in either pass, ",
+                    RangeText(kMemoryMib),
+                    ", 0 for no limit; without it a tenth of the memory that the cluster names, or "
+                    "1024"),
+       ReadWorkspaceLimit},
   };
 }
 

@@ -16,6 +16,11 @@ float CompileRequest::Scale() const {
   return scale.value_or(1.0f / std::sqrt(static_cast<float>(problem.heads.dim)));
 }
 
+int64_t CompileRequest::WorkspaceLimitBytes() const {
+  const int64_t memory = problem.cluster.memory_bytes;
+  return workspace_limit_bytes.value_or(memory > 0 ? memory / 10 : int64_t{1} << 30);
+}
+
 absl::Status CompileRequest::Check() const {
   RETURN_IF_ERROR(problem.Check());
   const std::vector<std::string> names = solver::StrategyNames();
@@ -26,10 +31,15 @@ absl::Status CompileRequest::Check() const {
     return absl::InvalidArgumentError(absl::StrCat("time budget is ", time_budget_ms,
                                                    " ms: must be from 0 to ", kMaxTimeBudgetMs));
   }
-  if (memory_budget_bytes < 0 || memory_budget_bytes > kMaxMemoryBudgetBytes) {
+  if (memory_budget_bytes < 0 || memory_budget_bytes > kMaxMemoryBytes) {
     return absl::InvalidArgumentError(absl::StrCat("memory budget is ", memory_budget_bytes,
                                                    " bytes: must be from 0 to ",
-                                                   kMaxMemoryBudgetBytes));
+                                                   kMaxMemoryBytes));
+  }
+  if (WorkspaceLimitBytes() < 0 || WorkspaceLimitBytes() > kMaxMemoryBytes) {
+    return absl::InvalidArgumentError(absl::StrCat("workspace limit is ", WorkspaceLimitBytes(),
+                                                   " bytes: must be from 0 to ",
+                                                   kMaxMemoryBytes));
   }
   if (!(Scale() > 0 && std::isfinite(Scale()))) {
     return absl::InvalidArgumentError(

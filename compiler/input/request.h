@@ -15,7 +15,7 @@
 namespace flashcp {
 
 inline constexpr int kMaxTimeBudgetMs = 3'600'000;
-inline constexpr int64_t kMaxMemoryBudgetBytes = int64_t{1} << 44;
+inline constexpr int64_t kMaxMemoryBytes = int64_t{1} << 44;
 
 struct CompileRequest {
   solver::Problem problem;
@@ -26,11 +26,16 @@ struct CompileRequest {
   // Memory of each rank for K/V rows of other ranks that stay from forward to backward; what does
   // not fit is sent again.
   int64_t memory_budget_bytes = 0;
+  // What either pass of a rank may take besides its own tensors, 0 for no limit; without it a tenth
+  // of the memory that the cluster names, or 1 GiB.
+  std::optional<int64_t> workspace_limit_bytes;
   // The scale of scores before softmax; without it 1 / sqrt(head dim).
   std::optional<float> scale;
 
   // Returns the scale that holds, given or not.
   float Scale() const;
+  // Returns the workspace limit that holds, given or not.
+  int64_t WorkspaceLimitBytes() const;
 
   // InvalidArgument, naming the field, what was found and what is allowed.
   absl::Status Check() const;

@@ -114,14 +114,16 @@ def KeepDocuments : Pass<"cp-keep-documents", "::flashcp::cp::BatchOp"> {
 def ScheduleStages : Pass<"cp-schedule-stages", "::flashcp::cp::BatchOp"> {
   let summary = "order each rank's work: local tiles first, then remote ones by stage";
   let description = [{
-    Turns tiles and transfers into one `cp.program` per rank. A remote stage
-    brings some of the rows, or some of the key/value heads of all rows, so that
-    each partial result is merged once; the solver chooses that, and the number
-    of stages, by the modelled forward time (compiler/solver/stages.h). Every
-    rank has the same number, and exchange s starts together on all ranks, so
-    that no order of messages can deadlock. If rows are relayed, a second,
-    relayed exchange of the stage follows, and the ranks of a node cut their
-    stages at the same tokens, so that a relay has what it sends on.
+    Turns tiles and transfers into one `cp.program` per rank, which runs once
+    for each group of key/value heads. A remote stage brings some of the rows:
+    first those of the rank's own node, then those of the next node, and so on,
+    so that all ranks send and receive evenly in each stage. The solver chooses
+    the number of groups and of stages: the least modelled step within the
+    workspace limit of the batch (compiler/solver/schedule.h). Every rank has
+    the same numbers, and exchange s starts together on all ranks, so that no
+    order of messages can deadlock. If rows are relayed, a second, relayed
+    exchange of the stage follows, and the ranks of a node cut their stages at
+    the same tokens, so that a relay has what it sends on.
 
     After, for the example of cp-place-documents:
     ```mlir
@@ -133,8 +135,9 @@ def ScheduleStages : Pass<"cp-schedule-stages", "::flashcp::cp::BatchOp"> {
     ```
   }];
   let options = [
-    Option<"stages", "stages", "int64_t", "0", "remote stages; 0 lets the cost model choose">,
-    Option<"byHeads", "by-heads", "bool", "false", "with `stages`: of heads, not of rows">,
+    Option<"stages", "stages", "int64_t", "0", "remote stages; 0 lets the solver choose">,
+    Option<"headGroups", "head-groups", "int64_t", "0",
+           "groups of key/value heads; 0 lets the solver choose">,
   ];
 }
 
@@ -144,8 +147,14 @@ def AllocateBuffers : Pass<"cp-allocate-buffers", "::flashcp::cp::BatchOp"> {
     Adds to each program the buffers that its stages need: remote keys and
     values of every stage, apart from those of saved documents, which have a
     memory of their own; one accumulator for the query rows that more than one
-    tile adds to; sums of gradients, and gradients in messages, for backward,
+    tile adds to; sums of gradients, and gradients that come back, for backward,
     which may lie where the accumulator lies in forward.
+
+    Stages take turns in the workspace: three places for keys and values (rows
+    arrive, are in use, or leave as gradients), two for sums if rows are relayed
+    and one otherwise, one for what comes back over each hop. A program of one
+    stage gives its keys and values places that rounds of the head groups take
+    in turn.
   }];
 }
 
@@ -154,14 +163,16 @@ def DeriveBackward : Pass<"cp-derive-backward", "::flashcp::cp::BatchOp"> {
   let description = [{
     Rows are re-sent and then, with gradients, exchanged in reverse. Remote tiles
     run while K/V and gradients of other stages travel, local ones before and
-    after them, split as the cost model says.
+    after them, split as the cost model says. Rows are re-sent as soon as the
+    stage that was in their place has left it.
 
     After:
     ```mlir
     cp.backward {
-      cp.clear_gradients
+      cp.clear_gradients stage(0)
       cp.resend stage(1)
       cp.attend_backward stage(0) tiles[0, 1)
+      cp.clear_gradients stage(1)
       cp.attend_backward stage(1) tiles[0, 1)
       cp.pack_gradients stage(1)
       cp.exchange_gradients stage(1)

@@ -5,7 +5,7 @@
 #include "compiler/analysis/Phase.h"
 #include "compiler/emit/plan_size.h"
 #include "compiler/passes/Passes.h"
-#include "compiler/solver/strategies.h"
+#include "compiler/solver/place_for_schedule.h"
 
 using namespace mlir;
 
@@ -55,8 +55,12 @@ struct PlaceDocumentsPass : impl::PlaceDocumentsBase<PlaceDocumentsPass> {
       return signalPassFailure();
     const solver::Problem &problem = analysis.problem();
     absl::StatusOr<solver::Placement> placement =
-        solver::Place(analysis.request().strategy, problem,
-                      analysis.request().time_budget_ms);
+        solver::PlaceForSchedule(
+            analysis.request().strategy, problem,
+            analysis.request().time_budget_ms,
+            solver::LimitWithSavedRows(
+                analysis.request().WorkspaceLimitBytes(),
+                analysis.request().memory_budget_bytes));
     if (!placement.ok()) {
       batch.emitOpError() << std::string(placement.status().message());
       return signalPassFailure();

@@ -2,14 +2,16 @@
 // node once; the rank that gets it forwards it to the others.
 //
 // A sweep over what the ranks of a node receive from outside finds stretches of
-// tokens with the same receivers. A stretch with several is cut among those of
-// them that receive the fewest rows from other nodes so far, so that they end
-// with equally many: links between nodes are what is scarce. O(R log R) for R
-// ranges, and at most one range for each pair of receivers of a stretch.
+// tokens with the same receivers. Stretches are cut by owner and by stage, and
+// all that the same ranks receive in one stage is shared among them evenly:
+// links between nodes are what is scarce, in every stage. O(R log R) for R
+// ranges.
 
 #include "compiler/analysis/BatchAnalysis.h"
 #include "compiler/analysis/Phase.h"
+#include "compiler/analysis/ReceivedRows.h"
 #include "compiler/passes/Passes.h"
+#include "compiler/solver/row_stage.h"
 
 using namespace mlir;
 
@@ -20,18 +22,10 @@ namespace flashcp {
 
 namespace {
 
-/// Rows of a relay's share at least: more, shorter ranges would cost more in
-/// copies and tables than an even load is worth.
-constexpr int64_t kMinShare = 256;
-
-/// Shares are cut at the nearest multiple of this, so that rows are copied in
-/// whole blocks.
-constexpr int64_t kShareMultiple = 64;
-static_assert(kShareMultiple < kMinShare, "no share may become empty");
-
 /// Tokens that the same ranks of a node receive from other nodes.
 struct Stretch {
   size_t transfer;
+  int64_t node;
   int64_t begin, end;
   SmallVector<int32_t> receivers; // increasing
 };
@@ -61,7 +55,7 @@ NodeRanges nodeRangesOf(cp::ShardOp shard, int64_t ranksPerNode, size_t nodes) {
 }
 
 /// Appends the stretches between the events of one node.
-void sweep(size_t transfer, SmallVector<Event> &events,
+void sweep(size_t transfer, int64_t node, SmallVector<Event> &events,
            SmallVector<Stretch> &stretches) {
   llvm::sort(events, [](const Event &a, const Event &b) {
     return a.position < b.position;
@@ -84,52 +78,75 @@ void sweep(size_t transfer, SmallVector<Event> &events,
     if (before && before->end == position && before->receivers == receivers)
       before->end = end;
     else
-      stretches.push_back({transfer, position, end, std::move(receivers)});
+      stretches.push_back(
+          {transfer, node, position, end, std::move(receivers)});
   }
 }
 
-/// How many of the ranks, by increasing load, share `length` rows so that they
-/// end with equal loads: as many as get kMinShare rows each.
-size_t countShares(ArrayRef<int64_t> sortedLoads, int64_t length) {
-  size_t shares = 1;
-  int64_t sum = sortedLoads.front();
-  for (; shares < sortedLoads.size(); ++shares) {
-    // The next rank has the highest load so far, and would get the least.
-    sum += sortedLoads[shares];
-    int64_t level = (sum + length) / int64_t(shares + 1);
-    if (level - sortedLoads[shares] < kMinShare)
-      break;
-  }
-  return shares;
-}
+/// Rows of one owner that a node receives from outside in one stage.
+struct Part {
+  const Stretch *stretch;
+  int64_t stage, owner;
+  int64_t document, begin, end;
 
-/// Cuts a stretch among the receivers with the least load, which each receive a
-/// share from the owners and forward it; adds the shares to their loads.
-void relay(const Stretch &stretch, SmallVector<int64_t> &loads,
-           SmallVector<cp::MovedRange> &ranges) {
-  SmallVector<int32_t> relays = stretch.receivers;
-  llvm::sort(relays, [&](int32_t a, int32_t b) {
-    return std::tie(loads[a], a) < std::tie(loads[b], b);
-  });
-  SmallVector<int64_t> sortedLoads;
-  for (int32_t rank : relays)
-    sortedLoads.push_back(loads[rank]);
-  int64_t rest = stretch.end - stretch.begin;
-  relays.truncate(countShares(sortedLoads, rest));
-  for (int32_t rank : relays)
-    rest += loads[rank];
-  llvm::sort(relays);
-  int64_t begin = stretch.begin, level = rest / int64_t(relays.size());
-  for (int32_t relay : relays) {
-    int64_t end = begin + level - loads[relay];
-    end = (end + kShareMultiple / 2) / kShareMultiple * kShareMultiple;
-    if (relay == relays.back())
-      end = stretch.end;
-    for (int32_t receiver : stretch.receivers)
-      ranges.push_back({begin, end, receiver,
-                        receiver == relay ? cp::kNoRelay : int64_t(relay)});
-    loads[relay] += end - begin;
+  auto run() const {
+    return std::tie(stretch->node, stage, stretch->receivers);
+  }
+  auto place() const {
+    return std::tie(owner, document, begin, stretch->transfer);
+  }
+};
+
+/// Appends the parts of a stretch; `ofNode` are those of its node.
+void cutStretch(const Stretch &stretch, int64_t document,
+                ArrayRef<StagedPart> ofNode, std::vector<Part> &parts) {
+  const StagedPart *next = llvm::upper_bound(
+      ofNode, std::pair(document, stretch.begin),
+      [](std::pair<int64_t, int64_t> position, const StagedPart &part) {
+        return position < std::pair(part.range.document, part.range.end);
+      });
+  for (int64_t begin = stretch.begin; begin < stretch.end; ++next) {
+    int64_t end = std::min(stretch.end, next->range.end);
+    parts.push_back(
+        {&stretch, next->range.stage, next->owner, document, begin, end});
     begin = end;
+  }
+}
+
+/// Shares the parts of one run among the receivers, which each receive a share
+/// from its owners and send it on.
+void shareRun(ArrayRef<Part> parts,
+              MutableArrayRef<SmallVector<cp::MovedRange>> ranges) {
+  ArrayRef<int32_t> receivers = parts.front().stretch->receivers;
+  solver::RelayRun run{0, int(receivers.size()), int(parts.front().owner)};
+  for (const Part &part : parts)
+    run.rows += part.end - part.begin;
+  int64_t first = 0;
+  for (const Part &part : parts) {
+    int64_t rows = part.end - part.begin;
+    auto share = [&](const solver::RelayShare &share) {
+      int32_t relay = receivers[share.receiver];
+      for (int32_t receiver : receivers)
+        ranges[part.stretch->transfer].push_back(
+            {part.begin + share.begin, part.begin + share.end, receiver,
+             receiver == relay ? cp::kNoRelay : int64_t(relay)});
+    };
+    solver::ForEachRelayShare(run, first, rows, share);
+    first += rows;
+  }
+}
+
+/// Puts parts in order, and shares each run.
+void shareRuns(std::vector<Part> &parts,
+               MutableArrayRef<SmallVector<cp::MovedRange>> ranges) {
+  llvm::sort(parts, [](const Part &a, const Part &b) {
+    return a.run() != b.run() ? a.run() < b.run() : a.place() < b.place();
+  });
+  for (ArrayRef<Part> rest = parts; !rest.empty();) {
+    ArrayRef<Part> run = rest.take_while(
+        [&](const Part &part) { return part.run() == rest.front().run(); });
+    shareRun(run, ranges);
+    rest = rest.drop_front(run.size());
   }
 }
 
@@ -169,13 +186,20 @@ struct RelayTransfersPass : impl::RelayTransfersBase<RelayTransfersPass> {
     SmallVector<Stretch> stretches;
     for (auto [i, transfer] : llvm::enumerate(transfers))
       findStretches(i, transfer, problem.ranks, ranges[i], stretches);
-    // What only one rank of a node needs leaves no choice: it comes first.
-    SmallVector<int64_t> loads(problem.ranks);
-    std::stable_partition(
-        stretches.begin(), stretches.end(),
-        [](const Stretch &stretch) { return stretch.receivers.size() == 1; });
+    const absl::StatusOr<solver::Schedule> &schedule = analysis.schedule();
+    if (!schedule.ok()) {
+      batch.emitOpError() << std::string(schedule.status().message());
+      return signalPassFailure();
+    }
+    RowStages stages(analysis, receivedRows(batch, analysis),
+                     schedule->row_stages);
+    std::vector<Part> parts;
     for (const Stretch &stretch : stretches)
-      relay(stretch, loads, ranges[stretch.transfer]);
+      cutStretch(stretch,
+                 analysis.numberOf(
+                     transfers[stretch.transfer].getShardOp().getDocumentOp()),
+                 stages.partsOf(stretch.node), parts);
+    shareRuns(parts, ranges);
     for (auto [i, transfer] : llvm::enumerate(transfers))
       transfer.setRanges(sortAndJoin(std::move(ranges[i])));
     for (cp::TransferOp transfer : transfers)
@@ -200,8 +224,8 @@ struct RelayTransfersPass : impl::RelayTransfersBase<RelayTransfersPass> {
       else
         splitRange(range, owned[node], events[node], kept);
     }
-    for (SmallVector<Event> &ofNode : events)
-      sweep(number, ofNode, stretches);
+    for (auto [node, ofNode] : llvm::enumerate(events))
+      sweep(number, node, ofNode, stretches);
   }
 
   /// Keeps what the node owns, and notes where the rest begins and ends.

@@ -42,9 +42,13 @@ namespace flashcp::cp {
 mlir::ParseResult parseMask(mlir::AsmParser &parser, MaskAttr &mask);
 void printMask(mlir::AsmPrinter &printer, mlir::Operation *op, MaskAttr mask);
 
-/// Limits of the budgets of a batch: an hour, and 16 TiB.
+/// Limits of what a batch may ask for: an hour, and 16 TiB.
 inline constexpr int64_t kMaxTimeBudgetMs = 3'600'000;
-inline constexpr int64_t kMaxMemoryBudgetBytes = int64_t(1) << 44;
+inline constexpr int64_t kMaxMemoryBytes = int64_t(1) << 44;
+
+/// Copies of a buffer among which rounds of head groups alternate: one arrives,
+/// one is in use, one leaves.
+inline constexpr int64_t kMaxPlaces = 3;
 
 } // namespace flashcp::cp
 

@@ -78,10 +78,15 @@ LogicalResult BatchOp::verify() {
     return emitOpError() << "C34: time budget must lie in [0, "
                          << kMaxTimeBudgetMs << "] ms, found " << timeBudget;
   int64_t memoryBudget = getMemoryBudgetBytes();
-  if (memoryBudget < 0 || memoryBudget > kMaxMemoryBudgetBytes)
+  if (memoryBudget < 0 || memoryBudget > kMaxMemoryBytes)
     return emitOpError() << "C35: memory budget must lie in [0, "
-                         << kMaxMemoryBudgetBytes << "] bytes, found "
+                         << kMaxMemoryBytes << "] bytes, found "
                          << memoryBudget;
+  if (std::optional<uint64_t> limit = getWorkspaceLimitBytes();
+      limit && *limit > uint64_t(kMaxMemoryBytes))
+    return emitOpError() << "C37: workspace limit must lie in [0, "
+                         << kMaxMemoryBytes << "] bytes, found "
+                         << int64_t(*limit);
   std::optional<llvm::APFloat> scale = getScale();
   if (scale && (!scale->isFinite() || scale->isNegative() || scale->isZero()))
     return emitOpError() << "C36: scale must be finite and above 0, found "
@@ -189,6 +194,11 @@ LogicalResult ProgramOp::verify() {
   if (getRank() >= uint64_t(scope.ranks))
     return emitOpError() << "C14: rank must lie in [0, " << scope.ranks
                          << "), found " << int64_t(getRank());
+  int64_t groups = getHeadGroups();
+  if (groups < 1 || scope.keyValueHeads % groups != 0)
+    return emitOpError() << "C38: head groups must divide the "
+                         << scope.keyValueHeads
+                         << " key/value heads, found " << groups;
   return verifyEntries(getLayout(), scope);
 }
 
@@ -218,13 +228,15 @@ LogicalResult ExchangeOp::verify() {
 
 LogicalResult BufferOp::verify() {
   bool ofStage = getKind() < BufferKind::accumulator ||
-                 getKind() == BufferKind::remote_key_sum ||
-                 getKind() == BufferKind::remote_value_sum;
+                 getKind() > BufferKind::value_sum;
   if (failed(verifyStage(*this, getStage(), ofStage ? 1 : 0)))
     return failure();
   if (int64_t(getOffset()) < 0 || getOffset() % 64 != 0)
     return emitOpError() << "C17: offset must be a multiple of 64, found "
                          << int64_t(getOffset());
+  if (getPlaces() < 1 || getPlaces() > kMaxPlaces)
+    return emitOpError() << "C17: places must lie in [1, " << kMaxPlaces
+                         << "], found " << int64_t(getPlaces());
   return success();
 }
 
@@ -232,6 +244,9 @@ LogicalResult BufferOp::verify() {
 // Backward
 //===----------------------------------------------------------------------===//
 
+LogicalResult ClearGradientsOp::verify() {
+  return verifyStage(*this, getStage(), 0);
+}
 LogicalResult ResendOp::verify() { return verifyStage(*this, getStage(), 1); }
 LogicalResult PackGradientsOp::verify() {
   return verifyStage(*this, getStage(), 1);

@@ -23,10 +23,12 @@ def CP_BatchOp : CP_Op<"batch", [Symbol, IsolatedFromAbove, SingleBlock, NoTermi
     `scale` is that of scores before softmax, 1 / sqrt(dim) without it;
     `strategy` is a rule of compiler/solver; `time_budget_ms` is how long auto
     searches; `memory_budget_bytes` is the memory of a rank for received rows
-    that are saved for backward.
+    that are saved for backward; `workspace_limit_bytes` is what a rank may take
+    besides its own tensors in either pass, without it a share of the memory
+    that the cluster names.
 
     Constraints: C1 ranks, C2 heads, C3 dtype, C4 slack, C34 time budget, C35
-    memory budget, C36 scale.
+    memory budget, C36 scale, C37 workspace limit.
 
     Example:
     ```mlir
@@ -36,7 +38,7 @@ def CP_BatchOp : CP_Op<"batch", [Symbol, IsolatedFromAbove, SingleBlock, NoTermi
     }
     cp.batch @other ranks(2) heads<q = 32, kv = 8, dim = 128> scale(0.125) dtype(bf16)
         exchange<needed> slack_percent(5.0) cluster<"h100x8"> strategy("zigzag")
-        time_budget_ms(100.0) memory_budget_bytes(1048576) {
+        time_budget_ms(100.0) memory_budget_bytes(1048576) workspace_limit_bytes(268435456) {
     }
     ```
   }];
@@ -45,14 +47,16 @@ def CP_BatchOp : CP_Op<"batch", [Symbol, IsolatedFromAbove, SingleBlock, NoTermi
                        DefaultValuedAttr<F64Attr, "0.0">:$slack_percent, CP_ClusterAttr:$cluster,
                        DefaultValuedAttr<StrAttr, "\"auto\"">:$strategy,
                        DefaultValuedAttr<F64Attr, "20.0">:$time_budget_ms,
-                       DefaultValuedAttr<I64Attr, "0">:$memory_budget_bytes);
+                       DefaultValuedAttr<I64Attr, "0">:$memory_budget_bytes,
+                       OptionalAttr<I64Attr>:$workspace_limit_bytes);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = [{
     $sym_name `ranks` `(` $ranks `)` `heads` `` $heads (`scale` `(` $scale^ `)`)?
     `dtype` `(` $dtype `)` `exchange` `` $exchange (`slack_percent` `(` $slack_percent^ `)`)?
     `cluster` `` $cluster (`strategy` `(` $strategy^ `)`)?
     (`time_budget_ms` `(` $time_budget_ms^ `)`)?
-    (`memory_budget_bytes` `(` $memory_budget_bytes^ `)`)? attr-dict-with-keyword $body
+    (`memory_budget_bytes` `(` $memory_budget_bytes^ `)`)?
+    (`workspace_limit_bytes` `(` $workspace_limit_bytes^ `)`)? attr-dict-with-keyword $body
   }];
   let hasVerifier = 1;
 }
@@ -177,9 +181,12 @@ def CP_ProgramOp : CP_Op<"program", [HasParent<"BatchOp">, SingleBlock, NoTermin
     they take: scratch of the forward and of the backward pass, and what is
     saved in between. cp-derive-backward adds the backward pass.
 
+    Both passes run once for each of `head_groups` groups of key/value heads and
+    their query heads; heads of the body count from the first of the group.
+
     Each op of a pass becomes one instruction of the plan with the op's name.
 
-    Constraints: C14 rank, C15 layout ranges.
+    Constraints: C14 rank, C15 layout ranges, C38 head groups.
 
     Example:
     ```mlir
@@ -188,15 +195,22 @@ def CP_ProgramOp : CP_Op<"program", [HasParent<"BatchOp">, SingleBlock, NoTermin
       cp.exchange stage(1) kv heads[0, 8) receive {0 : [0, 1024)}
       cp.attend stage(1) {0 : q[1024, 4096) kv[0, 1024) heads[0, 32)}
     }
+    cp.program rank(2) layout {0 : [4096, 5000)} head_groups(8) {
+      cp.attend stage(0) {0 : q[4096, 5000) kv[4096, 5000) heads[0, 4)}
+      cp.exchange stage(1) kv heads[0, 1) receive {0 : [0, 4096)}
+      cp.attend stage(1) {0 : q[4096, 5000) kv[0, 4096) heads[0, 4)}
+    }
     ```
   }];
   let arguments = (ins I64Attr:$rank, CP_TokenRanges:$layout,
+                       DefaultValuedAttr<I64Attr, "1">:$head_groups,
                        OptionalAttr<I64Attr>:$workspace_bytes,
                        OptionalAttr<I64Attr>:$backward_workspace_bytes,
                        OptionalAttr<I64Attr>:$saved_bytes);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = [{
     `rank` `(` $rank `)` `layout` custom<Entries>($layout, "::flashcp::cp::TokenRange()")
+    (`head_groups` `(` $head_groups^ `)`)?
     (`workspace_bytes` `(` $workspace_bytes^ `)`)?
     (`backward_workspace_bytes` `(` $backward_workspace_bytes^ `)`)?
     (`saved_bytes` `(` $saved_bytes^ `)`)? attr-dict-with-keyword $body
@@ -256,23 +270,31 @@ def CP_BufferOp : CP_Op<"buffer", [HasParent<"ProgramOp">]> {
   let description = [{
     Remote and saved keys and values hold what the exchanges of their stage
     receive, in the order of documents and positions; sums of received rows
-    belong to the buffers of their stage. The accumulator holds the output rows
-    that more than one tile adds to. Buffers that serve all stages have stage 0.
-    `rows` are rows of tokens; rows of `outgoing` and `incoming` have one head.
+    belong to the buffers of their stage, and so do the gradients of rows that
+    are saved, until they are sent back. The accumulator holds the output rows
+    that more than one tile adds to. `incoming` has the gradients that come back
+    for what the exchange of its stage, or the `relayed` one, sends. Buffers
+    that serve all stages have stage 0. `rows` are rows of tokens; rows of
+    `incoming` have one head. With `places` copies, one behind the other, a
+    round of the head groups takes the next one.
 
-    Constraints: C16 stage, C17 offset.
+    Constraints: C16 stage, C17 offset and places.
 
     Example:
     ```mlir
     cp.program rank(1) layout {0 : [1024, 4096)} {
       cp.buffer remote_key stage(1) offset(0) rows(1024)
       cp.buffer key_sum stage(0) offset(4096) rows(3072)
+      cp.buffer incoming stage(1) relayed offset(8192) rows(512)
+      cp.buffer remote_value stage(1) offset(16384) rows(1024) places(3)
     }
     ```
   }];
-  let arguments = (ins CP_BufferKindAttr:$kind, I64Attr:$stage, I64Attr:$offset, I64Attr:$rows);
+  let arguments = (ins CP_BufferKindAttr:$kind, I64Attr:$stage, UnitAttr:$relayed, I64Attr:$offset,
+                       I64Attr:$rows, DefaultValuedAttr<I64Attr, "1">:$places);
   let assemblyFormat = [{
-    `` $kind `stage` `(` $stage `)` `offset` `(` $offset `)` `rows` `(` $rows `)` attr-dict
+    `` $kind `stage` `(` $stage `)` (`relayed` $relayed^)? `offset` `(` $offset `)`
+    `rows` `(` $rows `)` (`places` `(` $places^ `)`)? attr-dict
   }];
   let hasVerifier = 1;
 }
@@ -291,9 +313,10 @@ def CP_BackwardOp : CP_Op<"backward", [HasParent<"ProgramOp">, SingleBlock, NoTe
       cp.exchange stage(1) kv heads[0, 8) receive {0 : [0, 1024)}
       cp.attend stage(1) {0 : q[1024, 4096) kv[0, 1024) heads[0, 32)}
       cp.backward {
-        cp.clear_gradients
+        cp.clear_gradients stage(0)
         cp.resend stage(1)
         cp.attend_backward stage(0) tiles[0, 1)
+        cp.clear_gradients stage(1)
         cp.attend_backward stage(1) tiles[0, 1)
         cp.pack_gradients stage(1)
         cp.exchange_gradients stage(1)
@@ -318,9 +341,19 @@ class CP_MessagesOp<string mnemonic> : CP_BackwardStepOp<mnemonic> {
 }
 
 def CP_ClearGradientsOp : CP_BackwardStepOp<"clear_gradients"> {
-  let summary = "all sums of gradients become 0, delta is computed";
-  let description = "Comes first. Example: see `cp.backward`.";
-  let assemblyFormat = "attr-dict";
+  let summary = "the sums of a stage become 0";
+  let description = [{
+    The one of stage 0 comes first: it clears the sums of own rows, and computes
+    delta. That of stage s clears the sums of what the stage receives, before
+    tiles and relays add to them.
+
+    Constraints: C16 stage.
+
+    Example: see `cp.backward`.
+  }];
+  let arguments = (ins I64Attr:$stage);
+  let assemblyFormat = "`stage` `(` $stage `)` attr-dict";
+  let hasVerifier = 1;
 }
 
 def CP_ResendOp : CP_MessagesOp<"resend"> {
@@ -352,6 +385,9 @@ def CP_AttendBackwardOp : CP_BackwardStepOp<"attend_backward"> {
 def CP_PackGradientsOp : CP_MessagesOp<"pack_gradients"> {
   let summary = "the sums of received rows are rounded for their way back";
   let description = [{
+    They replace the rows themselves, which nothing reads any more, unless the
+    rows are saved.
+
     Constraints: C16 stage.
 
     Example: see `cp.backward`.

@@ -81,8 +81,9 @@ def CP_BufferKind : I32EnumAttr<"BufferKind", "what a buffer of a program holds"
   I32EnumAttrCase<"value_sum", 8>,
   I32EnumAttrCase<"remote_key_sum", 9>,    // f32 sums of gradients of received rows
   I32EnumAttrCase<"remote_value_sum", 10>,
-  I32EnumAttrCase<"outgoing", 11>,         // gradients of received rows, to be sent back
-  I32EnumAttrCase<"incoming", 12>,         // gradients of sent rows, that come back
+  I32EnumAttrCase<"outgoing_key", 11>,     // gradients of saved rows, to be sent back
+  I32EnumAttrCase<"outgoing_value", 12>,
+  I32EnumAttrCase<"incoming", 13>,         // gradients of sent rows, that come back
 ]> {
   let cppNamespace = "::flashcp::cp";
   let genSpecializedAttr = 0;

@@ -15,8 +15,11 @@ cp.batch @two_stages ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(bf16) exchange
     cp.attend stage(1) {}
     cp.exchange stage(2) kv heads[0, 2) receive {}
     cp.attend stage(2) {}
+    // What comes back for its rows, in heads of rows of K and V: 7 and 53 rows, in one place.
+    // CHECK: cp.buffer incoming stage(1) offset(16320) rows(28)
+    // CHECK-NEXT: cp.buffer incoming stage(2) offset(16320) rows(212)
   }
-  // CHECK: cp.program rank(1) layout {0 : [60, 100)} workspace_bytes(9088) backward_workspace_bytes(26368) saved_bytes(0) {
+  // CHECK: cp.program rank(1) layout {0 : [60, 100)} workspace_bytes(9088) backward_workspace_bytes(21632) saved_bytes(0) {
   cp.program rank(1) layout {0 : [60, 100)} {
     cp.attend stage(0) {0 : q[60, 100) kv[60, 100) heads[0, 4)}
     cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 7)}
@@ -24,23 +27,22 @@ cp.batch @two_stages ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(bf16) exchange
     cp.exchange stage(2) kv heads[0, 2) receive {0 : [7, 60)}
     cp.attend stage(2) {0 : q[60, 100) kv[7, 60) heads[0, 4)}
     // CHECK: cp.attend stage(2)
+    // Keys of the stages, then their values.
     // CHECK-NEXT: cp.buffer remote_key stage(1) offset(0) rows(7)
-    // CHECK-NEXT: cp.buffer remote_value stage(1) offset(256) rows(7)
-    // CHECK-NEXT: cp.buffer remote_key stage(2) offset(512) rows(53)
+    // CHECK-NEXT: cp.buffer remote_value stage(1) offset(1984) rows(7)
+    // CHECK-NEXT: cp.buffer remote_key stage(2) offset(256) rows(53)
     // CHECK-NEXT: cp.buffer remote_value stage(2) offset(2240) rows(53)
     // CHECK-NEXT: cp.buffer accumulator stage(0) offset(3968) rows(40)
-    // Backward begins where the accumulator does. Gradients in messages are counted in heads of
-    // rows, K and V: 60 rows come in, none goes out.
+    // Backward begins where the accumulator does. Its stages take turns in one place for sums.
     // CHECK-NEXT: cp.buffer delta stage(0) offset(3968) rows(40)
     // CHECK-NEXT: cp.buffer query_sum stage(0) offset(4608) rows(40)
     // CHECK-NEXT: cp.buffer key_sum stage(0) offset(9728) rows(40)
     // CHECK-NEXT: cp.buffer value_sum stage(0) offset(12288) rows(40)
     // CHECK-NEXT: cp.buffer remote_key_sum stage(1) offset(14848) rows(7)
-    // CHECK-NEXT: cp.buffer remote_value_sum stage(1) offset(15296) rows(7)
-    // CHECK-NEXT: cp.buffer remote_key_sum stage(2) offset(15744) rows(53)
-    // CHECK-NEXT: cp.buffer remote_value_sum stage(2) offset(19136) rows(53)
-    // CHECK-NEXT: cp.buffer outgoing stage(0) offset(22528) rows(240)
-    // CHECK-NEXT: cp.buffer incoming stage(0) offset(26368) rows(0)
+    // CHECK-NEXT: cp.buffer remote_value_sum stage(1) offset(18240) rows(7)
+    // CHECK-NEXT: cp.buffer remote_key_sum stage(2) offset(14848) rows(53)
+    // CHECK-NEXT: cp.buffer remote_value_sum stage(2) offset(18240) rows(53)
+    // CHECK-NEXT: }
   }
 }
 
@@ -78,12 +80,56 @@ cp.batch @saved ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(bf16) exchange<need
     cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 10) saved, 1 : [0, 10)}
     cp.attend stage(1) {0 : q[10, 20) kv[0, 10) heads[0, 4), 1 : q[10, 20) kv[0, 10) heads[0, 4)}
     // CHECK: cp.buffer remote_key stage(1) offset(0) rows(10)
-    // CHECK-NEXT: cp.buffer remote_value stage(1) offset(320) rows(10)
+    // CHECK-NEXT: cp.buffer remote_value stage(1) offset(640) rows(10)
     // CHECK-NEXT: cp.buffer saved_key stage(1) offset(0) rows(10)
     // CHECK-NEXT: cp.buffer saved_value stage(1) offset(320) rows(10)
     // CHECK: cp.buffer remote_key_sum stage(1) {{.*}} rows(10)
     // CHECK-NEXT: cp.buffer remote_value_sum stage(1) {{.*}} rows(10)
     // CHECK-NEXT: cp.buffer remote_key_sum stage(1) {{.*}} rows(10)
     // CHECK-NEXT: cp.buffer remote_value_sum stage(1) {{.*}} rows(10)
+    // Gradients of saved rows do not replace them, but lie behind the other rows of their stage.
+    // CHECK-NEXT: cp.buffer outgoing_key stage(1) offset(320) rows(10)
+    // CHECK-NEXT: cp.buffer outgoing_value stage(1) offset(960) rows(10)
+  }
+}
+
+// Buffers hold one group of heads. The rows of a single stage alternate between places, and four
+// stages take turns in three.
+// CHECK-LABEL: cp.batch @groups
+cp.batch @groups ranks(2) heads<q = 8, kv = 4, dim = 8> dtype(bf16) exchange<needed>
+    cluster<"h100x8"> {
+  %d0 = cp.document length(100) mask(causal)
+  %s0 = cp.shard %d0 {[0, 60) on 0, [60, 100) on 1}
+  cp.program rank(1) layout {0 : [60, 100)} head_groups(4) {
+    cp.attend stage(0) {0 : q[60, 100) kv[60, 100) heads[0, 2)}
+    cp.exchange stage(1) kv heads[0, 1) receive {0 : [0, 60)}
+    cp.attend stage(1) {0 : q[60, 100) kv[0, 60) heads[0, 2)}
+    // CHECK: cp.buffer remote_key stage(1) offset(0) rows(60) places(3)
+    // CHECK-NEXT: cp.buffer remote_value stage(1) offset(2880) rows(60) places(3)
+    // CHECK-NEXT: cp.buffer accumulator stage(0) offset(5760) rows(40)
+    // CHECK-NEXT: cp.buffer delta stage(0) offset(5760) rows(40)
+    // CHECK-NEXT: cp.buffer query_sum stage(0) offset(6080) rows(40)
+  }
+}
+
+// CHECK-LABEL: cp.batch @turns
+cp.batch @turns ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(bf16) exchange<needed>
+    cluster<"h100x8"> {
+  %d0 = cp.document length(100) mask(causal)
+  %s0 = cp.shard %d0 {[0, 60) on 0, [60, 100) on 1}
+  cp.program rank(1) layout {0 : [60, 100)} {
+    cp.attend stage(0) {0 : q[60, 100) kv[60, 100) heads[0, 4)}
+    cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 2)}
+    cp.attend stage(1) {0 : q[60, 100) kv[0, 2) heads[0, 4)}
+    cp.exchange stage(2) kv heads[0, 2) receive {0 : [2, 4)}
+    cp.attend stage(2) {0 : q[60, 100) kv[2, 4) heads[0, 4)}
+    cp.exchange stage(3) kv heads[0, 2) receive {0 : [4, 6)}
+    cp.attend stage(3) {0 : q[60, 100) kv[4, 6) heads[0, 4)}
+    cp.exchange stage(4) kv heads[0, 2) receive {0 : [6, 60)}
+    cp.attend stage(4) {0 : q[60, 100) kv[6, 60) heads[0, 4)}
+    // CHECK: cp.buffer remote_key stage(1) offset(0) rows(2)
+    // CHECK: cp.buffer remote_key stage(2) offset(1728) rows(2)
+    // CHECK: cp.buffer remote_key stage(3) offset(1792) rows(2)
+    // CHECK: cp.buffer remote_key stage(4) offset(0) rows(54)
   }
 }

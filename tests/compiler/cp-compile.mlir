@@ -22,9 +22,10 @@ cp.batch @step ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed
   // CHECK-NEXT:   cp.buffer accumulator
   // CHECK-NEXT:   cp.buffer delta
   // CHECK:        cp.backward {
-  // CHECK-NEXT:     cp.clear_gradients
+  // CHECK-NEXT:     cp.clear_gradients stage(0)
   // CHECK-NEXT:     cp.resend stage(1)
   // CHECK-NEXT:     cp.attend_backward stage(0) tiles[0, 1)
+  // CHECK-NEXT:     cp.clear_gradients stage(1)
   // CHECK-NEXT:     cp.attend_backward stage(1) tiles[0, 1)
   // CHECK-NEXT:     cp.pack_gradients stage(1)
   // CHECK-NEXT:     cp.exchange_gradients stage(1)
@@ -40,7 +41,7 @@ cp.batch @empty ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<neede
   // CHECK-NEXT: cp.program rank(0) layout {} workspace_bytes(0) backward_workspace_bytes({{[0-9]+}}) saved_bytes(0) {
   // CHECK-NEXT:   cp.attend stage(0) {}
   // CHECK:        cp.backward {
-  // CHECK-NEXT:     cp.clear_gradients
+  // CHECK-NEXT:     cp.clear_gradients stage(0)
   // CHECK-NEXT:     cp.store_gradients
   // CHECK-NEXT:   }
 }

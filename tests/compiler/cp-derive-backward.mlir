@@ -1,5 +1,5 @@
-// The backward pass mirrors the forward pass: rows travel again at once, gradients as soon as they
-// are complete; local tiles are done some before and some after the remote ones.
+// The backward pass mirrors the forward pass: rows travel again as places are free, gradients as soon
+// as they are complete; local tiles are done some before and some after the remote ones.
 // RUN: flashcp-opt %s --split-input-file --pass-pipeline='builtin.module(cp.batch(cp-derive-backward))' -verify-diagnostics | FileCheck %s
 
 // Transfers take longer than all tiles, in any order: half of the local work is done first.
@@ -16,18 +16,20 @@ cp.batch @stages ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<need
     cp.exchange stage(2) kv heads[0, 2) receive {0 : [7, 50)}
     cp.attend stage(2) {0 : q[50, 100) kv[7, 50) heads[0, 4)}
     // CHECK:      cp.backward {
-    // CHECK-NEXT:   cp.clear_gradients
+    // CHECK-NEXT:   cp.clear_gradients stage(0)
     // CHECK-NEXT:   cp.resend stage(1)
     // CHECK-NEXT:   cp.resend stage(2)
     // CHECK-NEXT:   cp.attend_backward stage(0) tiles[0, 2)
+    // CHECK-NEXT:   cp.clear_gradients stage(1)
     // CHECK-NEXT:   cp.attend_backward stage(1) tiles[0, 1)
     // CHECK-NEXT:   cp.pack_gradients stage(1)
     // CHECK-NEXT:   cp.exchange_gradients stage(1)
+    // CHECK-NEXT:   cp.clear_gradients stage(2)
     // CHECK-NEXT:   cp.attend_backward stage(2) tiles[0, 1)
     // CHECK-NEXT:   cp.pack_gradients stage(2)
+    // CHECK-NEXT:   cp.add_gradients stage(1)
     // CHECK-NEXT:   cp.exchange_gradients stage(2)
     // CHECK-NEXT:   cp.attend_backward stage(0) tiles[2, 3)
-    // CHECK-NEXT:   cp.add_gradients stage(1)
     // CHECK-NEXT:   cp.add_gradients stage(2)
     // CHECK-NEXT:   cp.store_gradients
     // CHECK-NEXT: }
@@ -53,6 +55,7 @@ cp.batch @slow_return ranks(2) heads<q = 1, kv = 1, dim = 128> dtype(bf16) excha
     cp.exchange stage(2) kv heads[0, 1) receive {0 : [128, 640)}
     cp.attend stage(2) {0 : q[640, 1280) kv[128, 640) heads[0, 1)}
     // CHECK:        cp.resend stage(2)
+    // CHECK-NEXT:   cp.clear_gradients stage(1)
     // CHECK-NEXT:   cp.attend_backward stage(1) tiles[0, 1)
     // CHECK:        cp.pack_gradients stage(2)
     // CHECK:        cp.exchange_gradients stage(2)
@@ -73,7 +76,8 @@ cp.batch @saved ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<neede
     cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 50) saved}
     cp.attend stage(1) {0 : q[50, 100) kv[0, 50) heads[0, 4)}
     // CHECK:      cp.backward {
-    // CHECK-NEXT:   cp.clear_gradients
+    // CHECK-NEXT:   cp.clear_gradients stage(0)
+    // CHECK-NEXT:   cp.clear_gradients stage(1)
     // CHECK-NEXT:   cp.attend_backward stage(1) tiles[0, 1)
     // CHECK-NEXT:   cp.pack_gradients stage(1)
     // CHECK-NEXT:   cp.exchange_gradients stage(1)
@@ -95,7 +99,7 @@ cp.batch @local ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<neede
   cp.program rank(0) layout {0 : [0, 100)} {
     cp.attend stage(0) {0 : q[0, 50) kv[0, 50) heads[0, 4), 0 : q[50, 100) kv[0, 100) heads[0, 4)}
     // CHECK:      cp.backward {
-    // CHECK-NEXT:   cp.clear_gradients
+    // CHECK-NEXT:   cp.clear_gradients stage(0)
     // CHECK-NEXT:   cp.attend_backward stage(0) tiles[0, 2)
     // CHECK-NEXT:   cp.store_gradients
     // CHECK-NEXT: }
@@ -118,21 +122,49 @@ cp.batch @relayed ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<nee
     cp.exchange stage(2) relayed kv heads[0, 2) receive {}
     cp.attend stage(2) {}
     // CHECK:      cp.backward {
-    // CHECK-NEXT:   cp.clear_gradients
+    // CHECK-NEXT:   cp.clear_gradients stage(0)
+    // CHECK-NEXT:   cp.clear_gradients stage(1)
     // CHECK-NEXT:   cp.pack_gradients stage(1) relayed
     // CHECK-NEXT:   cp.exchange_gradients stage(1) relayed
+    // CHECK-NEXT:   cp.clear_gradients stage(2)
     // CHECK-NEXT:   cp.pack_gradients stage(2) relayed
-    // CHECK-NEXT:   cp.exchange_gradients stage(2) relayed
     // CHECK-NEXT:   cp.add_gradients stage(1) relayed
+    // CHECK-NEXT:   cp.exchange_gradients stage(2) relayed
     // CHECK-NEXT:   cp.pack_gradients stage(1)
     // CHECK-NEXT:   cp.exchange_gradients stage(1)
     // CHECK-NEXT:   cp.add_gradients stage(2) relayed
     // CHECK-NEXT:   cp.pack_gradients stage(2)
-    // CHECK-NEXT:   cp.exchange_gradients stage(2)
     // CHECK-NEXT:   cp.add_gradients stage(1)
+    // CHECK-NEXT:   cp.exchange_gradients stage(2)
     // CHECK-NEXT:   cp.add_gradients stage(2)
     // CHECK-NEXT:   cp.store_gradients
     // CHECK-NEXT: }
+  }
+}
+
+// -----
+
+// Four stages take turns in three places: three are re-sent at once, the last when the gradients of
+// stage 1 are on their way.
+// CHECK-LABEL: cp.batch @turns
+cp.batch @turns ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed>
+    cluster<"h100x8"> {
+  %d0 = cp.document length(100) mask(causal)
+  cp.shard %d0 {[0, 50) on 1, [50, 100) on 0}
+  cp.program rank(0) layout {0 : [50, 100)} head_groups(2) {
+    cp.attend stage(0) {0 : q[50, 100) kv[50, 100) heads[0, 2)}
+    cp.exchange stage(1) kv heads[0, 1) receive {0 : [0, 10)}
+    cp.attend stage(1) {0 : q[50, 100) kv[0, 10) heads[0, 2)}
+    cp.exchange stage(2) kv heads[0, 1) receive {0 : [10, 20)}
+    cp.attend stage(2) {0 : q[50, 100) kv[10, 20) heads[0, 2)}
+    cp.exchange stage(3) kv heads[0, 1) receive {0 : [20, 30)}
+    cp.attend stage(3) {0 : q[50, 100) kv[20, 30) heads[0, 2)}
+    cp.exchange stage(4) kv heads[0, 1) receive {0 : [30, 50)}
+    cp.attend stage(4) {0 : q[50, 100) kv[30, 50) heads[0, 2)}
+    // CHECK:      cp.resend stage(3)
+    // CHECK-NOT:  cp.resend
+    // CHECK:      cp.exchange_gradients stage(1)
+    // CHECK-NEXT: cp.resend stage(4)
   }
 }
 

@@ -23,11 +23,11 @@ cp.batch @zigzag ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exchange<ne
   // MODEL-NEXT: cp.exchange stage(1) kv heads[0, 2) receive {0 : [250, 750)}
   // MODEL-NEXT: cp.attend stage(1) {0 : q[750, 1000) kv[250, 750) heads[0, 4)}
   // MODEL-NEXT: }
-  // 500 rows in two stages; the cut at 250 + 250 moves down to a multiple of 128.
-  // TWO-NEXT: cp.exchange stage(1) kv heads[0, 2) receive {0 : [250, 384)}
-  // TWO-NEXT: cp.attend stage(1) {0 : q[750, 1000) kv[250, 384) heads[0, 4)}
-  // TWO-NEXT: cp.exchange stage(2) kv heads[0, 2) receive {0 : [384, 750)}
-  // TWO-NEXT: cp.attend stage(2) {0 : q[750, 1000) kv[384, 750) heads[0, 4)}
+  // 500 rows in two stages; the cut behind 250 rows moves down to a multiple of 128.
+  // TWO-NEXT: cp.exchange stage(1) kv heads[0, 2) receive {0 : [250, 378)}
+  // TWO-NEXT: cp.attend stage(1) {0 : q[750, 1000) kv[250, 378) heads[0, 4)}
+  // TWO-NEXT: cp.exchange stage(2) kv heads[0, 2) receive {0 : [378, 750)}
+  // TWO-NEXT: cp.attend stage(2) {0 : q[750, 1000) kv[378, 750) heads[0, 4)}
   // TWO-NEXT: }
   // CHECK-NEXT: cp.program rank(1) layout {0 : [250, 750)} {
 }
@@ -45,8 +45,8 @@ cp.batch @not_coalesced ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exch
   // ONE-NEXT: cp.attend stage(1) {0 : q[30, 50) kv[0, 30) heads[0, 4), 0 : q[80, 100) kv[0, 30) heads[0, 4), 0 : q[80, 100) kv[50, 80) heads[0, 4)}
 }
 
-// With relays every stage has a forward, and the ranks of a node cut stages at the same token, 768
-// on node 1. To tiles, what comes from owners and from relays is one range.
+// Stages rotate: first the rows of the rank's own node, then those of the other one. With relays every
+// stage has a second exchange. To tiles, what comes from owners and from relays is one range.
 // CHECK-LABEL: cp.batch @relayed
 cp.batch @relayed ranks(4) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exchange<needed>
     cluster<"pairs", {ranks_per_node = 2 : i64, intra_node = array<f64: 3.5e5, 2.0>,
@@ -62,24 +62,24 @@ cp.batch @relayed ranks(4) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exchange<n
   // TWO: cp.program rank(0)
   // TWO: cp.exchange stage(1) relayed kv heads[0, 2) receive {}
   // TWO: cp.program rank(1)
-  // TWO: cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 256)}
+  // TWO: cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 512)}
   // TWO: cp.program rank(2)
   // TWO-NEXT: cp.attend stage(0)
-  // TWO-NEXT: cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 512)}
-  // TWO-NEXT: cp.exchange stage(1) relayed kv heads[0, 2) receive {0 : [512, 768) from 3}
-  // TWO-NEXT: cp.attend stage(1) {0 : q[1024, 1536) kv[0, 768) heads[0, 4)}
-  // TWO-NEXT: cp.exchange stage(2) kv heads[0, 2) receive {}
-  // TWO-NEXT: cp.exchange stage(2) relayed kv heads[0, 2) receive {0 : [768, 1024) from 3}
-  // TWO-NEXT: cp.attend stage(2) {0 : q[1024, 1536) kv[768, 1024) heads[0, 4)}
+  // TWO-NEXT: cp.exchange stage(1) kv heads[0, 2) receive {}
+  // TWO-NEXT: cp.exchange stage(1) relayed kv heads[0, 2) receive {}
+  // TWO-NEXT: cp.attend stage(1) {}
+  // TWO-NEXT: cp.exchange stage(2) kv heads[0, 2) receive {0 : [0, 512)}
+  // TWO-NEXT: cp.exchange stage(2) relayed kv heads[0, 2) receive {0 : [512, 1024) from 3}
+  // TWO-NEXT: cp.attend stage(2) {0 : q[1024, 1536) kv[0, 1024) heads[0, 4)}
   // TWO-NEXT: }
   // TWO-NEXT: cp.program rank(3)
   // TWO-NEXT: cp.attend stage(0)
-  // TWO-NEXT: cp.exchange stage(1) kv heads[0, 2) receive {0 : [512, 768)}
-  // TWO-NEXT: cp.exchange stage(1) relayed kv heads[0, 2) receive {0 : [0, 512) from 2}
-  // TWO-NEXT: cp.attend stage(1) {0 : q[1536, 2048) kv[0, 768) heads[0, 4)}
-  // TWO-NEXT: cp.exchange stage(2) kv heads[0, 2) receive {0 : [768, 1536)}
-  // TWO-NEXT: cp.exchange stage(2) relayed kv heads[0, 2) receive {}
-  // TWO-NEXT: cp.attend stage(2) {0 : q[1536, 2048) kv[768, 1536) heads[0, 4)}
+  // TWO-NEXT: cp.exchange stage(1) kv heads[0, 2) receive {0 : [1024, 1536)}
+  // TWO-NEXT: cp.exchange stage(1) relayed kv heads[0, 2) receive {}
+  // TWO-NEXT: cp.attend stage(1) {0 : q[1536, 2048) kv[1024, 1536) heads[0, 4)}
+  // TWO-NEXT: cp.exchange stage(2) kv heads[0, 2) receive {0 : [512, 1024)}
+  // TWO-NEXT: cp.exchange stage(2) relayed kv heads[0, 2) receive {0 : [0, 512) from 2}
+  // TWO-NEXT: cp.attend stage(2) {0 : q[1536, 2048) kv[0, 1024) heads[0, 4)}
   // TWO-NEXT: }
 }
 

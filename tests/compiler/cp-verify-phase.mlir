@@ -155,14 +155,14 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
   cp.program rank(1) layout {} workspace_bytes(0) backward_workspace_bytes(0) saved_bytes(0) {
     cp.attend stage(0) {}
     cp.backward {
-      cp.clear_gradients
+      cp.clear_gradients stage(0)
       cp.store_gradients
     }
   }
   cp.program rank(0) layout {} workspace_bytes(0) backward_workspace_bytes(0) saved_bytes(0) {
     cp.attend stage(0) {}
     cp.backward {
-      cp.clear_gradients
+      cp.clear_gradients stage(0)
       cp.store_gradients
     }
   }
@@ -249,7 +249,7 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
 cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
   cp.program rank(0) layout {} workspace_bytes(0) {
     cp.attend stage(0) {}
-    // expected-error @+1 {{C28: expected head 0, or the heads after those of the exchange before and its rows, found head 1}}
+    // expected-error @+1 {{C28: expected heads [0, 2) of a group, found [1, 2)}}
     cp.exchange stage(1) kv heads[1, 2) receive {}
     cp.attend stage(1) {}
   }
@@ -258,16 +258,12 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
 // -----
 
 cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
-  %d0 = cp.document length(10) mask(causal)
-  %s0 = cp.shard %d0 {[0, 10) on 0}
-  cp.program rank(0) layout {0 : [0, 10)} workspace_bytes(0) {
+  cp.program rank(0) layout {} head_groups(2) workspace_bytes(0) {
     cp.attend stage(0) {}
-    // expected-note @+1 {{the exchange before is here}}
-    cp.exchange stage(1) kv heads[0, 1) receive {0 : [0, 5)}
+    cp.exchange stage(1) kv heads[0, 1) receive {}
+    // expected-error @+1 {{C28: expected heads [0, 1) of a group, found [0, 2)}}
+    cp.exchange stage(1) relayed kv heads[0, 2) receive {}
     cp.attend stage(1) {}
-    // expected-error @+1 {{C28: expected head 0, or the heads after those of the exchange before and its rows, found head 1}}
-    cp.exchange stage(2) kv heads[1, 2) receive {}
-    cp.attend stage(2) {}
   }
 }
 
@@ -301,12 +297,13 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
     cp.attend stage(0) {0 : q[0, 10) kv[0, 10) heads[0, 4)}
     cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 5)}
     cp.attend stage(1) {0 : q[0, 10) kv[0, 5) heads[0, 4)}
+    // expected-note @+1 {{the other buffer is here}}
     cp.buffer remote_key stage(1) offset(0) rows(5)
-    // expected-error @+1 {{C29: must begin at 1 or later, found 0}}
+    // expected-error @+1 {{C29: must not begin where another buffer does}}
     cp.buffer remote_value stage(1) offset(0) rows(5)
     cp.buffer accumulator stage(0) offset(2048) rows(10)
     cp.backward {
-      cp.clear_gradients
+      cp.clear_gradients stage(0)
       cp.store_gradients
     }
   }
@@ -326,7 +323,7 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
     cp.buffer remote_value stage(7) offset(1024) rows(5)
     cp.buffer accumulator stage(0) offset(2048) rows(10)
     cp.backward {
-      cp.clear_gradients
+      cp.clear_gradients stage(0)
       cp.store_gradients
     }
   }
@@ -348,7 +345,8 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed>
     cp.exchange stage(1) relayed kv heads[0, 2) receive {}
     cp.attend stage(1) {}
     cp.backward {
-      cp.clear_gradients
+      cp.clear_gradients stage(0)
+      cp.clear_gradients stage(1)
       cp.resend stage(1)
       cp.resend stage(1) relayed
       cp.attend_backward stage(0) tiles[0, 1)
@@ -371,7 +369,8 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed>
     cp.buffer remote_value stage(1) offset(512) rows(5)
     cp.buffer accumulator stage(0) offset(1024) rows(5)
     cp.backward {
-      cp.clear_gradients
+      cp.clear_gradients stage(0)
+      cp.clear_gradients stage(1)
       cp.resend stage(1)
       cp.resend stage(1) relayed
       cp.attend_backward stage(0) tiles[0, 1)
@@ -397,7 +396,8 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
     cp.exchange stage(1) relayed kv heads[0, 2) receive {}
     cp.attend stage(1) {}
     cp.backward {
-      cp.clear_gradients
+      cp.clear_gradients stage(0)
+      cp.clear_gradients stage(1)
       cp.resend stage(1)
       cp.resend stage(1) relayed
       cp.pack_gradients stage(1) relayed
@@ -409,13 +409,14 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
       cp.store_gradients
     }
   }
-  // expected-error @+1 {{C32: must have the exchanges of rank 0}}
+  // expected-error @+1 {{C32: must have the exchanges and head groups of rank 0}}
   cp.program rank(1) layout {} workspace_bytes(0) backward_workspace_bytes(0) saved_bytes(0) {
     cp.attend stage(0) {}
     cp.exchange stage(1) kv heads[0, 2) receive {}
     cp.attend stage(1) {}
     cp.backward {
-      cp.clear_gradients
+      cp.clear_gradients stage(0)
+      cp.clear_gradients stage(1)
       cp.pack_gradients stage(1)
       cp.exchange_gradients stage(1)
       cp.add_gradients stage(1)
@@ -436,7 +437,7 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
     cp.buffer remote_key stage(1) offset(0) rows(5)
     cp.buffer remote_value stage(1) offset(1024) rows(5)
     cp.buffer accumulator stage(0) offset(2048) rows(10)
-    // expected-error @+1 {{C33: must begin with cp.clear_gradients and end with cp.store_gradients}}
+    // expected-error @+1 {{C33: must begin with cp.clear_gradients of stage 0 and end with cp.store_gradients}}
     cp.backward {
       cp.resend stage(1)
       cp.attend_backward stage(0) tiles[0, 1)
@@ -461,9 +462,10 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
     cp.buffer remote_key stage(1) offset(0) rows(5)
     cp.buffer remote_value stage(1) offset(1024) rows(5)
     cp.buffer accumulator stage(0) offset(2048) rows(10)
-    // expected-error @+1 {{C33: must begin with cp.clear_gradients and end with cp.store_gradients}}
+    // expected-error @+1 {{C33: must begin with cp.clear_gradients of stage 0 and end with cp.store_gradients}}
     cp.backward {
-      cp.clear_gradients
+      cp.clear_gradients stage(0)
+      cp.clear_gradients stage(1)
       cp.resend stage(1)
       cp.attend_backward stage(0) tiles[0, 1)
       cp.attend_backward stage(1) tiles[0, 1)
@@ -487,41 +489,108 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
     cp.buffer remote_value stage(1) offset(1024) rows(5)
     cp.buffer accumulator stage(0) offset(2048) rows(10)
     cp.backward {
-      cp.clear_gradients
+      cp.clear_gradients stage(0)
+      // expected-note @+1 {{the other op is here}}
+      cp.clear_gradients stage(1)
+      // expected-error @+1 {{C33: sums are cleared once}}
+      cp.clear_gradients stage(1)
+      cp.resend stage(1)
+      cp.attend_backward stage(0) tiles[0, 1)
+      cp.attend_backward stage(1) tiles[0, 1)
+      cp.pack_gradients stage(1)
+      cp.exchange_gradients stage(1)
+      cp.add_gradients stage(1)
+      cp.store_gradients
+    }
+  }
+}
+
+// -----
+
+cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(10) mask(causal)
+  %s0 = cp.shard %d0 {[0, 10) on 0}
+  cp.program rank(0) layout {0 : [0, 10)} workspace_bytes(0) backward_workspace_bytes(0) saved_bytes(0) {
+    cp.attend stage(0) {0 : q[0, 10) kv[0, 10) heads[0, 4)}
+    cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 5)}
+    cp.attend stage(1) {0 : q[0, 10) kv[0, 5) heads[0, 4)}
+    cp.buffer remote_key stage(1) offset(0) rows(5)
+    cp.buffer remote_value stage(1) offset(1024) rows(5)
+    cp.buffer accumulator stage(0) offset(2048) rows(10)
+    cp.backward {
+      cp.clear_gradients stage(0)
+      // expected-error @+1 {{C33: the stage has no cp.attend}}
+      cp.clear_gradients stage(2)
+      cp.store_gradients
+    }
+  }
+}
+
+// -----
+
+cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(10) mask(causal)
+  %s0 = cp.shard %d0 {[0, 10) on 0}
+  cp.program rank(0) layout {0 : [0, 10)} workspace_bytes(0) backward_workspace_bytes(0) saved_bytes(0) {
+    cp.attend stage(0) {0 : q[0, 10) kv[0, 10) heads[0, 4)}
+    cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 5)}
+    cp.attend stage(1) {0 : q[0, 10) kv[0, 5) heads[0, 4)}
+    cp.buffer remote_key stage(1) offset(0) rows(5)
+    cp.buffer remote_value stage(1) offset(1024) rows(5)
+    cp.buffer accumulator stage(0) offset(2048) rows(10)
+    cp.backward {
+      cp.clear_gradients stage(0)
+      cp.resend stage(1)
+      // expected-error @+1 {{C33: sums must be cleared before tiles add to them}}
+      cp.attend_backward stage(1) tiles[0, 1)
+      cp.store_gradients
+    }
+  }
+}
+
+// -----
+
+cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(10) mask(causal)
+  %s0 = cp.shard %d0 {[0, 10) on 0}
+  cp.program rank(0) layout {0 : [0, 10)} workspace_bytes(0) backward_workspace_bytes(0) saved_bytes(0) {
+    cp.attend stage(0) {0 : q[0, 10) kv[0, 10) heads[0, 4)}
+    cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 5)}
+    cp.attend stage(1) {0 : q[0, 10) kv[0, 5) heads[0, 4)}
+    cp.buffer remote_key stage(1) offset(0) rows(5)
+    cp.buffer remote_value stage(1) offset(1024) rows(5)
+    cp.buffer accumulator stage(0) offset(2048) rows(10)
+    cp.backward {
+      cp.clear_gradients stage(0)
+      // expected-error @+1 {{C33: sums must be cleared before they are packed}}
+      cp.pack_gradients stage(1)
+      cp.store_gradients
+    }
+  }
+}
+
+// -----
+
+cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(10) mask(causal)
+  %s0 = cp.shard %d0 {[0, 10) on 0}
+  cp.program rank(0) layout {0 : [0, 10)} workspace_bytes(0) backward_workspace_bytes(0) saved_bytes(0) {
+    cp.attend stage(0) {0 : q[0, 10) kv[0, 10) heads[0, 4)}
+    cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 5)}
+    cp.attend stage(1) {0 : q[0, 10) kv[0, 5) heads[0, 4)}
+    cp.buffer remote_key stage(1) offset(0) rows(5)
+    cp.buffer remote_value stage(1) offset(1024) rows(5)
+    cp.buffer accumulator stage(0) offset(2048) rows(10)
+    cp.backward {
+      cp.clear_gradients stage(0)
+      cp.clear_gradients stage(1)
+      cp.resend stage(1)
+      cp.attend_backward stage(0) tiles[0, 1)
+      cp.attend_backward stage(1) tiles[0, 1)
+      cp.pack_gradients stage(1)
+      cp.exchange_gradients stage(1)
+      cp.add_gradients stage(1)
       // expected-error @+1 {{C33: must come once}}
-      cp.clear_gradients
-      cp.resend stage(1)
-      cp.attend_backward stage(0) tiles[0, 1)
-      cp.attend_backward stage(1) tiles[0, 1)
-      cp.pack_gradients stage(1)
-      cp.exchange_gradients stage(1)
-      cp.add_gradients stage(1)
-      cp.store_gradients
-    }
-  }
-}
-
-// -----
-
-cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
-  %d0 = cp.document length(10) mask(causal)
-  %s0 = cp.shard %d0 {[0, 10) on 0}
-  cp.program rank(0) layout {0 : [0, 10)} workspace_bytes(0) backward_workspace_bytes(0) saved_bytes(0) {
-    cp.attend stage(0) {0 : q[0, 10) kv[0, 10) heads[0, 4)}
-    cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 5)}
-    cp.attend stage(1) {0 : q[0, 10) kv[0, 5) heads[0, 4)}
-    cp.buffer remote_key stage(1) offset(0) rows(5)
-    cp.buffer remote_value stage(1) offset(1024) rows(5)
-    cp.buffer accumulator stage(0) offset(2048) rows(10)
-    cp.backward {
-      cp.clear_gradients
-      cp.resend stage(1)
-      cp.attend_backward stage(0) tiles[0, 1)
-      cp.attend_backward stage(1) tiles[0, 1)
-      cp.pack_gradients stage(1)
-      cp.exchange_gradients stage(1)
-      cp.add_gradients stage(1)
-      // expected-error @+1 {{C33: must come once}}
       cp.store_gradients
       cp.store_gradients
     }
@@ -541,7 +610,8 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
     cp.buffer remote_value stage(1) offset(1024) rows(5)
     cp.buffer accumulator stage(0) offset(2048) rows(10)
     cp.backward {
-      cp.clear_gradients
+      cp.clear_gradients stage(0)
+      cp.clear_gradients stage(1)
       // expected-error @+1 {{C33: the program has no such exchange}}
       cp.resend stage(2)
       cp.attend_backward stage(0) tiles[0, 1)
@@ -567,7 +637,8 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
     cp.buffer remote_value stage(1) offset(1024) rows(5)
     cp.buffer accumulator stage(0) offset(2048) rows(10)
     cp.backward {
-      cp.clear_gradients
+      cp.clear_gradients stage(0)
+      cp.clear_gradients stage(1)
       cp.resend stage(1)
       // expected-error @+1 {{C33: the program has no such exchange}}
       cp.resend stage(1) relayed
@@ -594,7 +665,7 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
     cp.buffer remote_value stage(1) offset(1024) rows(5)
     cp.buffer accumulator stage(0) offset(2048) rows(10)
     cp.backward {
-      cp.clear_gradients
+      cp.clear_gradients stage(0)
       // expected-error @+1 {{C33: does not belong in a backward pass}}
       %x = builtin.unrealized_conversion_cast to !cp.document
       cp.store_gradients
@@ -615,7 +686,7 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
     cp.buffer remote_value stage(1) offset(1024) rows(5)
     cp.buffer accumulator stage(0) offset(2048) rows(10)
     cp.backward {
-      cp.clear_gradients
+      cp.clear_gradients stage(0)
       cp.resend stage(1)
       // expected-error @+1 {{C33: the stage has no cp.attend}}
       cp.attend_backward stage(2) tiles[0, 1)
@@ -637,7 +708,8 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
     cp.buffer remote_value stage(1) offset(1024) rows(5)
     cp.buffer accumulator stage(0) offset(2048) rows(10)
     cp.backward {
-      cp.clear_gradients
+      cp.clear_gradients stage(0)
+      cp.clear_gradients stage(1)
       cp.attend_backward stage(0) tiles[0, 1)
       // expected-error @+1 {{C33: rows must be re-sent before tiles read them}}
       cp.attend_backward stage(1) tiles[0, 1)
@@ -663,7 +735,8 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
     cp.buffer remote_value stage(1) offset(1024) rows(5)
     cp.buffer accumulator stage(0) offset(2048) rows(10)
     cp.backward {
-      cp.clear_gradients
+      cp.clear_gradients stage(0)
+      cp.clear_gradients stage(1)
       cp.resend stage(1)
       cp.attend_backward stage(0) tiles[0, 1)
       // expected-note @+1 {{the other op is here}}
@@ -690,7 +763,8 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
     cp.buffer remote_value stage(1) offset(1024) rows(5)
     cp.buffer accumulator stage(0) offset(2048) rows(10)
     cp.backward {
-      cp.clear_gradients
+      cp.clear_gradients stage(0)
+      cp.clear_gradients stage(1)
       cp.resend stage(1)
       // expected-error @+1 {{C33: a launch must have tiles}}
       cp.attend_backward stage(0) tiles[0, 0)
@@ -716,7 +790,8 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
     cp.buffer remote_value stage(1) offset(1024) rows(5)
     cp.buffer accumulator stage(0) offset(2048) rows(10)
     cp.backward {
-      cp.clear_gradients
+      cp.clear_gradients stage(0)
+      cp.clear_gradients stage(1)
       // expected-note @+1 {{the other op is here}}
       cp.resend stage(1)
       // expected-error @+1 {{C33: rows are re-sent once}}
@@ -745,7 +820,7 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
     cp.buffer remote_value stage(1) offset(1024) rows(5)
     cp.buffer accumulator stage(0) offset(2048) rows(10)
     cp.backward {
-      cp.clear_gradients
+      cp.clear_gradients stage(0)
       // expected-error @+1 {{C33: relays must have rows before they send them on}}
       cp.resend stage(1) relayed
       cp.resend stage(1)
@@ -767,7 +842,8 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
     cp.buffer remote_value stage(1) offset(1024) rows(5)
     cp.buffer accumulator stage(0) offset(2048) rows(10)
     cp.backward {
-      cp.clear_gradients
+      cp.clear_gradients stage(0)
+      cp.clear_gradients stage(1)
       cp.resend stage(1)
       cp.attend_backward stage(0) tiles[0, 1)
       cp.attend_backward stage(1) tiles[0, 1)
@@ -796,7 +872,8 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
     cp.buffer remote_value stage(1) offset(1024) rows(5)
     cp.buffer accumulator stage(0) offset(2048) rows(10)
     cp.backward {
-      cp.clear_gradients
+      cp.clear_gradients stage(0)
+      cp.clear_gradients stage(1)
       cp.resend stage(1)
       cp.resend stage(1) relayed
       cp.attend_backward stage(0) tiles[0, 1)
@@ -821,7 +898,8 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
     cp.buffer remote_value stage(1) offset(1024) rows(5)
     cp.buffer accumulator stage(0) offset(2048) rows(10)
     cp.backward {
-      cp.clear_gradients
+      cp.clear_gradients stage(0)
+      cp.clear_gradients stage(1)
       cp.resend stage(1)
       cp.attend_backward stage(0) tiles[0, 1)
       cp.attend_backward stage(1) tiles[0, 1)
@@ -849,7 +927,8 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
     cp.buffer remote_value stage(1) offset(1024) rows(5)
     cp.buffer accumulator stage(0) offset(2048) rows(10)
     cp.backward {
-      cp.clear_gradients
+      cp.clear_gradients stage(0)
+      cp.clear_gradients stage(1)
       cp.resend stage(1)
       cp.attend_backward stage(0) tiles[0, 1)
       cp.attend_backward stage(1) tiles[0, 1)
@@ -875,7 +954,8 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
     cp.buffer remote_value stage(1) offset(1024) rows(5)
     cp.buffer accumulator stage(0) offset(2048) rows(10)
     cp.backward {
-      cp.clear_gradients
+      cp.clear_gradients stage(0)
+      cp.clear_gradients stage(1)
       cp.resend stage(1)
       cp.attend_backward stage(0) tiles[0, 1)
       cp.attend_backward stage(1) tiles[0, 1)
@@ -903,7 +983,8 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
     cp.buffer remote_value stage(1) offset(1024) rows(5)
     cp.buffer accumulator stage(0) offset(2048) rows(10)
     cp.backward {
-      cp.clear_gradients
+      cp.clear_gradients stage(0)
+      cp.clear_gradients stage(1)
       cp.resend stage(1)
       cp.attend_backward stage(0) tiles[0, 1)
       cp.attend_backward stage(1) tiles[0, 1)
@@ -929,7 +1010,8 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
     cp.buffer remote_value stage(1) offset(1024) rows(5)
     cp.buffer accumulator stage(0) offset(2048) rows(10)
     cp.backward {
-      cp.clear_gradients
+      cp.clear_gradients stage(0)
+      cp.clear_gradients stage(1)
       cp.resend stage(1)
       cp.attend_backward stage(0) tiles[0, 1)
       // expected-error @+1 {{C33: each tile of the stage must come once, expected one from 1 on}}
@@ -957,7 +1039,8 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
     cp.buffer accumulator stage(0) offset(2048) rows(10)
     // expected-error @+1 {{C33: must have all 1 tiles of stage 0, found 0}}
     cp.backward {
-      cp.clear_gradients
+      cp.clear_gradients stage(0)
+      cp.clear_gradients stage(1)
       cp.resend stage(1)
       cp.attend_backward stage(1) tiles[0, 1)
       cp.pack_gradients stage(1)
@@ -982,7 +1065,8 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
     cp.buffer accumulator stage(0) offset(2048) rows(10)
     // expected-error @+1 {{C33: must add the gradients of stage 1}}
     cp.backward {
-      cp.clear_gradients
+      cp.clear_gradients stage(0)
+      cp.clear_gradients stage(1)
       cp.resend stage(1)
       cp.attend_backward stage(0) tiles[0, 1)
       cp.attend_backward stage(1) tiles[0, 1)
@@ -1018,7 +1102,8 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
     cp.buffer accumulator stage(0) offset(2048) rows(10)
     // expected-note @+1 {{the other op is here}}
     cp.backward {
-      cp.clear_gradients
+      cp.clear_gradients stage(0)
+      cp.clear_gradients stage(1)
       cp.resend stage(1)
       cp.attend_backward stage(0) tiles[0, 1)
       cp.attend_backward stage(1) tiles[0, 1)

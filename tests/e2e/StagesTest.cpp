@@ -1,5 +1,5 @@
-// Plans are exact however rows arrive: in one stage or several, of rows or of
-// heads, with and without relays and kept rows.
+// Plans are exact however rows arrive: in one stage or several, for all heads or
+// group by group, with and without relays and saved rows.
 
 #include "compiler/analysis/BatchRequest.h"
 #include "compiler/emit/EmitPlan.h"
@@ -33,7 +33,7 @@ solver::Problem makeProblem(const model::Mask &mask, int ranksPerNode) {
   return problem;
 }
 
-FailureOr<Plan> makePlan(const CompileRequest &request, int64_t stages, bool byHeads) {
+FailureOr<Plan> makePlan(const CompileRequest &request, int64_t stages, int64_t headGroups) {
   MLIRContext context(MLIRContext::Threading::DISABLED);
   context.getOrLoadDialect<cp::CPDialect>();
   Location loc = UnknownLoc::get(&context);
@@ -47,7 +47,7 @@ FailureOr<Plan> makePlan(const CompileRequest &request, int64_t stages, bool byH
   batch.addPass(createCoalesceTransfers());
   batch.addPass(createRelayTransfers());
   batch.addPass(createKeepDocuments());
-  batch.addPass(createScheduleStages({stages, byHeads}));
+  batch.addPass(createScheduleStages({stages, headGroups}));
   batch.addPass(createAllocateBuffers());
   batch.addPass(createDeriveBackward());
   batch.addPass(createVerifyPhase({"scheduled"}));
@@ -64,30 +64,29 @@ void expectExact(const Plan &plan) {
   testing::ExpectExactStep(batch, *step);
 }
 
-TEST(StagesTest, OfRowsAndOfHeads) {
-  struct Stages {
-    int64_t number;
-    bool byHeads;
+TEST(StagesTest, RowsAndHeadGroups) {
+  struct Shape {
+    int64_t stages, headGroups;
   };
-  for (Stages stages : {Stages{1, false}, Stages{3, false}, Stages{2, true}, Stages{4, true}})
+  for (Shape shape : {Shape{1, 1}, Shape{3, 1}, Shape{1, 4}, Shape{2, 2}, Shape{4, 2}, Shape{7, 4}})
     for (const char *strategy : {"zigzag", "per-doc", "whole-doc"})
       for (const model::Mask &mask : {model::Mask::Causal(), model::Mask::Window(23)})
         for (int ranksPerNode : {8, 2})
           for (int64_t memoryBudget : {0, 20000}) {
-            SCOPED_TRACE(std::string(strategy) + ", stages " + std::to_string(stages.number) +
-                         ", by heads " + std::to_string(stages.byHeads) + ", ranks per node " +
+            SCOPED_TRACE(std::string(strategy) + ", stages " + std::to_string(shape.stages) +
+                         ", head groups " + std::to_string(shape.headGroups) + ", ranks per node " +
                          std::to_string(ranksPerNode) + ", budget " + std::to_string(memoryBudget));
             CompileRequest request{makeProblem(mask, ranksPerNode), strategy};
             request.memory_budget_bytes = memoryBudget;
-            FailureOr<Plan> plan = makePlan(request, stages.number, stages.byHeads);
+            FailureOr<Plan> plan = makePlan(request, shape.stages, shape.headGroups);
             ASSERT_TRUE(succeeded(plan));
             expectExact(*plan);
           }
 }
 
-TEST(StagesTest, HeadsMustMakeEqualStages) {
+TEST(StagesTest, HeadsMustMakeEqualGroups) {
   EXPECT_TRUE(failed(makePlan({makeProblem(model::Mask::Causal(), 8), "zigzag"},
-                              /*stages=*/3, /*byHeads=*/true)));
+                              /*stages=*/1, /*headGroups=*/3)));
 }
 
 }  // namespace

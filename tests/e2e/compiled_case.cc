@@ -2,6 +2,7 @@
 
 #include "tests/e2e/compiled_case.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -10,7 +11,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "compiler/solver/cost_model.h"
-#include "compiler/solver/strategies.h"
+#include "compiler/solver/schedule.h"
+#include "compiler/solver/place_for_schedule.h"
 #include "gtest/gtest.h"
 #include "model/cluster.h"
 #include "runtime/kernel_spec.h"
@@ -52,7 +54,9 @@ const BatchWithReference& BatchOf(const Plan& plan) {
 
 // Relays send what they received, which is no matter of the placement: with them, only what all
 // ranks send together follows from it.
-void ExpectStatisticsOf(const solver::PlacementCost& cost, const Plan& plan) {
+void ExpectStatisticsOf(const solver::Problem& problem, const solver::Placement& placement,
+                        const Plan& plan) {
+  const solver::PlacementCost cost = solver::Evaluate(problem, placement);
   const PlanStatistics statistics = ComputeStatistics(plan);
   const int ranks_per_node = plan->cluster()->ranks_per_node();
   const bool relayed = 1 < ranks_per_node && ranks_per_node < plan.num_ranks();
@@ -75,8 +79,15 @@ void ExpectStatisticsOf(const solver::PlacementCost& cost, const Plan& plan) {
   EXPECT_EQ(sent, statistics.receive_bytes_total);
   EXPECT_DOUBLE_EQ(statistics.work_imbalance, cost.WorkImbalance());
   EXPECT_DOUBLE_EQ(statistics.token_imbalance, cost.TokenImbalance());
-  EXPECT_DOUBLE_EQ(plan->modelled()->forward_us(), cost.forward_us);
-  EXPECT_DOUBLE_EQ(plan->modelled()->backward_us(), cost.backward_us);
+  int stages = 0;
+  for (const fbs::Instruction& instruction :
+       Items(plan->ranks()->Get(0)->forward()->instructions())) {
+    stages = std::max<int>(stages, instruction.stage());
+  }
+  const solver::Schedule schedule =
+      solver::ModelSchedule(problem, placement, plan->head_groups(), stages);
+  EXPECT_DOUBLE_EQ(plan->modelled()->forward_us(), schedule.forward_us);
+  EXPECT_DOUBLE_EQ(plan->modelled()->backward_us(), schedule.backward_us);
 }
 
 void ExpectExactRun(const Plan& plan) {
@@ -106,18 +117,31 @@ solver::Problem SmallProblem(std::vector<model::Document> documents, int ranks) 
   return problem;
 }
 
+CompileRequest WithLeastLimit(Compiler* compiler, CompileRequest request) {
+  int64_t low = 1, high = int64_t{64} << 20;
+  while (low + 64 < high) {
+    request.workspace_limit_bytes = (low + high) / 2;
+    (compiler->Compile(request).ok() ? high : low) = *request.workspace_limit_bytes;
+  }
+  request.workspace_limit_bytes = high;
+  return request;
+}
+
 void ExpectExactPlan(Compiler* compiler, const CompileRequest& request) {
   absl::StatusOr<Plan> plan = compiler->Compile(request);
   ASSERT_TRUE(plan.ok()) << plan.status();
   absl::Status verified = VerifyPlan(*plan);
   ASSERT_TRUE(verified.ok()) << verified;
-  absl::StatusOr<solver::Placement> placement = solver::Place(request.strategy, request.problem);
+  absl::StatusOr<solver::Placement> placement =
+      solver::PlaceForSchedule(request.strategy, request.problem, request.time_budget_ms,
+                               request.WorkspaceLimitBytes());
   ASSERT_TRUE(placement.ok()) << placement.status();
-  ExpectStatisticsOf(solver::Evaluate(request.problem, *placement), *plan);
+  ExpectStatisticsOf(request.problem, *placement, *plan);
   ExpectExactRun(*plan);
   // Some rows stay from forward to backward, others are sent again.
   CompileRequest saving = request;
   saving.memory_budget_bytes = 8192;
+  if (saving.workspace_limit_bytes) *saving.workspace_limit_bytes += 1024;  // see LimitWithSavedRows
   absl::StatusOr<Plan> saved = compiler->Compile(saving);
   ASSERT_TRUE(saved.ok()) << saved.status();
   verified = VerifyPlan(*saved);

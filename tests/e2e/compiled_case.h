@@ -19,6 +19,10 @@ std::vector<model::Document> Documents(const std::vector<int64_t>& lengths,
 // Heads 4:2 of dimension 8, f32, cluster h100x8.
 solver::Problem SmallProblem(std::vector<model::Document> documents, int ranks);
 
+// Returns the request with the least workspace limit in bytes, to 64, that some schedule of its
+// placement meets.
+CompileRequest WithLeastLimit(Compiler* compiler, CompileRequest request);
+
 // Compiles the request and expects of the plan that the verifier accepts it, that its statistics
 // are what the cost model says of the placement, and that running it is exact; and then of the plan
 // that saves some rows for backward.

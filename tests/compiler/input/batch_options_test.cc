@@ -80,7 +80,7 @@ TEST(BatchOptionsTest, HelpNamesTheRangesThatAreChecked) {
     const size_t end = message.find(", found");
     EXPECT_THAT(option.help, ::testing::HasSubstr(message.substr(begin + 6, end - begin - 6)));
   }
-  EXPECT_EQ(ranges, 6);
+  EXPECT_EQ(ranges, 7);
 }
 
 TEST(BatchOptionsTest, AScaleIsAFiniteFloatAboveZero) {

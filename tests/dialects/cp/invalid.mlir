@@ -64,6 +64,13 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
 
 // -----
 
+// C37
+// expected-error @+1 {{C37: workspace limit must lie in [0, 17592186044416] bytes, found -1}}
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> workspace_limit_bytes(-1) {
+}
+
+// -----
+
 // C36
 // expected-error @+1 {{C36: scale must be finite and above 0, found 0.0}}
 cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> scale(0.0) dtype(f32) exchange<needed> cluster<"cpu"> {
@@ -236,6 +243,15 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
 
 // -----
 
+// C38
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  // expected-error @+1 {{C38: head groups must divide the 2 key/value heads, found 3}}
+  cp.program rank(0) layout {} head_groups(3) {
+  }
+}
+
+// -----
+
 // C14
 cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
   // expected-error @+1 {{C14: rank must lie in [0, 2), found 2}}
@@ -288,6 +304,16 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
   cp.program rank(0) layout {} {
     // expected-error @+1 {{C16: stage must be at least 1, found 0}}
     cp.buffer remote_key stage(0) offset(0) rows(0)
+  }
+}
+
+// -----
+
+// C17
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  cp.program rank(0) layout {} {
+    // expected-error @+1 {{C17: places must lie in [1, 3], found 4}}
+    cp.buffer remote_key stage(1) offset(64) rows(0) places(4)
   }
 }
 

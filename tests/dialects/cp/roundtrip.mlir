@@ -18,14 +18,16 @@ cp.batch @problem ranks(2) heads<q = 32, kv = 8, dim = 128> dtype(bf16) exchange
 // CHECK-LABEL: cp.batch @options
 // CHECK-SAME: scale(3.125000e-02) dtype(f16) exchange<all_gather> slack_percent(2.500000e+00) cluster<"mine",
 // CHECK-SAME: block = array<i64: 128, 128>, columns = array<i64: 128, 256>
-// CHECK-SAME: strategy("zigzag") time_budget_ms(1.500000e+00) memory_budget_bytes(1048576) {
+// CHECK-SAME: strategy("zigzag") time_budget_ms(1.500000e+00) memory_budget_bytes(1048576)
+// CHECK-SAME: workspace_limit_bytes(65536) {
 cp.batch @options ranks(1) heads<q = 1, kv = 1, dim = 8> scale(0.03125) dtype(f16)
     exchange<all_gather> slack_percent(2.5)
     cluster<"mine", {ranks_per_node = 4 : i64, intra_node = array<f64: 3.5e5, 2.0>,
                      inter_node = array<f64: 4.5e4, 5.0>, block = array<i64: 128, 128>,
                      columns = array<i64: 128, 256>, forward_us = array<f64: 0.5, 0.75>,
                      backward_us = array<f64: 1.0, 1.5>}>
-    strategy("zigzag") time_budget_ms(1.5) memory_budget_bytes(1048576) {
+    strategy("zigzag") time_budget_ms(1.5) memory_budget_bytes(1048576)
+    workspace_limit_bytes(65536) {
 }
 
 // Defaults are not printed, and a scale is all the digits that it needs.
@@ -58,7 +60,7 @@ cp.batch @placed ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<nee
 cp.batch @scheduled ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed>
     cluster<"cpu"> {
   // CHECK-NEXT: cp.program rank(1) layout {0 : [60, 100), 1 : [0, 5)} workspace_bytes(4096) backward_workspace_bytes(8192) saved_bytes(64) {
-  cp.program rank(1) layout {0 : [60, 100), 1 : [0, 5)} workspace_bytes(4096)
+  cp.program rank(1) layout {0 : [60, 100), 1 : [0, 5)} head_groups(1) workspace_bytes(4096)
       backward_workspace_bytes(8192) saved_bytes(64) {
     // CHECK-NEXT: cp.attend stage(0) {0 : q[60, 100) kv[60, 100) heads[0, 4)}
     cp.attend stage(0) {0 : q[60, 100) kv[60, 100) heads[0, 4)}
@@ -78,10 +80,16 @@ cp.batch @scheduled ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<
     cp.buffer saved_key stage(1) offset(0) rows(5)
     // CHECK-NEXT: cp.buffer remote_key_sum stage(1) offset(192) rows(60)
     cp.buffer remote_key_sum stage(1) offset(192) rows(60)
+    // CHECK-NEXT: cp.buffer outgoing_key stage(1) offset(256) rows(5) places(3)
+    cp.buffer outgoing_key stage(1) offset(256) rows(5) places(3)
+    // CHECK-NEXT: cp.buffer incoming stage(1) relayed offset(320) rows(120)
+    cp.buffer incoming stage(1) relayed offset(320) rows(120)
     // CHECK-NEXT: cp.backward {
     cp.backward {
-      // CHECK-NEXT: cp.clear_gradients
-      cp.clear_gradients
+      // CHECK-NEXT: cp.clear_gradients stage(0)
+      cp.clear_gradients stage(0)
+      // CHECK-NEXT: cp.clear_gradients stage(1)
+      cp.clear_gradients stage(1)
       // CHECK-NEXT: cp.resend stage(1)
       cp.resend stage(1)
       // CHECK-NEXT: cp.resend stage(1) relayed
@@ -97,5 +105,8 @@ cp.batch @scheduled ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<
       // CHECK-NEXT: cp.store_gradients
       cp.store_gradients
     }
+  }
+  // CHECK: cp.program rank(0) layout {} head_groups(2) {
+  cp.program rank(0) layout {} head_groups(2) {
   }
 }
