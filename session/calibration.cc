@@ -1,5 +1,6 @@
 // Fits, by least squares of relative errors, the time of a block of rows and of one more block of
-// keys for it to documents of many lengths.
+// keys for it to documents of many lengths. What a further tile takes beyond a block of rows is its
+// merge.
 
 #include "session/calibration.h"
 
@@ -13,6 +14,7 @@
 #include "absl/strings/str_format.h"
 #include "compiler/compile.h"
 #include "runtime/threads/run_threads.h"
+#include "session/further_tile.h"
 #include "session/ranks.h"
 #include "session/tensors.h"
 #include "session/timed_run.h"
@@ -194,6 +196,8 @@ absl::StatusOr<Calibration> Calibrate(const CalibrationRequest& request,
   ASSIGN_OR_RETURN(cluster.intra_node, MeasureLink());
   cluster.inter_node = cluster.intra_node;
   cluster.tiles = TilesOf(forward, backward);
+  ASSIGN_OR_RETURN(const double further_us, FurtherTileUs(request, kBlock));
+  cluster.tiles.merge_us = std::max(0.0, further_us - forward.row_us);
   const absl::Status fit = cluster.Check();
   if (fit.ok()) return calibration;
   return absl::InternalError(

@@ -12,6 +12,7 @@ CompileRequest RequestOf(const Plan& plan) {
   CompileRequest request;
   request.time_budget_ms = plan->time_budget_ms();
   request.memory_budget_bytes = static_cast<int64_t>(plan->memory_budget_bytes());
+  request.workspace_limit_bytes = static_cast<int64_t>(plan->workspace_limit_bytes());
   request.strategy = plan->strategy()->str();
   solver::Problem& problem = request.problem;
   problem.ranks = plan.num_ranks();

@@ -72,9 +72,10 @@ absl::StatusOr<std::vector<HostTrace>> GatherTraces(const Plan& plan, const Rank
   }
   for (int rank = 0; rank < plan.num_ranks(); ++rank) {
     const fbs::RankPlan& rank_plan = *plan->ranks()->Get(rank);
-    const size_t forward = Items(rank_plan.forward()->instructions()).size();
+    const size_t rounds = plan->head_groups();
+    const size_t forward = rounds * Items(rank_plan.forward()->instructions()).size();
     const size_t backward =
-        local.backward.empty() ? 0 : Items(rank_plan.backward()->instructions()).size();
+        local.backward.empty() ? 0 : rounds * Items(rank_plan.backward()->instructions()).size();
     if (rank > 0) {
       spans.resize(forward + backward);
       RETURN_IF_ERROR(Move(Message::Direction::kReceive, rank, &spans, &host, transport, timeout));

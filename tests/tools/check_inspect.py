@@ -9,13 +9,16 @@ ranks = plan["per_rank"]
 assert plan["ranks"] == 8 and plan["tokens"] == 131072 and plan["dtype"] == "bf16"
 assert plan["scale"] == struct.unpack("f", struct.pack("f", 128**-0.5))[0]
 assert plan["heads"] == {"q": 32, "kv": 8, "dim": 128}
-assert plan["version"] == 4 and len(plan["hash"]) == 16
+assert plan["version"] == 5 and len(plan["hash"]) == 16
 assert [r["rank"] for r in ranks] == list(range(8))
 for r in ranks:
     assert r["tokens"] == 16384
     assert sum(x["end"] - x["begin"] for x in r["layout"]) == r["tokens"]
     assert r["segments"] == len(r["layout"])
     assert r["peak_bytes"] > r["tokens"] * (2 * 32 + 2 * 8) * 128 * 2
+    assert 0 < r["workspace_bytes"] < r["peak_bytes"]
+assert plan["workspace_limit_bytes"] == 8000000000 and plan["head_groups"] >= 1 and plan["row_stages"] >= 1
+assert plan["cpu_scratch_bytes"] >= 0
 
 # Every token has one owner, and every pair of the causal masks is computed once.
 spans = sorted((x["document"], x["begin"], x["end"]) for r in ranks for x in r["layout"])

@@ -1,10 +1,14 @@
 // flashcp compare: every strategy on the same batches, side by side.
 
+#include <algorithm>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "compiler/solver/schedule.h"
 #include "compiler/solver/strategies.h"
 #include "session/timed_compiler.h"
 #include "support/status_macros.h"
@@ -34,21 +38,33 @@ absl::StatusOr<Comparison> CompareStrategies(CompileRequest request, const Conso
   return comparison;
 }
 
-// Returns whether the command did its work: a plan that is too large is an answer, unless every
-// strategy's is.
+// Returns whether a batch has a plan. One that is too large, or a limit that is too low, keeps
+// a strategy from its plan, but not the command from its work; any other error does.
+absl::Status VerdictOf(const Comparison& comparison) {
+  bool planned = false;
+  std::optional<int64_t> least_mib;
+  for (const ComparedStrategy& compared : comparison.strategies) {
+    planned |= compared.status.ok();
+    const std::optional<int64_t> mib = solver::LeastLimitMib(compared.status);
+    if (mib) least_mib = std::min(*mib, least_mib.value_or(*mib));
+    if (compared.status.ok() || mib || absl::IsResourceExhausted(compared.status)) continue;
+    return absl::InternalError(absl::StrCat(compared.strategy, " failed"));
+  }
+  if (planned) return absl::OkStatus();
+  if (!least_mib) {
+    return absl::ResourceExhaustedError("every strategy's plan is too large: use fewer ranks");
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("no strategy has a plan within the workspace limit: use more ranks, or a limit "
+                   "in MiB of at least ",
+                   *least_mib));
+}
+
 absl::Status Verdict(const std::vector<Comparison>& batches) {
   for (size_t b = 0; b < batches.size(); ++b) {
-    bool planned = false;
-    for (const ComparedStrategy& compared : batches[b].strategies) {
-      planned |= compared.status.ok();
-      if (!compared.status.ok() && !absl::IsResourceExhausted(compared.status)) {
-        return absl::InternalError(absl::StrCat("batch ", b, ": ", compared.strategy, " failed"));
-      }
-    }
-    if (!planned) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat("batch ", b, ": every strategy's plan is too large: use fewer ranks"));
-    }
+    const absl::Status status = VerdictOf(batches[b]);
+    if (status.ok()) continue;
+    return absl::Status(status.code(), absl::StrCat("batch ", b, ": ", status.message()));
   }
   return absl::OkStatus();
 }
@@ -59,6 +75,7 @@ absl::Status RunCommand(const CompareFlags& flags, const Console& console) {
   ASSIGN_OR_RETURN(std::vector<CompileRequest> requests, MakeRequests(flags.planning));
   std::string nodes = NodesNote(requests[0].problem);
   if (!nodes.empty()) console.Note(nodes);  // batches differ by their documents alone
+  console.Note(absl::StrCat("workspace of a rank: ", WorkspaceLimitText(requests[0])));
   session::TimedCompiler compiler;
   std::vector<Comparison> batches;
   for (CompileRequest& request : requests) {

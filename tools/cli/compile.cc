@@ -87,6 +87,7 @@ absl::Status RunCommand(const CompileFlags& flags, const Console& console) {
                                output == "-" ? "standard output" : output,
                                request.problem.TotalTokens(), request.problem.ranks,
                                request.strategy, plan.hash(), FormatBytes(plan.bytes().size())));
+  console.Note(absl::StrCat(ScheduleText(plan), "; ", WorkspaceLimitText(request)));
   return absl::OkStatus();
 }
 

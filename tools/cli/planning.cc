@@ -10,6 +10,7 @@
 #include "compiler/input/batch_options.h"
 #include "model/cluster.h"
 #include "support/flags.h"
+#include "support/mebibytes.h"
 #include "support/status_macros.h"
 
 namespace flashcp::cli {
@@ -36,6 +37,16 @@ std::string NodesNote(const solver::Problem& problem) {
   return absl::StrCat("--ranks ", problem.ranks, ": cluster ", cluster.name, " has ", cluster.ranks,
                       " ranks; this plans for ", nodes, nodes == 1 ? " node of " : " nodes of ",
                       node, last < node ? absl::StrCat(", ", last, " ranks on the last") : "");
+}
+
+std::string WorkspaceLimitText(const CompileRequest& request) {
+  const model::Cluster& cluster = request.problem.cluster;
+  if (request.WorkspaceLimitBytes() == 0) return "no limit";
+  const std::string limit = absl::StrCat("limit ", FormatBytes(request.WorkspaceLimitBytes()));
+  if (request.workspace_limit_bytes) return limit;
+  return absl::StrCat(limit, cluster.memory_bytes > 0
+                                 ? absl::StrCat(", a tenth of the memory of ", cluster.name)
+                                 : absl::StrCat(", as ", cluster.name, " names no memory"));
 }
 
 }  // namespace flashcp::cli

@@ -21,6 +21,10 @@ absl::StatusOr<std::vector<CompileRequest>> MakeRequests(const PlanningFlags& fl
 // spans several nodes: the number of nodes that this makes. Empty for any other problem.
 std::string NodesNote(const solver::Problem& problem);
 
+// Returns the limit that a request plans within, and where it is from: "limit 7629 MiB, a tenth of
+// the memory of h100x8".
+std::string WorkspaceLimitText(const CompileRequest& request);
+
 }  // namespace flashcp::cli
 
 #endif  // FLASHCP_TOOLS_CLI_PLANNING_H_

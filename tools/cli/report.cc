@@ -9,7 +9,11 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/string_view.h"
 #include "compiler/solver/bounds.h"
+#include "compiler/solver/schedule.h"
+#include "runtime/cpu/cpu_device.h"
+#include "runtime/kernel_spec.h"
 #include "runtime/plan/conversion.h"
 #include "session/request.h"
 #include "support/mebibytes.h"
@@ -78,6 +82,7 @@ Json RankJson(const Plan& plan, int rank, const RankStatistics& statistics) {
           {"peak_bytes", statistics.peak_bytes},
           {"forward_peak_bytes", statistics.forward_peak_bytes},
           {"saved_bytes", statistics.saved_bytes},
+          {"workspace_bytes", statistics.workspace_bytes},
           {"layout", std::move(layout)}};
 }
 
@@ -116,6 +121,12 @@ RowFormat ComparisonFormat() {
       {{"flashcp-paper", "", "", "999.9 MiB", "999.9 MiB", "", "", "999.9%", ""}});
 }
 
+// Returns in a few words what kept a strategy from its plan.
+absl::string_view WhyNoPlan(const absl::Status& status) {
+  if (solver::LeastLimitMib(status)) return "limit too low";
+  return absl::IsResourceExhausted(status) ? "plan too large" : "failed";
+}
+
 Json StrategyJson(const ComparedStrategy& compared) {
   if (!compared.status.ok()) {
     return {{"strategy", compared.strategy}, {"error", std::string(compared.status.message())}};
@@ -131,11 +142,59 @@ Json StrategyJson(const ComparedStrategy& compared) {
           {"planning_ms", compared.planning_ms}};
 }
 
+// Returns the stages in which rows of other ranks arrive, as many on all ranks.
+uint32_t RowStages(const Plan& plan) {
+  uint32_t stages = 0;
+  if (plan.num_ranks() == 0) return stages;
+  for (const fbs::Instruction& instruction :
+       Items(plan->ranks()->Get(0)->forward()->instructions())) {
+    stages = std::max(stages, instruction.stage());
+  }
+  return stages;
+}
+
+std::string Counted(uint64_t number, absl::string_view noun) {
+  return absl::StrCat(number, " ", noun, number == 1 ? "" : "s");
+}
+
+// Returns "limit 7629 MiB" or "no limit".
+std::string LimitText(const Plan& plan) {
+  const uint64_t bytes = plan->workspace_limit_bytes();
+  return bytes > 0 ? absl::StrCat("limit ", FormatBytes(bytes)) : "no limit";
+}
+
+// Returns what the kernels that run on this CPU by default take of each thread; nothing if none
+// computes the plan's heads.
+std::optional<CpuKernelsFound> FindKernels(const Plan& plan) {
+  absl::StatusOr<CpuKernelsFound> kernels = DescribeCpuKernels(KernelSpecOf(plan));
+  if (!kernels.ok()) return std::nullopt;
+  return *std::move(kernels);
+}
+
+// Returns a line about them.
+std::string KernelsText(const Plan& plan) {
+  const std::optional<CpuKernelsFound> kernels = FindKernels(plan);
+  if (!kernels) return "";
+  return absl::StrCat("on this CPU kernels ", kernels->name, " take another ",
+                      FormatBytes(kernels->scratch_bytes), " a rank and thread\n");
+}
+
 }  // namespace
+
+std::string ScheduleText(const Plan& plan) {
+  uint64_t workspace = 0;
+  for (const RankStatistics& rank : ComputeStatistics(plan).ranks) {
+    workspace = std::max(workspace, rank.workspace_bytes);
+  }
+  return absl::StrCat(Counted(plan->head_groups(), "head group"), ", ",
+                      Counted(RowStages(plan), "row stage"), ", workspace of a rank at most ",
+                      FormatBytes(workspace));
+}
 
 std::string PlanJson(const Plan& plan, std::optional<double> planning_ms) {
   PlanStatistics statistics = ComputeStatistics(plan);
   const fbs::HeadShape& heads = *plan->heads();
+  const std::optional<CpuKernelsFound> kernels = FindKernels(plan);
   Json ranks = Json::array();
   for (int rank = 0; rank < plan.num_ranks(); ++rank) {
     ranks.push_back(RankJson(plan, rank, statistics.ranks[rank]));
@@ -149,11 +208,15 @@ std::string PlanJson(const Plan& plan, std::optional<double> planning_ms) {
                {"slack_percent", plan->slack_percent()},
                {"time_budget_ms", plan->time_budget_ms()},
                {"memory_budget_bytes", plan->memory_budget_bytes()},
+               {"workspace_limit_bytes", plan->workspace_limit_bytes()},
+               {"head_groups", plan->head_groups()},
+               {"row_stages", RowStages(plan)},
                {"ranks", plan.num_ranks()},
                {"tokens", statistics.tokens},
                {"documents", Items(plan->documents()).size()},
                {"heads", {{"q", heads.query()}, {"kv", heads.key_value()}, {"dim", heads.dim()}}},
                {"dtype", model::NameOf(ModelOf(plan->dtype()))},
+               {"cpu_scratch_bytes", kernels ? Json(kernels->scratch_bytes) : Json()},
                {"per_rank", std::move(ranks)},
                {"work_imbalance", statistics.work_imbalance},
                {"token_imbalance", statistics.token_imbalance},
@@ -174,7 +237,8 @@ std::string PlanTable(const Plan& plan, bool all_ranks) {
       FormatRatio(statistics.token_imbalance), " (most / mean)\nK/V received forward: at most ",
       FormatBytes(statistics.receive_bytes_max), " by a rank, ",
       FormatBytes(statistics.receive_bytes_total), " in all, ", TotalMessages(statistics),
-      " messages\nmodelled, not measured: forward ", FormatMs(ms.forward), " ms, backward ",
+      " messages\n", ScheduleText(plan), ", ", LimitText(plan), "\n", KernelsText(plan),
+      "modelled, not measured: forward ", FormatMs(ms.forward), " ms, backward ",
       FormatMs(ms.backward), " ms, step ", FormatMs(ms.step), " ms\n", ms.BoundText(), "\n\n",
       RankTable(statistics, all_ranks));
 }
@@ -235,8 +299,7 @@ std::string ComparisonRow(const ComparedStrategy& compared) {
   if (!compared.status.ok()) {
     std::string name = ComparisonFormat().Row({compared.strategy});
     name.pop_back();  // the line's end
-    bool too_large = absl::IsResourceExhausted(compared.status);
-    return absl::StrCat(name, "  ", too_large ? "plan too large" : "failed", "\n");
+    return absl::StrCat(name, "  ", WhyNoPlan(compared.status), "\n");
   }
   const PlanStatistics& statistics = compared.statistics;
   ModelledMs ms(compared.modelled);

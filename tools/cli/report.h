@@ -23,6 +23,9 @@ std::string PlanJson(const Plan& plan, std::optional<double> planning_ms);
 // `all_ranks`.
 std::string PlanTable(const Plan& plan, bool all_ranks);
 
+// Returns "8 head groups, 1 row stage, workspace of a rank at most 111.2 MiB".
+std::string ScheduleText(const Plan& plan);
+
 // Returns the planning time of the solver, the rest of the IR, emission, and each step.
 std::string TimingTable(const session::TimedPlan& timed);
 

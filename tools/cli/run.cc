@@ -12,7 +12,6 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
 #include "runtime/cpu/cpu_device.h"
-#include "runtime/device.h"
 #include "runtime/kernel_spec.h"
 #include "runtime/layout.h"
 #include "runtime/trace.h"
@@ -87,15 +86,23 @@ std::string PassSummary(const char* pass, const std::vector<double>& times_ms) {
                          pass, times_ms[times_ms.size() / 2], times_ms.size(), times_ms[0]);
 }
 
-// Returns the name of the kernels that the ranks of this process compute with.
-absl::StatusOr<std::string> KernelsName(const Plan& plan, CpuDeviceOptions options) {
-  options.threads = 1;  // the name does not depend on it
-  const std::unique_ptr<Device> device = CreateCpuDevice(options);
-  absl::StatusOr<std::shared_ptr<AttentionKernels>> kernels =
-      device->FindKernels(KernelSpecOf(plan));
+// Returns the kernels that the ranks of this process compute with.
+absl::StatusOr<CpuKernelsFound> FindKernels(const Plan& plan, const CpuDeviceOptions& options) {
+  absl::StatusOr<CpuKernelsFound> kernels = DescribeCpuKernels(GroupSpecOf(plan), options);
   if (absl::IsInvalidArgument(kernels.status())) return OfFlag("--kernels", kernels.status());
-  RETURN_IF_ERROR(kernels.status());
-  return std::string((*kernels)->name());
+  return kernels;
+}
+
+// Says what the ranks of this process need, before they take any of it.
+absl::Status CheckMemory(const Plan& plan, bool backward, const session::Ranks& ranks,
+                         const CpuKernelsFound& kernels, const Console& console) {
+  const session::MemoryNeed need =
+      session::FindMemoryNeed(plan, backward, ranks, kernels.scratch_bytes);
+  if (ranks.leads()) {
+    const bool all = need.ranks == plan.num_ranks();
+    console.Note(absl::StrCat(all ? "all ranks take " : "rank 0 takes ", need.Text()));
+  }
+  return session::CheckMemory(need);
 }
 
 std::string Header(const Plan& plan, const std::string& transport, const std::string& kernels) {
@@ -156,9 +163,9 @@ absl::StatusOr<Inputs> ReadInputs(const RunFlags& flags, const Settings& setting
   const bool backward = settings.run.backward;
   ASSIGN_OR_RETURN(Plan plan, LoadVerifiedPlan(flags.plan));
   RETURN_IF_ERROR(CheckNumber(plan, ranks));
-  RETURN_IF_ERROR(session::CheckMemory(plan, backward, ranks));
-  ASSIGN_OR_RETURN(std::string kernels, KernelsName(plan, settings.run.device));
-  Inputs inputs{std::move(plan), std::move(kernels), {}, std::nullopt, std::nullopt};
+  ASSIGN_OR_RETURN(CpuKernelsFound kernels, FindKernels(plan, settings.run.device));
+  RETURN_IF_ERROR(CheckMemory(plan, backward, ranks, kernels, console));
+  Inputs inputs{std::move(plan), std::move(kernels.name), {}, std::nullopt, std::nullopt};
   if (!ranks.leads()) return inputs;
   RETURN_IF_ERROR(console.Print(Header(inputs.plan, settings.transport, inputs.kernels)));
   ASSIGN_OR_RETURN(inputs.batch, MakeBatch(inputs.plan, flags, settings, console));
