@@ -22,6 +22,7 @@ struct Summary {
   double speedup_over_flashcp_paper = 0;  // geometric mean of the ratios of modelled steps
   double speedup_over_zigzag = 0;         // ratio of the mean modelled steps
   double kv_over_flashcp_paper = 0;       // ratio of the forward K/V bytes of all ranks
+  double kv_over_flashcp_paper_max = 0;   // of a single sequence; infinite if only the paper has 0
 };
 
 // One for each candidate. `results` holds at least one sequence.

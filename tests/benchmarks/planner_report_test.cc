@@ -2,6 +2,7 @@
 
 #include "benchmarks/planner_report.h"
 
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -63,7 +64,20 @@ TEST(SummarizeTest, ComparesWithPaperAndZigzag) {
   EXPECT_NEAR(summaries[2].speedup_over_flashcp_paper, 2.5198421, 1e-6);  // cube root of 2 * 4 * 2
   EXPECT_DOUBLE_EQ(summaries[2].speedup_over_zigzag, 3);
   EXPECT_DOUBLE_EQ(summaries[2].kv_over_flashcp_paper, 250.0 / 600);
+  EXPECT_DOUBLE_EQ(summaries[2].kv_over_flashcp_paper_max, 0.5);
   EXPECT_DOUBLE_EQ(summaries[1].speedup_over_flashcp_paper, 1);
+}
+
+TEST(SummarizeTest, NoBytesAreNeverMoreBytes) {
+  std::vector<SequenceResult> results = ThreeSequences();
+  results[0].figures[1].kv_forward_total_bytes = 0;
+  auto ratio_of_auto = [&] {
+    return Summarize(Candidates({"zigzag", "flashcp-paper", "auto"}), results)[2]
+        .kv_over_flashcp_paper_max;
+  };
+  EXPECT_EQ(ratio_of_auto(), std::numeric_limits<double>::infinity());
+  results[0].figures[2].kv_forward_total_bytes = 0;
+  EXPECT_DOUBLE_EQ(ratio_of_auto(), 0.5);
 }
 
 TEST(SummarizeTest, NoReferenceNoComparison) {
@@ -97,6 +111,7 @@ TEST(CaseJsonTest, CarriesSummariesAndSequences) {
   EXPECT_EQ(json["candidates"]["auto"]["measured_planning_ms_median"], 1);
   ASSERT_EQ(json["sequences"].size(), 3);
   EXPECT_EQ(json["sequences"][2]["modelled_step_ms"]["auto"], 4);
+  EXPECT_EQ(json["sequences"][0]["kv_forward_total_bytes"]["auto"], 50);
   EXPECT_EQ(json["sequences"][0]["lengths"], (std::vector<int64_t>{1000, 24}));
 }
 
