@@ -12,17 +12,19 @@
 
 namespace flashcp::solver {
 
-// Tokens and work of the sides, without what they hold besides the pieces.
+// Tokens, work and received rows of the sides, without what they hold besides the pieces.
 struct SideLoad {
   int64_t tokens_left = 0;
   double left_us = 0;
   double right_us = 0;
+  std::array<int64_t, 2> received = {0, 0};  // by side; see Piece
 
   void Add(const Piece& piece, Side side) { Change(piece, side, 1); }
   void Remove(const Piece& piece, Side side) { Change(piece, side, -1); }
 
  private:
   void Change(const Piece& piece, Side side, int sign) {
+    received[side] += sign * piece.received;
     if (side == kLeft) {
       tokens_left += sign * piece.tokens;
       left_us += sign * piece.work_us;

@@ -120,11 +120,11 @@ class Bisection {
       const int64_t even = (tokens + left.tokens + right.tokens) * left_ranks / ranks;
       goal.tokens_left = std::clamp(even - left.tokens, goal.least_left, goal.most_left);
     }
-    // K/V come forward and again backward, when dK/dV return.
-    bool needed = problem_.exchange == Exchange::kNeeded;
-    goal.row_us = needed ? 3.0 * problem_.KeyValueBytesPerToken() / link.bytes_per_us : 0;
+    goal.row_us = model_.RowUs(link);
+    goal.least_row_us = model_.LeastRowUs();
     // Forward, and again backward.
-    if (needed && regime_.many_receivers && problem_.ranks > problem_.cluster.ranks_per_node) {
+    if (problem_.exchange == Exchange::kNeeded && regime_.many_receivers &&
+        problem_.ranks > problem_.cluster.ranks_per_node) {
       goal.sent_row_us =
           2.0 * problem_.KeyValueBytesPerToken() / problem_.cluster.inter_node.bytes_per_us;
     }

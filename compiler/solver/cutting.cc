@@ -278,11 +278,15 @@ std::array<Piece, 2> Cutter::Parts(const Cut& cut) const {
   return parts;
 }
 
-// Time of the rows that ranks which share `to` lack of `from`, for the mean of `ranks`.
-double Cutter::RowsUs(const Piece& to, const Piece& from, int ranks) const {
+// Returns the time of the rows that the ranks of a side, which share its part, lack of the other
+// part: for the mean of these ranks.
+double Cutter::SharedRowsUs(const std::array<Piece, 2>& parts, Side side) const {
+  const Piece& to = parts[side];
+  const Piece& from = parts[Opposite(side)];
   if (to.count == 0 || from.count == 0) return 0;
+  const double ranks = side == kLeft ? goal_.left_ranks : goal_.right_ranks;
   double sharing = std::max(to.tokens / goal_.rank_tokens, to.work_us / goal_.rank_us);
-  sharing = std::clamp(sharing, 1.0, static_cast<double>(ranks));
+  sharing = std::clamp(sharing, 1.0, ranks);
   return model_.RowsNeeded(to, from) * goal_.row_us * sharing / ranks;
 }
 
@@ -296,11 +300,8 @@ double Cutter::SentUs(const Piece& part) const {
 }
 
 void Cutter::AddSplit(int sides, int flipped, const SideLoad& load, const Cuts& cuts) {
-  double left_us = load.left_us;
-  double right_us = load.right_us;
-  int64_t tokens_left = load.tokens_left;
-  double left_rows_us = 0;
-  double right_rows_us = 0;
+  SideLoad all = load;
+  std::array<double, 2> rows_us = {0, 0};
   double sent_us = 0;
   steps_ += 8;
   for (const Cut& cut : cuts) {
@@ -310,22 +311,29 @@ void Cutter::AddSplit(int sides, int flipped, const SideLoad& load, const Cuts& 
                     parts[Opposite(cut.outer)])) {
       return;
     }
-    left_us += parts[kLeft].work_us;
-    right_us += parts[kRight].work_us;
-    tokens_left += parts[kLeft].tokens;
-    left_rows_us += RowsUs(parts[kLeft], parts[kRight], goal_.left_ranks);
-    right_rows_us += RowsUs(parts[kRight], parts[kLeft], goal_.right_ranks);
-    sent_us += SentUs(parts[kLeft]) + SentUs(parts[kRight]);
+    for (Side side : {kLeft, kRight}) {
+      all.Add(parts[side], side);
+      if (!goal_.SingleRanks()) rows_us[side] += SharedRowsUs(parts, side);
+      sent_us += SentUs(parts[side]);
+    }
   }
-  if (tokens_left < goal_.least_left || tokens_left > goal_.most_left) return;
+  if (all.tokens_left < goal_.least_left || all.tokens_left > goal_.most_left) return;
   Split split;
-  split.slower_us = std::max((goal_.held_left_us + left_us) / goal_.left_ranks,
-                             (goal_.held_right_us + right_us) / goal_.right_ranks);
+  split.slower_us = std::max((goal_.held_left_us + all.left_us) / goal_.left_ranks,
+                             (goal_.held_right_us + all.right_us) / goal_.right_ranks);
   if (split.slower_us > goal_.most_us) return;
+  split.received = all.received[kLeft] + all.received[kRight];
   const double uneven_us = std::max(0.0, split.slower_us - kEven * even_us_);
-  split.score = split.slower_us + (goal_.imbalance_weight - 1) * uneven_us + sent_us +
-                goal_.transfer_weight *
-                    (std::max(left_rows_us, right_rows_us) + (left_rows_us + right_rows_us) / 4);
+  double longest_us = split.slower_us;
+  if (goal_.SingleRanks()) {
+    for (Side side : {kLeft, kRight}) {
+      rows_us[side] = all.received[side] * goal_.row_us;
+      longest_us = std::max(longest_us, all.received[side] * goal_.least_row_us);
+    }
+  }
+  split.score = longest_us + (goal_.imbalance_weight - 1) * uneven_us + sent_us +
+                goal_.transfer_weight * (std::max(rows_us[kLeft], rows_us[kRight]) +
+                                         (rows_us[kLeft] + rows_us[kRight]) / 4);
   split.sides = sides;
   split.flipped = flipped;
   split.cuts = cuts;

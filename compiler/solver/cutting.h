@@ -47,7 +47,7 @@ class Cutter {
   void AddFilled(int sides, const Cut& heavy, int light);
   void AddSplit(int sides, int flipped, const SideLoad& load, const Cuts& cuts);
   double SentUs(const Piece& part) const;
-  double RowsUs(const Piece& to, const Piece& from, int ranks) const;
+  double SharedRowsUs(const std::array<Piece, 2>& parts, Side side) const;
 
   const PieceModel& model_;
   Assignments& assignments_;

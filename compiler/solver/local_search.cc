@@ -146,7 +146,8 @@ class Search {
     SearchState::Outcome best;
     best.larger_us = std::max(cost.RankUs(rank), cost.RankUs(other)) * (1 - 1e-6);
     best.sum_us = cost.RankUs(rank) + cost.RankUs(other);
-    Resplit resplit(model_, state_, rank, other, options_.transfer_weight, best.larger_us, random_);
+    Resplit resplit(model_, state_, rank, other, options_.transfer_weight, best.larger_us,
+                    regime_.paired_of_few, random_);
     std::vector<DocumentChange> taken;
     int left = MostEvaluated(resplit);
     double last_score = -1;
@@ -179,7 +180,8 @@ class Search {
   void Perturb(int rank, int other) {
     if (rank == other) return;
     const double most_us = state_.cost().ObjectiveUs() * kMostWorse;
-    Resplit resplit(model_, state_, rank, other, options_.transfer_weight, most_us, random_);
+    Resplit resplit(model_, state_, rank, other, options_.transfer_weight, most_us,
+                    regime_.paired_of_few, random_);
     std::vector<DocumentChange> taken;
     int left = MostEvaluated(resplit);
     for (const Split& split : resplit.splits()) {

@@ -36,10 +36,15 @@ PieceModel::PieceModel(const Problem& problem)
 
 void PieceModel::Weigh(Piece& piece) const {
   piece.work_us = 0;
+  piece.received = -piece.tokens;
+  int64_t counted = 0;  // positions before it are
   for (int i = 0; i < piece.count; ++i) {
-    ComputeTime time =
-        timer_.Time(document(piece), piece.intervals[i].begin, piece.intervals[i].end);
+    const Piece::Interval& rows = piece.intervals[i];
+    const ComputeTime time = timer_.Time(document(piece), rows.begin, rows.end);
     piece.work_us += time.forward_us + time.backward_us;
+    const TokenRange keys = KeysNeeded(document(piece), rows.begin, rows.end);
+    piece.received += std::max<int64_t>(0, keys.end - std::max(keys.begin, counted));
+    counted = std::max(counted, keys.end);
   }
 }
 
@@ -100,6 +105,16 @@ double PieceModel::RowsSent(const Piece& piece) const {
     if (nodes > kLeastNodes) rows += nodes * (interval.end - interval.begin);
   }
   return rows;
+}
+
+double PieceModel::RowUs(const LinkClass& link) const {
+  if (problem_.exchange != Exchange::kNeeded) return 0;
+  return 3.0 * problem_.KeyValueBytesPerToken() / link.bytes_per_us;
+}
+
+double PieceModel::LeastRowUs() const {
+  const Cluster& cluster = problem_.cluster;
+  return RowUs(cluster.ranks_per_node > 1 ? cluster.intra_node : cluster.inter_node);
 }
 
 bool PieceModel::Cut(const Piece& piece, int64_t first, int64_t last, Piece& outer,

@@ -25,7 +25,8 @@ struct Piece {
   int document = 0;
   int count = 0;  // intervals
   int64_t tokens = 0;
-  double work_us = 0;  // modelled forward + backward, exact
+  double work_us = 0;    // modelled forward + backward, exact
+  int64_t received = 0;  // rows that its queries need beside its own
   std::array<Interval, kMostIntervals> intervals;
 
   // Appends [begin, end), behind all intervals; returns false if there is no room.
@@ -40,7 +41,7 @@ class PieceModel {
   const Problem& problem() const { return problem_; }
   const Document& document(const Piece& piece) const { return problem_.documents[piece.document]; }
 
-  // Sets work_us.
+  // Sets work_us and received.
   void Weigh(Piece& piece) const;
 
   // Work of the piece's first `tokens` tokens, microseconds, about.
@@ -56,6 +57,13 @@ class PieceModel {
   // Returns about the rows that the piece sends, once per destination node. Once its document is
   // spread over the nodes that its work needs, all those behind the piece need its rows.
   double RowsSent(const Piece& piece) const;
+
+  // Returns what each row costs a rank that receives it over these links: K/V come forward and
+  // again backward, when dK/dV return; 0 if all rows travel anyway.
+  double RowUs(const LinkClass& link) const;
+  // Returns the least of it: ranks of one node share the rows that come from others, and pass them
+  // on inside.
+  double LeastRowUs() const;
 
   // Outer part: the first `first` and the last `last` tokens; middle: the others. Returns false if
   // a part would have more than kMostKept intervals.

@@ -17,17 +17,17 @@ constexpr int kMostShared = 4;
 }  // namespace
 
 Resplit::Resplit(const PieceModel& model, const SearchState& state, int rank, int other,
-                 double transfer_weight, double most_us, Random& random)
+                 double transfer_weight, double most_us, int paired_of_few, Random& random)
     : state_(state),
       rank_(rank),
       other_(other),
-      goal_(Goal(state, rank, other, transfer_weight, most_us)),
+      goal_(Goal(model, state, rank, other, transfer_weight, most_us)),
       assignments_(Pool(model, state, rank, other), goal_),
       cutter_(model, assignments_, goal_) {
   if (assignments_.size() == 0) return;
   FindHolders();
   AddFromPresent(random);
-  AddTwoCuts(random);
+  AddTwoCuts(paired_of_few, random);
   splits_ = std::move(cutter_.splits());
   std::stable_sort(splits_.begin(), splits_.end(),
                    [](const Split& a, const Split& b) { return a.score < b.score; });
@@ -54,8 +54,8 @@ std::vector<Piece> Resplit::Pool(const PieceModel& model, const SearchState& sta
   return pieces;
 }
 
-SplitGoal Resplit::Goal(const SearchState& state, int rank, int other, double transfer_weight,
-                        double most_us) {
+SplitGoal Resplit::Goal(const PieceModel& model, const SearchState& state, int rank, int other,
+                        double transfer_weight, double most_us) {
   const Problem& problem = state.problem();
   const Cluster& cluster = problem.cluster;
   const int64_t tokens = state.cost().tokens(rank) + state.cost().tokens(other);
@@ -70,8 +70,8 @@ SplitGoal Resplit::Goal(const SearchState& state, int rank, int other, double tr
   }
   const bool in_node = rank / cluster.ranks_per_node == other / cluster.ranks_per_node;
   const LinkClass& link = in_node ? cluster.intra_node : cluster.inter_node;
-  bool needed = problem.exchange == Exchange::kNeeded;
-  goal.row_us = needed ? 3.0 * problem.KeyValueBytesPerToken() / link.bytes_per_us : 0;
+  goal.row_us = model.RowUs(link);
+  goal.least_row_us = model.LeastRowUs();
   goal.transfer_weight = transfer_weight;
   goal.most_us = most_us;
   return goal;
@@ -112,9 +112,8 @@ void Resplit::AddFromPresent(Random& random) {
   }
 }
 
-void Resplit::AddTwoCuts(Random& random) {
-  const Regime& regime = RegimeOf(state_.problem().ranks);
-  const int most = assignments_.size() <= kFewPaired ? regime.paired_of_few : kPaired;
+void Resplit::AddTwoCuts(int paired_of_few, Random& random) {
+  const int most = assignments_.size() <= kFewPaired ? paired_of_few : kPaired;
   const std::vector<int> lightest = assignments_.Lightest(most);
   for (int i = 0; i < std::min(assignments_.size(), most); ++i) {
     const int heavy = assignments_.heaviest()[i];

@@ -18,9 +18,10 @@ namespace flashcp::solver {
 // or two of them cut.
 class Resplit {
  public:
-  // `rank` is the left side. Only splits that leave at most `most_us` of work on either.
+  // `rank` is the left side. Only splits that leave at most `most_us` of work on either; of at most
+  // kFewPaired pieces, `paired_of_few` heaviest and lightest ones are cut in pairs.
   Resplit(const PieceModel& model, const SearchState& state, int rank, int other,
-          double transfer_weight, double most_us, Random& random);
+          double transfer_weight, double most_us, int paired_of_few, Random& random);
 
   int pieces() const { return assignments_.size(); }
   // Splits by rising score.
@@ -35,11 +36,11 @@ class Resplit {
 
   static std::vector<Piece> Pool(const PieceModel& model, const SearchState& state, int rank,
                                  int other);
-  static SplitGoal Goal(const SearchState& state, int rank, int other, double transfer_weight,
-                        double most_us);
+  static SplitGoal Goal(const PieceModel& model, const SearchState& state, int rank, int other,
+                        double transfer_weight, double most_us);
   void FindHolders();
   void AddFromPresent(Random& random);
-  void AddTwoCuts(Random& random);
+  void AddTwoCuts(int paired_of_few, Random& random);
   std::vector<Side> PresentSides(Random& random, bool all_random) const;
 
   const SearchState& state_;

@@ -31,6 +31,7 @@ struct SplitGoal {
   int64_t least_left = 0;   // allowed; equal to tokens_left at slack 0
   int64_t most_left = 0;
   double row_us = 0;           // what a row that a rank receives costs, forward and backward
+  double least_row_us = 0;     // what it costs at least; asked if the sides are a rank each
   double sent_row_us = 0;      // what a row that a rank sends to another node costs; 0: do not ask
   double transfer_weight = 0;  // weight of transfers against work
   // A piece with more tokens or work than one rank's share goes to several ranks.
@@ -40,6 +41,9 @@ struct SplitGoal {
   double imbalance_weight = 1;
   // Splits that leave more work than this on a rank are dropped.
   double most_us = std::numeric_limits<double>::infinity();
+
+  // Returns whether the sides are a rank each, so that pieces tell all that they receive.
+  bool SingleRanks() const { return left_ranks + right_ranks == 2; }
 
   // Returns the work of a rank on the mean, if the pieces have this much.
   double EvenUs(double pieces_us) const {
@@ -62,6 +66,7 @@ struct Split {
   // side sends beyond its share.
   double score = 0;
   double slower_us = 0;  // its work alone
+  int64_t received = 0;  // rows that both sides receive, if they are a rank each
   int sides = -1;        // which assignment of the pieces
   int flipped = -1;      // a piece that goes to the other side than it says
   Cuts cuts;
