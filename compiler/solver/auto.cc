@@ -1,11 +1,11 @@
 // Decides the placement of the strategy `auto`: the search, never worse than any known strategy.
 //
 // Idea: bisections from several starting points (weights of transfers against work, heavy documents
-// spread over nodes before or not) and the known strategies form a pool. The best
-// few of the pool are improved by local search. The search minimises the objective of objective.h;
-// in the end the placement with the shortest modelled step of all is taken, so that no known
-// strategy is shorter. It stops when the step is within kCloseEnough of the lower bound, or when
-// the budget is spent: see docs/planner.md.
+// spread over nodes before or not) and the known strategies form a pool. The best few of the pool
+// are improved by local search. The search minimises the objective of objective.h; in the end the
+// placement with the shortest modelled step of all is taken, so that no known strategy is shorter.
+// It stops when the step is within kCloseEnough of the lower bound, or when the budget is spent.
+// Then few ranks save rows that travel: see docs/planner.md.
 
 #include <algorithm>
 #include <utility>
@@ -20,6 +20,7 @@
 #include "compiler/solver/objective.h"
 #include "compiler/solver/piece.h"
 #include "compiler/solver/regime.h"
+#include "compiler/solver/save_rows.h"
 #include "compiler/solver/strategies.h"
 
 namespace flashcp::solver {
@@ -28,12 +29,18 @@ namespace {
 constexpr double kCloseEnough = 1.002;
 constexpr double kRounded = 1 + 1e-9;
 
-constexpr int kBisectionsShare = 4;  // they get this fraction, 1/4, of the budget
+// Fractions of the budget: 1/4 for bisections, 1/40 for saving rows.
+constexpr int kBisectionsShare = 4;
+constexpr int kSavingShare = 40;
+
+// What the search leaves of the budget also saves rows, if flashcp-paper sends fewer and its step
+// is at most so many times as long.
+constexpr double kAboutAsShort = 1.02;
 
 // Weights of the starts; the first one's are those of the regime.
-constexpr double kTransferWeights[] = {0.3, 0.05, 1, 3, 0};
-constexpr double kTokenWeights[] = {1, 1, 0.3, 1, 1};
-constexpr int kStarts = 5;
+constexpr double kTransferWeights[] = {0.3, 0.05, 1};
+constexpr double kTokenWeights[] = {1, 1, 0.3};
+constexpr int kStarts = 3;
 
 struct Candidate {
   double score_us;  // the lower, the better a start; once it descended, the objective
@@ -54,11 +61,13 @@ class AutoSearch {
         target_us_(bound_us_ * kCloseEnough) {}
 
   Placement Run() {
+    Budget saving = budget_.Share(kSavingShare);
     AddKnown();
     AddBisections();
     std::stable_sort(pool_.begin(), pool_.end(), IsLower);
     Descend();
     ConsiderSharded();
+    if (regime_.saves_rows) Save(saving);
     return std::move(best_);
   }
 
@@ -76,10 +85,11 @@ class AutoSearch {
     return cost;
   }
 
-  void AddToPool(Placement placement) {
+  PlacementCost AddToPool(Placement placement) {
     const PlacementCost cost = Consider(placement);
     const double score_us = regime_.ranked_by_excess ? ExcessUs(cost) : objective_.StepUs(cost);
     pool_.push_back({score_us, std::move(placement)});
+    return cost;
   }
 
   // Returns what ranks take beyond the bound, on the mean.
@@ -102,7 +112,7 @@ class AutoSearch {
     }
     if (regime_.rules_are_starts) {
       AddToPool(PlacePerDoc(problem_));
-      AddToPool(PlaceFlashcpPaper(problem_));
+      paper_ = AddToPool(PlaceFlashcpPaper(problem_));
     }
   }
 
@@ -127,10 +137,10 @@ class AutoSearch {
     budget_.Return(share);
   }
 
-  // Every third start differs from the others. Where each rank is a node, what a spread keeps whole
+  // The third start differs from the others. Where each rank is a node, what a spread keeps whole
   // has more rows for others than what bisection cuts.
   bool IsSpread(int start) const {
-    const bool third = start % 3 == 2;
+    const bool third = start == 2;
     return problem_.cluster.ranks_per_node == 1 ? third : !third;
   }
 
@@ -157,6 +167,25 @@ class AutoSearch {
     candidate.score_us = objective_.StepUs(Consider(candidate.placement));
   }
 
+  // Takes a placement as short with fewer rows that travel. If flashcp-paper sends fewer and is
+  // about as short, all that the search left of its budget goes into this.
+  void Save(Budget& saving) {
+    const double rows = RowsReceived(Evaluate(problem_, best_));
+    double enough_rows = rows;
+    if (paper_.StepUs() <= best_us_ * kAboutAsShort) {
+      enough_rows = RowsReceived(paper_);
+      if (rows > enough_rows) saving.Return(budget_);
+    }
+    Placement placement = SaveRows(model_, best_, enough_rows, saving);
+    if (Evaluate(problem_, placement).StepUs() <= best_us_ * kRounded) best_ = std::move(placement);
+  }
+
+  double RowsReceived(const PlacementCost& cost) const {
+    double bytes = 0;
+    for (const RankCost& rank : cost.ranks) bytes += rank.receive_bytes_forward;
+    return bytes / problem_.KeyValueBytesPerToken();
+  }
+
   const Problem& problem_;
   const Regime& regime_;
   const PieceModel model_;
@@ -168,6 +197,7 @@ class AutoSearch {
   bool first_ = true;
   double best_us_ = 0;
   Placement best_;
+  PlacementCost paper_;  // of flashcp-paper
 };
 
 }  // namespace

@@ -126,15 +126,17 @@ double IncrementalCost::RankUs(int rank) const {
   return objective_.RankUs(ranks_[rank].compute, transfers_.Time(ranks_[rank].traffic));
 }
 
-double IncrementalCost::StepUs() const {
-  double forward_us = 0;
-  double backward_us = 0;
-  for (const Rank& rank : ranks_) {
-    TransferTime transfer = transfers_.Time(rank.traffic);
-    forward_us = std::max({forward_us, rank.compute.forward_us, transfer.forward_us});
-    backward_us = std::max({backward_us, rank.compute.backward_us, transfer.backward_us});
-  }
-  return forward_us + backward_us;
+PassTime IncrementalCost::Passes(int rank) const {
+  const ComputeTime& compute = ranks_[rank].compute;
+  const TransferTime transfer = transfers_.Time(ranks_[rank].traffic);
+  return {std::max(compute.forward_us, transfer.forward_us),
+          std::max(compute.backward_us, transfer.backward_us)};
+}
+
+PassTime IncrementalCost::Slowest() const {
+  PassTime slowest;
+  for (int rank = 0; rank < problem_.ranks; ++rank) slowest.Raise(Passes(rank));
+  return slowest;
 }
 
 double IncrementalCost::ObjectiveUs() const {

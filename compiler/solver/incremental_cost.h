@@ -4,6 +4,7 @@
 #ifndef FLASHCP_COMPILER_SOLVER_INCREMENTAL_COST_H_
 #define FLASHCP_COMPILER_SOLVER_INCREMENTAL_COST_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <utility>
 #include <vector>
@@ -15,6 +16,17 @@
 #include "compiler/solver/traffic.h"
 
 namespace flashcp::solver {
+
+// Time of both passes of a rank, or of the slowest rank in each, microseconds.
+struct PassTime {
+  double forward_us = 0;
+  double backward_us = 0;
+
+  void Raise(const PassTime& other) {
+    forward_us = std::max(forward_us, other.forward_us);
+    backward_us = std::max(backward_us, other.backward_us);
+  }
+};
 
 class IncrementalCost {
  public:
@@ -36,8 +48,18 @@ class IncrementalCost {
   int64_t tokens(int rank) const { return ranks_[rank].tokens; }
   // The objective of the search, for one rank.
   double RankUs(int rank) const;
-  // The modelled step, as Evaluate() has it.
-  double StepUs() const;
+  // The modelled passes, as Evaluate() has them: of one rank, and of the slowest ones.
+  PassTime Passes(int rank) const;
+  PassTime Slowest() const;
+  double StepUs() const {
+    const PassTime slowest = Slowest();
+    return slowest.forward_us + slowest.backward_us;
+  }
+  // K/V rows that the rank receives forward.
+  double RowsReceived(int rank) const {
+    const Traffic& traffic = ranks_[rank].traffic;
+    return traffic.in_node.received + traffic.between_nodes.received;
+  }
   // The objective of the search: the largest RankUs().
   double ObjectiveUs() const;
 

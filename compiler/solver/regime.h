@@ -43,6 +43,9 @@ struct Regime {
   // Number of heaviest and of lightest pieces that are cut in pairs, of at most kFewPaired pieces.
   int paired_of_few;
 
+  // True if the search ends with saving rows that travel: it asks all pairs of ranks, so of few.
+  bool saves_rows;
+
   // True if perturbations follow a descent; then its trials without gain before it ends. Above 64
   // ranks the budget ends before a second descent would pay.
   bool perturbs;
@@ -54,12 +57,12 @@ inline constexpr int kFewPaired = 6;
 inline constexpr int kPaired = 2;  // of more pieces
 
 inline constexpr Regime kRegimes[] = {
-    {4, 6, 1, true, false, 0.3, 1, 1, false, true, 48, 8, 6, true, 3},
-    {8, 4, 5, true, false, 0.3, 1, 1, false, true, 48, 8, 6, true, 3},
-    {32, 2, 2, true, false, 0.3, 1, 1, true, false, 8, 8, 2, true, 3},
-    {64, 1, 1, false, true, 0.05, 0.3, 5, true, false, 6, 6, 2, true, 3},
+    {4, 6, 1, true, false, 0.3, 1, 1, false, true, 48, 8, 6, true, true, 3},
+    {8, 4, 5, true, false, 0.3, 1, 1, false, true, 48, 8, 6, true, true, 3},
+    {32, 2, 2, true, false, 0.3, 1, 1, true, false, 8, 8, 2, false, true, 3},
+    {64, 1, 1, false, true, 0.05, 0.3, 5, true, false, 6, 6, 2, false, true, 3},
     {std::numeric_limits<int>::max(), 1, 1, false, true, 0.05, 0.3, 5, true, false, 6, 6, 2, false,
-     30},
+     false, 30},
 };
 
 inline const Regime& RegimeOf(int ranks) {

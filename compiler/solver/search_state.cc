@@ -48,6 +48,7 @@ SearchState::Outcome SearchState::Try(const std::vector<DocumentChange>& changes
   outcome.sum_us = rank_us + other_us;
   for (int touched : touched_) {
     outcome.touched_us = std::max(outcome.touched_us, cost_.RankUs(touched));
+    outcome.slowest.Raise(cost_.Passes(touched));
   }
   cost_.Rollback();
   return outcome;

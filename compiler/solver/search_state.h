@@ -35,6 +35,7 @@ class SearchState {
     double larger_us = 0;   // of the two
     double sum_us = 0;      // of the two
     double touched_us = 0;  // largest of all ranks with tokens of a changed document
+    PassTime slowest;       // of these ranks
   };
   // Evaluates the changes without making them.
   Outcome Try(const std::vector<DocumentChange>& changes, int rank, int other);

@@ -128,6 +128,25 @@ TEST(AutoTest, DependsOnTheProblemAlone) {
   }
 }
 
+double BytesReceived(const PlacementCost& cost) {
+  double bytes = 0;
+  for (const RankCost& rank : cost.ranks) bytes += rank.receive_bytes_forward;
+  return bytes;
+}
+
+// flashcp-paper keeps all but one of nine equal documents whole: what it sends is hard to undercut.
+TEST(AutoTest, SendsNoMoreThanThePaperIfThatIsAboutAsShort) {
+  for (const char* cluster : {"h100x8", "h100-ib8"}) {
+    Problem problem = CausalProblem(std::vector<int64_t>(9, 14563), 8);
+    problem.documents.front().length = 131072 - 8 * 14563;
+    problem.cluster = model::ClusterPreset(cluster).value();
+    const PlacementCost ours = Evaluate(problem, PlaceAuto(problem));
+    EXPECT_LE(ours.StepUs(), LowerBoundUs(problem) * 1.002) << cluster;
+    EXPECT_LE(BytesReceived(ours), BytesReceived(Evaluate(problem, PlaceFlashcpPaper(problem))))
+        << cluster;
+  }
+}
+
 // Where all mixes of flashcp-paper take long to decide: they are only where they may be shorter.
 TEST(AutoTest, IsNeverWorseWithManyRanksAndDocuments) {
   std::mt19937_64 random(1);

@@ -15,6 +15,10 @@
 #include "compiler/solver/objective.h"
 #include "compiler/solver/piece.h"
 #include "compiler/solver/problem.h"
+#include "compiler/solver/random.h"
+#include "compiler/solver/resplit.h"
+#include "compiler/solver/save_rows.h"
+#include "compiler/solver/search_state.h"
 #include "compiler/solver/segments.h"
 #include "compiler/solver/split.h"
 #include "compiler/solver/work_curve.h"
@@ -212,6 +216,77 @@ TEST(LocalSearchTest, NeverMakesAPlacementLonger) {
   }
 }
 
+double RowsReceived(const Problem& problem, const Placement& placement) {
+  double bytes = 0;
+  for (const RankCost& rank : Evaluate(problem, placement).ranks) {
+    bytes += rank.receive_bytes_forward;
+  }
+  return bytes / problem.KeyValueBytesPerToken();
+}
+
+// What a split says of two ranks is what all ranks receive less after it.
+TEST(ResplitTest, SplitsTellTheRowsThatTwoRanksReceive) {
+  int splits = 0;
+  for (uint64_t seed = 0; seed < 300; ++seed) {
+    Problem problem = NeededProblem(seed, 400);
+    if (problem.ranks < 2) continue;
+    std::mt19937_64 random(seed);
+    SearchState state(problem, RandomPlacement(problem, random));
+    Random draws(seed);
+    const PieceModel model(problem);
+    const Resplit resplit(model, state, 0, 1, 0.3, 1e300, 2, draws);
+    const double before = state.cost().RowsReceived(0) + state.cost().RowsReceived(1);
+    const double all_before = RowsReceived(problem, state.placement());
+    for (const Split& split : resplit.splits()) {
+      Placement after = state.placement();
+      for (const DocumentChange& change : resplit.Changes(split)) {
+        after.documents[change.document] = change.segments;
+      }
+      ASSERT_NEAR(RowsReceived(problem, after) - all_before, split.received - before, 1e-3)
+          << "seed " << seed;
+      ++splits;
+    }
+  }
+  EXPECT_GT(splits, 1000);
+}
+
+TEST(SaveRowsTest, NeverMakesRowsMoreOrAPlacementLonger) {
+  int fewer = 0;
+  for (uint64_t seed = 0; seed < 1000; ++seed) {
+    Problem problem = NeededProblem(seed, 2000);
+    std::mt19937_64 random(seed);
+    const Placement start = RandomPlacement(problem, random);
+    const double rows = RowsReceived(problem, start);
+    Budget budget(0.1);
+    const double enough_rows = seed % 2 == 0 ? 0 : rows;
+    const Placement placement = SaveRows(PieceModel(problem), start, enough_rows, budget);
+    absl::Status status = placement.Verify(problem);
+    ASSERT_TRUE(status.ok()) << "seed " << seed << ": " << status;
+    const double step_us = Evaluate(problem, start).StepUs();
+    ASSERT_LE(Evaluate(problem, placement).StepUs(), step_us * (1 + 1e-6)) << "seed " << seed;
+    ASSERT_LE(RowsReceived(problem, placement), rows * (1 + 1e-9)) << "seed " << seed;
+    fewer += RowsReceived(problem, placement) < rows;
+  }
+  EXPECT_GT(fewer, 300);
+}
+
+// Four documents that four ranks share for nothing.
+TEST(SaveRowsTest, FindsPlacementsWithoutTraffic) {
+  Problem problem;
+  problem.ranks = 4;
+  problem.cluster = model::ClusterPreset("h100x8").value();
+  Placement placement;
+  for (int d = 0; d < 4; ++d) {
+    problem.documents.push_back({1024, {}});
+    placement.documents.push_back({{0, 512, d}, {512, 1024, (d + 1) % 4}});
+  }
+  ASSERT_EQ(RowsReceived(problem, placement), 4 * 512);
+  Budget budget(10);
+  placement = SaveRows(PieceModel(problem), placement, 0, budget);
+  EXPECT_EQ(RowsReceived(problem, placement), 0);
+  EXPECT_FALSE(budget.Empty());
+}
+
 // Token by token.
 int64_t SlowRowsNeeded(const Document& document, const Piece& piece, const Piece& other) {
   int64_t rows = 0;
@@ -252,6 +327,10 @@ TEST(PieceModelTest, CutsPartitionAndRowsMatchARecount) {
     ASSERT_EQ(model.RowsNeeded(outer, middle), SlowRowsNeeded(document, outer, middle))
         << "seed " << seed;
     ASSERT_EQ(model.RowsNeeded(middle, outer), SlowRowsNeeded(document, middle, outer))
+        << "seed " << seed;
+    Piece all;
+    all.Append(0, document.length);
+    ASSERT_EQ(outer.received, SlowRowsNeeded(document, outer, all) - outer.tokens)
         << "seed " << seed;
   }
 }
