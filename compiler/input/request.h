@@ -26,8 +26,8 @@ struct CompileRequest {
   // Memory of each rank for K/V rows of other ranks that stay from forward to backward; what does
   // not fit is sent again.
   int64_t memory_budget_bytes = 0;
-  // What either pass of a rank may take besides its own tensors, 0 for no limit; without it a tenth
-  // of the memory that the cluster names, or 1 GiB.
+  // Memory that either pass of a rank may take besides its own tensors, 0 for no limit; without it
+  // a tenth of the memory that the cluster names, or 1 GiB.
   std::optional<int64_t> workspace_limit_bytes;
   // The scale of scores before softmax; without it 1 / sqrt(head dim).
   std::optional<float> scale;

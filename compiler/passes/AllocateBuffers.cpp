@@ -219,7 +219,7 @@ private:
     add(Kind::query_sum, queryHeads * dim * 4);
     add(Kind::key_sum, keyFloats);
     add(Kind::value_sum, keyFloats);
-    // Where relays add what comes back, one stage waits while the next is
+    // If relays add what comes back, one stage waits while the next is
     // computed.
     int64_t sumSlots = relays() ? 2 : 1;
     auto slot = [&](int64_t stage) { return stage % sumSlots; };

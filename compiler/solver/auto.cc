@@ -33,8 +33,8 @@ constexpr double kRounded = 1 + 1e-9;
 constexpr int kBisectionsShare = 4;
 constexpr int kSavingShare = 40;
 
-// What the search leaves of the budget also saves rows, if flashcp-paper sends fewer and its step
-// is at most so many times as long.
+// The rest of the budget also saves rows if flashcp-paper sends fewer and its step is at most this
+// many times as long.
 constexpr double kAboutAsShort = 1.02;
 
 // Weights of the starts; the first one's are those of the regime.

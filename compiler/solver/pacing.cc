@@ -23,19 +23,4 @@ std::vector<double> PacedWork(double local, const std::vector<double>& stages) {
   return before;
 }
 
-std::vector<int64_t> PacedTiles(const std::vector<double>& tiles,
-                                const std::vector<double>& stages) {
-  const double local = std::accumulate(tiles.begin(), tiles.end(), 0.0);
-  std::vector<int64_t> counts;
-  double wanted = 0;
-  double done = 0;
-  size_t count = 0;
-  for (double work : PacedWork(local, stages)) {
-    wanted += work;
-    while (count < tiles.size() && done + tiles[count] / 2 <= wanted) done += tiles[count++];
-    counts.push_back(count);
-  }
-  return counts;
-}
-
 }  // namespace flashcp::solver

@@ -1,10 +1,9 @@
-// Deals a rank's local tiles between its stages, so that all ranks advance together: a rank that
-// computes all its local tiles first would hold up those that wait for the buffers of its stages.
+// Deals a rank's local work between its stages, so that all ranks advance together: a rank that
+// does all of it first would hold up those that wait for the buffers of its stages.
 
 #ifndef FLASHCP_COMPILER_SOLVER_PACING_H_
 #define FLASHCP_COMPILER_SOLVER_PACING_H_
 
-#include <cstdint>
 #include <vector>
 
 namespace flashcp::solver {
@@ -14,11 +13,6 @@ namespace flashcp::solver {
 // work can even that. But 1 / (n + 1) of the local work at least comes before the first stage,
 // while its rows arrive, and as much behind the last, while its gradients leave.
 std::vector<double> PacedWork(double local, const std::vector<double>& stages);
-
-// Returns how many of its local tiles a rank has done before each stage: PacedWork() in whole
-// tiles, rounded to the nearest. `tiles` is the work of each.
-std::vector<int64_t> PacedTiles(const std::vector<double>& tiles,
-                                const std::vector<double>& stages);
 
 }  // namespace flashcp::solver
 

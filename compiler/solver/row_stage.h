@@ -67,7 +67,7 @@ struct RelayRun {
   int owner = 0;  // of the first row
 };
 
-// What one of the ranks relays.
+// Rows of a run that one of its ranks relays.
 struct RelayShare {
   int64_t begin = 0;
   int64_t end = 0;

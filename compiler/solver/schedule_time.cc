@@ -27,7 +27,7 @@ struct Link {
   double out = 0;
 };
 
-// How long a class of links takes.
+// Time on one class of links.
 struct Speed {
   double row_us = 0;  // of the heads of one group
   double message_us = 0;
@@ -94,16 +94,24 @@ double Arrive(const Rank& rank, const RankStage& stage, double slot_free, Links*
   return rank.relays ? links->Relayed(stage, /*back=*/false, direct) : direct;
 }
 
-// Plays some rounds of a pass; adds the end of each to `ends`.
+// Returns the remote work of a round, by stage, forward or backward.
+std::vector<double> StagesOfRound(const Rank& rank, double ComputeTime::*us) {
+  std::vector<double> stages;
+  for (int k = 0; k < rank.num_stages; ++k) {
+    stages.push_back(rank.stages[k].compute.*us / rank.groups);
+  }
+  return stages;
+}
+
+// Plays the rounds of a pass; each returns when it ends.
 class Forward {
  public:
-  explicit Forward(const Rank& rank, double local_us) : rank_(rank), links_(rank) {
-    for (int k = 0; k < rank.num_stages; ++k) {
-      tiles_us_.push_back(rank.stages[k].compute.forward_us / rank.groups);
-    }
-    local_us_ = local_us / rank.groups;
-    before_us_ = PacedWork(local_us_, tiles_us_);
-  }
+  Forward(const Rank& rank, double local_us)
+      : rank_(rank),
+        links_(rank),
+        tiles_us_(StagesOfRound(rank, &ComputeTime::forward_us)),
+        local_us_(local_us / rank.groups),
+        before_us_(PacedWork(local_us_, tiles_us_)) {}
 
   double Round(int round) {
     links_.Occupy(rank_.pack_us);
@@ -123,24 +131,24 @@ class Forward {
  private:
   const Rank& rank_;
   Links links_;
-  std::vector<double> tiles_us_, before_us_;
-  double local_us_;
+  const std::vector<double> tiles_us_;  // by stage
+  const double local_us_;
+  const std::vector<double> before_us_;  // local work before each stage
   double compute_ = 0;
   std::array<double, kKeyValueSlots> slots_ = {};
 };
 
 class Backward {
  public:
-  explicit Backward(const Rank& rank, double local_us) : rank_(rank), links_(rank) {
-    for (int k = 0; k < rank.num_stages; ++k) {
-      tiles_us_.push_back(rank.stages[k].compute.backward_us / rank.groups);
-    }
-    local_us_ = local_us / rank.groups;
-    before_us_ = PacedWork(local_us_, tiles_us_);
-    here_.resize(rank.num_stages);
-    relayed_back_.resize(rank.num_stages);
-    back_.resize(rank.num_stages);
-  }
+  Backward(const Rank& rank, double local_us)
+      : rank_(rank),
+        links_(rank),
+        tiles_us_(StagesOfRound(rank, &ComputeTime::backward_us)),
+        local_us_(local_us / rank.groups),
+        before_us_(PacedWork(local_us_, tiles_us_)),
+        here_(rank.num_stages),
+        relayed_back_(rank.num_stages),
+        back_(rank.num_stages) {}
 
   double Round(int round) {
     const int stages = rank_.num_stages;
@@ -198,8 +206,9 @@ class Backward {
 
   const Rank& rank_;
   Links links_;
-  std::vector<double> tiles_us_, before_us_;
-  double local_us_;
+  const std::vector<double> tiles_us_;  // by stage
+  const double local_us_;
+  const std::vector<double> before_us_;  // local work before each stage
   double compute_ = 0;
   int num_resent_ = 0;                              // stages of this round
   std::vector<double> here_, relayed_back_, back_;  // when exchanges are done, by stage

@@ -1,5 +1,5 @@
-// What each rank of a placement receives, sends and computes in each stage, if rows arrive in any
-// number of stages that rotate (row_stage.h).
+// Loads of a placement's ranks: rows received, rows sent and compute of each stage, for any number
+// of stages that rotate (row_stage.h).
 //
 // Idea: one sweep over each document finds, for each node, the stretches of rows that the same
 // ranks receive, and those that the same segments read. For a number of stages these are only cut.
@@ -44,7 +44,7 @@ struct RankStage {
   int64_t RowsIn() const { return in_node.rows_in + between_nodes.rows_in + relayed.rows_in; }
 };
 
-// What a rank has whatever its stages are.
+// Loads of a rank that do not depend on its stages.
 struct RankBase {
   int64_t tokens = 0;
   int64_t rows_in = 0;      // K/V rows that it receives

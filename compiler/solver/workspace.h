@@ -1,4 +1,5 @@
-// What a rank takes besides its own tensors under a schedule, as cp-allocate-buffers lays it out.
+// Memory that a rank takes besides its own tensors under a schedule, as cp-allocate-buffers lays it
+// out.
 
 #ifndef FLASHCP_COMPILER_SOLVER_WORKSPACE_H_
 #define FLASHCP_COMPILER_SOLVER_WORKSPACE_H_

@@ -32,11 +32,5 @@ TEST(PacingTest, LocalWorkFillsUpLateStages) {
   EXPECT_THAT(PacedWork(40, {50, 0, 0}), ElementsAre(DoubleEq(10), DoubleEq(0), DoubleEq(7.5)));
 }
 
-TEST(PacingTest, TilesAreWhole) {
-  EXPECT_THAT(PacedTiles({10, 10, 10, 10, 10}, {10, 5, 15}), ElementsAre(1, 3, 3));
-  EXPECT_THAT(PacedTiles({50}, {10, 5, 15}), ElementsAre(0, 1, 1));
-  EXPECT_THAT(PacedTiles({}, {10, 5}), ElementsAre(0, 0));
-}
-
 }  // namespace
 }  // namespace flashcp::solver
