@@ -21,7 +21,7 @@ def _stamp(ctx, paths):
     ctx.file("stamp", _run(ctx, ["stat", "-L", "-c", "%n %s %Y"] + paths) or "none")
 
 _LLVM_BUILD = """
-exports_files(["lit.sh"])
+exports_files(["lit.sh", "stamp", "static.lds"])
 
 filegroup(name = "FileCheck", srcs = ["bin/FileCheck"])
 filegroup(name = "not", srcs = ["bin/not"])
@@ -53,6 +53,8 @@ def _llvm_impl(ctx):
     ctx.symlink(root + "/include", "include")
     ctx.symlink(root + "/bin", "bin")
     _stamp(ctx, [root + "/lib/libMLIR.so", root + "/lib/libLLVM.so"])
+    archives = _run(ctx, ["sh", "-c", "echo %s/lib/libMLIR*.a %s/lib/libLLVM*.a" % (root, root)])
+    ctx.file("static.lds", "/* MLIR and LLVM as archives. */\nGROUP ( %s )\n" % archives)
     ctx.file("lit.sh", "#!/bin/sh\nexec /usr/bin/python3 %s/bin/lit \"$@\"\n" % root)
     ctx.file("BUILD.bazel", _HEADER + _LLVM_BUILD.format(root = root))
 

@@ -1,0 +1,13 @@
+// Keeps the glibc that programs need at 2.34: Debian's LLVM calls arc4random, which glibc has since
+// 2.36, to name temporary files.
+
+#include <sys/random.h>
+
+#include <cstdint>
+#include <cstdlib>
+
+extern "C" uint32_t arc4random() {
+  uint32_t value;
+  if (getrandom(&value, sizeof(value), 0) != sizeof(value)) std::abort();
+  return value;
+}
