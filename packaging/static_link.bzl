@@ -1,4 +1,4 @@
-"""Programs and libraries to hand out: all that is not glibc, libgcc_s or MPI is linked in.
+"""Programs and libraries to hand out: all that is not glibc or libgcc_s is linked in.
 
 The objects are those of the development build, which links the same code to
 shared libraries because that is quick. Only the link differs, so what the
@@ -32,14 +32,14 @@ def _own_code(linker_input):
     return flags + linker_input.user_link_flags
 
 def _flags(linker_input, llvm_script):
-    """The flags that link one library: statically, except for MPI, which is the system's."""
+    """The flags that link one library, statically."""
     repository = linker_input.owner.workspace_name
     if repository == "":
         return _own_code(linker_input)
     if repository == "llvm":
         return [llvm_script.path]
     flags = [flag for flag in linker_input.user_link_flags if not flag.startswith("-Wl,-rpath")]
-    return flags if repository == "mpi" else ["-Wl,-Bstatic"] + flags + ["-Wl,-Bdynamic"]
+    return ["-Wl,-Bstatic"] + flags + ["-Wl,-Bdynamic"]
 
 def _static_link_impl(ctx):
     toolchain = find_cpp_toolchain(ctx)
@@ -49,12 +49,12 @@ def _static_link_impl(ctx):
         action_name = "c++-link-executable",
     )
     output = ctx.actions.declare_file(ctx.attr.output or ctx.label.name)
-    without = [target.label for target in ctx.attr.without]
+    late = [target.label for target in ctx.attr.late]
     inputs = []
     flags = []
     for dep in ctx.attr.deps:
         for linker_input in dep[CcInfo].linking_context.linker_inputs.to_list():
-            if linker_input.owner in without:
+            if linker_input.owner in late:
                 continue
             flags += _flags(linker_input, ctx.file._llvm_script)
             for library in linker_input.libraries:
@@ -64,9 +64,13 @@ def _static_link_impl(ctx):
     arguments.add_all(_LINK)
     arguments.add(ctx.file._exports, format = "-Wl,--version-script=%s")
     if ctx.attr.shared:
-        arguments.add_all(["-shared", "-Wl,--no-undefined", "-Wl,-soname," + output.basename])
+        arguments.add_all(["-shared", "-Wl,-soname," + output.basename])
     else:
         arguments.add("-pie")
+    if not late:
+        arguments.add("-Wl,--no-undefined")
+    elif not ctx.attr.shared:
+        arguments.add("-Wl,--weak-unresolved-symbols")
     arguments.add_all(flags)
     arguments.add_all(ctx.files.shared_deps)
     if ctx.files.shared_deps:
@@ -91,11 +95,11 @@ def _static_link_impl(ctx):
 
 static_link = rule(
     implementation = _static_link_impl,
-    doc = "Links C++ libraries into one file that needs glibc and libgcc_s alone, or MPI with them.",
+    doc = "Links C++ libraries into one file that needs glibc and libgcc_s alone.",
     attrs = {
         "deps": attr.label_list(providers = [CcInfo], mandatory = True),
-        "without": attr.label_list(
-            doc = "libraries behind deps to leave out, since another one defines their functions",
+        "late": attr.label_list(
+            doc = "libraries behind deps that the program loads by itself, if there are any",
         ),
         "output": attr.string(doc = "path of the file, by default the name"),
         "shared": attr.bool(doc = "a shared library, which exports flashcp_* alone"),
