@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "session/plan_json.h"
 #include "session/timed_compiler.h"
 #include "support/files.h"
 #include "support/flags.h"
@@ -80,7 +81,7 @@ absl::Status RunCommand(const CompileFlags& flags, const Console& console) {
     ASSIGN_OR_RETURN(std::string ir, PlanShown<Compiler>(request, console, compile_to_ir));
     return WriteFile(output, ir);
   }
-  if (emit == kJson) return WriteFile(output, PlanJson(timed->plan, timed->planning_ms));
+  if (emit == kJson) return WriteFile(output, session::PlanJson(timed->plan, timed->planning_ms));
   const Plan& plan = timed->plan;
   RETURN_IF_ERROR(plan.Save(output));
   console.Note(absl::StrFormat("%s: %d tokens on %d ranks by %s, hash %016x, %s",

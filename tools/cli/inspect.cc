@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "runtime/plan/verify.h"
+#include "session/plan_json.h"
 #include "session/request.h"
 #include "session/timed_compiler.h"
 #include "support/status_macros.h"
@@ -53,7 +54,7 @@ absl::Status RunCommand(const InspectFlags& flags, const Console& console) {
   ASSIGN_OR_RETURN(Plan plan, LoadPlan(flags.plan));
   std::optional<double> planning_ms;
   if (flags.timing) planning_ms = MeasurePlanning(plan, console);
-  if (flags.json) return console.Print(PlanJson(plan, planning_ms));
+  if (flags.json) return console.Print(session::PlanJson(plan, planning_ms));
   RETURN_IF_ERROR(console.Print(PlanTable(plan, flags.all_ranks)));
   if (!planning_ms) return absl::OkStatus();
   return console.Print(absl::StrCat("\nplanning: ", FormatMs(*planning_ms), " ms, measured\n"));

@@ -13,8 +13,7 @@
 #include "compiler/solver/bounds.h"
 #include "compiler/solver/schedule.h"
 #include "runtime/cpu/cpu_device.h"
-#include "runtime/kernel_spec.h"
-#include "runtime/plan/conversion.h"
+#include "session/plan_json.h"
 #include "session/request.h"
 #include "support/mebibytes.h"
 #include "tools/cli/rank_table.h"
@@ -25,73 +24,13 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr double kMsPerUs = 1e-3;
-
-// Modelled times in milliseconds.
-struct ModelledMs {
-  explicit ModelledMs(const fbs::Modelled& modelled)
-      : forward(modelled.forward_us() * kMsPerUs),
-        backward(modelled.backward_us() * kMsPerUs),
-        step(forward + backward),
-        compute_bound(modelled.compute_bound_us() * kMsPerUs),
-        communication_bound(modelled.communication_bound_us() * kMsPerUs),
-        combined_bound(modelled.combined_bound_us() * kMsPerUs),
-        lower_bound(std::max({compute_bound, communication_bound, combined_bound})) {}
-
-  // Returns the share by which the step is above the bound: 0.02 is 2 percent.
-  double AboveBound() const { return lower_bound > 0 ? step / lower_bound - 1 : 0; }
-
-  // Returns "lower bound of a step 6.967 ms (compute 6.967, communication 0.812, combined 6.967)"
-  std::string BoundText() const {
-    return absl::StrCat("lower bound of a step ", FormatMs(lower_bound), " ms (compute ",
-                        FormatMs(compute_bound), ", communication ", FormatMs(communication_bound),
-                        ", combined ", FormatMs(combined_bound), ")");
-  }
-
-  double forward, backward, step;
-  double compute_bound, communication_bound, combined_bound;
-  double lower_bound;  // the largest of them
-};
-
-Json ModelledJson(const fbs::Modelled& modelled) {
-  ModelledMs ms(modelled);
-  return {{"forward_ms", ms.forward},
-          {"backward_ms", ms.backward},
-          {"step_ms", ms.step},
-          {"lower_bound_ms", ms.lower_bound},
-          {"compute_bound_ms", ms.compute_bound},
-          {"communication_bound_ms", ms.communication_bound},
-          {"combined_bound_ms", ms.combined_bound}};
+// Returns "lower bound of a step 6.967 ms (compute 6.967, communication 0.812, combined 6.967)"
+std::string BoundText(const session::ModelledMs& ms) {
+  return absl::StrCat("lower bound of a step ", FormatMs(ms.lower_bound), " ms (compute ",
+                      FormatMs(ms.compute_bound), ", communication ",
+                      FormatMs(ms.communication_bound), ", combined ", FormatMs(ms.combined_bound),
+                      ")");
 }
-
-Json RankJson(const Plan& plan, int rank, const RankStatistics& statistics) {
-  Json layout = Json::array();
-  for (const fbs::TokenRange& range : Items(plan->ranks()->Get(rank)->layout())) {
-    layout.push_back(
-        {{"document", range.document()}, {"begin", range.begin()}, {"end", range.end()}});
-  }
-  return {{"rank", rank},
-          {"tokens", statistics.tokens},
-          {"pairs", statistics.pairs},
-          {"recv_bytes_forward", statistics.receive_bytes_forward},
-          {"send_bytes_forward", statistics.send_bytes_forward},
-          {"recv_bytes_backward", statistics.receive_bytes_backward},
-          {"send_bytes_backward", statistics.send_bytes_backward},
-          {"messages", statistics.messages},
-          {"segments", statistics.segments},
-          {"peak_bytes", statistics.peak_bytes},
-          {"forward_peak_bytes", statistics.forward_peak_bytes},
-          {"saved_bytes", statistics.saved_bytes},
-          {"workspace_bytes", statistics.workspace_bytes},
-          {"layout", std::move(layout)}};
-}
-
-// Replaces bytes that are not UTF-8: a plan file may hold any bytes as its strings.
-std::string Text(const Json& json) {
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
-}
-
-std::string HashText(const Plan& plan) { return absl::StrFormat("%016x", plan.hash()); }
 
 // Counts the messages of all ranks, each once, at its receiver.
 uint64_t TotalMessages(const PlanStatistics& statistics) {
@@ -137,20 +76,9 @@ Json StrategyJson(const ComparedStrategy& compared) {
           {"recv_bytes_max", compared.statistics.receive_bytes_max},
           {"recv_bytes_total", compared.statistics.receive_bytes_total},
           {"messages", TotalMessages(compared.statistics)},
-          {"modelled", ModelledJson(compared.modelled)},
-          {"above_lower_bound", ModelledMs(compared.modelled).AboveBound()},
+          {"modelled", session::ModelledJson(compared.modelled)},
+          {"above_lower_bound", session::ModelledMs(compared.modelled).AboveBound()},
           {"planning_ms", compared.planning_ms}};
-}
-
-// Returns the stages in which rows of other ranks arrive, as many on all ranks.
-uint32_t RowStages(const Plan& plan) {
-  uint32_t stages = 0;
-  if (plan.num_ranks() == 0) return stages;
-  for (const fbs::Instruction& instruction :
-       Items(plan->ranks()->Get(0)->forward()->instructions())) {
-    stages = std::max(stages, instruction.stage());
-  }
-  return stages;
 }
 
 std::string Counted(uint64_t number, absl::string_view noun) {
@@ -163,17 +91,9 @@ std::string LimitText(const Plan& plan) {
   return bytes > 0 ? absl::StrCat("limit ", FormatBytes(bytes)) : "no limit";
 }
 
-// Returns what the kernels that run on this CPU by default take of each thread; nothing if none
-// computes the plan's heads.
-std::optional<CpuKernelsFound> FindKernels(const Plan& plan) {
-  absl::StatusOr<CpuKernelsFound> kernels = DescribeCpuKernels(KernelSpecOf(plan));
-  if (!kernels.ok()) return std::nullopt;
-  return *std::move(kernels);
-}
-
 // Returns a line about them.
 std::string KernelsText(const Plan& plan) {
-  const std::optional<CpuKernelsFound> kernels = FindKernels(plan);
+  const std::optional<CpuKernelsFound> kernels = session::FindCpuKernels(plan);
   if (!kernels) return "";
   return absl::StrCat("on this CPU kernels ", kernels->name, " take another ",
                       FormatBytes(kernels->scratch_bytes), " a rank and thread\n");
@@ -187,59 +107,23 @@ std::string ScheduleText(const Plan& plan) {
     workspace = std::max(workspace, rank.workspace_bytes);
   }
   return absl::StrCat(Counted(plan->head_groups(), "head group"), ", ",
-                      Counted(RowStages(plan), "row stage"), ", workspace of a rank at most ",
-                      FormatBytes(workspace));
-}
-
-std::string PlanJson(const Plan& plan, std::optional<double> planning_ms) {
-  PlanStatistics statistics = ComputeStatistics(plan);
-  const fbs::HeadShape& heads = *plan->heads();
-  const std::optional<CpuKernelsFound> kernels = FindKernels(plan);
-  Json ranks = Json::array();
-  for (int rank = 0; rank < plan.num_ranks(); ++rank) {
-    ranks.push_back(RankJson(plan, rank, statistics.ranks[rank]));
-  }
-  Json json = {{"version", plan->version()},
-               {"hash", HashText(plan)},
-               {"strategy", plan->strategy()->str()},
-               {"exchange", model::NameOf(ModelOf(plan->exchange()))},
-               {"cluster", plan->cluster()->name()->str()},
-               {"scale", plan->scale()},
-               {"slack_percent", plan->slack_percent()},
-               {"time_budget_ms", plan->time_budget_ms()},
-               {"memory_budget_bytes", plan->memory_budget_bytes()},
-               {"workspace_limit_bytes", plan->workspace_limit_bytes()},
-               {"head_groups", plan->head_groups()},
-               {"row_stages", RowStages(plan)},
-               {"ranks", plan.num_ranks()},
-               {"tokens", statistics.tokens},
-               {"documents", Items(plan->documents()).size()},
-               {"heads", {{"q", heads.query()}, {"kv", heads.key_value()}, {"dim", heads.dim()}}},
-               {"dtype", model::NameOf(ModelOf(plan->dtype()))},
-               {"cpu_scratch_bytes", kernels ? Json(kernels->scratch_bytes) : Json()},
-               {"per_rank", std::move(ranks)},
-               {"work_imbalance", statistics.work_imbalance},
-               {"token_imbalance", statistics.token_imbalance},
-               {"recv_bytes_max", statistics.receive_bytes_max},
-               {"recv_bytes_total", statistics.receive_bytes_total},
-               {"modelled", ModelledJson(*plan->modelled())},
-               {"planning_ms", planning_ms ? Json(*planning_ms) : Json()}};
-  return Text(json);
+                      Counted(session::RowStages(plan), "row stage"),
+                      ", workspace of a rank at most ", FormatBytes(workspace));
 }
 
 std::string PlanTable(const Plan& plan, bool all_ranks) {
   PlanStatistics statistics = ComputeStatistics(plan);
-  ModelledMs ms(*plan->modelled());
+  session::ModelledMs ms(*plan->modelled());
   return absl::StrCat(
       Headline(session::RequestOf(plan).problem), "\nstrategy ", plan->strategy()->str(),
-      ", scale ", plan->scale(), ", hash ", HashText(plan), ", format version ", plan->version(),
-      "\nwork imbalance ", FormatRatio(statistics.work_imbalance), ", token imbalance ",
-      FormatRatio(statistics.token_imbalance), " (most / mean)\nK/V received forward: at most ",
-      FormatBytes(statistics.receive_bytes_max), " by a rank, ",
-      FormatBytes(statistics.receive_bytes_total), " in all, ", TotalMessages(statistics),
-      " messages\n", ScheduleText(plan), ", ", LimitText(plan), "\n", KernelsText(plan),
-      "modelled, not measured: forward ", FormatMs(ms.forward), " ms, backward ",
-      FormatMs(ms.backward), " ms, step ", FormatMs(ms.step), " ms\n", ms.BoundText(), "\n\n",
+      ", scale ", plan->scale(), ", hash ", session::HashText(plan), ", format version ",
+      plan->version(), "\nwork imbalance ", FormatRatio(statistics.work_imbalance),
+      ", token imbalance ", FormatRatio(statistics.token_imbalance),
+      " (most / mean)\nK/V received forward: at most ", FormatBytes(statistics.receive_bytes_max),
+      " by a rank, ", FormatBytes(statistics.receive_bytes_total), " in all, ",
+      TotalMessages(statistics), " messages\n", ScheduleText(plan), ", ", LimitText(plan), "\n",
+      KernelsText(plan), "modelled, not measured: forward ", FormatMs(ms.forward), " ms, backward ",
+      FormatMs(ms.backward), " ms, step ", FormatMs(ms.step), " ms\n", BoundText(ms), "\n\n",
       RankTable(statistics, all_ranks));
 }
 
@@ -284,14 +168,14 @@ std::string ComparisonJson(const std::vector<Comparison>& batches) {
                        {"exchange", model::NameOf(problem.exchange)},
                        {"strategies", std::move(strategies)}});
   }
-  return Text({{"batches", std::move(entries)}});
+  return session::JsonText({{"batches", std::move(entries)}});
 }
 
 std::string ComparisonHeader(const solver::Problem& problem) {
   solver::LowerBounds bounds = solver::BoundStep(problem);
-  ModelledMs ms(
+  session::ModelledMs ms(
       fbs::Modelled(0, 0, bounds.compute_us, bounds.communication_us, bounds.combined_us));
-  return absl::StrCat(Headline(problem), "\nmodelled: ", ms.BoundText(), "\n\n",
+  return absl::StrCat(Headline(problem), "\nmodelled: ", BoundText(ms), "\n\n",
                       ComparisonFormat().Headings());
 }
 
@@ -302,7 +186,7 @@ std::string ComparisonRow(const ComparedStrategy& compared) {
     return absl::StrCat(name, "  ", WhyNoPlan(compared.status), "\n");
   }
   const PlanStatistics& statistics = compared.statistics;
-  ModelledMs ms(compared.modelled);
+  session::ModelledMs ms(compared.modelled);
   return ComparisonFormat().Row(
       {compared.strategy, FormatRatio(statistics.work_imbalance),
        FormatRatio(statistics.token_imbalance), FormatBytes(statistics.receive_bytes_max),

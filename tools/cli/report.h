@@ -1,10 +1,9 @@
-// The contents of plans, as JSON for programs and as tables for people. Every modelled figure has
-// that label. docs/cli.md describes the keys.
+// The contents of plans as tables for people, and comparisons as tables and JSON. Every modelled
+// figure has that label.
 
 #ifndef FLASHCP_TOOLS_CLI_REPORT_H_
 #define FLASHCP_TOOLS_CLI_REPORT_H_
 
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,8 +16,6 @@
 
 namespace flashcp::cli {
 
-// Returns one JSON object. planning_ms is null if it is not known.
-std::string PlanJson(const Plan& plan, std::optional<double> planning_ms);
 // Returns the plan's totals, and below them a table of ranks; the extremes of many, unless
 // `all_ranks`.
 std::string PlanTable(const Plan& plan, bool all_ranks);
