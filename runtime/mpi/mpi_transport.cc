@@ -20,6 +20,7 @@
 #include <chrono>
 #include <functional>
 #include <limits>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -116,6 +117,7 @@ class MpiTransport : public Transport {
   absl::Status Await(absl::Duration timeout, const std::function<absl::StatusOr<bool>()>& poll,
                      const std::function<int()>& whom, const std::function<std::string()>& what);
   absl::Status Hear();
+  absl::Status Requested();
   void StartProgress();
   bool MoveOpen();
   void NoteOpen();
@@ -134,7 +136,10 @@ class MpiTransport : public Transport {
   std::vector<uint64_t> gathered_;      // by rank
   std::vector<MPI_Request> gathering_;  // receives by rank, then sends by rank
   absl::Status end_;                    // why the group ended; OK: it has not
-  MpiProgress progress_;                // the last to be made, the first to end
+  std::mutex request_mutex_;
+  absl::Status request_;  // of Abort, from any thread; under its mutex
+  std::atomic<bool> is_requested_{false};
+  MpiProgress progress_;  // the last to be made, the first to end
 };
 
 // Joins, without waiting for ever for a process that does not come.
@@ -398,10 +403,22 @@ absl::Status MpiTransport::StartGather(uint64_t value) {
   return absl::OkStatus();
 }
 
+// Asks a wait that is under way, which holds the lock, to end the group; else ends it here.
 void MpiTransport::Abort(const absl::Status& reason) {
+  {
+    std::lock_guard<std::mutex> lock(request_mutex_);
+    if (request_.ok()) {
+      request_ = absl::AbortedError(absl::StrCat("ended by rank ", rank_, ": ", reason.message()));
+    }
+    is_requested_ = true;
+  }
   auto lock = progress_.Enter();
-  End(absl::AbortedError(absl::StrCat("ended by rank ", rank_, ": ", reason.message())))
-      .IgnoreError();
+  End(Requested()).IgnoreError();
+}
+
+absl::Status MpiTransport::Requested() {
+  std::lock_guard<std::mutex> lock(request_mutex_);
+  return request_;
 }
 
 // Polls until `poll` says true. `whom` and `what` say which rank this one waits for, and why.
@@ -416,6 +433,7 @@ absl::Status MpiTransport::Await(absl::Duration timeout,
     if (*done) return absl::OkStatus();
     if (options_.in_call_for != nullptr) *options_.in_call_for = whom();
     RETURN_IF_ERROR(Hear());
+    if (is_requested_) return End(Requested());
     if (options_.stop != nullptr && *options_.stop) {
       // No further call to MPI: it may hang at a dead peer while mpirun ends the others.
       end_ = absl::CancelledError(absl::StrCat(

@@ -34,6 +34,9 @@ struct MpiOptions {
 //   MPI_THREAD_SERIALIZED or more, a thread of the transport makes such calls while messages are
 //   open, and the program makes its own calls to MPI only while none are; otherwise messages move
 //   while the process is in a call to a transport, not while it computes.
+// - Where MPI_Init_thread gave MPI_THREAD_SERIALIZED or more, any thread may call Abort: a wait
+// that
+//   is under way ends by it.
 // - Once a call has failed, the transport is done with MPI, and messages may still be open: then
 //   the process ends without MPI_Finalize, which could wait for them.
 absl::StatusOr<std::unique_ptr<Transport>> MakeMpiTransport(MPI_Comm parent,

@@ -532,6 +532,8 @@ ThreadsGroup::~ThreadsGroup() = default;
 
 int ThreadsGroup::size() const { return state_->size(); }
 
+void ThreadsGroup::Abort(int rank, const absl::Status& reason) { state_->Abort(rank, reason); }
+
 std::unique_ptr<Transport> ThreadsGroup::MakeTransport(int rank) {
   return std::make_unique<ThreadsTransport>(state_, rank);
 }

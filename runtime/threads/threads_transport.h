@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <memory>
 
+#include "absl/status/status.h"
 #include "runtime/transport.h"
 
 namespace flashcp {
@@ -35,6 +36,9 @@ class ThreadsGroup {
 
   // The transport of one rank in [0, size), for the thread that is that rank; one for each rank.
   std::unique_ptr<Transport> MakeTransport(int rank);
+
+  // Ends the group as Transport::Abort of the rank does. Any thread may call it.
+  void Abort(int rank, const absl::Status& reason);
 
   class State;
 
