@@ -132,7 +132,8 @@ struct Tensors {
     memory.emplace_back(static_cast<char*>(std::calloc(size + 64, 1)), &std::free);
     bytes += size;
   }
-  char* at(fbs::BufferKind kind) const { return memory[static_cast<int>(kind)].get(); }
+  MutableBytes at(fbs::BufferKind kind) const { return bytes_at(static_cast<int>(kind)); }
+  MutableBytes bytes_at(size_t i) const { return {memory[i].get(), sizes[i]}; }
 
   std::vector<Memory> memory;
   std::vector<uint64_t> sizes;
@@ -180,15 +181,14 @@ absl::Status RunRank(const Plan& plan, const RunConfig& config, Transport* base,
                    Executor::Create(plan, base->rank(), &transport, &device, options));
   measure->tensor_bytes = t.bytes;
   measure->allocated_bytes = device.allocated_bytes;
-  float* lse = reinterpret_cast<float*>(t.at(Kind::lse));
-  char* saved = t.memory.back().get();
-  const ForwardTensors forward = {
-      t.at(Kind::query), t.at(Kind::key), t.at(Kind::value), t.at(Kind::output), lse, saved};
+  const MutableBytes saved = t.bytes_at(t.memory.size() - 1);
+  const ForwardTensors forward = {t.at(Kind::query),  t.at(Kind::key), t.at(Kind::value),
+                                  t.at(Kind::output), t.at(Kind::lse), saved};
   const BackwardTensors backward = {t.at(Kind::query),
                                     t.at(Kind::key),
                                     t.at(Kind::value),
                                     t.at(Kind::output),
-                                    lse,
+                                    t.at(Kind::lse),
                                     saved,
                                     t.at(Kind::output_gradient),
                                     t.at(Kind::query_gradient),

@@ -4,6 +4,7 @@
 #include "runtime/executor.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -66,21 +67,38 @@ absl::Status AgreeOnPlan(const Plan& plan, Transport* transport, absl::Duration 
 using Kind = fbs::BufferKind;
 
 // The caller's tensors of one pass.
-using Tensors = absl::Span<const std::pair<Kind, const void*>>;
+using Tensors = absl::Span<const std::pair<Kind, ConstBytes>>;
 
-absl::Status CheckTensors(int rank, bool has_rows, Tensors tensors) {
-  for (const auto& [kind, data] : tensors) {
-    if (data != nullptr || !has_rows) continue;
+// Returns "[13 tokens, 4 heads, dim 8] of bf16", or without dim for LSE.
+std::string ShapeText(const fbs::Buffer& tensor) {
+  const std::string dim = tensor.kind() == Kind::lse ? "" : absl::StrCat(", dim ", tensor.dim());
+  return absl::StrCat("[", tensor.rows(), " tokens, ", tensor.heads(), " heads", dim, "] of ",
+                      fbs::EnumNameDType(tensor.dtype()));
+}
+
+absl::Status CheckTensors(int rank, const RankBuffers& buffers, Tensors tensors) {
+  for (const auto& [kind, bytes] : tensors) {
+    const uint32_t buffer = buffers.Find(kind);
+    const fbs::Buffer& tensor = buffers[buffer];
+    const uint64_t expected = buffers.RowBytes(buffer) * tensor.rows();
+    if (bytes.size() == expected && (bytes.data() != nullptr || expected == 0)) continue;
+    if (bytes.data() == nullptr) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("rank ", rank, ": tensor ", fbs::EnumNameBufferKind(kind), " is null"));
+    }
     return absl::InvalidArgumentError(
-        absl::StrCat("rank ", rank, ": tensor ", fbs::EnumNameBufferKind(kind), " is null"));
+        absl::StrCat("rank ", rank, ": tensor ", fbs::EnumNameBufferKind(kind), " has ",
+                     bytes.size(), " bytes, ", expected, " expected, ", ShapeText(tensor)));
   }
   return absl::OkStatus();
 }
 
-absl::Status CheckSaved(int rank, uint64_t bytes, const void* saved) {
-  if (saved != nullptr || bytes == 0) return absl::OkStatus();
+absl::Status CheckSaved(int rank, uint64_t expected, ConstBytes saved) {
+  const bool is_null = saved.data() == nullptr;
+  if (saved.size() == expected && (!is_null || expected == 0)) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      absl::StrCat("rank ", rank, ": ", bytes, " bytes of saved memory expected, null found"));
+      absl::StrCat("rank ", rank, ": ", expected, " bytes of saved memory expected, ",
+                   is_null ? "null" : absl::StrCat(saved.size()), " found"));
 }
 
 // Adds to a lack of memory or threads whose it is.
@@ -210,13 +228,13 @@ class PlanExecutor : public Executor {
   }
 
   // Runs a pass, if the caller has given all of its memory.
-  absl::Status Run(Tensors tensors, const void* saved, const Pass& pass, Stream* stream) {
+  absl::Status Run(Tensors tensors, ConstBytes saved, const Pass& pass, Stream* stream) {
     const ComputingScope scope(&transport_);
-    RETURN_IF_ERROR(CheckTensors(transport_.rank(), !Items(plan_.layout()).empty(), tensors));
+    RETURN_IF_ERROR(CheckTensors(transport_.rank(), buffers_, tensors));
     RETURN_IF_ERROR(CheckSaved(transport_.rank(), plan_.saved_bytes(), saved));
     MemoryBases memory;
-    for (const auto& [kind, data] : tensors) memory.Set(kind, data);
-    memory.saved = static_cast<char*>(const_cast<void*>(saved));
+    for (const auto& [kind, bytes] : tensors) memory.Set(kind, bytes.data());
+    memory.saved = static_cast<char*>(const_cast<void*>(saved.data()));
     memory.workspace = workspace_.get();
     memory.staging = staging_.get();
     buffers_.Resolve(memory, absl::MakeSpan(bases_));

@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "runtime/bytes.h"
 #include "runtime/device.h"
 #include "runtime/plan/plan.h"
 #include "runtime/stream.h"
@@ -20,32 +21,33 @@
 
 namespace flashcp {
 
-// The caller's tensors, contiguous, rows in the order of the plan's layout for this rank. They
-// belong to the caller and must not overlap.
+// The caller's tensors: dense, row-major, rows in the order of the plan's layout for this rank.
+// They belong to the caller, must not overlap, and have exactly the bytes of their shapes
+// (bytes.h). A rank that owns no tokens may leave them out.
 struct ForwardTensors {
-  const void* query;  // [tokens, query heads, dim] of the plan's dtype
-  const void* key;    // [tokens, key/value heads, dim] of the plan's dtype
-  const void* value;  // [tokens, key/value heads, dim] of the plan's dtype
-  void* output;       // [tokens, query heads, dim] of the plan's dtype
-  float* lse;         // [tokens, query heads], natural log
+  ConstBytes query;     // [tokens, query heads, dim] of the plan's dtype
+  ConstBytes key;       // [tokens, key/value heads, dim] of the plan's dtype
+  ConstBytes value;     // [tokens, key/value heads, dim] of the plan's dtype
+  MutableBytes output;  // [tokens, query heads, dim] of the plan's dtype
+  MutableBytes lse;     // [tokens, query heads] of f32, natural log
   // Where forward leaves rows of other ranks that backward does not ask for again: saved_bytes of
-  // the rank's plan, aligned to 64 bytes; may be null if that is 0.
-  void* saved = nullptr;
+  // the rank's plan, aligned to 64 bytes.
+  MutableBytes saved = {};
 };
 
-// The tensors of a backward pass, by the same rules. The first six and `saved` are as the forward
-// pass took and left them.
+// The tensors of a backward pass, by the same rules. The first six are as the forward pass took and
+// left them.
 struct BackwardTensors {
-  const void* query;
-  const void* key;
-  const void* value;
-  const void* output;
-  const float* lse;
-  const void* saved;
-  const void* output_gradient;  // [tokens, query heads, dim] of the plan's dtype
-  void* query_gradient;         // [tokens, query heads, dim] of the plan's dtype
-  void* key_gradient;           // [tokens, key/value heads, dim] of the plan's dtype
-  void* value_gradient;         // [tokens, key/value heads, dim] of the plan's dtype
+  ConstBytes query;
+  ConstBytes key;
+  ConstBytes value;
+  ConstBytes output;
+  ConstBytes lse;
+  ConstBytes saved;
+  ConstBytes output_gradient;   // [tokens, query heads, dim] of the plan's dtype
+  MutableBytes query_gradient;  // [tokens, query heads, dim] of the plan's dtype
+  MutableBytes key_gradient;    // [tokens, key/value heads, dim] of the plan's dtype
+  MutableBytes value_gradient;  // [tokens, key/value heads, dim] of the plan's dtype
 };
 
 struct ExecutorOptions {
@@ -92,8 +94,9 @@ class Executor {
 
   // Exact attention of this rank's queries over all keys that the masks allow. Errors of an
   // instruction name rank, head group if there are several, stage, instruction and, if there is
-  // one, the peer. InvalidArgument for a tensor or saved memory that is null, and, on all ranks,
-  // for messages that do not match since ranks made different calls; otherwise the code that the
+  // one, the peer. InvalidArgument for a tensor or saved memory that is null or of another size
+  // than the plan says, and, on all ranks, for messages that do not match since ranks made
+  // different calls; otherwise the code that the
   // device or transport returned.
   //
   // `stream`: on a device with streams, the caller's. The pass begins after the work that the

@@ -52,7 +52,7 @@ MemoryNeed FindMemoryNeed(const Plan& plan, bool backward, const Ranks& ranks,
     if (!holds && !ranks.leads()) continue;
     const fbs::RankPlan& rank_plan = *plan->ranks()->Get(rank);
     const uint64_t tensors =
-        TensorBytes(plan, RankTokens(plan, rank), backward) + rank_plan.saved_bytes();
+        TensorBytes(plan, *RankTokens(plan, rank), backward) + rank_plan.saved_bytes();
     // Those of another process are only sent and received.
     const uint64_t workspace = holds ? WorkspaceBytes(rank_plan, backward) : 0;
     need.tensor_bytes += tensors;

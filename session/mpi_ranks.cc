@@ -67,14 +67,9 @@ class MpiRanks : public Ranks {
 
   absl::Status Run(const Plan& plan, bool backward, BatchTensors* batch,
                    const std::function<absl::Status(Transport*, RankTensors*)>& run) override {
-    RankTensors local = MakeRankTensors(plan, transport_->rank(), backward);
-    absl::Status status = leads() ? SendInputs(plan, backward, *batch, &local)
-                                  : Move(Direction::kReceive, kInputsTag, {{0, local.Inputs()}});
-    if (status.ok()) status = run(transport_.get(), &local);
-    if (status.ok()) {
-      status = leads() ? ReceiveResults(plan, backward, local, batch)
-                       : Move(Direction::kSend, kResultsTag, {{0, local.Results()}});
-    }
+    absl::StatusOr<RankTensors> local = MakeRankTensors(plan, transport_->rank(), backward);
+    absl::Status status =
+        local.ok() ? RunLocal(plan, backward, batch, run, &*local) : local.status();
     if (!status.ok()) {
       peaceful_ = false;
       transport_->Abort(status);
@@ -108,6 +103,9 @@ class MpiRanks : public Ranks {
     std::vector<std::vector<char>*> tensors;
   };
   absl::Status Move(Direction direction, uint32_t tag, const std::vector<Parcel>& parcels);
+  absl::Status RunLocal(const Plan& plan, bool backward, BatchTensors* batch,
+                        const std::function<absl::Status(Transport*, RankTensors*)>& run,
+                        RankTensors* local);
   absl::Status SendInputs(const Plan& plan, bool backward, const BatchTensors& batch,
                           RankTensors* local);
   absl::Status ReceiveResults(const Plan& plan, bool backward, const RankTensors& local,
@@ -137,14 +135,29 @@ absl::Status MpiRanks::Move(Direction direction, uint32_t tag, const std::vector
                                                   status.message()));
 }
 
+// Runs the rank of this process: its inputs come from the leading rank, its results go there.
+absl::Status MpiRanks::RunLocal(const Plan& plan, bool backward, BatchTensors* batch,
+                                const std::function<absl::Status(Transport*, RankTensors*)>& run,
+                                RankTensors* local) {
+  if (leads()) {
+    RETURN_IF_ERROR(SendInputs(plan, backward, *batch, local));
+    RETURN_IF_ERROR(run(transport_.get(), local));
+    return ReceiveResults(plan, backward, *local, batch);
+  }
+  RETURN_IF_ERROR(Move(Direction::kReceive, kInputsTag, {{0, local->Inputs()}}));
+  RETURN_IF_ERROR(run(transport_.get(), local));
+  return Move(Direction::kSend, kResultsTag, {{0, local->Results()}});
+}
+
 absl::Status MpiRanks::SendInputs(const Plan& plan, bool backward, const BatchTensors& batch,
                                   RankTensors* local) {
   std::vector<RankTensors> others;
   std::vector<Parcel> parcels;
-  ScatterBatch(plan, 0, batch, local);
+  RETURN_IF_ERROR(ScatterBatch(plan, 0, batch, local));
   for (int rank = 1; rank < plan.num_ranks(); ++rank) {
-    others.push_back(MakeRankTensors(plan, rank, backward));
-    ScatterBatch(plan, rank, batch, &others.back());
+    ASSIGN_OR_RETURN(RankTensors other, MakeRankTensors(plan, rank, backward));
+    RETURN_IF_ERROR(ScatterBatch(plan, rank, batch, &other));
+    others.push_back(std::move(other));
   }
   for (int rank = 1; rank < plan.num_ranks(); ++rank) {
     parcels.push_back({rank, others[rank - 1].Inputs()});
@@ -157,15 +170,16 @@ absl::Status MpiRanks::ReceiveResults(const Plan& plan, bool backward, const Ran
   std::vector<RankTensors> others;
   std::vector<Parcel> parcels;
   for (int rank = 1; rank < plan.num_ranks(); ++rank) {
-    others.push_back(MakeRankTensors(plan, rank, backward));
+    ASSIGN_OR_RETURN(RankTensors other, MakeRankTensors(plan, rank, backward));
+    others.push_back(std::move(other));
   }
   for (int rank = 1; rank < plan.num_ranks(); ++rank) {
     parcels.push_back({rank, others[rank - 1].Results()});
   }
   RETURN_IF_ERROR(Move(Direction::kReceive, kResultsTag, parcels));
-  GatherBatch(plan, 0, local, batch);
+  RETURN_IF_ERROR(GatherBatch(plan, 0, local, batch));
   for (int rank = 1; rank < plan.num_ranks(); ++rank) {
-    GatherBatch(plan, rank, others[rank - 1], batch);
+    RETURN_IF_ERROR(GatherBatch(plan, rank, others[rank - 1], batch));
   }
   return absl::OkStatus();
 }

@@ -5,6 +5,8 @@
 
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "runtime/plan/plan.h"
 #include "session/tensors.h"
 
@@ -23,12 +25,14 @@ struct RankTensors {
   }
 };
 
-// Makes room for the tensors of a rank.
-RankTensors MakeRankTensors(const Plan& plan, int rank, bool backward);
+// Makes room for the tensors of a rank. InvalidArgument for a rank that the plan does not have,
+// here and below.
+absl::StatusOr<RankTensors> MakeRankTensors(const Plan& plan, int rank, bool backward);
 // Copies the rank's rows of the inputs out of a batch.
-void ScatterBatch(const Plan& plan, int rank, const BatchTensors& batch, RankTensors* local);
+absl::Status ScatterBatch(const Plan& plan, int rank, const BatchTensors& batch,
+                          RankTensors* local);
 // Copies the rank's results into a batch.
-void GatherBatch(const Plan& plan, int rank, const RankTensors& local, BatchTensors* batch);
+absl::Status GatherBatch(const Plan& plan, int rank, const RankTensors& local, BatchTensors* batch);
 
 }  // namespace flashcp::session
 

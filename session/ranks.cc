@@ -2,6 +2,9 @@
 
 #include "session/ranks.h"
 
+#include <utility>
+#include <vector>
+
 #include "runtime/threads/run_threads.h"
 #include "support/status_macros.h"
 
@@ -20,14 +23,15 @@ class ThreadRanks : public Ranks {
                    const std::function<absl::Status(Transport*, RankTensors*)>& run) override {
     std::vector<RankTensors> ranks;
     for (int rank = 0; rank < plan.num_ranks(); ++rank) {
-      ranks.push_back(MakeRankTensors(plan, rank, backward));
-      ScatterBatch(plan, rank, *batch, &ranks[rank]);
+      ASSIGN_OR_RETURN(RankTensors local, MakeRankTensors(plan, rank, backward));
+      RETURN_IF_ERROR(ScatterBatch(plan, rank, *batch, &local));
+      ranks.push_back(std::move(local));
     }
     RETURN_IF_ERROR(RunThreads(plan.num_ranks(), [&](Transport* transport) {
       return run(transport, &ranks[transport->rank()]);
     }));
     for (int rank = 0; rank < plan.num_ranks(); ++rank) {
-      GatherBatch(plan, rank, ranks[rank], batch);
+      RETURN_IF_ERROR(GatherBatch(plan, rank, ranks[rank], batch));
     }
     return absl::OkStatus();
   }

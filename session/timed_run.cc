@@ -40,25 +40,13 @@ absl::Status TimePass(const std::string& place, absl::Duration timeout, Transpor
 }
 
 ForwardTensors ForwardOf(RankTensors* local) {
-  return {local->query.data(),
-          local->key.data(),
-          local->value.data(),
-          local->output.data(),
-          reinterpret_cast<float*>(local->lse.data()),
-          local->saved.data()};
+  return {local->query, local->key, local->value, local->output, local->lse, local->saved};
 }
 
 BackwardTensors BackwardOf(RankTensors* local) {
-  return {local->query.data(),
-          local->key.data(),
-          local->value.data(),
-          local->output.data(),
-          reinterpret_cast<float*>(local->lse.data()),
-          local->saved.data(),
-          local->output_gradient.data(),
-          local->query_gradient.data(),
-          local->key_gradient.data(),
-          local->value_gradient.data()};
+  return {local->query,        local->key,           local->value,           local->output,
+          local->lse,          local->saved,         local->output_gradient, local->query_gradient,
+          local->key_gradient, local->value_gradient};
 }
 
 // Runs all iterations on one rank.

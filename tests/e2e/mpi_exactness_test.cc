@@ -41,8 +41,9 @@ std::string CaseName(const ::testing::TestParamInfo<Case>& info) {
 
 // The rows of `rank` of a tensor in global order.
 std::vector<char> RowsOf(const Plan& plan, int rank, size_t row_bytes, const void* global) {
-  std::vector<char> rows(RankTokens(plan, rank) * row_bytes);
-  ScatterRows(plan, rank, row_bytes, global, rows.data());
+  std::vector<char> rows(*RankTokens(plan, rank) * row_bytes);
+  const size_t bytes = TotalTokens(plan) * row_bytes;
+  EXPECT_TRUE(ScatterRows(plan, rank, row_bytes, {global, bytes}, rows).ok());
   return rows;
 }
 

@@ -44,19 +44,15 @@ void ExpectPeaks(const Plan& plan) {
   const absl::Status status = RunThreads(plan.num_ranks(), [&](Transport* transport) {
     const int rank = transport->rank();
     CountingDevice device;
-    session::RankTensors tensors = session::MakeRankTensors(plan, rank, /*backward=*/true);
+    session::RankTensors t = *session::MakeRankTensors(plan, rank, /*backward=*/true);
     ASSIGN_OR_RETURN(std::unique_ptr<Executor> executor,
                      Executor::Create(plan, rank, transport, &device));
-    float* const lse = reinterpret_cast<float*>(tensors.lse.data());
+    RETURN_IF_ERROR(executor->Forward({t.query, t.key, t.value, t.output, t.lse, t.saved}));
     RETURN_IF_ERROR(
-        executor->Forward({tensors.query.data(), tensors.key.data(), tensors.value.data(),
-                           tensors.output.data(), lse, tensors.saved.data()}));
-    RETURN_IF_ERROR(executor->Backward(
-        {tensors.query.data(), tensors.key.data(), tensors.value.data(), tensors.output.data(), lse,
-         tensors.saved.data(), tensors.output_gradient.data(), tensors.query_gradient.data(),
-         tensors.key_gradient.data(), tensors.value_gradient.data()}));
+        executor->Backward({t.query, t.key, t.value, t.output, t.lse, t.saved, t.output_gradient,
+                            t.query_gradient, t.key_gradient, t.value_gradient}));
     const double peak = statistics.ranks[rank].peak_bytes;
-    EXPECT_NEAR(BytesOf(tensors) + device.allocated(), peak, 0.01 * peak) << "rank " << rank;
+    EXPECT_NEAR(BytesOf(t) + device.allocated(), peak, 0.01 * peak) << "rank " << rank;
     return absl::OkStatus();
   });
   EXPECT_TRUE(status.ok()) << status;

@@ -2,6 +2,7 @@
 
 #include "runtime/executor.h"
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <tuple>
@@ -36,6 +37,7 @@ using testing::ExpectExactStep;
 using testing::ForwardingDevice;
 using ::testing::HasSubstr;
 using testing::MakeToyPlan;
+using ::testing::MatchesRegex;
 using testing::RankTensors;
 using testing::RunPlanBackward;
 using testing::RunPlanOnStreams;
@@ -301,10 +303,40 @@ TEST(ExecutorFailureTest, AMissingTensorIsNamed) {
                      Executor::Create(plan, rank, transport, device.get()));
     RankTensors tensors(plan, rank, batch);
     ForwardTensors forward = tensors.forward();
-    if (rank == 1) forward.lse = nullptr;
+    if (rank == 1) forward.lse = {};
     return executor->Forward(forward);
   });
   EXPECT_EQ(status, absl::InvalidArgumentError("rank 1: tensor lse is null"));
+}
+
+// The error of rank 1 when it changes its tensors before a pass.
+absl::Status RunChanged(const std::function<void(ForwardTensors*)>& change) {
+  const Plan plan = MakeToyPlan(MakeProblem(2, model::Mask::Causal()));
+  const TestBatch batch(DocumentsOf(*plan), KernelSpecOf(plan), 11);
+  return RunThreads(2, [&](Transport* transport) -> absl::Status {
+    const std::unique_ptr<Device> device = CreateCpuDevice();
+    const int rank = transport->rank();
+    ASSIGN_OR_RETURN(std::unique_ptr<Executor> executor,
+                     Executor::Create(plan, rank, transport, device.get()));
+    RankTensors tensors(plan, rank, batch);
+    ForwardTensors forward = tensors.forward();
+    if (rank == 1) change(&forward);
+    return executor->Forward(forward);
+  });
+}
+
+TEST(ExecutorFailureTest, SizesAreThoseOfThePlan) {
+  const auto shorten = [](ForwardTensors* t) { t->key = {t->key.data(), t->key.size() - 2}; };
+  EXPECT_THAT(std::string(RunChanged(shorten).message()),
+              MatchesRegex("rank 1: tensor key has [0-9]+ bytes, [0-9]+ expected, "
+                           "\\[[0-9]+ tokens, [0-9]+ heads, dim [0-9]+\\] of [a-z0-9]+"));
+  const auto lengthen = [](ForwardTensors* t) { t->lse = {t->lse.data(), t->lse.size() + 4}; };
+  EXPECT_THAT(std::string(RunChanged(lengthen).message()),
+              MatchesRegex("rank 1: tensor lse has [0-9]+ bytes, [0-9]+ expected, "
+                           "\\[[0-9]+ tokens, [0-9]+ heads\\] of f32"));
+  const auto save = [](ForwardTensors* t) { t->saved = {t->lse.data(), 64}; };
+  EXPECT_EQ(RunChanged(save),
+            absl::InvalidArgumentError("rank 1: 0 bytes of saved memory expected, 64 found"));
 }
 
 // The CPU, but the first launch of each pass is slow.

@@ -31,13 +31,13 @@ TEST(RankTensorsTest, RowsGoToTheirOwnersAndBack) {
   const BatchTensors batch = RandomTensors(plan, 1, /*backward=*/true);
   BatchTensors result = batch;
   for (int rank = 0; rank < 2; ++rank) {
-    RankTensors local = MakeRankTensors(plan, rank, /*backward=*/true);
-    ScatterBatch(plan, rank, batch, &local);
+    RankTensors local = *MakeRankTensors(plan, rank, /*backward=*/true);
+    ASSERT_TRUE(ScatterBatch(plan, rank, batch, &local).ok());
     local.output = local.query;
     local.query_gradient = local.output_gradient;
     local.key_gradient = local.key;
     local.value_gradient = local.value;
-    GatherBatch(plan, rank, local, &result);
+    ASSERT_TRUE(GatherBatch(plan, rank, local, &result).ok());
   }
   EXPECT_EQ(result.output, batch.query);
   EXPECT_EQ(result.query_gradient, batch.output_gradient);

@@ -22,7 +22,7 @@ namespace flashcp::testing {
 
 RankTensors::RankTensors(const Plan& plan, int rank, const TestBatch& batch) {
   const KernelSpec& spec = batch.spec;
-  int64_t tokens = RankTokens(plan, rank);
+  int64_t tokens = *RankTokens(plan, rank);
   query_bytes = size_t{1} * spec.query_heads * spec.dim * BytesPerElement(spec.element);
   key_bytes = size_t{1} * spec.key_value_heads * spec.dim * BytesPerElement(spec.element);
   query.resize(tokens * query_bytes);
@@ -36,7 +36,7 @@ RankTensors::RankTensors(const Plan& plan, int rank, const TestBatch& batch) {
   key_gradient.resize(key.size());
   value_gradient.resize(key.size());
   auto scatter = [&](const std::vector<float>& global, size_t bytes, std::vector<char>* local) {
-    ScatterRows(plan, rank, bytes, ToElements(spec.element, global).data(), local->data());
+    EXPECT_TRUE(ScatterRows(plan, rank, bytes, ToElements(spec.element, global), *local).ok());
   };
   scatter(batch.query, query_bytes, &query);
   scatter(batch.key, key_bytes, &key);
@@ -55,13 +55,13 @@ GlobalResults::GlobalResults(const Plan& plan, const TestBatch& batch)
 
 void GlobalResults::Gather(int rank, const RankTensors& local) {
   auto gather = [&](size_t bytes, const std::vector<char>& rows, std::vector<char>* all) {
-    GatherRows(plan_, rank, bytes, rows.data(), all->data());
+    EXPECT_TRUE(GatherRows(plan_, rank, bytes, rows, *all).ok());
   };
   gather(local.query_bytes, local.output, &output_);
   gather(local.query_bytes, local.query_gradient, &query_gradient_);
   gather(local.key_bytes, local.key_gradient, &key_gradient_);
   gather(local.key_bytes, local.value_gradient, &value_gradient_);
-  GatherRows(plan_, rank, spec_.query_heads * sizeof(float), local.lse.data(), lse_.data());
+  EXPECT_TRUE(GatherRows(plan_, rank, spec_.query_heads * sizeof(float), local.lse, lse_).ok());
 }
 
 TestStep GlobalResults::Step() const {

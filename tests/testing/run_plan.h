@@ -18,14 +18,10 @@ namespace flashcp::testing {
 struct RankTensors {
   RankTensors(const Plan& plan, int rank, const TestBatch& batch);
 
-  ForwardTensors forward() {
-    return {query.data(), key.data(), value.data(), output.data(), lse.data(), saved.data()};
-  }
+  ForwardTensors forward() { return {query, key, value, output, lse, saved}; }
   BackwardTensors backward() {
-    return {
-        query.data(),        key.data(),           value.data(),           output.data(),
-        lse.data(),          saved.data(),         output_gradient.data(), query_gradient.data(),
-        key_gradient.data(), value_gradient.data()};
+    return {query,          key,          value,         output, lse, saved, output_gradient,
+            query_gradient, key_gradient, value_gradient};
   }
 
   size_t query_bytes;  // of one token
