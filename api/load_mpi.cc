@@ -1,0 +1,48 @@
+// Opens libflashcp_mpi.so, with MPI's symbols for all: OpenMPI's own plug-ins look for them there.
+
+#include "api/load_mpi.h"
+
+#include <dlfcn.h>
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+
+// Null unless the program is linked with the library.
+#pragma weak flashcp_internal_join_mpi
+
+namespace flashcp::capi {
+namespace {
+
+using Join = void (*)(JoinMpi*);
+
+// Returns the path of a library beside the one that holds this function.
+std::string Beside(absl::string_view name) {
+  Dl_info self = {};
+  if (dladdr(reinterpret_cast<void*>(&LoadMpi), &self) == 0) return std::string(name);
+  const absl::string_view path = self.dli_fname;
+  return absl::StrCat(path.substr(0, path.rfind('/') + 1), name);
+}
+
+absl::StatusOr<Join> Open() {
+  const std::string path = Beside("libflashcp_mpi.so");
+  void* const library = dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
+  void* const join = library != nullptr ? dlsym(library, "flashcp_internal_join_mpi") : nullptr;
+  if (join != nullptr) return reinterpret_cast<Join>(join);
+  return absl::UnimplementedError(
+      absl::StrCat("MPI cannot be loaded: ", dlerror(),
+                   "; install OpenMPI (Debian: apt-get install libopenmpi3) ",
+                   "and leave libflashcp_mpi.so in the folder of libflashcp.so, or use threads"));
+}
+
+}  // namespace
+
+absl::StatusOr<Join> LoadMpi() {
+  if (&flashcp_internal_join_mpi != nullptr) return &flashcp_internal_join_mpi;
+  static const auto& join = *new absl::StatusOr<Join>(Open());
+  return join;
+}
+
+}  // namespace flashcp::capi
