@@ -1,4 +1,5 @@
-// Opens libflashcp_mpi.so, with MPI's symbols for all: OpenMPI's own plug-ins look for them there.
+// Opens MPI, with its symbols for all, since OpenMPI's own plug-ins look for them there, and then
+// libflashcp_mpi.so: packages leave to this file which MPI it uses.
 
 #include "api/load_mpi.h"
 
@@ -18,6 +19,9 @@ namespace {
 
 using Join = void (*)(JoinMpi*);
 
+// That of OpenMPI 4 and 5.
+constexpr char kMpi[] = "libmpi.so.40";
+
 // Returns the path of a library beside the one that holds this function.
 std::string Beside(absl::string_view name) {
   Dl_info self = {};
@@ -28,7 +32,8 @@ std::string Beside(absl::string_view name) {
 
 absl::StatusOr<Join> Open() {
   const std::string path = Beside("libflashcp_mpi.so");
-  void* const library = dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
+  void* const mpi = dlopen(kMpi, RTLD_NOW | RTLD_GLOBAL);
+  void* const library = mpi != nullptr ? dlopen(path.c_str(), RTLD_NOW) : nullptr;
   void* const join = library != nullptr ? dlsym(library, "flashcp_internal_join_mpi") : nullptr;
   if (join != nullptr) return reinterpret_cast<Join>(join);
   return absl::UnimplementedError(

@@ -27,8 +27,9 @@ def _own_code(linker_input):
     """The flags that link the libraries of this repository, members only if needed."""
     flags = []
     for library in linker_input.libraries:
-        paths = [object.path for object in _objects(library)]
-        flags += paths if library.alwayslink else ["-Wl,--start-lib"] + paths + ["-Wl,--end-lib"]
+        if not library.alwayslink:
+            paths = [object.path for object in _objects(library)]
+            flags += ["-Wl,--start-lib"] + paths + ["-Wl,--end-lib"]
     return flags + linker_input.user_link_flags
 
 def _flags(linker_input, llvm_script):
@@ -51,6 +52,7 @@ def _static_link_impl(ctx):
     output = ctx.actions.declare_file(ctx.attr.output or ctx.label.name)
     late = [target.label for target in ctx.attr.late]
     inputs = []
+    whole = []  # comes first: archives then define only what is missing
     flags = []
     for dep in ctx.attr.deps:
         for linker_input in dep[CcInfo].linking_context.linker_inputs.to_list():
@@ -59,6 +61,8 @@ def _static_link_impl(ctx):
             flags += _flags(linker_input, ctx.file._llvm_script)
             for library in linker_input.libraries:
                 inputs += _objects(library)
+                if library.alwayslink:
+                    whole += _objects(library)
     arguments = ctx.actions.args()
     arguments.add("-o", output)
     arguments.add_all(_LINK)
@@ -71,6 +75,7 @@ def _static_link_impl(ctx):
         arguments.add("-Wl,--no-undefined")
     elif not ctx.attr.shared:
         arguments.add("-Wl,--weak-unresolved-symbols")
+    arguments.add_all(whole)
     arguments.add_all(flags)
     arguments.add_all(ctx.files.shared_deps)
     if ctx.files.shared_deps:
