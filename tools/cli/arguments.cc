@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "api/flashcp.h"
 #include "model/cluster.h"
 #include "runtime/cpu/cpu_device.h"
 #include "runtime/plan/plan.h"
@@ -19,8 +20,6 @@
 
 namespace flashcp::cli {
 namespace {
-
-constexpr char kVersion[] = "0.1.0";
 
 constexpr char kQuiet[] = "print no notes on standard error, errors only";
 
@@ -54,8 +53,10 @@ class CommandLine {
     app_.footer(absl::StrCat("Example: flashcp compile examples/batch_128k.txt -o batch.plan\n\n",
                              kFooter));
     app_.add_flag("--quiet", quiet_, kQuiet);
-    app_.set_version_flag("--version", absl::StrCat("flashcp ", kVersion, " (plan format version ",
-                                                    kPlanVersion, ")"));
+    app_.set_version_flag(
+        "--version",
+        absl::StrCat("flashcp ", FLASHCP_VERSION_MAJOR, ".", FLASHCP_VERSION_MINOR, ".",
+                     FLASHCP_VERSION_PATCH, " (plan format version ", kPlanVersion, ")"));
     app_.require_subcommand(0, 1);
     app_.allow_extras();  // inherited by the commands; Unexpected() has the better messages
     AddCompile();
