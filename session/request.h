@@ -4,9 +4,13 @@
 #define FLASHCP_SESSION_REQUEST_H_
 
 #include "compiler/input/request.h"
+#include "compiler/solver/problem.h"
 #include "runtime/plan/plan.h"
 
 namespace flashcp::session {
+
+// Returns the problem that a plan solves, well or not: any plan that loads has one.
+solver::Problem ProblemOf(const Plan& plan);
 
 // Returns the request that `plan`, which has passed VerifyPlan, was made from.
 CompileRequest RequestOf(const Plan& plan);

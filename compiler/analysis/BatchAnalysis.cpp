@@ -29,9 +29,7 @@ void BatchAnalysis::addShards() {
     shardOps.push_back(shard);
     int64_t number = numberOf(shard.getDocumentOp());
     ownedRanges[number] = OwnedRanges(shard);
-    for (const cp::OwnedRange &range : shard.getOwned())
-      batchPlacement.documents[number].push_back(
-          {range.begin, range.end, int(range.owner)});
+    batchPlacement.documents[number] = segmentsOf(shard.getOwned());
   }
 }
 

@@ -161,6 +161,22 @@ FailureOr<solver::Problem> problemOf(cp::BatchOp batch) {
   return problem;
 }
 
+/// Returns the layout that was asked for. Check() refuses one of some
+/// documents.
+std::optional<solver::Placement> layoutOf(cp::BatchOp batch) {
+  std::optional<solver::Placement> layout;
+  for (auto [i, document] :
+       llvm::enumerate(batch.getBody().getOps<cp::DocumentOp>())) {
+    if (!document.getLayout())
+      continue;
+    if (!layout)
+      layout.emplace();
+    layout->documents.resize(i + 1);
+    layout->documents[i] = segmentsOf(*document.getLayout());
+  }
+  return layout;
+}
+
 } // namespace
 
 model::DType dtypeOf(Type type) {
@@ -186,9 +202,28 @@ cp::BatchOp buildBatch(OpBuilder &builder, Location loc, StringRef name,
           ? builder.getI64IntegerAttr(*request.workspace_limit_bytes)
           : IntegerAttr());
   OpBuilder body = OpBuilder::atBlockEnd(&batch.getBody().emplaceBlock());
-  for (const model::Document &document : problem.documents)
-    cp::DocumentOp::create(body, loc, document.length, document.mask);
+  for (auto [i, document] : llvm::enumerate(problem.documents)) {
+    auto op = cp::DocumentOp::create(body, loc, document.length, document.mask);
+    if (request.layout)
+      op.setLayoutAttr(
+          ownersOf(builder.getContext(), request.layout->documents[i]));
+  }
   return batch;
+}
+
+DenseI64ArrayAttr ownersOf(MLIRContext *context,
+                           ArrayRef<solver::Segment> segments) {
+  SmallVector<cp::OwnedRange> owned;
+  for (const solver::Segment &segment : segments)
+    owned.push_back({segment.begin, segment.end, segment.rank});
+  return cp::attributeOf<cp::OwnedRange>(context, owned);
+}
+
+std::vector<solver::Segment> segmentsOf(ArrayRef<cp::OwnedRange> owned) {
+  std::vector<solver::Segment> segments;
+  for (const cp::OwnedRange &range : owned)
+    segments.push_back({range.begin, range.end, int(range.owner)});
+  return segments;
 }
 
 FailureOr<CompileRequest> requestOf(cp::BatchOp batch) {
@@ -198,6 +233,7 @@ FailureOr<CompileRequest> requestOf(cp::BatchOp batch) {
   CompileRequest request;
   request.problem = *std::move(problem);
   request.strategy = batch.getStrategy().str();
+  request.layout = layoutOf(batch);
   request.time_budget_ms = batch.getTimeBudgetMs().convertToDouble();
   request.memory_budget_bytes = batch.getMemoryBudgetBytes();
   if (std::optional<uint64_t> limit = batch.getWorkspaceLimitBytes())

@@ -17,6 +17,11 @@ cp::BatchOp buildBatch(mlir::OpBuilder &builder, mlir::Location loc,
 /// tokens).
 mlir::FailureOr<CompileRequest> requestOf(cp::BatchOp batch);
 
+/// Translate between the segments of a document and its owned ranges.
+mlir::DenseI64ArrayAttr ownersOf(mlir::MLIRContext *context,
+                                 llvm::ArrayRef<solver::Segment> segments);
+std::vector<solver::Segment> segmentsOf(llvm::ArrayRef<cp::OwnedRange> owned);
+
 /// Returns the dtype of a batch: one of the three types that its verifier
 /// allows.
 model::DType dtypeOf(mlir::Type type);

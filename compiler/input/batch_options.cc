@@ -11,8 +11,10 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "compiler/input/cluster_file.h"
-#include "compiler/input/lengths.h"
+#include "compiler/input/layout.h"
 #include "model/mask.h"
+#include "runtime/plan/conversion.h"
+#include "runtime/plan/verify.h"
 #include "support/flags.h"
 #include "support/quoted.h"
 #include "support/status_macros.h"
@@ -140,6 +142,15 @@ absl::Status ReadWorkspaceLimit(Name name, Text text, BatchSettings* settings) {
   return absl::OkStatus();
 }
 
+absl::Status ReadLayoutOf(Name name, Text text, BatchSettings* settings) {
+  absl::StatusOr<Plan> plan = Plan::Load(std::string(text));
+  RETURN_IF_ERROR(OfFlag(name, plan.status()));
+  const std::string file = absl::StrCat(name, ": ", text);
+  RETURN_IF_ERROR(OfFlag(file, VerifyPlan(*plan)));
+  settings->layout = GivenLayout{*std::move(plan), file};
+  return absl::OkStatus();
+}
+
 std::vector<BatchOption> MakeOptions() {
   return {
       {"ranks", "N", "",
@@ -186,6 +197,10 @@ std::vector<BatchOption> MakeOptions() {
                     ", 0 for no limit; without it a tenth of the memory that the cluster names, or "
                     "1024"),
        ReadWorkspaceLimit},
+      {"layout-of", "PLAN", "",
+       "a plan of the same lengths, such as that of another mask: tokens stay on its ranks, which "
+       "makes LENGTHS and --ranks optional and replaces --strategy and --slack",
+       ReadLayoutOf},
   };
 }
 
@@ -204,27 +219,32 @@ BatchTexts PresetBatchTexts() {
 
 absl::StatusOr<BatchSettings> ReadBatchOptions(absl::string_view prefix, const BatchTexts& texts) {
   BatchSettings settings;
-  solver::Problem& problem = settings.request.problem;
-  problem.ranks = 0;
+  settings.request.problem.ranks = 0;
   for (const BatchOption& option : BatchOptions()) {
     auto text = texts.find(option.name);
     if (text == texts.end() || text->second.empty()) continue;
     RETURN_IF_ERROR(option.read(absl::StrCat(prefix, option.name), text->second, &settings));
   }
-  if (problem.ranks == 0) problem.ranks = problem.cluster.ranks;
   return settings;
 }
 
-absl::StatusOr<std::vector<CompileRequest>> ReadRequests(const std::string& path,
-                                                         const BatchSettings& settings) {
-  ASSIGN_OR_RETURN(std::vector<Batch> batches, ReadLengths(path, settings.mask));
-  std::vector<CompileRequest> requests;
-  for (Batch& batch : batches) {
-    requests.push_back(settings.request);
-    requests.back().problem.documents = std::move(batch);
-    RETURN_IF_ERROR(requests.back().Check());
+Batch DocumentsOfLayout(const BatchSettings& settings) {
+  Batch documents = DocumentsOf(*settings.layout->plan);
+  for (model::Document& document : documents) document.mask = settings.mask;
+  return documents;
+}
+
+absl::StatusOr<CompileRequest> MakeRequest(const BatchSettings& settings, Batch documents) {
+  const std::optional<GivenLayout>& layout = settings.layout;
+  CompileRequest request = settings.request;
+  solver::Problem& problem = request.problem;
+  problem.documents = std::move(documents);
+  if (problem.ranks == 0) {
+    problem.ranks = layout ? layout->plan.num_ranks() : problem.cluster.ranks;
   }
-  return requests;
+  if (layout) RETURN_IF_ERROR(OfFlag(layout->name, TakeLayout(layout->plan, &request)));
+  RETURN_IF_ERROR(request.Check());
+  return request;
 }
 
 }  // namespace flashcp

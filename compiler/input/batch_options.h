@@ -5,20 +5,30 @@
 #define FLASHCP_COMPILER_INPUT_BATCH_OPTIONS_H_
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "compiler/input/lengths.h"
 #include "compiler/input/request.h"
+#include "runtime/plan/plan.h"
 
 namespace flashcp {
 
+// A plan whose layout a batch is to have.
+struct GivenLayout {
+  Plan plan;         // has passed VerifyPlan
+  std::string name;  // before errors: "--layout-of: full.plan"
+};
+
 // Settings that options give to all batches of a file.
 struct BatchSettings {
-  CompileRequest request;  // without documents; 0 ranks until an option names them
+  CompileRequest request;  // without documents; 0 ranks unless an option names them
   model::Mask mask;        // of documents that do not name their own
+  std::optional<GivenLayout> layout;
 };
 
 struct BatchOption {
@@ -40,13 +50,15 @@ using BatchTexts = std::map<std::string, std::string>;
 // Returns the texts of options that are not given.
 BatchTexts PresetBatchTexts();
 
-// Reads the texts. Errors name options with `prefix` before them ("--"). Without ranks, the
-// request has those of the cluster.
+// Reads the texts. Errors name options with `prefix` before them ("--").
 absl::StatusOr<BatchSettings> ReadBatchOptions(absl::string_view prefix, const BatchTexts& texts);
 
-// Returns one request for each batch of LENGTHS at `path`, in their order; each passes Check().
-absl::StatusOr<std::vector<CompileRequest>> ReadRequests(const std::string& path,
-                                                         const BatchSettings& settings);
+// Returns the documents of the layout's plan, under the mask of the settings.
+Batch DocumentsOfLayout(const BatchSettings& settings);
+
+// Returns the request for a batch, which passes Check(). Ranks that no option names are those of
+// the layout, if there is one, or else of the cluster.
+absl::StatusOr<CompileRequest> MakeRequest(const BatchSettings& settings, Batch documents);
 
 }  // namespace flashcp
 

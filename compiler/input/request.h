@@ -1,5 +1,5 @@
-// Everything that a plan is made from, as one value: the command line fills it, a cp.batch holds it as
-// attributes, a plan records it and gives it back.
+// Everything that a plan is made from, as one value: the command line fills it, a cp.batch holds it
+// as attributes, a plan records it and gives it back.
 
 #ifndef FLASHCP_COMPILER_INPUT_REQUEST_H_
 #define FLASHCP_COMPILER_INPUT_REQUEST_H_
@@ -17,11 +17,17 @@ namespace flashcp {
 inline constexpr int kMaxTimeBudgetMs = 3'600'000;
 inline constexpr int64_t kMaxMemoryBytes = int64_t{1} << 44;
 
+// The strategy of a request whose tokens are placed already.
+inline constexpr char kLayoutStrategy[] = "layout";
+
 struct CompileRequest {
   solver::Problem problem;
-  std::string strategy = "auto";  // one of solver::StrategyNames()
-  // Budget of the search of `auto`, in milliseconds of one core: a count of steps, not a clock, so that
-  // plans do not depend on the machine.
+  std::string strategy = "auto";  // one of solver::StrategyNames(), or kLayoutStrategy
+  // Who owns which tokens, if strategies are not to decide it; there exactly with kLayoutStrategy.
+  // TakeLayout() of layout.h takes it from a plan.
+  std::optional<solver::Placement> layout;
+  // Budget of the search of `auto`, in milliseconds of one core: a count of steps, not a clock, so
+  // that plans do not depend on the machine.
   double time_budget_ms = solver::kDefaultBudgetMs;
   // Memory of each rank for K/V rows of other ranks that stay from forward to backward; what does
   // not fit is sent again.
@@ -39,6 +45,9 @@ struct CompileRequest {
 
   // InvalidArgument, naming the field, what was found and what is allowed.
   absl::Status Check() const;
+
+ private:
+  absl::Status CheckStrategy() const;
 };
 
 }  // namespace flashcp

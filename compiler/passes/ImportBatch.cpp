@@ -36,12 +36,15 @@ struct ImportBatchPass : impl::ImportBatchBase<ImportBatchPass> {
     for (const std::unique_ptr<TextOption> &option : batchOptions)
       texts[option->getArgStr().str()] = option->getValue();
     ASSIGN_OR_RETURN(BatchSettings settings, ReadBatchOptions("", texts));
-    ASSIGN_OR_RETURN(std::vector<CompileRequest> requests,
-                     ReadRequests(lengths, settings));
+    ASSIGN_OR_RETURN(std::vector<Batch> batches,
+                     ReadLengths(lengths, settings.mask));
     OpBuilder builder = OpBuilder::atBlockEnd(module.getBody());
-    for (auto [i, request] : llvm::enumerate(requests))
+    for (auto [i, batch] : llvm::enumerate(batches)) {
+      ASSIGN_OR_RETURN(CompileRequest request,
+                       MakeRequest(settings, std::move(batch)));
       buildBatch(builder, module.getLoc(), "batch" + std::to_string(i),
                  request);
+    }
     return absl::OkStatus();
   }
 

@@ -2,6 +2,7 @@
 // queries are computed where they are owned.
 
 #include "compiler/analysis/BatchAnalysis.h"
+#include "compiler/analysis/BatchRequest.h"
 #include "compiler/analysis/Phase.h"
 #include "compiler/emit/plan_size.h"
 #include "compiler/passes/Passes.h"
@@ -19,12 +20,10 @@ namespace {
 /// Writes the segments of a document as a shard.
 cp::ShardOp buildShard(OpBuilder &builder, cp::DocumentOp document,
                        ArrayRef<solver::Segment> segments) {
-  SmallVector<cp::OwnedRange> owned;
-  for (const solver::Segment &segment : segments)
-    owned.push_back({segment.begin, segment.end, segment.rank});
   return cp::ShardOp::create(builder, document.getLoc(),
                              cp::ShardedType::get(builder.getContext()),
-                             document, owned);
+                             document,
+                             ownersOf(builder.getContext(), segments));
 }
 
 /// Writes one tile per segment: its queries against every key that they see.
@@ -43,6 +42,16 @@ void buildTiles(OpBuilder &builder, cp::ShardOp shard,
                       queryHeads, tiles);
 }
 
+/// Returns the layout that was asked for, or what the strategy decides.
+absl::StatusOr<solver::Placement> place(const CompileRequest &request) {
+  if (request.layout)
+    return *request.layout;
+  return solver::PlaceForSchedule(
+      request.strategy, request.problem, request.time_budget_ms,
+      solver::LimitWithSavedRows(request.WorkspaceLimitBytes(),
+                                 request.memory_budget_bytes));
+}
+
 struct PlaceDocumentsPass : impl::PlaceDocumentsBase<PlaceDocumentsPass> {
   using PlaceDocumentsBase::PlaceDocumentsBase;
 
@@ -54,13 +63,7 @@ struct PlaceDocumentsPass : impl::PlaceDocumentsBase<PlaceDocumentsPass> {
     if (failed(analysis.status()))
       return signalPassFailure();
     const solver::Problem &problem = analysis.problem();
-    absl::StatusOr<solver::Placement> placement =
-        solver::PlaceForSchedule(
-            analysis.request().strategy, problem,
-            analysis.request().time_budget_ms,
-            solver::LimitWithSavedRows(
-                analysis.request().WorkspaceLimitBytes(),
-                analysis.request().memory_budget_bytes));
+    absl::StatusOr<solver::Placement> placement = place(analysis.request());
     if (!placement.ok()) {
       batch.emitOpError() << std::string(placement.status().message());
       return signalPassFailure();

@@ -140,6 +140,16 @@ template <typename Entry>
 void printEntries(mlir::OpAsmPrinter &printer, mlir::Operation *op,
                   mlir::DenseI64ArrayAttr entries, Entry);
 
+/// Entries of an attribute in an optional group, which takes no kind of entry.
+inline mlir::ParseResult parseOwners(mlir::OpAsmParser &parser,
+                                     mlir::DenseI64ArrayAttr &owned) {
+  return parseEntries(parser, owned, OwnedRange());
+}
+inline void printOwners(mlir::OpAsmPrinter &printer, mlir::Operation *op,
+                        mlir::DenseI64ArrayAttr owned) {
+  printEntries(printer, op, owned, OwnedRange());
+}
+
 /// `[a, b)`
 mlir::ParseResult parseHalfOpen(mlir::OpAsmParser &parser,
                                 mlir::IntegerAttr &begin,

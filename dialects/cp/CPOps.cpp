@@ -29,6 +29,35 @@ static InFlightDiagnostic noteDocument(InFlightDiagnostic error,
   return error;
 }
 
+/// C7, C8: ranges of owners partition the document in order. Errors are those
+/// of `op`, the document itself or its shard.
+static LogicalResult verifyOwners(Operation *op, ArrayRef<OwnedRange> owned,
+                                  DocumentOp document) {
+  EntryScope scope = scopeOf(op, document);
+  if (failed(verifyEntries(owned, scope)))
+    return failure();
+  int64_t position = 0, previous = -1;
+  for (const OwnedRange &range : owned) {
+    if (range.begin != position)
+      return op->emitOpError() << "C7: ranges must partition the document in "
+                                  "order: expected one from "
+                               << position << " on, found [" << range.begin
+                               << ", " << range.end << ")";
+    if (range.owner == previous)
+      return op->emitOpError() << "C8: neighbours must have different owners, "
+                                  "found two ranges on "
+                               << previous << " that meet at " << position;
+    position = range.end;
+    previous = range.owner;
+  }
+  if (position == scope.length)
+    return success();
+  return noteDocument(op->emitOpError()
+                          << "C7: ranges must cover [0, " << scope.length
+                          << "), found [0, " << position << ")",
+                      document);
+}
+
 /// C13: a range of the batch's key/value heads.
 static LogicalResult verifyKeyValueHeads(const EntryScope &scope, int64_t begin,
                                          int64_t end) {
@@ -102,14 +131,14 @@ void DocumentOp::build(OpBuilder &builder, OperationState &state,
                        int64_t length, const model::Mask &mask) {
   MLIRContext *context = builder.getContext();
   build(builder, state, DocumentType::get(context), length,
-        MaskAttr::get(context, mask));
+        MaskAttr::get(context, mask), /*layout=*/DenseI64ArrayAttr());
 }
 
 LogicalResult DocumentOp::verify() {
   if (int64_t(getLength()) < 0 || int64_t(getLength()) > model::kMaxTokens)
     return emitOpError() << "C5: length must lie in [0, " << model::kMaxTokens
                          << "], found " << int64_t(getLength());
-  return success();
+  return getLayout() ? verifyOwners(*this, *getLayout(), *this) : success();
 }
 
 //===----------------------------------------------------------------------===//
@@ -124,28 +153,7 @@ LogicalResult ShardOp::verify() {
   DocumentOp document = getDocumentOp();
   if (!document)
     return emitOpError() << "C19: must name a cp.document";
-  if (failed(verifyEntries(getOwned(), scopeOf(*this, document))))
-    return failure();
-  int64_t position = 0, previous = -1;
-  for (const OwnedRange &range : getOwned()) {
-    if (range.begin != position)
-      return emitOpError() << "C7: ranges must partition the document in "
-                              "order: expected one from "
-                           << position << " on, found [" << range.begin << ", "
-                           << range.end << ")";
-    if (range.owner == previous)
-      return emitOpError() << "C8: neighbours must have different owners, "
-                              "found two ranges on "
-                           << previous << " that meet at " << position;
-    position = range.end;
-    previous = range.owner;
-  }
-  int64_t length = document.getLength();
-  if (position == length)
-    return success();
-  return noteDocument(emitOpError() << "C7: ranges must cover [0, " << length
-                                    << "), found [0, " << position << ")",
-                      document);
+  return verifyOwners(*this, getOwned(), document);
 }
 
 //===----------------------------------------------------------------------===//
@@ -197,8 +205,8 @@ LogicalResult ProgramOp::verify() {
   int64_t groups = getHeadGroups();
   if (groups < 1 || scope.keyValueHeads % groups != 0)
     return emitOpError() << "C38: head groups must divide the "
-                         << scope.keyValueHeads
-                         << " key/value heads, found " << groups;
+                         << scope.keyValueHeads << " key/value heads, found "
+                         << groups;
   return verifyEntries(getLayout(), scope);
 }
 
@@ -227,8 +235,8 @@ LogicalResult ExchangeOp::verify() {
 }
 
 LogicalResult BufferOp::verify() {
-  bool ofStage = getKind() < BufferKind::accumulator ||
-                 getKind() > BufferKind::value_sum;
+  bool ofStage =
+      getKind() < BufferKind::accumulator || getKind() > BufferKind::value_sum;
   if (failed(verifyStage(*this, getStage(), ofStage ? 1 : 0)))
     return failure();
   if (int64_t(getOffset()) < 0 || getOffset() % 64 != 0)

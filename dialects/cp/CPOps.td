@@ -21,7 +21,7 @@ def CP_BatchOp : CP_Op<"batch", [Symbol, IsolatedFromAbove, SingleBlock, NoTermi
     Holds the documents and, phase by phase, what was decided about them. Its
     attributes are all that was asked for: passes have no options of the user.
     `scale` is that of scores before softmax, 1 / sqrt(dim) without it;
-    `strategy` is a rule of compiler/solver; `time_budget_ms` is how long auto
+    `strategy` is a rule of compiler/solver, or "layout": what documents say; `time_budget_ms` is how long auto
     searches; `memory_budget_bytes` is the memory of a rank for received rows
     that are saved for backward; `workspace_limit_bytes` is what a rank may take
     besides its own tensors in either pass, without it a share of the memory
@@ -64,20 +64,26 @@ def CP_BatchOp : CP_Op<"batch", [Symbol, IsolatedFromAbove, SingleBlock, NoTermi
 def CP_DocumentOp : CP_Op<"document", [HasParent<"BatchOp">]> {
   let summary = "one document: its length in tokens and its mask";
   let description = [{
-    Documents are numbered from 0 in the order of these ops.
+    Documents are numbered from 0 in the order of these ops. `layout` says who
+    owns which tokens, if that was asked for and is not to be decided: a batch
+    of strategy "layout" has one for each document.
 
-    Constraints: C5 length, C6 mask.
+    Constraints: C5 length, C6 mask, C7 partition, C8 owners.
 
     Example:
     ```mlir
     %d0 = cp.document length(4096) mask(window<1024>)
     %d1 = cp.document length(9000) mask(causal)
+    %d2 = cp.document length(5000) mask(causal) layout {[0, 3000) on 1, [3000, 5000) on 0}
     ```
   }];
-  let arguments = (ins I64Attr:$length, CP_MaskAttr:$mask);
+  let arguments = (ins I64Attr:$length, CP_MaskAttr:$mask, OptionalAttr<CP_OwnedRanges>:$layout);
   let results = (outs CP_DocumentType:$document);
   let builders = [OpBuilder<(ins "int64_t":$length, "const ::flashcp::model::Mask &":$mask)>];
-  let assemblyFormat = "`length` `(` $length `)` `mask` `(` custom<Mask>($mask) `)` attr-dict";
+  let assemblyFormat = [{
+    `length` `(` $length `)` `mask` `(` custom<Mask>($mask) `)`
+    (`layout` custom<Owners>($layout)^)? attr-dict
+  }];
   let hasVerifier = 1;
 }
 
