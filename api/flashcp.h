@@ -155,10 +155,8 @@ typedef struct flashcp_option {
   const char* value;
 } flashcp_option;
 
-// A batch to be planned. `layout`, if not null, is a plan of the same lengths and ranks whose
-// placement of tokens the new plan takes over, so that several masks run on the same rows: then
-// "ranks" and "slack" are those of the layout, "strategy" is none, and null `documents` stand for the
-// lengths of the layout under the option "mask". Heads, dtype and all else may differ.
+// A batch to be planned. `layout`, if not null, is a plan of the same lengths, ranks and heads
+// whose placement of tokens the new plan takes over, so that several masks run on the same tokens.
 typedef struct flashcp_request {
   const flashcp_document* documents;
   size_t num_documents;
@@ -218,6 +216,13 @@ FLASHCP_API int flashcp_group_rank(const flashcp_group* group);
 // `reason` as soon as they wait. Over MPI the rank is that of this process, and another thread than
 // that of the rank may call it if MPI was initialised with MPI_THREAD_SERIALIZED or more.
 FLASHCP_API flashcp_status flashcp_group_abort(flashcp_group* group, int rank, const char* reason);
+// Copies the rows of all ranks to each of them: `all` gets rank_bytes[0] bytes of rank 0, then
+// rank_bytes[1] of rank 1, and so on; `local` are those of `rank`, on the host like `all`. Collective
+// like a pass, on the thread that runs the rank, with errors as below that end the group;
+// INVALID_ARGUMENT if ranks were given different sizes.
+FLASHCP_API flashcp_status flashcp_group_all_gather(flashcp_group* group, int rank,
+                                                    const void* local, const uint64_t* rank_bytes,
+                                                    void* all);
 // What executors use of the group lives as long as they. Over MPI all processes destroy the group
 // before MPI_Finalize.
 FLASHCP_API void flashcp_group_destroy(flashcp_group* group);
