@@ -13,7 +13,7 @@ packages=(
   libabsl-dev libflatbuffers-dev flatbuffers-compiler libcli11-dev nlohmann-json3-dev
   libopenmpi-dev openmpi-bin
   # Tests and benchmarks.
-  libgtest-dev libgmock-dev libbenchmark-dev libdnnl-dev iproute2
+  libgtest-dev libgmock-dev libbenchmark-dev libdnnl-dev iproute2 python3-numpy
   "$@"
 )
 
