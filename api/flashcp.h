@@ -155,8 +155,10 @@ typedef struct flashcp_option {
   const char* value;
 } flashcp_option;
 
-// A batch to be planned. `layout`, if not null, is a plan of the same lengths, ranks and heads
-// whose placement of tokens the new plan takes over, so that several masks run on the same tokens.
+// A batch to be planned. `layout`, if not null, is a plan of the same lengths and ranks whose
+// placement of tokens the new plan takes over, so that several masks run on the same rows: then
+// "ranks" and "slack" are those of the layout, "strategy" is none, and null `documents` stand for the
+// lengths of the layout under the option "mask". Heads, dtype and all else may differ.
 typedef struct flashcp_request {
   const flashcp_document* documents;
   size_t num_documents;

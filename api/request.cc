@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "compiler/input/batch_options.h"
 #include "model/mask.h"
+#include "runtime/plan/plan.h"
 #include "support/nearest_name.h"
 #include "support/status_macros.h"
 
@@ -48,6 +49,19 @@ absl::StatusOr<model::Document> ReadDocument(const flashcp_document& document,
   return model::Document{document.length, mask};
 }
 
+// Takes the layout, which the other library holds, by its bytes.
+absl::Status ReadLayout(const flashcp_request& request, BatchSettings* settings) {
+  if (request.layout == nullptr) return absl::OkStatus();
+  if (settings->layout) {
+    return absl::InvalidArgumentError("layout: expected one, found a plan and option layout-of");
+  }
+  size_t size = 0;
+  const void* bytes = flashcp_plan_bytes(request.layout, &size);
+  ASSIGN_OR_RETURN(Plan plan, Plan::FromBytes(std::string(static_cast<const char*>(bytes), size)));
+  settings->layout = GivenLayout{std::move(plan), "layout"};
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<CompileRequest> ReadRequest(const flashcp_request& request) {
@@ -59,12 +73,13 @@ absl::StatusOr<CompileRequest> ReadRequest(const flashcp_request& request) {
     return absl::InvalidArgumentError(
         absl::StrCat("documents are null, ", request.num_documents, " expected"));
   }
-  if (request.layout != nullptr) {
-    return absl::UnimplementedError("a layout taken over from another plan");
-  }
   ASSIGN_OR_RETURN(const BatchTexts texts, ReadOptions(request));
   ASSIGN_OR_RETURN(BatchSettings settings, ReadBatchOptions("", texts));
-  std::vector<model::Document>& documents = settings.request.problem.documents;
+  RETURN_IF_ERROR(ReadLayout(request, &settings));
+  if (settings.layout && request.documents == nullptr) {
+    return MakeRequest(settings, DocumentsOfLayout(settings));
+  }
+  std::vector<model::Document> documents;
   documents.reserve(request.num_documents);
   for (size_t i = 0; i < request.num_documents; ++i) {
     absl::StatusOr<model::Document> document = ReadDocument(request.documents[i], settings.mask);
@@ -74,8 +89,7 @@ absl::StatusOr<CompileRequest> ReadRequest(const flashcp_request& request) {
     }
     documents.push_back(*document);
   }
-  RETURN_IF_ERROR(settings.request.Check());
-  return std::move(settings.request);
+  return MakeRequest(settings, std::move(documents));
 }
 
 }  // namespace flashcp::capi

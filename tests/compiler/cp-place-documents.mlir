@@ -37,3 +37,16 @@ cp.batch @masks ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exchange<nee
   // ZIGZAG: cp.tiles %{{.*}} heads[0, 4) {q[0, 40) kv[0, 40) on 1, q[40, 80) kv[33, 80) on 0}
   // CHECK: cp.shard %{{.*}} {}
 }
+
+// A layout that was asked for is taken, whatever the mask.
+// CHECK-LABEL: cp.batch @layout
+cp.batch @layout ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exchange<needed>
+    cluster<"h100x8"> strategy("layout") {
+  %d0 = cp.document length(80) mask(window<8>) layout {[0, 30) on 1, [30, 80) on 0}
+  %d1 = cp.document length(20) mask(causal) layout {[0, 20) on 1}
+  %d2 = cp.document length(0) mask(causal) layout {}
+  // CHECK: cp.shard %{{.*}} {[0, 30) on 1, [30, 80) on 0}
+  // CHECK-NEXT: cp.tiles %{{.*}} heads[0, 4) {q[0, 30) kv[0, 30) on 1, q[30, 80) kv[23, 80) on 0}
+  // CHECK-NEXT: cp.shard %{{.*}} {[0, 20) on 1}
+  // CHECK: cp.shard %{{.*}} {}
+}

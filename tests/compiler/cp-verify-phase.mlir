@@ -29,6 +29,21 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
 
 // -----
 
+// expected-error @+1 {{strategy is layout and no layout is given: must be layout exactly if there is one}}
+cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> strategy("layout") {
+  %d0 = cp.document length(10) mask(causal)
+}
+
+// -----
+
+// expected-error @+1 {{layout: placement of document 0: segments end at 0: must end at its length, 10}}
+cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> strategy("layout") {
+  %d0 = cp.document length(10) mask(causal)
+  %d1 = cp.document length(10) mask(causal) layout {[0, 10) on 0}
+}
+
+// -----
+
 // expected-error @+1 {{'h100x9': did you mean 'h100x8'?}}
 cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"h100x9"> {
 }

@@ -133,8 +133,10 @@ void ExpectExactPlan(Compiler* compiler, const CompileRequest& request) {
   absl::Status verified = VerifyPlan(*plan);
   ASSERT_TRUE(verified.ok()) << verified;
   absl::StatusOr<solver::Placement> placement =
-      solver::PlaceForSchedule(request.strategy, request.problem, request.time_budget_ms,
-                               request.WorkspaceLimitBytes());
+      request.layout ? *request.layout
+                     : solver::PlaceForSchedule(request.strategy, request.problem,
+                                                request.time_budget_ms,
+                                                request.WorkspaceLimitBytes());
   ASSERT_TRUE(placement.ok()) << placement.status();
   ExpectStatisticsOf(request.problem, *placement, *plan);
   ExpectExactRun(*plan);

@@ -3,6 +3,7 @@
 #include "session/request.h"
 
 #include "compiler/compile.h"
+#include "compiler/input/layout.h"
 #include "gtest/gtest.h"
 #include "session/timed_compiler.h"
 
@@ -34,6 +35,24 @@ TEST(RequestTest, PlansTheSameAgain) {
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_EQ(again->plan.bytes(), first->plan.bytes());
   EXPECT_FALSE(again->steps.empty());
+}
+
+// A plan on the layout of another one gives that layout back too, by its own rows.
+TEST(RequestTest, PlansTheSameLayoutAgain) {
+  TimedCompiler compiler;
+  absl::StatusOr<TimedPlan> full = compiler.Compile(MakeRequest());
+  ASSERT_TRUE(full.ok()) << full.status();
+  CompileRequest request = MakeRequest();
+  request.strategy = "auto";
+  for (model::Document& document : request.problem.documents) {
+    document.mask = model::Mask::Window(20);
+  }
+  ASSERT_EQ(TakeLayout(full->plan, &request), absl::OkStatus());
+  absl::StatusOr<TimedPlan> first = compiler.Compile(request);
+  ASSERT_TRUE(first.ok()) << first.status();
+  absl::StatusOr<TimedPlan> again = compiler.Compile(RequestOf(first->plan));
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->plan.bytes(), first->plan.bytes());
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include "tools/cli/arguments.h"
 
 #include <CLI/CLI.hpp>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -112,8 +113,12 @@ class CommandLine {
 
   // Adds the flags of planning; `single` is true if there is one plan, by one strategy.
   static void AddPlanning(CLI::App* command, bool single, PlanningFlags* flags) {
-    AddInput(command, "LENGTHS", &flags->lengths,
-             "document lengths: text, JSON or JSON Lines; - is standard input");
+    command
+        ->add_option("LENGTHS", flags->lengths,
+                     Wrapped("document lengths: text, JSON or JSON Lines; - is standard input; "
+                             "without it those of --layout-of"))
+        ->type_name("")
+        ->check(RefuseEmpty);
     AddText(command, "--batch", &flags->batch, "K", "which batch of LENGTHS, counted from 0");
     for (const BatchOption& option : BatchOptions()) {
       const std::string name = option.name;
@@ -287,6 +292,17 @@ class CommandLine {
     return absl::OkStatus();
   }
 
+  // Refuses planning without documents.
+  absl::Status WithoutLengths(const CLI::App& command) const {
+    for (const auto& [name, flags] :
+         {std::pair("compile", &compile_.planning), std::pair("compare", &compare_.planning)}) {
+      if (command.get_name() != name || !flags->lengths.empty()) continue;
+      if (flags->options.at("layout-of").empty()) return Usage(command, "LENGTHS is required");
+      if (!flags->batch.empty()) return Usage(command, "--batch picks one of LENGTHS, found none");
+    }
+    return absl::OkStatus();
+  }
+
   absl::StatusOr<Arguments> HelpOnTopic() const {
     if (topic_.empty()) return Help(app_);
     for (const CLI::App* command : app_.get_subcommands(nullptr)) {
@@ -306,6 +322,7 @@ class CommandLine {
       return Usage(app_, absl::StrCat("expected a command: ", absl::StrJoin(CommandNames(), ", ")));
     }
     if (absl::Status status = GivenTwice(command); !status.ok()) return status;
+    if (absl::Status status = WithoutLengths(command); !status.ok()) return status;
     const std::string& name = command.get_name();
     if (name == "help") return HelpOnTopic();
     if (name == "compile") return Arguments{compile_, quiet_};

@@ -18,7 +18,7 @@ inline constexpr IntegerRange kThreads = {1, 1024};
 
 // Batches to plan: shared by compile and compare.
 struct PlanningFlags {
-  std::string lengths;  // path, or "-"
+  std::string lengths;  // path, or "-"; empty: the documents of --layout-of
   std::string batch;    // empty: the only one, or all of them
   BatchTexts options = PresetBatchTexts();
 };

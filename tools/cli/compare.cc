@@ -19,14 +19,19 @@
 namespace flashcp::cli {
 namespace {
 
-// Plans with every strategy. One that fails does not keep the others from their rows.
+// Plans with every strategy, and on the layout of the request if it has one. A plan that fails does
+// not keep the others from their rows.
 absl::StatusOr<Comparison> CompareStrategies(CompileRequest request, const Console& console,
                                              const CompareFlags& flags,
                                              session::TimedCompiler* compiler) {
   if (!flags.json) RETURN_IF_ERROR(console.Print(ComparisonHeader(request.problem)));
   Comparison comparison;
-  for (const std::string& strategy : solver::StrategyNames()) {
+  const std::optional<solver::Placement> layout = std::exchange(request.layout, std::nullopt);
+  std::vector<std::string> strategies = solver::StrategyNames();
+  if (layout) strategies.push_back(kLayoutStrategy);
+  for (const std::string& strategy : strategies) {
     request.strategy = strategy;
+    if (strategy == kLayoutStrategy) request.layout = layout;
     ComparedStrategy compared = Compare(strategy, compiler->Compile(request));
     if (!flags.json) RETURN_IF_ERROR(console.Print(ComparisonRow(compared)));
     if (!compared.status.ok()) {

@@ -89,6 +89,7 @@ absl::Status RunCommand(const CompileFlags& flags, const Console& console) {
                                request.problem.TotalTokens(), request.problem.ranks,
                                request.strategy, plan.hash(), FormatBytes(plan.bytes().size())));
   console.Note(absl::StrCat(ScheduleText(plan), "; ", WorkspaceLimitText(request)));
+  if (request.layout) console.Note(LayoutText(plan));
   return absl::OkStatus();
 }
 

@@ -8,20 +8,35 @@
 
 #include "absl/strings/str_cat.h"
 #include "compiler/input/batch_options.h"
+#include "compiler/input/lengths.h"
 #include "model/cluster.h"
 #include "support/flags.h"
 #include "support/mebibytes.h"
 #include "support/status_macros.h"
 
 namespace flashcp::cli {
+namespace {
+
+// Reads the batches that --batch picks; those of the layout's plan if there are no LENGTHS.
+absl::StatusOr<std::vector<Batch>> ReadBatches(const PlanningFlags& flags,
+                                               const BatchSettings& settings) {
+  if (flags.lengths.empty()) return std::vector<Batch>{DocumentsOfLayout(settings)};
+  ASSIGN_OR_RETURN(std::vector<Batch> batches, ReadLengths(flags.lengths, settings.mask));
+  if (flags.batch.empty()) return batches;
+  ASSIGN_OR_RETURN(int64_t batch, IntegerFlag("--batch", flags.batch,
+                                              {0, static_cast<int64_t>(batches.size()) - 1}));
+  return std::vector<Batch>{std::move(batches[batch])};
+}
+
+}  // namespace
 
 absl::StatusOr<std::vector<CompileRequest>> MakeRequests(const PlanningFlags& flags) {
   ASSIGN_OR_RETURN(BatchSettings settings, ReadBatchOptions("--", flags.options));
-  ASSIGN_OR_RETURN(std::vector<CompileRequest> requests, ReadRequests(flags.lengths, settings));
-  if (!flags.batch.empty()) {
-    ASSIGN_OR_RETURN(int64_t batch, IntegerFlag("--batch", flags.batch,
-                                                {0, static_cast<int64_t>(requests.size()) - 1}));
-    requests = {std::move(requests[batch])};
+  ASSIGN_OR_RETURN(std::vector<Batch> batches, ReadBatches(flags, settings));
+  std::vector<CompileRequest> requests;
+  for (Batch& batch : batches) {
+    ASSIGN_OR_RETURN(CompileRequest request, MakeRequest(settings, std::move(batch)));
+    requests.push_back(std::move(request));
   }
   return requests;
 }

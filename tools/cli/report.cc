@@ -111,18 +111,24 @@ std::string ScheduleText(const Plan& plan) {
                       ", workspace of a rank at most ", FormatBytes(workspace));
 }
 
+std::string LayoutText(const Plan& plan) {
+  const session::ModelledMs ms(*plan->modelled());
+  return absl::StrCat("modelled: step ", FormatMs(ms.step), " ms on this layout; of all layouts, ",
+                      BoundText(ms));
+}
+
 std::string PlanTable(const Plan& plan, bool all_ranks) {
   PlanStatistics statistics = ComputeStatistics(plan);
   session::ModelledMs ms(*plan->modelled());
   return absl::StrCat(
-      Headline(session::RequestOf(plan).problem), "\nstrategy ", plan->strategy()->str(),
-      ", scale ", plan->scale(), ", hash ", session::HashText(plan), ", format version ",
-      plan->version(), "\nwork imbalance ", FormatRatio(statistics.work_imbalance),
-      ", token imbalance ", FormatRatio(statistics.token_imbalance),
-      " (most / mean)\nK/V received forward: at most ", FormatBytes(statistics.receive_bytes_max),
-      " by a rank, ", FormatBytes(statistics.receive_bytes_total), " in all, ",
-      TotalMessages(statistics), " messages\n", ScheduleText(plan), ", ", LimitText(plan), "\n",
-      KernelsText(plan), "modelled, not measured: forward ", FormatMs(ms.forward), " ms, backward ",
+      Headline(session::ProblemOf(plan)), "\nstrategy ", plan->strategy()->str(), ", scale ",
+      plan->scale(), ", hash ", session::HashText(plan), ", format version ", plan->version(),
+      "\nwork imbalance ", FormatRatio(statistics.work_imbalance), ", token imbalance ",
+      FormatRatio(statistics.token_imbalance), " (most / mean)\nK/V received forward: at most ",
+      FormatBytes(statistics.receive_bytes_max), " by a rank, ",
+      FormatBytes(statistics.receive_bytes_total), " in all, ", TotalMessages(statistics),
+      " messages\n", ScheduleText(plan), ", ", LimitText(plan), "\n", KernelsText(plan),
+      "modelled, not measured: forward ", FormatMs(ms.forward), " ms, backward ",
       FormatMs(ms.backward), " ms, step ", FormatMs(ms.step), " ms\n", BoundText(ms), "\n\n",
       RankTable(statistics, all_ranks));
 }

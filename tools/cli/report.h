@@ -23,6 +23,10 @@ std::string PlanTable(const Plan& plan, bool all_ranks);
 // Returns "8 head groups, 1 row stage, workspace of a rank at most 111.2 MiB".
 std::string ScheduleText(const Plan& plan);
 
+// Returns "modelled: step 8.050 ms on this layout; of all layouts, lower bound of a step 7.070 ms"
+// and the bounds.
+std::string LayoutText(const Plan& plan);
+
 // Returns the planning time of the solver, the rest of the IR, emission, and each step.
 std::string TimingTable(const session::TimedPlan& timed);
 

@@ -7,6 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "model/cluster.h"
+#include "tests/testing/toy_plan.h"
 
 namespace flashcp {
 namespace {
@@ -20,7 +22,7 @@ TEST(BatchOptionsTest, PresetsAreTheDefaultsOfARequest) {
   EXPECT_EQ(request.time_budget_ms, defaults.time_budget_ms);
   EXPECT_EQ(request.memory_budget_bytes, defaults.memory_budget_bytes);
   EXPECT_EQ(request.scale, defaults.scale);
-  EXPECT_EQ(request.problem.ranks, defaults.problem.ranks);
+  EXPECT_EQ(MakeRequest(*settings, {})->problem.ranks, defaults.problem.ranks);
   EXPECT_EQ(request.problem.heads.query, defaults.problem.heads.query);
   EXPECT_EQ(request.problem.heads.key_value, defaults.problem.heads.key_value);
   EXPECT_EQ(request.problem.heads.dim, defaults.problem.heads.dim);
@@ -91,9 +93,45 @@ TEST(BatchOptionsTest, AScaleIsAFiniteFloatAboveZero) {
   }
 }
 
+// A plan of 16 tokens on two ranks, in a file.
+std::string WriteToyPlan() {
+  testing::ToyProblem toy;
+  toy.documents = {{10, {{0, 6, 0}, {6, 10, 1}}}, {6, {{0, 2, 0}, {2, 6, 1}}}};
+  toy.ranks = 2;
+  toy.slack_percent = 10;
+  const std::string path = ::testing::TempDir() + "toy.plan";
+  EXPECT_EQ(testing::MakeToyPlan(toy).Save(path), absl::OkStatus());
+  return path;
+}
+
+TEST(BatchOptionsTest, ALayoutBringsItsRanksAndDocuments) {
+  absl::StatusOr<BatchSettings> settings = ReadBatchOptions(
+      "--", {{"layout-of", WriteToyPlan()}, {"mask", "window:3"}, {"cluster", "cpu"}});
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  absl::StatusOr<CompileRequest> request = MakeRequest(*settings, DocumentsOfLayout(*settings));
+  ASSERT_TRUE(request.ok()) << request.status();
+  EXPECT_EQ(request->problem.ranks, 2);
+  ASSERT_EQ(request->problem.documents.size(), 2);
+  EXPECT_EQ(request->problem.documents[1].length, 6);
+  EXPECT_EQ(request->problem.documents[1].mask, model::Mask::Window(3));
+  EXPECT_EQ(request->layout->documents[1][1].begin, 2);
+}
+
+TEST(BatchOptionsTest, ErrorsOfALayoutNameOptionAndFile) {
+  EXPECT_THAT(std::string(ReadBatchOptions("--", {{"layout-of", "none"}}).status().message()),
+              ::testing::StartsWith("--layout-of: none: "));
+  const std::string path = WriteToyPlan();
+  absl::StatusOr<BatchSettings> settings =
+      ReadBatchOptions("--", {{"layout-of", path}, {"ranks", "4"}, {"cluster", "cpu"}});
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  EXPECT_EQ(MakeRequest(*settings, DocumentsOfLayout(*settings)).status(),
+            absl::InvalidArgumentError(absl::StrCat(
+                "--layout-of: ", path, ": ranks: expected 2 as in the plan, found 4")));
+}
+
 TEST(CompileRequestTest, ChecksWhatNoTextGuards) {
   CompileRequest request;
-  request.problem.cluster = ReadBatchOptions("", {{"cluster", "cpu"}})->request.problem.cluster;
+  request.problem.cluster = *model::ClusterPreset("cpu");
   EXPECT_EQ(request.Check(), absl::OkStatus());
   request.scale = 0;
   EXPECT_EQ(request.Check().message(), "scale is 0: must be finite and above 0");

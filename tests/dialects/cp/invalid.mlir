@@ -153,6 +153,23 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
 
 // -----
 
+// C7
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  // expected-error @+2 {{C7: ranges must cover [0, 100), found [0, 60)}}
+  // expected-note @+1 {{the document is here}}
+  %d0 = cp.document length(100) mask(causal) layout {[0, 60) on 0}
+}
+
+// -----
+
+// C8
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  // expected-error @+1 {{C8: rank must lie in [0, 2), found 2}}
+  %d0 = cp.document length(100) mask(causal) layout {[0, 60) on 0, [60, 100) on 2}
+}
+
+// -----
+
 // C9
 cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
   %d0 = cp.document length(100) mask(causal)

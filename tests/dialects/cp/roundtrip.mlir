@@ -15,6 +15,15 @@ cp.batch @problem ranks(2) heads<q = 32, kv = 8, dim = 128> dtype(bf16) exchange
   %d2 = cp.document length(0) mask(window<1024>)
 }
 
+// CHECK-LABEL: cp.batch @layout
+cp.batch @layout ranks(2) heads<q = 32, kv = 8, dim = 128> dtype(bf16) exchange<needed>
+    cluster<"h100x8"> strategy("layout") {
+  // CHECK-NEXT: cp.document length(100) mask(causal) layout {[0, 60) on 1, [60, 100) on 0}
+  %d0 = cp.document length(100) mask(causal) layout {[0, 60) on 1, [60, 100) on 0}
+  // CHECK-NEXT: cp.document length(0) mask(full) layout {}
+  %d1 = cp.document length(0) mask(full) layout {}
+}
+
 // CHECK-LABEL: cp.batch @options
 // CHECK-SAME: scale(3.125000e-02) dtype(f16) exchange<all_gather> slack_percent(2.500000e+00) cluster<"mine",
 // CHECK-SAME: block = array<i64: 128, 128>, columns = array<i64: 128, 256>
