@@ -1,5 +1,8 @@
 """Tests of the Python package: each file is a program of unittest, run by Debian's Python."""
 
+# Sanitizers want to be the first library of a process, which Python is not built for.
+_TAGS = ["python", "no_asan", "no_tsan", "no_ubsan"]
+
 def py_tests(name, srcs, deps = [], data = [], mpi = [], size = "small", tags = []):
     """Makes FILE without .py for each of srcs, and a test_suite NAME of them.
 
@@ -23,7 +26,7 @@ def py_tests(name, srcs, deps = [], data = [], mpi = [], size = "small", tags = 
                 "//bazel:run_mpi.sh",
                 "//python:sources",
             ] + deps + data,
-            tags = tags + ["python"] + (["mpi"] if src in mpi else []),
+            tags = tags + _TAGS + (["mpi"] if src in mpi else []),
         )
         tests.append(test)
     native.test_suite(name = name, tests = tests)

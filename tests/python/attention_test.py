@@ -82,6 +82,15 @@ class ExactnessTest(unittest.TestCase):
         self.assertAlmostEqual(plan.scale, 0.3, 6)
         self.check(documents, plan, flashcp.Group.threads(2))
 
+    def test_layout_of_another_plan(self) -> None:
+        documents = [(200, "causal"), (31, "causal"), (77, "causal")]
+        full = compiled(documents, 2)
+        local = compiled([length for length, _ in documents], 2, mask="window:9", layout=full)
+        numpy.testing.assert_array_equal(full.token_indices(1), local.token_indices(1))
+        self.check(
+            [(length, "window:9") for length, _ in documents], local, flashcp.Group.threads(2)
+        )
+
 
 class TensorsTest(unittest.TestCase):
     """Tensors of other libraries, and those that are refused."""

@@ -52,6 +52,8 @@ class CompileTest(unittest.TestCase):
         for lengths, options, text in cases:
             with self.subTest(text), self.assertRaisesRegex(flashcp.InvalidArgumentError, text):
                 flashcp.compile(lengths, **{**SMALL, **options})
+        with self.assertRaisesRegex(flashcp.InvalidArgumentError, "layout.*document"):
+            flashcp.compile([9, 3], layout=flashcp.compile([9, 4], **SMALL), **SMALL)
         with self.assertRaisesRegex(LookupError, "cluster: /nowhere.json: cannot be opened"):
             flashcp.compile([3], 2, cluster="/nowhere.json")
         with self.assertRaises(TypeError):

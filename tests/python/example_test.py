@@ -22,7 +22,7 @@ class ExampleTest(unittest.TestCase):
         self.assertEqual(lines("--workers", "2"), ahead)
 
     def test_documentation(self) -> None:
-        for document, least in (("README.md", 1), ("docs/python.md", 2)):
+        for document, least in (("README.md", 1), ("docs/python.md", 3)):
             with open(document, encoding="utf-8") as file:
                 programs = re.findall("```python\n(.*?)```", file.read(), re.S)
             self.assertGreaterEqual(len(programs), least)
