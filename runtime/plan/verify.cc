@@ -195,7 +195,7 @@ absl::Status VerifyPlan(const Plan& plan) {
   for (uint32_t rank = 0; rank < view.ranks.size(); ++rank) {
     ASSIGN_OR_RETURN(const RemoteRows remote, DeliverRows(view, traffic, rank));
     RETURN_IF_ERROR(CheckReads(view, traffic, remote, rank));
-    RETURN_IF_ERROR(CheckNeeded(view, traffic.groups, remote, rank));
+    RETURN_IF_ERROR(CheckNeeded(view, traffic.strips, remote, rank));
     RETURN_IF_ERROR(CheckResults(view, rank));
     RETURN_IF_ERROR(CheckForwardReuse(view, view.ranks[rank]));
   }

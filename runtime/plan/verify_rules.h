@@ -193,9 +193,9 @@ struct Traffic {
   Matches matches;
   std::vector<RowMap> caller_rows;             // by rank
   std::vector<std::vector<Arrival>> arrivals;  // by rank
-  HeadGroups groups;                           // of K/V heads, which messages and tiles tell apart
+  HeadStrips strips;                           // of K/V heads, which messages and tiles tell apart
   // What the rows hold that a rank forwards: by rank, buffer (none for ranks and buffers that
-  // forward nothing) and head group.
+  // forward nothing) and strip of heads.
   std::vector<std::vector<std::vector<ForwardedRows>>> forwarded;
 };
 
@@ -216,7 +216,7 @@ struct Relay {
 std::vector<Relay> FindRelays(const Traffic& traffic, const RankView& rank);
 
 // What the remote buffers of one rank hold in the end: a map for each buffer (empty for those that
-// are not remote) and each group of K/V heads. Runs name the group of their exchange.
+// are not remote) and each strip of K/V heads. Runs name the group of their exchange.
 using RemoteRows = std::vector<std::vector<RowMap>>;
 
 // P13, P14: what the messages deliver to a rank.
@@ -227,7 +227,7 @@ absl::Status CheckReads(const PlanView& view, const Traffic& traffic, const Remo
                         uint32_t rank);
 
 // P19: nothing comes that is not used.
-absl::Status CheckNeeded(const PlanView& view, const HeadGroups& groups, const RemoteRows& remote,
+absl::Status CheckNeeded(const PlanView& view, const HeadStrips& strips, const RemoteRows& remote,
                          uint32_t rank);
 
 // P20, P21: the rows that the tiles of a rank write.
