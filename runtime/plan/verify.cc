@@ -177,6 +177,7 @@ const std::vector<PlanRule>& PlanRules() {
        "add_gradients and pack_gradients that uses sums which it clears."},
       {"P35",
        "Neither workspace of a rank takes more than the plan's workspace limit, if it has one."},
+      {"P36", "A memory of a rank ends with the last of its buffers, to a multiple of 64 bytes."},
   };
   return rules;
 }
@@ -200,7 +201,8 @@ absl::Status VerifyPlan(const Plan& plan) {
     RETURN_IF_ERROR(CheckForwardReuse(view, view.ranks[rank]));
   }
   RETURN_IF_ERROR(CheckCoverage(view));
-  return CheckBackward(view, traffic);
+  RETURN_IF_ERROR(CheckBackward(view, traffic));
+  return CheckMemoryEnds(view);
 }
 
 }  // namespace flashcp

@@ -92,6 +92,9 @@ std::vector<RowMap> CallerRows(const PlanView& view);
 // P5, P35, P6 of each buffer on its own, and of those in the saved memory.
 absl::Status CheckBuffers(const PlanView& view);
 
+// P36, when P6 holds: memory that no buffer needs is nobody's to take.
+absl::Status CheckMemoryEnds(const PlanView& view);
+
 // Bytes from one place of a buffer to the next.
 constexpr uint64_t kAlignment = 64;
 inline uint64_t BytesOf(const fbs::Buffer& buffer) {
