@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import signal
 import threading
 import time
 import tracemalloc
@@ -263,25 +262,6 @@ class GroupTest(unittest.TestCase):
             group.run(fail_on_one)
         self.assertEqual(len(aborted), 1)
         self.assertIn("ZeroDivisionError: of rank 1", aborted[0])
-
-    def test_interrupt(self) -> None:
-        group = flashcp.Group.threads(2)
-        plan = compiled([(64, "causal")], 2, strategy="zigzag")
-        ended = threading.Event()
-
-        def wait_for_rank_1(rank: int) -> None:
-            if rank == 1:
-                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-                return
-            try:
-                flashcp.gather(numpy.zeros(32), plan, group, 0)
-            except flashcp.AbortedError:
-                ended.set()
-                raise
-
-        with self.assertRaises(KeyboardInterrupt):
-            group.run(wait_for_rank_1)
-        self.assertTrue(ended.wait(30), "the rank that waited has ended")
 
     def test_rank_that_does_not_come(self) -> None:
         plan = compiled([(64, "causal")], 2, strategy="zigzag")
