@@ -109,7 +109,7 @@ def attention(
     return result
 
 
-# Largest error, relative to the largest value of the tensor, or to 1, as inputs are, if all are smaller.
+# Largest error, relative to the largest value of the tensor; to 1, as inputs are, if all are smaller.
 TOLERANCE = {"f32": 3e-6, "f16": 3e-3, "bf16": 2.5e-2}
 
 
