@@ -168,8 +168,9 @@ typedef struct flashcp_request {
 } flashcp_request;
 
 // Makes the plan of a request: the same bytes on every machine. INVALID_ARGUMENT names the option
-// or document, what was found and what is allowed. Thread-safe; calls of one process run side by
-// side, and after fork() each process may make its own.
+// or document, what was found and what is allowed; NOT_FOUND: the cluster is no preset and no file.
+// Thread-safe; calls of one process run side by side, and after fork() each process may make its
+// own.
 FLASHCP_API flashcp_status flashcp_compile(const flashcp_request* request, flashcp_plan** plan);
 
 // Plans batches ahead, on threads of its own. Thread-safe. Do not carry one across fork().
@@ -248,7 +249,8 @@ FLASHCP_API flashcp_status flashcp_executor_create(const flashcp_plan* plan, fla
                                                    flashcp_executor** executor);
 FLASHCP_API void flashcp_executor_destroy(flashcp_executor* executor);
 
-// Memory of the caller: dense, row-major, rows in the order of the plan's layout for the rank.
+// Memory of the caller: dense, row-major, rows in the order of the plan's layout for the rank;
+// aligned as malloc aligns.
 typedef struct flashcp_tensor {
   void* data;      // on the host; null only if bytes is 0
   uint64_t bytes;  // checked against the plan
@@ -262,7 +264,7 @@ typedef struct flashcp_tensors {
   flashcp_tensor value;            // [T, G, D]
   flashcp_tensor output;           // [T, H, D]; written by forward, read by backward
   flashcp_tensor lse;              // [T, H] f32, natural log; written by forward, read by backward
-  flashcp_tensor saved;            // saved_bytes of the rank, aligned to 64; written by forward
+  flashcp_tensor saved;            // saved_bytes of the rank; written by forward, read by backward
   flashcp_tensor output_gradient;  // [T, H, D]
   flashcp_tensor query_gradient;   // [T, H, D]; written by backward, like the next two
   flashcp_tensor key_gradient;     // [T, G, D]

@@ -5,6 +5,8 @@
 
 #include <dlfcn.h>
 
+#include <cstdlib>
+#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
@@ -26,7 +28,8 @@ constexpr char kMpi[] = "libmpi.so.40";
 std::string Beside(absl::string_view name) {
   Dl_info self = {};
   if (dladdr(reinterpret_cast<void*>(&LoadMpi), &self) == 0) return std::string(name);
-  const absl::string_view path = self.dli_fname;
+  const std::unique_ptr<char, void (*)(void*)> real(realpath(self.dli_fname, nullptr), &std::free);
+  const absl::string_view path = real != nullptr ? real.get() : self.dli_fname;
   return absl::StrCat(path.substr(0, path.rfind('/') + 1), name);
 }
 

@@ -5,12 +5,27 @@ that Bazel would download under /usr/share/bazel.  A released Bazel carries
 its own pins, so there the names are left alone.
 """
 
+def _bundled_impl(ctx):
+    # By a file of this repository, which other workspaces have elsewhere.
+    folder = ctx.path(Label("//:WORKSPACE")).dirname
+    for name in ctx.attr.folder.split("/"):
+        folder = folder.get_child(name)
+    for entry in folder.readdir():
+        ctx.symlink(entry, entry.basename)
+
+_bundled_repository = repository_rule(
+    implementation = _bundled_impl,
+    doc = "A folder of this repository as a repository of its own.",
+    attrs = {"folder": attr.string(mandatory = True)},
+    local = True,
+)
+
 def offline_repositories():
     version = native.bazel_version
     if version and not version.startswith("4.") and version != "no_version":
         return
-    native.local_repository(name = "rules_cc", path = "third_party/rules_cc")
-    native.local_repository(name = "remote_coverage_tools", path = "third_party/remote_coverage_tools")
+    _bundled_repository(name = "rules_cc", folder = "third_party/rules_cc")
+    _bundled_repository(name = "remote_coverage_tools", folder = "third_party/remote_coverage_tools")
     native.local_repository(name = "rules_java", path = "/usr/share/bazel/rules/java")
     native.local_repository(name = "rules_proto", path = "/usr/share/bazel/rules/proto")
 

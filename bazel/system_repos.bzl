@@ -140,3 +140,19 @@ header_repository = repository_rule(
     },
     local = True,
 )
+
+def _licences_impl(ctx):
+    for name, package in ctx.attr.packages.items():
+        path = "/usr/share/doc/%s/copyright" % package
+        if not ctx.path(path).exists:
+            fail("no %s, the licence of what is linked in: %s" % (path, _INSTALL))
+        ctx.symlink(path, name + ".txt")
+    names = [name + ".txt" for name in sorted(ctx.attr.packages)]
+    ctx.file("BUILD.bazel", _HEADER + "filegroup(name = %r, srcs = %r)\n" % (ctx.name, names))
+
+licence_repository = repository_rule(
+    implementation = _licences_impl,
+    doc = "The licences of Debian packages, for what contains their code.",
+    attrs = {"packages": attr.string_dict(doc = "name of a file, without .txt -> package")},
+    local = True,
+)

@@ -112,7 +112,7 @@ static_link = rule(
             allow_files = [".so"],
             doc = "shared libraries that will lie in the same folder",
         ),
-        "_exports": attr.label(default = ":exports.lds", allow_single_file = True),
+        "_exports": attr.label(default = "//api:exports.lds", allow_single_file = True),
         "_llvm_script": attr.label(default = "@llvm//:static.lds", allow_single_file = True),
         "_llvm_stamp": attr.label(default = "@llvm//:stamp", allow_single_file = True),
         "_cc_toolchain": attr.label(default = "@bazel_tools//tools/cpp:current_cc_toolchain"),

@@ -22,7 +22,7 @@
 namespace flashcp {
 
 // The caller's tensors: dense, row-major, rows in the order of the plan's layout for this rank.
-// They belong to the caller, must not overlap, and have exactly the bytes of their shapes
+// They belong to the caller, must not overlap, are aligned as malloc aligns, and have exactly the bytes of their shapes
 // (bytes.h). A rank that owns no tokens may leave them out.
 struct ForwardTensors {
   ConstBytes query;     // [tokens, query heads, dim] of the plan's dtype
@@ -31,7 +31,7 @@ struct ForwardTensors {
   MutableBytes output;  // [tokens, query heads, dim] of the plan's dtype
   MutableBytes lse;     // [tokens, query heads] of f32, natural log
   // Where forward leaves rows of other ranks that backward does not ask for again: saved_bytes of
-  // the rank's plan, aligned to 64 bytes.
+  // the rank's plan.
   MutableBytes saved = {};
 };
 

@@ -13,9 +13,7 @@ packages=(
   libabsl-dev libflatbuffers-dev flatbuffers-compiler libcli11-dev nlohmann-json3-dev
   libopenmpi-dev openmpi-bin
   # Tests and benchmarks.
-  libgtest-dev libgmock-dev libbenchmark-dev libdnnl-dev iproute2 python3-numpy
-  # Tests of flashcp.torch: the oldest PyTorch that is supported; OpenBLAS makes it 15 times faster.
-  python3-torch libopenblas0-pthread
+  libgtest-dev libgmock-dev libbenchmark-dev libdnnl-dev iproute2 python3-numpy python3-venv cmake
   "$@"
 )
 

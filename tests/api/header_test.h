@@ -1,8 +1,6 @@
 /* The headers as a program of C99, and of C++, sees them: includes twice, and a use of each kind of
    declaration. */
 #include "flashcp.h"
-#include "flashcp.h"
-#include "flashcp_tables.h"
 #include "flashcp_tables.h"
 
 static int use_of_headers(void) {

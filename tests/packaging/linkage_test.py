@@ -1,9 +1,13 @@
 #!/usr/bin/python3
 """Files that are handed out load on Ubuntu 22.04 and RHEL 9: they need glibc 2.34 or older and
-libgcc_s, and they export the C API alone."""
+libgcc_s, and the libraries export the C API, all of it and nothing else.
+
+linkage_test.py FLASHCP_H FILE...
+"""
 import re
 import subprocess
 import sys
+from typing import Iterable, List, Set
 
 ALLOWED = {"libc.so.6", "libm.so.6", "libgcc_s.so.1", "ld-linux-x86-64.so.2"}
 NEWEST = {"GLIBC": (2, 34), "GCC": (4, 8)}  # of RHEL 9's libc.so.6; of every manylinux's libgcc_s
@@ -13,37 +17,66 @@ def output(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def check(path: str) -> list[str]:
-    """Returns what is wrong with the file."""
+def symbols(path: str) -> List[List[str]]:
+    """Returns kind and name of each dynamic symbol, as nm prints them."""
+    lines = output("nm", "-D", "--with-symbol-versions", path).splitlines()
+    return [line.split()[-2:] for line in lines]
+
+
+def exports(path: str) -> Set[str]:
+    """Returns what the file defines for others. Small letters are local; names with a version are
+    variables of libc, copied into a program."""
+    return {name for kind, name in symbols(path) if kind in "BDRTVWu" and "@" not in name}
+
+
+def check_needs(path: str) -> List[str]:
+    """Returns what the file needs and should not."""
     errors = []
     dynamic = output("readelf", "-dW", path)
     needed = set(re.findall(r"\(NEEDED\).*\[(.*)\]", dynamic))
     assert "libc.so.6" in needed, f"readelf does not say what {path} needs: {dynamic}"
-    own = {name for name in needed if re.fullmatch(r"libflashcp\w*\.so", name)}
-    if needed - ALLOWED - own:
-        errors.append(f"needs {sorted(needed - ALLOWED - own)}, expected at most {sorted(ALLOWED)}")
-    if runpath := re.findall(r"\((?:RUNPATH|RPATH)\).*\[(.*)\]", dynamic):
-        if runpath != ["$ORIGIN"]:
-            errors.append(f"looks for libraries in {runpath}, expected its own folder at most")
-    symbols = output("nm", "-D", "--with-symbol-versions", path).splitlines()
-    for line in symbols:
-        if match := re.search(r"@([A-Z]+)_([\d.]+)$", line):
-            version = tuple(int(part) for part in match[2].split("."))
-            if version > NEWEST.get(match[1], ()):
-                newest = ".".join(map(str, NEWEST.get(match[1], ("nothing",))))
-                errors.append(f"needs {line.split()[-1]}, expected {match[1]} {newest} or older")
-    for line in symbols:
-        kind, name = line.split()[-2:]
-        # Small letters are local; versioned ones are variables of libc, copied into the program.
-        if kind in "BDRTVWu" and "@" not in name and not name.startswith("flashcp_"):
-            errors.append(f"exports {name}, expected flashcp_* alone")
+    foreign = {n for n in needed - ALLOWED if not re.fullmatch(r"libflashcp\w*\.so", n)}
+    if foreign:
+        errors.append(f"needs {sorted(foreign)}, expected at most {sorted(ALLOWED)}")
+    runpath = re.findall(r"\((?:RUNPATH|RPATH)\).*\[(.*)\]", dynamic)
+    if runpath not in ([], ["$ORIGIN"]):
+        errors.append(f"looks for libraries in {runpath}, expected its own folder at most")
+    for _, name in symbols(path):
+        if match := re.search(r"@([A-Z]+)_([\d.]+)$", name):
+            newest = NEWEST.get(match[1], ())
+            if tuple(int(part) for part in match[2].split(".")) > newest:
+                errors.append(f"needs {name}, expected {match[1]} {newest} or older")
     return [f"{path}: {error}" for error in errors]
 
 
+def check_exports(paths: Iterable[str], header: str) -> List[str]:
+    """Compares what the files export together with what the header declares."""
+    with open(header, encoding="utf-8") as file:
+        declared = set(re.findall(r"^FLASHCP_API .*?(flashcp_\w+)\(", file.read(), re.M))
+    assert "flashcp_compile" in declared, f"{header} declares {declared}"
+    # Called by one library of another.
+    declared |= {"flashcp_internal_fail", "flashcp_internal_join_mpi"}
+    found = {path: exports(path) for path in paths}
+    errors = [
+        f"{path} exports {sorted(names - declared)[:5]}, expected what {header} declares"
+        for path, names in found.items()
+        if names - declared
+    ]
+    if missing := declared.difference(*found.values()):
+        errors.append(f"no file exports {sorted(missing)}, which {header} declares")
+    return errors
+
+
+def check(paths: Iterable[str], header: str) -> List[str]:
+    """Returns what is wrong with all files that are handed out."""
+    return [e for path in paths for e in check_needs(path)] + check_exports(paths, header)
+
+
 def main() -> int:
-    assert len(sys.argv) > 1, "expected files to check"
-    errors = [error for path in sys.argv[1:] for error in check(path)]
-    print("\n".join(errors[:50] or [f"{len(sys.argv) - 1} files ok"]))
+    header, *files = sys.argv[1:]
+    assert files, "expected files to check"
+    errors = check(files, header)
+    print("\n".join(errors or [f"{len(files)} files ok"]))
     return 1 if errors else 0
 
 

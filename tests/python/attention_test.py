@@ -76,12 +76,6 @@ class ExactnessTest(unittest.TestCase):
                 self.check(documents, plan, group)
         self.assertEqual(saved, {True, False}, "saved memory is tested")
 
-    def test_ranks_without_tokens(self) -> None:
-        for lengths, ranks in (([1], 3), ([2, 1], 4), ([0], 2), ([], 2)):
-            with self.subTest(lengths=lengths, ranks=ranks):
-                documents = reference.documents_of(lengths, "causal")
-                self.check(documents, compiled(documents, ranks), flashcp.Group.threads(ranks))
-
     def test_several_head_groups_and_scale(self) -> None:
         documents = [(300, "causal"), (41, "causal")]
         plan = compiled(documents, 2, scale=0.3, strategy="zigzag", workspace_limit=0.08)
