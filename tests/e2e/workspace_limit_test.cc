@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <string>
 
 #include "absl/strings/numbers.h"
@@ -27,16 +28,19 @@ int64_t LastNumber(const std::string& message) {
   return number;
 }
 
+// Over the ranks, each shape of nodes meets each strategy and each mask.
 TEST(WorkspaceLimitTest, PlansAreExactAtTheLeastLimit) {
   const std::vector<std::string> strategies = solver::StrategyNames();
+  const model::Mask masks[] = {model::Mask::Causal(), model::Mask::Full(), model::Mask::Window(23)};
   Compiler compiler;
   int i = 0;
   for (int ranks : {1, 2, 3, 4, 6, 8, 13, 24}) {
     for (int ranks_per_node : {ranks, 2, 1}) {
-      const std::string& strategy = strategies[i % strategies.size()];
-      SCOPED_TRACE(absl::StrCat(strategy, ", ", ranks, " ranks, ", ranks_per_node, " in a node"));
+      const std::string& strategy = strategies[(i + i / 6) % strategies.size()];
+      const model::Mask& mask = masks[(i + i / 3) % std::size(masks)];
+      SCOPED_TRACE(absl::StrCat(strategy, ", ", ranks, " ranks, ", ranks_per_node, " in a node, ",
+                                model::MaskText(mask)));
       std::vector<model::Document> documents;
-      const model::Mask mask = i % 3 == 2 ? model::Mask::Window(23) : model::Mask::Causal();
       // Short runs of many owners make many merges, each with a rounding of its own.
       const int tokens = ranks * (ranks > 8 ? 150 : 60);
       for (int64_t length : testing::RandomLengths(testing::LengthKind::kMixed, i, tokens)) {
