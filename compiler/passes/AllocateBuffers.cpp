@@ -132,11 +132,12 @@ public:
     addReceived(workspace, saved);
     // Received rows serve both passes, all else one of them.
     Memory forward(workspace.size()), backward(workspace.size());
-    if (int64_t shared = countRows(sharedQueries(program)))
+    int64_t shared = countRows(sharedQueries(program));
+    if (shared != 0)
       addBuffer(Kind::accumulator, /*stage=*/0,
                 forward.take(shared * queryHeads * dim * 4), shared);
     addGradients(backward);
-    program.setWorkspaceBytes(forward.size());
+    program.setWorkspaceBytes(shared != 0 ? forward.size() : receivedEnd());
     program.setBackwardWorkspaceBytes(backward.size());
     program.setSavedBytes(saved.size());
   }
@@ -207,6 +208,18 @@ private:
       values.push_back(saved.take(rows * allKeyHeads * dim * elementBytes));
     }
     addPairs(savedRows, {Kind::saved_key, Kind::saved_value}, keys, values);
+  }
+
+  /// Returns the end of the received rows: behind them may lie gradients of
+  /// saved ones, which forward does not have.
+  int64_t receivedEnd() const {
+    int64_t end = 0;
+    for (auto [offset, rows] : llvm::zip(valuePlaces, remoteRows))
+      if (rows != 0)
+        end = std::max<int64_t>(
+            end,
+            offset + places * llvm::alignTo(rows * keyBytes(), kAlignment));
+    return end;
   }
 
   void addGradients(Memory &memory) {

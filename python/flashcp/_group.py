@@ -139,7 +139,11 @@ class Group:
         if self._rank >= 0:
             call(self._rank, 0)
         else:
-            _call_in_threads(call, self._size)
+            try:
+                _call_in_threads(call, self._size)
+            except KeyboardInterrupt:  # The ranks would go on, or wait.
+                self.abort(0, "KeyboardInterrupt")
+                raise
         if errors:
             # The reason, rather than what it did to the other ranks.
             raise next((e for e in errors if not isinstance(e, AbortedError)), errors[0])

@@ -135,8 +135,8 @@ const RowRun* ForwardedRows::Find(uint64_t row, Cursor* cursor) const {
   return &(*cursor)->second;
 }
 
-void HeadGroups::Finish() {
-  // Cut i ends group i - 1 and begins group i; heads + 1 positions, the last cut is at `heads`.
+void HeadStrips::Finish() {
+  // Cut i ends strip i - 1 and begins strip i; heads + 1 positions, the last cut is at `heads`.
   uint32_t cuts = 0;
   for (uint32_t& index : index_) {
     bool cut = index != 0;

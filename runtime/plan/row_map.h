@@ -42,7 +42,7 @@ class RowMap {
   std::vector<RowRun> runs_;
 };
 
-// The rows of a remote buffer that are sent on, of one group of heads, learned piece by piece:
+// The rows of a remote buffer that are sent on, of one strip of heads, learned piece by piece:
 // unlike a RowMap, it may be asked in between.
 class ForwardedRows {
  public:
@@ -68,17 +68,17 @@ class ForwardedRows {
 };
 
 // Cuts the heads of a tensor where a head range begins or ends, so that all ranges are made of
-// whole groups: work by group then needs no second dimension. Almost every plan has one group.
-class HeadGroups {
+// whole strips: work by strip then needs no second dimension. Almost every plan has one strip.
+class HeadStrips {
  public:
-  explicit HeadGroups(uint32_t heads) : index_(heads + 1) { index_[0] = index_[heads] = 1; }
+  explicit HeadStrips(uint32_t heads) : index_(heads + 1) { index_[0] = index_[heads] = 1; }
 
   // Ranges first, in [0, heads), not empty; then Finish.
   void Add(uint32_t begin, uint32_t end) { index_[begin] = index_[end] = 1; }
   void Finish();
 
   uint32_t size() const { return index_.back(); }
-  // The groups [first, second) of a head range that was added.
+  // The strips [first, second) of a head range that was added.
   std::pair<uint32_t, uint32_t> Range(uint32_t begin, uint32_t end) const {
     return {index_[begin], index_[end]};
   }

@@ -177,6 +177,7 @@ const std::vector<PlanRule>& PlanRules() {
        "add_gradients and pack_gradients that uses sums which it clears."},
       {"P35",
        "Neither workspace of a rank takes more than the plan's workspace limit, if it has one."},
+      {"P36", "A memory of a rank ends with the last of its buffers, to a multiple of 64 bytes."},
   };
   return rules;
 }
@@ -195,12 +196,13 @@ absl::Status VerifyPlan(const Plan& plan) {
   for (uint32_t rank = 0; rank < view.ranks.size(); ++rank) {
     ASSIGN_OR_RETURN(const RemoteRows remote, DeliverRows(view, traffic, rank));
     RETURN_IF_ERROR(CheckReads(view, traffic, remote, rank));
-    RETURN_IF_ERROR(CheckNeeded(view, traffic.groups, remote, rank));
+    RETURN_IF_ERROR(CheckNeeded(view, traffic.strips, remote, rank));
     RETURN_IF_ERROR(CheckResults(view, rank));
     RETURN_IF_ERROR(CheckForwardReuse(view, view.ranks[rank]));
   }
   RETURN_IF_ERROR(CheckCoverage(view));
-  return CheckBackward(view, traffic);
+  RETURN_IF_ERROR(CheckBackward(view, traffic));
+  return CheckMemoryEnds(view);
 }
 
 }  // namespace flashcp

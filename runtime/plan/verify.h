@@ -24,7 +24,7 @@ const std::vector<PlanRule>& PlanRules();
 
 // OK, or FailedPrecondition for the first rule that fails: "P7: rank 3, instruction 2: ...",
 // naming rank, instruction or tile, expected and found. Time and memory O(S log S) in the number
-// of slices, tiles and layout ranges, each counted once for each group of heads that tiles and
+// of slices, tiles and layout ranges, each counted once for each range of heads that tiles and
 // messages tell apart. Safe on any Plan value, however malicious.
 absl::Status VerifyPlan(const Plan& plan);
 

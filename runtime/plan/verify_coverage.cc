@@ -1,7 +1,7 @@
 // Decides whether the tiles of all ranks together compute every (query, key) pair that the masks
 // allow, for every query head, exactly once.
 //
-// Tiles are rectangles of queries and keys. For each document and group of heads, a sweep along
+// Tiles are rectangles of queries and keys. For each document and strip of heads, a sweep along
 // the queries keeps the active tiles ordered by key, where a new one can only meet its two
 // neighbours: O(S log S). Disjoint tiles cover the mask if and only if their allowed pairs, counted
 // by a closed form, are as many as those of the document.
@@ -79,7 +79,7 @@ Overlap FindOverlap(const std::vector<const Rectangle*>& by_begin) {
   return {};
 }
 
-// P22 and P23 for one document and one group of heads.
+// P22 and P23 for one document and one strip of heads.
 absl::Status CheckGroup(const fbs::Document& document, uint32_t index,
                         const std::vector<const Rectangle*>& rectangles) {
   Overlap overlap = FindOverlap(rectangles);
@@ -102,19 +102,19 @@ absl::Status CheckGroup(const fbs::Document& document, uint32_t index,
   return absl::OkStatus();
 }
 
-// All head groups of one document.
+// All head strips of one document.
 absl::Status CheckDocument(const PlanView& view, uint32_t index, absl::Span<Rectangle> rectangles) {
   std::sort(rectangles.begin(), rectangles.end(), [](const Rectangle& a, const Rectangle& b) {
     return a.query_begin() < b.query_begin();
   });
-  HeadGroups groups(view.group.query());
-  for (const Rectangle& r : rectangles) groups.Add(r.tile->head_begin(), r.tile->head_end());
-  groups.Finish();
-  for (uint32_t g = 0; g < groups.size(); ++g) {
+  HeadStrips strips(view.group.query());
+  for (const Rectangle& r : rectangles) strips.Add(r.tile->head_begin(), r.tile->head_end());
+  strips.Finish();
+  for (uint32_t strip = 0; strip < strips.size(); ++strip) {
     std::vector<const Rectangle*> members;
     for (const Rectangle& r : rectangles) {
-      auto [first, last] = groups.Range(r.tile->head_begin(), r.tile->head_end());
-      if (first <= g && g < last) members.push_back(&r);
+      auto [first, last] = strips.Range(r.tile->head_begin(), r.tile->head_end());
+      if (first <= strip && strip < last) members.push_back(&r);
     }
     RETURN_IF_ERROR(CheckGroup(view.documents[index], index, members));
   }

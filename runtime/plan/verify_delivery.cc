@@ -16,7 +16,7 @@
 namespace flashcp::verifier {
 namespace {
 
-// What the rows of one buffer of a sender hold when it posts an exchange, for one group of heads.
+// What the rows of one buffer of a sender hold when it posts an exchange, for one strip of heads.
 class SenderRows {
  public:
   SenderRows(const Traffic& traffic, const RankView& rank, uint32_t buffer, uint32_t group,
@@ -105,18 +105,18 @@ struct Delivery {
 };
 
 // Calls emit(run, buffer, group) for the rows that a message delivers, as runs of tokens in buffers
-// of its receiver, for each group of heads. P24 where rows of the sender are not there in time.
+// of its receiver, for each strip of heads. P24 where rows of the sender are not there in time.
 template <typename Emit>
 absl::Status Deliver(const Traffic& traffic, const Delivery& delivery, const Emit& emit) {
   const RankView& source = delivery.source;
   const RankView& target = delivery.target;
   const fbs::Part* sent = source.PartsOf(source.messages[delivery.send]).data();
   for (const fbs::Part& part : target.PartsOf(target.messages[delivery.receive])) {
-    auto [first, last] = traffic.groups.Range(part.head_begin(), part.head_end());
-    for (uint32_t g = first; g < last; ++g) {
-      SenderRows rows(traffic, source, sent->buffer(), g, delivery.exchange);
+    auto [first, last] = traffic.strips.Range(part.head_begin(), part.head_end());
+    for (uint32_t strip = first; strip < last; ++strip) {
+      SenderRows rows(traffic, source, sent->buffer(), strip, delivery.exchange);
       int64_t missing = DeliverRuns(rows, source.SlicesOf(*sent), target.SlicesOf(part),
-                                    [&](const RowRun& run) { emit(run, part.buffer(), g); });
+                                    [&](const RowRun& run) { emit(run, part.buffer(), strip); });
       if (missing < 0) continue;
       return Broken("P24", "rank ", source.rank, ", message ", delivery.send, ", instruction ",
                     delivery.exchange, ": sends row ", missing, " of buffer ", sent->buffer(),
@@ -133,22 +133,22 @@ absl::Status RowRepeats(const RankView& rank, uint64_t row, uint32_t buffer) {
 }
 
 // Ranges of the K/V heads that messages and tiles tell apart.
-HeadGroups KeyHeadGroups(const PlanView& view) {
-  HeadGroups groups(view.group.key_value());
+HeadStrips KeyHeadStrips(const PlanView& view) {
+  HeadStrips strips(view.group.key_value());
   for (const RankView& rank : view.ranks) {
     for (const fbs::Part& part : rank.parts) {
       bool in_range =
           part.head_begin() < part.head_end() && part.head_end() <= view.group.key_value();
-      if (in_range) groups.Add(part.head_begin(), part.head_end());
+      if (in_range) strips.Add(part.head_begin(), part.head_end());
     }
     for (const fbs::Tile& tile : rank.tiles) {
       if (tile.head_begin() >= tile.head_end() || tile.head_end() > view.group.query()) continue;
-      groups.Add(tile.head_begin() / view.QueriesPerKey(),
+      strips.Add(tile.head_begin() / view.QueriesPerKey(),
                  (tile.head_end() - 1) / view.QueriesPerKey() + 1);
     }
   }
-  groups.Finish();
-  return groups;
+  strips.Finish();
+  return strips;
 }
 
 // P14 in total: no rank receives more than the K and V of all tokens in one round. This bounds the
@@ -201,17 +201,18 @@ class ForwardFollower {
         if (!IsRemote(rank.buffers[part.buffer()].kind())) continue;
         any_ = true;
         buffers.resize(rank.buffers.size());
-        buffers[part.buffer()].resize(traffic_.groups.size());
-        auto [first, last] = traffic_.groups.Range(part.head_begin(), part.head_end());
-        for (uint32_t g = first; g < last; ++g) {
+        buffers[part.buffer()].resize(traffic_.strips.size());
+        auto [first, last] = traffic_.strips.Range(part.head_begin(), part.head_end());
+        for (uint32_t strip = first; strip < last; ++strip) {
           for (const fbs::Slice& slice : rank.SlicesOf(part)) {
-            buffers[part.buffer()][g].Want(slice.begin(), uint64_t{slice.begin()} + slice.count());
+            buffers[part.buffer()][strip].Want(slice.begin(),
+                                               uint64_t{slice.begin()} + slice.count());
           }
         }
       }
     }
-    for (std::vector<ForwardedRows>& groups : buffers) {
-      for (ForwardedRows& rows : groups) rows.FinishWanted();
+    for (std::vector<ForwardedRows>& strips : buffers) {
+      for (ForwardedRows& rows : strips) rows.FinishWanted();
     }
   }
 
@@ -237,7 +238,7 @@ class ForwardFollower {
   std::vector<std::vector<uint32_t>> exchanges_;  // by rank and message
 };
 
-// P14 for one tensor and group of heads: sorts what all buffers hold by token.
+// P14 for one tensor and strip of heads: sorts what all buffers hold by token.
 absl::Status CheckArrivesOnce(const RankView& rank, const RemoteRows& remote, uint32_t group,
                               bool keys) {
   std::vector<std::tuple<uint32_t, uint32_t, uint32_t>> tokens;  // document, position, count
@@ -261,16 +262,16 @@ absl::Status CheckArrivesOnce(const RankView& rank, const RemoteRows& remote, ui
 }
 
 // P13, and P14 token by token.
-absl::Status FinishRows(const RankView& rank, uint32_t groups, RemoteRows* remote) {
+absl::Status FinishRows(const RankView& rank, uint32_t strips, RemoteRows* remote) {
   for (size_t b = 0; b < rank.buffers.size(); ++b) {
     for (RowMap& rows : (*remote)[b]) {
       uint64_t repeated;
       if (!rows.Finish(&repeated)) return RowRepeats(rank, repeated, b);
     }
   }
-  for (uint32_t g = 0; g < groups; ++g) {
-    RETURN_IF_ERROR(CheckArrivesOnce(rank, *remote, g, /*keys=*/true));
-    RETURN_IF_ERROR(CheckArrivesOnce(rank, *remote, g, /*keys=*/false));
+  for (uint32_t strip = 0; strip < strips; ++strip) {
+    RETURN_IF_ERROR(CheckArrivesOnce(rank, *remote, strip, /*keys=*/true));
+    RETURN_IF_ERROR(CheckArrivesOnce(rank, *remote, strip, /*keys=*/false));
   }
   return absl::OkStatus();
 }
@@ -292,9 +293,9 @@ void NoteRelays(const Traffic& traffic, const RankView& rank, uint32_t exchange,
                 const fbs::Message& message, std::vector<Relay>* relays) {
   for (const fbs::Part& part : rank.PartsOf(message)) {
     if (!IsRemote(rank.buffers[part.buffer()].kind())) continue;
-    auto [first, last] = traffic.groups.Range(part.head_begin(), part.head_end());
-    for (uint32_t g = first; g < last; ++g) {
-      const ForwardedRows& rows = traffic.forwarded[rank.rank][part.buffer()][g];
+    auto [first, last] = traffic.strips.Range(part.head_begin(), part.head_end());
+    for (uint32_t strip = first; strip < last; ++strip) {
+      const ForwardedRows& rows = traffic.forwarded[rank.rank][part.buffer()][strip];
       for (const fbs::Slice& slice : rank.SlicesOf(part)) {
         NoteRelays(rows, slice.begin(), uint64_t{slice.begin()} + slice.count(),
                    {0, exchange, part.saved()}, relays);
@@ -307,7 +308,7 @@ void NoteRelays(const Traffic& traffic, const RankView& rank, uint32_t exchange,
 
 absl::StatusOr<Traffic> FollowTraffic(const PlanView& view, Matches matches,
                                       const std::vector<InstructionId>& order) {
-  Traffic traffic = {std::move(matches), CallerRows(view), {}, KeyHeadGroups(view), {}};
+  Traffic traffic = {std::move(matches), CallerRows(view), {}, KeyHeadStrips(view), {}};
   for (const RankView& rank : view.ranks) {
     RETURN_IF_ERROR(CheckVolume(view, rank));
     traffic.arrivals.push_back(FindArrivals(rank.forward(), /*rounds=*/1));
@@ -339,7 +340,7 @@ absl::StatusOr<RemoteRows> DeliverRows(const PlanView& view, const Traffic& traf
   const RankView& rank = view.ranks[rank_index];
   RemoteRows remote(rank.buffers.size());
   for (size_t b = 0; b < rank.buffers.size(); ++b) {
-    if (IsRemote(rank.buffers[b].kind())) remote[b].resize(traffic.groups.size());
+    if (IsRemote(rank.buffers[b].kind())) remote[b].resize(traffic.strips.size());
   }
   for (uint32_t i = 0; i < rank.instructions.size(); ++i) {
     const fbs::Instruction& instruction = rank.instructions[i];
@@ -351,13 +352,13 @@ absl::StatusOr<RemoteRows> DeliverRows(const PlanView& view, const Traffic& traf
       // P24 holds: the end of the program is as good as the exchange that posts the message.
       const uint32_t end = source.instructions.size();
       RETURN_IF_ERROR(Deliver(traffic, {source, traffic.matches[rank_index][m], end, rank, m},
-                              [&](RowRun run, uint32_t buffer, uint32_t g) {
+                              [&](RowRun run, uint32_t buffer, uint32_t strip) {
                                 run.exchange = group;
-                                remote[buffer][g].Add(run);
+                                remote[buffer][strip].Add(run);
                               }));
     }
   }
-  RETURN_IF_ERROR(FinishRows(rank, traffic.groups.size(), &remote));
+  RETURN_IF_ERROR(FinishRows(rank, traffic.strips.size(), &remote));
   return remote;
 }
 

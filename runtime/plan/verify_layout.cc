@@ -178,6 +178,27 @@ absl::Status CheckSavedApart(const RankView& rank) {
   return absl::OkStatus();
 }
 
+// P36 of one memory.
+absl::Status CheckEnd(const RankView& rank, const Memory& memory) {
+  uint64_t end = 0;
+  for (const fbs::Buffer& buffer : rank.buffers) {
+    if (!memory.holds(buffer.kind())) continue;
+    end =
+        std::max(end, buffer.offset() + (buffer.places() - 1) * StrideOf(buffer) + BytesOf(buffer));
+  }
+  const uint64_t most = (end + kAlignment - 1) / kAlignment * kAlignment;
+  if (memory.bytes <= most) return absl::OkStatus();
+  return Broken("P36", "rank ", rank.rank, ": a ", memory.name, " of at most ", most,
+                " bytes expected, since its buffers end at ", end, ", ", memory.bytes, " found");
+}
+
+// The memories of a rank.
+std::array<Memory, 3> MemoriesOf(const RankView& rank) {
+  return {Memory{"forward workspace", rank.workspace_bytes, IsInForwardWorkspace},
+          Memory{"backward workspace", rank.backward_workspace_bytes, IsInBackwardWorkspace},
+          Memory{"saved memory", rank.saved_bytes, IsSaved}};
+}
+
 absl::Status CheckLimit(const PlanView& view, const RankView& rank) {
   const uint64_t limit = view.plan.workspace_limit_bytes();
   if (limit == 0 || std::max(rank.workspace_bytes, rank.backward_workspace_bytes) <= limit) {
@@ -242,13 +263,17 @@ absl::Status CheckBuffers(const PlanView& view) {
   for (const RankView& rank : view.ranks) {
     RETURN_IF_ERROR(CheckCallerBuffers(view, rank));
     RETURN_IF_ERROR(CheckLimit(view, rank));
-    for (const Memory& memory :
-         {Memory{"forward workspace", rank.workspace_bytes, IsInForwardWorkspace},
-          Memory{"backward workspace", rank.backward_workspace_bytes, IsInBackwardWorkspace},
-          Memory{"saved memory", rank.saved_bytes, IsSaved}}) {
+    for (const Memory& memory : MemoriesOf(rank)) {
       RETURN_IF_ERROR(CheckPlacement(rank, memory));
     }
     RETURN_IF_ERROR(CheckSavedApart(rank));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckMemoryEnds(const PlanView& view) {
+  for (const RankView& rank : view.ranks) {
+    for (const Memory& memory : MemoriesOf(rank)) RETURN_IF_ERROR(CheckEnd(rank, memory));
   }
   return absl::OkStatus();
 }

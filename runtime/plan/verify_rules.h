@@ -92,6 +92,9 @@ std::vector<RowMap> CallerRows(const PlanView& view);
 // P5, P35, P6 of each buffer on its own, and of those in the saved memory.
 absl::Status CheckBuffers(const PlanView& view);
 
+// P36, when P6 holds: memory that no buffer needs is nobody's to take.
+absl::Status CheckMemoryEnds(const PlanView& view);
+
 // Bytes from one place of a buffer to the next.
 constexpr uint64_t kAlignment = 64;
 inline uint64_t BytesOf(const fbs::Buffer& buffer) {
@@ -193,9 +196,9 @@ struct Traffic {
   Matches matches;
   std::vector<RowMap> caller_rows;             // by rank
   std::vector<std::vector<Arrival>> arrivals;  // by rank
-  HeadGroups groups;                           // of K/V heads, which messages and tiles tell apart
+  HeadStrips strips;                           // of K/V heads, which messages and tiles tell apart
   // What the rows hold that a rank forwards: by rank, buffer (none for ranks and buffers that
-  // forward nothing) and head group.
+  // forward nothing) and strip of heads.
   std::vector<std::vector<std::vector<ForwardedRows>>> forwarded;
 };
 
@@ -216,7 +219,7 @@ struct Relay {
 std::vector<Relay> FindRelays(const Traffic& traffic, const RankView& rank);
 
 // What the remote buffers of one rank hold in the end: a map for each buffer (empty for those that
-// are not remote) and each group of K/V heads. Runs name the group of their exchange.
+// are not remote) and each strip of K/V heads. Runs name the group of their exchange.
 using RemoteRows = std::vector<std::vector<RowMap>>;
 
 // P13, P14: what the messages deliver to a rank.
@@ -227,7 +230,7 @@ absl::Status CheckReads(const PlanView& view, const Traffic& traffic, const Remo
                         uint32_t rank);
 
 // P19: nothing comes that is not used.
-absl::Status CheckNeeded(const PlanView& view, const HeadGroups& groups, const RemoteRows& remote,
+absl::Status CheckNeeded(const PlanView& view, const HeadStrips& strips, const RemoteRows& remote,
                          uint32_t rank);
 
 // P20, P21: the rows that the tiles of a rank write.

@@ -27,9 +27,9 @@ PositionRange KeysOf(const fbs::Tile& tile) {
 }
 
 // Groups of K/V heads that a tile reads.
-std::pair<uint32_t, uint32_t> KeyGroups(const PlanView& view, const HeadGroups& groups,
+std::pair<uint32_t, uint32_t> KeyStrips(const PlanView& view, const HeadStrips& strips,
                                         const fbs::Tile& tile) {
-  return groups.Range(tile.head_begin() / view.QueriesPerKey(),
+  return strips.Range(tile.head_begin() / view.QueriesPerKey(),
                       (tile.head_end() - 1) / view.QueriesPerKey() + 1);
 }
 
@@ -119,9 +119,9 @@ absl::Status CheckKeyRows(const PlanView& view, const RankView& rank, const Traf
                           uint32_t buffer) {
   const fbs::Tile& tile = rank.tiles[index];
   bool local = remote[buffer].empty();
-  auto [first, last] = KeyGroups(view, traffic.groups, tile);
-  for (uint32_t g = first; g < last; ++g) {
-    const RowMap& rows = local ? traffic.caller_rows[rank.rank] : remote[buffer][g];
+  auto [first, last] = KeyStrips(view, traffic.strips, tile);
+  for (uint32_t strip = first; strip < last; ++strip) {
+    const RowMap& rows = local ? traffic.caller_rows[rank.rank] : remote[buffer][strip];
     const RowRun* run = FindTokens(rows, tile.key_row(), tile.document(), KeysOf(tile));
     if (run == nullptr) {
       return Broken("P17", NameOf(rank, index), ": tokens [", KeysOf(tile).begin, ", ",
@@ -142,7 +142,7 @@ absl::Status CheckKeyRows(const PlanView& view, const RankView& rank, const Traf
   return absl::OkStatus();
 }
 
-// The partial results of the query rows of one rank and group of heads. Tiles run in the order of
+// The partial results of the query rows of one rank and strip of heads. Tiles run in the order of
 // their table; each row sees `first`, any number of tiles between, `last`. Neighbouring rows in
 // the same state are one piece, so that a tile costs O(log S) on average.
 class Results {
@@ -213,22 +213,24 @@ class Results {
   std::map<uint64_t, Piece> pieces_;  // by first row
 };
 
-// P21: rows of accumulators that chains of tiles begin to use; each row once for each head group.
-absl::Status CheckAccumulators(const RankView& rank, const HeadGroups& groups) {
-  // Buffer, head group, row, number of rows.
+// P21: rows of accumulators that chains of tiles begin to use; each row once for each strip of
+// heads.
+absl::Status CheckAccumulators(const RankView& rank, const HeadStrips& strips) {
+  // Buffer, strip, row, number of rows.
   std::vector<std::tuple<uint32_t, uint32_t, uint32_t, uint32_t>> claims;
   for (const fbs::Tile& tile : rank.tiles) {
     if (!tile.first() || tile.last()) continue;
-    auto [first, last] = groups.Range(tile.head_begin(), tile.head_end());
-    for (uint32_t g = first; g < last; ++g) {
-      claims.emplace_back(tile.accumulator_buffer(), g, tile.accumulator_row(), tile.query_count());
+    auto [first, last] = strips.Range(tile.head_begin(), tile.head_end());
+    for (uint32_t strip = first; strip < last; ++strip) {
+      claims.emplace_back(tile.accumulator_buffer(), strip, tile.accumulator_row(),
+                          tile.query_count());
     }
   }
   std::sort(claims.begin(), claims.end());
   for (size_t i = 1; i < claims.size(); ++i) {
-    auto [buffer_before, group_before, begin, count] = claims[i - 1];
-    auto [buffer, group, row, unused] = claims[i];
-    if (buffer == buffer_before && group == group_before && row < uint64_t{begin} + count) {
+    auto [buffer_before, strip_before, begin, count] = claims[i - 1];
+    auto [buffer, strip, row, unused] = claims[i];
+    if (buffer == buffer_before && strip == strip_before && row < uint64_t{begin} + count) {
       return Broken("P21", "rank ", rank.rank, ": row ", row, " of buffer ", buffer,
                     " accumulates more than one query row");
     }
@@ -236,7 +238,7 @@ absl::Status CheckAccumulators(const RankView& rank, const HeadGroups& groups) {
   return absl::OkStatus();
 }
 
-// Rows of a remote buffer that tiles use, of one group of heads: [first, second).
+// Rows of a remote buffer that tiles use, of one strip of heads: [first, second).
 using RowRanges = std::vector<std::pair<uint64_t, uint64_t>>;
 
 // The first row of `rows` that is in none of `used`, or -1. Sorts `used`.
@@ -279,7 +281,7 @@ absl::Status CheckReads(const PlanView& view, const Traffic& traffic, const Remo
   return absl::OkStatus();
 }
 
-absl::Status CheckNeeded(const PlanView& view, const HeadGroups& groups, const RemoteRows& remote,
+absl::Status CheckNeeded(const PlanView& view, const HeadStrips& strips, const RemoteRows& remote,
                          uint32_t rank_index) {
   if (view.plan.exchange() == fbs::Exchange::all_gather) return absl::OkStatus();
   const RankView& rank = view.ranks[rank_index];
@@ -290,15 +292,16 @@ absl::Status CheckNeeded(const PlanView& view, const HeadGroups& groups, const R
     PositionRange seen = KeysSeen(tile.band(), QueriesOf(tile), keys);
     uint64_t begin = tile.key_row() + (seen.begin - keys.begin);
     uint64_t end = tile.key_row() + (seen.end - keys.begin);
-    auto [first, last] = KeyGroups(view, groups, tile);
+    auto [first, last] = KeyStrips(view, strips, tile);
     for (uint32_t buffer : {tile.key_buffer(), tile.value_buffer()}) {
       if (remote[buffer].empty()) continue;
-      for (uint32_t g = first; g < last; ++g) used[buffer][g].push_back({begin, end});
+      for (uint32_t strip = first; strip < last; ++strip)
+        used[buffer][strip].push_back({begin, end});
     }
   }
   for (size_t b = 0; b < used.size(); ++b) {
-    for (uint32_t g = 0; g < used[b].size(); ++g) {
-      int64_t row = FirstUnused(remote[b][g], &used[b][g]);
+    for (uint32_t strip = 0; strip < used[b].size(); ++strip) {
+      int64_t row = FirstUnused(remote[b][strip], &used[b][strip]);
       if (row >= 0) {
         return Broken("P19", "rank ", rank.rank, ": row ", row, " of buffer ", b,
                       " is received, but no query sees it");
@@ -310,16 +313,16 @@ absl::Status CheckNeeded(const PlanView& view, const HeadGroups& groups, const R
 
 absl::Status CheckResults(const PlanView& view, uint32_t rank_index) {
   const RankView& rank = view.ranks[rank_index];
-  HeadGroups groups(view.group.query());
-  for (const fbs::Tile& tile : rank.tiles) groups.Add(tile.head_begin(), tile.head_end());
-  groups.Finish();
+  HeadStrips strips(view.group.query());
+  for (const fbs::Tile& tile : rank.tiles) strips.Add(tile.head_begin(), tile.head_end());
+  strips.Finish();
   uint64_t rows = 0;
   for (const fbs::TokenRange& range : rank.layout) rows += range.end() - range.begin();
-  std::vector<Results> results(groups.size(), Results(rows));
+  std::vector<Results> results(strips.size(), Results(rows));
   for (size_t i = 0; i < rank.tiles.size(); ++i) {
-    auto [first, last] = groups.Range(rank.tiles[i].head_begin(), rank.tiles[i].head_end());
-    for (uint32_t g = first; g < last; ++g) {
-      const char* problem = results[g].Apply(rank.tiles[i]);
+    auto [first, last] = strips.Range(rank.tiles[i].head_begin(), rank.tiles[i].head_end());
+    for (uint32_t strip = first; strip < last; ++strip) {
+      const char* problem = results[strip].Apply(rank.tiles[i]);
       if (problem != nullptr) return Broken("P20", NameOf(rank, i), " ", problem);
     }
   }
@@ -329,7 +332,7 @@ absl::Status CheckResults(const PlanView& view, uint32_t rank_index) {
       return Broken("P20", "rank ", rank.rank, ": no last tile for query row ", row);
     }
   }
-  return CheckAccumulators(rank, groups);
+  return CheckAccumulators(rank, strips);
 }
 
 }  // namespace flashcp::verifier

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import threading
 import time
 import tracemalloc
@@ -75,6 +76,12 @@ class ExactnessTest(unittest.TestCase):
                 saved.add(any(plan.rank_info(rank).saved_bytes for rank in range(4)))
                 self.check(documents, plan, group)
         self.assertEqual(saved, {True, False}, "saved memory is tested")
+
+    def test_ranks_without_tokens(self) -> None:
+        for lengths, ranks in (([1], 3), ([2, 1], 4), ([0], 2), ([], 2)):
+            with self.subTest(lengths=lengths, ranks=ranks):
+                documents = reference.documents_of(lengths, "causal")
+                self.check(documents, compiled(documents, ranks), flashcp.Group.threads(ranks))
 
     def test_several_head_groups_and_scale(self) -> None:
         documents = [(300, "causal"), (41, "causal")]
@@ -256,6 +263,25 @@ class GroupTest(unittest.TestCase):
             group.run(fail_on_one)
         self.assertEqual(len(aborted), 1)
         self.assertIn("ZeroDivisionError: of rank 1", aborted[0])
+
+    def test_interrupt(self) -> None:
+        group = flashcp.Group.threads(2)
+        plan = compiled([(64, "causal")], 2, strategy="zigzag")
+        ended = threading.Event()
+
+        def wait_for_rank_1(rank: int) -> None:
+            if rank == 1:
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+                return
+            try:
+                flashcp.gather(numpy.zeros(32), plan, group, 0)
+            except flashcp.AbortedError:
+                ended.set()
+                raise
+
+        with self.assertRaises(KeyboardInterrupt):
+            group.run(wait_for_rank_1)
+        self.assertTrue(ended.wait(30), "the rank that waited has ended")
 
     def test_rank_that_does_not_come(self) -> None:
         plan = compiled([(64, "causal")], 2, strategy="zigzag")

@@ -29,6 +29,20 @@ class MpiTest(unittest.TestCase):
             plan = flashcp.compile([64], 2, HEADS, DIM, "f32", "cpu")
             flashcp.gather(numpy.zeros(32), plan, self.group, 1 - self.group.rank)
 
+    def test_communicators(self) -> None:
+        """A Fortran handle, and an object of mpi4py, which gives one."""
+
+        class Communicator:
+            def py2f(self) -> int:
+                return 0  # OpenMPI's MPI_COMM_WORLD
+
+        plan = flashcp.compile([9, 4], 2, HEADS, DIM, "f32", "cpu")
+        for communicator in (0, Communicator()):
+            group = flashcp.Group.mpi(communicator, timeout=60)
+            self.assertEqual((group.size, group.rank), (2, self.group.rank))
+            rows = plan.token_indices(group.rank)
+            self.assertEqual(flashcp.gather(rows, plan, group).tolist(), list(range(13)))
+
     def test_attention(self) -> None:
         documents = [(150, "causal"), (20, "full"), (90, "window:31")]
         for dtype in ("f32", "bf16"):

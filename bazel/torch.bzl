@@ -1,0 +1,28 @@
+"""Tests of flashcp.torch, by Debian's PyTorch and by the current one; skipped without them."""
+
+def torch_tests(name, srcs, deps = [], data = [], torches = ["floor", "current"], size = "medium", tags = []):
+    """Makes FILE_TORCH for each of srcs and torches, and a test_suite NAME of them.
+
+    deps are further .py files that they import.
+    """
+    tests = []
+    for src in srcs:
+        for torch in torches:
+            test = src.rpartition("/")[2][:-len(".py")] + "_" + torch
+            native.sh_test(
+                name = test,
+                size = size,
+                srcs = ["//bazel:run_torch.sh"],
+                args = [torch, "$(rootpath %s)" % src],
+                data = [
+                    src,
+                    "//api:libflashcp.so",
+                    "//api:libflashcp_compiler.so",
+                    "//api:libflashcp_mpi.so",
+                    "//bazel:run_python.sh",
+                    "//python:sources",
+                ] + deps + data,
+                tags = tags + ["python", "torch"],
+            )
+            tests.append(test)
+    native.test_suite(name = name, tests = tests)

@@ -1,0 +1,152 @@
+"""Engines: one rank of one plan behind the same two calls, whichever backend runs it.
+
+    o, lse, saved = engine.forward(q, k, v, backward)
+    dq, dk, dv = engine.backward(q, k, v, o, lse, saved, do)
+
+`saved` are the bytes that the plan keeps from forward to backward; the caller owns all tensors, so
+that autograd, checkpointing and offloading see them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Optional, Tuple
+
+import torch
+
+from flashcp._library import Tensors
+from flashcp.torch._channel import Channel
+from flashcp.torch._executor import TorchExecutor
+from flashcp.torch._program import DTYPES
+from flashcp.torch.providers import Provider
+
+Forward = Tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+class Engine:
+    """What both backends share: the shapes of a rank, and their checks."""
+
+    backend = ""
+
+    def __init__(self, plan: Any, rank: int) -> None:
+        info = plan.rank_info(rank)
+        query_heads, kv_heads = plan.heads
+        self.plan, self.rank = plan, rank
+        self.dtype = DTYPES[plan.dtype]
+        self.saved_bytes = info.saved_bytes
+        self.query_shape = (info.tokens, query_heads, plan.head_dim)
+        self.key_shape = (info.tokens, kv_heads, plan.head_dim)
+
+    def check(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> None:
+        """ValueError or TypeError for tensors that are not this rank's, before anything is sent."""
+        if (
+            q.shape == self.query_shape
+            and k.shape == self.key_shape
+            and v.shape == self.key_shape
+            and q.dtype == k.dtype == v.dtype == self.dtype
+            and q.device == k.device == v.device
+        ):
+            return
+        for name, x, shape in (
+            ("q", q, self.query_shape),
+            ("k", k, self.key_shape),
+            ("v", v, self.key_shape),
+        ):
+            if x.dtype != self.dtype:
+                raise TypeError(
+                    f"attention on rank {self.rank}: {name} is {x.dtype}, and the plan is for "
+                    f"{self.dtype}: convert {name}, or make ContextParallel with dtype={x.dtype}"
+                )
+            if x.shape != shape:
+                raise ValueError(
+                    f"attention on rank {self.rank}: {name} has shape {list(x.shape)}, and the plan "
+                    f"is for [tokens, heads, head_dim] = {list(shape)}; rows are those of "
+                    "batch.shard, without a batch dimension"
+                )
+        raise ValueError(
+            f"attention on rank {self.rank}: q, k and v are on {q.device}, {k.device} and {v.device}"
+        )
+
+    def forward(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, backward: bool) -> Forward:
+        raise NotImplementedError
+
+    def backward(self, q, k, v, o, lse, saved, do) -> Forward:
+        raise NotImplementedError
+
+
+class NativeEngine(Engine):
+    """The C++ runtime, over the ranks of a flashcp.Group: threads of this process, or MPI."""
+
+    backend = "native"
+
+    def __init__(self, plan: Any, group: Any, rank: int, stream: Optional[int] = None) -> None:
+        super().__init__(plan, rank)
+        if plan.ranks != group.size:
+            raise ValueError(f"the plan is for {plan.ranks} ranks, and the group has {group.size}")
+        self._executors, self._stream = group._executors[rank], stream
+
+    def check(self, q, k, v) -> None:
+        if q.device.type != "cpu":
+            raise ValueError(
+                f'attention on rank {self.rank}: the tensors are on {q.device}, and backend "native" '
+                'computes on the CPU in this version: use backend="torch" over a ProcessGroup, which '
+                "runs on every device of PyTorch"
+            )
+        super().check(q, k, v)
+
+    def forward(self, q, k, v, backward):
+        self.check(q, k, v)
+        q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
+        o = torch.empty(self.query_shape, dtype=self.dtype)
+        lse = torch.empty(self.query_shape[:2], dtype=torch.float32)
+        saved = torch.empty(self.saved_bytes, dtype=torch.uint8)
+        tensors = _addresses(q, k, v, o, lse, saved)
+        self._executors.forward(self.plan, tensors, backward, self._stream)
+        return o, lse, saved
+
+    def backward(self, q, k, v, o, lse, saved, do):
+        q, k, v, o, lse, do = (x.contiguous() for x in (q, k, v, o, lse, do))
+        dq = torch.empty(self.query_shape, dtype=self.dtype)
+        dk, dv = (torch.empty(self.key_shape, dtype=self.dtype) for _ in range(2))
+        tensors = _addresses(q, k, v, o, lse, saved, do, dq, dk, dv)
+        self._executors.backward(self.plan, tensors, self._stream)
+        return dq, dk, dv
+
+
+def _addresses(*tensors: torch.Tensor) -> Tensors:
+    return Tensors(
+        *[(x.data_ptr() or None, x.numel() * x.element_size()) for x in tensors]  # (address, bytes)
+    )
+
+
+class TorchEngine(Engine):
+    """The plan in PyTorch, over a ProcessGroup, with a provider's kernels."""
+
+    backend = "torch"
+
+    def __init__(
+        self, plan: Any, channel: Channel, provider: Provider, device: torch.device
+    ) -> None:
+        super().__init__(plan, channel.rank)
+        self._device = device
+        self._executor = TorchExecutor(plan, channel, provider, device)
+
+    def check(self, q, k, v) -> None:
+        super().check(q, k, v)
+        if q.device != self._device:
+            raise ValueError(
+                f"attention on rank {self.rank}: the tensors are on {q.device}, and ContextParallel "
+                f"was made for {self._device}"
+            )
+
+    def forward(self, q, k, v, backward):
+        self.check(q, k, v)
+        return self._executor.forward(_dense_rows(q), _dense_rows(k), _dense_rows(v))
+
+    def backward(self, q, k, v, o, lse, saved, do):
+        rows = (_dense_rows(x) for x in (q, k, v))
+        return self._executor.backward(*rows, o, lse, saved, _dense_rows(do))
+
+
+def _dense_rows(x: torch.Tensor) -> torch.Tensor:
+    """Strides over tokens and heads are read as they are; elements of a head must be dense."""
+    return x if x.stride(-1) == 1 and x.stride(0) and x.stride(1) else x.contiguous()

@@ -1,0 +1,219 @@
+"""attention(): a custom operator where PyTorch has them (2.4), an autograd function everywhere.
+
+torch.compile, activation checkpointing and selective checkpointing see one opaque operator. The plan
+is named by `handle`, a CPU int64 tensor: a Python int would compile again for each plan, and the
+tensor, which autograd saves, finds the right plan in backward too.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, Dict, Optional, Tuple, Union
+
+import torch
+
+from flashcp.torch._engines import Engine
+
+HAS_OPERATOR = hasattr(torch.library, "custom_op")
+
+Result = Union[torch.Tensor, Tuple[torch.Tensor, torch.Tensor]]
+
+
+class Engines:
+    """The engines of one batch, by the name of the mask; "" is the first."""
+
+    def __init__(self, engines: Dict[str, Engine]) -> None:
+        self._engines = dict(engines)
+        self._engines.setdefault("", next(iter(engines.values())))
+
+    def find(self, mask: str) -> Engine:
+        engine = self._engines.get(mask)
+        if engine is None:
+            names = [name for name in self._engines if name]
+            raise ValueError(f"no mask {mask!r} in this ContextParallel: expected one of {names}")
+        return engine
+
+
+_BY_HANDLE: Dict[int, Engines] = {}
+_numbers = itertools.count(1)
+
+
+def add(engines: Engines) -> int:
+    """Registers the engines of a batch; returns the number that its handle holds."""
+    number = next(_numbers)
+    _BY_HANDLE[number] = engines
+    return number
+
+
+def remove(number: int) -> None:
+    """Forgets the engines of a batch."""
+    _BY_HANDLE.pop(number, None)
+
+
+def _find(handle: torch.Tensor, mask: str) -> Engine:
+    number = int(handle)
+    engines = _BY_HANDLE.get(number)
+    if engines is None:
+        raise RuntimeError(
+            f"the batch of handle {number} is gone: keep its Batch until its last backward pass; "
+            "planner.steps() does so until the next step is asked for"
+        )
+    return engines.find(mask)
+
+
+def attention(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    handle: torch.Tensor,
+    mask: Optional[str] = None,
+    *,
+    dropout_p: float = 0.0,
+    return_lse: bool = False,
+    operator: Optional[bool] = None,
+) -> Result:
+    """Exact attention of this rank's queries over all keys of the batch that the mask shows.
+
+    Collective: all ranks of the group call it in the same order, forward and backward.
+
+    Args:
+      q: [tokens of the rank, query heads, head_dim]; k, v: [tokens, key/value heads, head_dim], in
+        the plan's dtype and the order of rows of `Batch.shard`. Under autocast they are converted to
+        its dtype. Any strides; those of tokens and heads cost no copy on backend "torch".
+      handle: `Batch.handle`.
+      mask: a name in ContextParallel's `masks`; None: the first one.
+      dropout_p: must be 0: ranks see parts of a row, and their masks would not agree.
+      return_lse: return (o, lse), lse [tokens, query heads] in f32, which has no gradient.
+      operator: False: the autograd function, with less overhead in eager mode, which selective
+        checkpointing and torch.compile(fullgraph=True) do not see.
+
+    Returns:
+      o [tokens, query heads, head_dim] in the plan's dtype; rows that see no key are 0.
+    """
+    if dropout_p:
+        raise ValueError(
+            f"attention: dropout_p is {dropout_p}; dropout on attention scores is not supported, "
+            "since ranks see parts of a row: set it to 0 (dropout elsewhere is yours to keep)"
+        )
+    q, k, v = _autocast(q, k, v)
+    if HAS_OPERATOR and operator is not False:
+        backward = torch.is_grad_enabled() and (
+            q.requires_grad or k.requires_grad or v.requires_grad
+        )
+        o, lse, _ = torch.ops.flashcp.attention(q, k, v, handle, mask or "", backward)
+        lse = lse.detach()
+    else:
+        o, lse = _Attention.apply(q, k, v, _find(handle, mask or ""), torch.is_grad_enabled())
+    return (o, lse) if return_lse else o
+
+
+def plan_attention(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    plan: Any,
+    group: Any,
+    rank: int,
+    *,
+    return_lse: bool = False,
+) -> Result:
+    """What flashcp.attention does with torch tensors: differentiable, over a flashcp.Group."""
+    from flashcp.torch._engines import NativeEngine
+
+    engine = NativeEngine(plan, group, rank)
+    o, lse = _Attention.apply(q, k, v, engine, torch.is_grad_enabled())
+    return (o, lse) if return_lse else o
+
+
+def _autocast(*tensors: torch.Tensor) -> Tuple[torch.Tensor, ...]:
+    """Converts to autocast's dtype, as operators of PyTorch do, if it is on."""
+    dtype = _autocast_dtype(tensors[0].device.type)
+    return tensors if dtype is None else tuple(x.to(dtype) for x in tensors)
+
+
+def _autocast_dtype(device: str) -> Optional[torch.dtype]:
+    """The dtype of autocast on a kind of device; None if it is off."""
+    if device == "meta":
+        return None
+    if hasattr(torch, "get_autocast_dtype"):  # 2.4
+        return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+    if device == "cpu":
+        return torch.get_autocast_cpu_dtype() if torch.is_autocast_cpu_enabled() else None
+    return torch.get_autocast_gpu_dtype() if torch.is_autocast_enabled() else None
+
+
+class _Attention(torch.autograd.Function):
+    """The engine's two passes as one differentiable function."""
+
+    @staticmethod
+    def forward(ctx, q, k, v, engine, grad_enabled):
+        # Grad mode is off in here; needs_input_grad is of the inputs alone.
+        backward = grad_enabled and any(ctx.needs_input_grad)
+        o, lse, saved = engine.forward(q, k, v, backward)
+        if backward:
+            ctx.save_for_backward(q, k, v, o, lse, saved)
+            ctx.engine = engine
+        ctx.mark_non_differentiable(lse)
+        return o, lse
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, do, _):
+        return (*ctx.engine.backward(*ctx.saved_tensors, do), None, None)
+
+
+if HAS_OPERATOR:
+    from torch.library import custom_op, get_ctx
+
+    @custom_op(
+        "flashcp::attention",
+        mutates_args=(),
+        schema="(Tensor q, Tensor k, Tensor v, Tensor handle, str mask, bool backward)"
+        " -> (Tensor, Tensor, Tensor)",
+    )
+    def _attention(q, k, v, handle, mask, backward):
+        return _find(handle, mask).forward(q, k, v, backward)
+
+    @_attention.register_fake
+    def _(q, k, v, handle, mask, backward):
+        saved = get_ctx().new_dynamic_size()  # of the plan, which tracing does not see
+        return (
+            torch.empty_like(q, memory_format=torch.contiguous_format),
+            q.new_empty(q.shape[:2], dtype=torch.float32),
+            q.new_empty(saved, dtype=torch.uint8),
+        )
+
+    @custom_op(
+        "flashcp::attention_backward",
+        mutates_args=(),
+        schema="(Tensor dout, Tensor q, Tensor k, Tensor v, Tensor o, Tensor lse, Tensor saved,"
+        " Tensor handle, str mask) -> (Tensor, Tensor, Tensor)",
+    )
+    def _attention_backward(dout, q, k, v, o, lse, saved, handle, mask):
+        return _find(handle, mask).backward(q, k, v, o, lse, saved, dout)
+
+    @_attention_backward.register_fake
+    def _(dout, q, k, v, o, lse, saved, handle, mask):
+        return tuple(torch.empty_like(x, memory_format=torch.contiguous_format) for x in (q, k, v))
+
+    def _setup_context(ctx, inputs, output):
+        q, k, v, handle, ctx.mask, _ = inputs
+        ctx.save_for_backward(q, k, v, *output, handle)
+
+    def _backward(ctx, do, _lse, _saved):
+        gradients = torch.ops.flashcp.attention_backward(do, *ctx.saved_tensors, ctx.mask)
+        return (*gradients, None, None, None)
+
+    _attention.register_autograd(_backward, setup_context=_setup_context)
+
+
+def keep_attention():
+    """context_fn of torch.utils.checkpoint.checkpoint: recomputes a block without its attention,
+    whose exchange then runs once, not twice. PyTorch 2.4; use_reentrant=False."""
+    from torch.utils.checkpoint import CheckpointPolicy, create_selective_checkpoint_contexts
+
+    def policy(_context, operator, *_args, **_kwargs):
+        kept = operator == torch.ops.flashcp.attention.default
+        return CheckpointPolicy.MUST_SAVE if kept else CheckpointPolicy.PREFER_RECOMPUTE
+
+    return create_selective_checkpoint_contexts(policy)
