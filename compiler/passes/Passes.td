@@ -23,9 +23,9 @@ def ImportBatch : Pass<"cp-import-batch", "::mlir::ModuleOp"> {
 def PlaceDocuments : Pass<"cp-place-documents", "::flashcp::cp::BatchOp"> {
   let summary = "decide who owns which tokens and who computes which tile";
   let description = [{
-    Runs the placement strategy of the batch (compiler/solver) and writes its
-    answer as one `cp.shard` and one `cp.tiles` per document. Queries are
-    computed where they are owned.
+    Runs the placement strategy of the batch (compiler/solver), or takes the
+    layout that its documents name, and writes the answer as one `cp.shard` and
+    one `cp.tiles` per document. Queries are computed where they are owned.
 
     Before:
     ```mlir

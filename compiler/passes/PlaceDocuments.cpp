@@ -1,5 +1,5 @@
-// cp-place-documents: a strategy of the solver decides who owns which tokens;
-// queries are computed where they are owned.
+// cp-place-documents: a strategy of the solver decides who owns which tokens,
+// unless the request does; queries are computed where they are owned.
 
 #include "compiler/analysis/BatchAnalysis.h"
 #include "compiler/analysis/BatchRequest.h"
