@@ -9,6 +9,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "api/flashcp.h"
 #include "api/group.h"
 #include "api/status.h"
@@ -47,6 +49,12 @@ absl::Status Exchanged(Transport* transport, std::vector<Message> messages, Buff
 absl::Status AllGather(Group* group, int rank, const void* local, const uint64_t* rank_bytes,
                        void* all) {
   ASSIGN_OR_RETURN(Group::Member * member, group->Join(rank));
+  if (local == nullptr && rank_bytes[rank] > 0) {
+    absl::Status status = absl::InvalidArgumentError(
+        absl::StrCat("rank ", rank, ": local is null, ", rank_bytes[rank], " bytes expected"));
+    member->transport->Abort(status);
+    return status;
+  }
   uint64_t offset = 0;
   for (int before = 0; before < rank; ++before) offset += rank_bytes[before];
   if (rank_bytes[rank] > 0) std::memcpy(static_cast<char*>(all) + offset, local, rank_bytes[rank]);

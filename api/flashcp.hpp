@@ -235,6 +235,21 @@ class Group {
   flashcp_group* get() const { return group_.get(); }
   int size() const { return flashcp_group_size(get()); }
   int rank() const { return flashcp_group_rank(get()); }
+  // Returns the rows of all ranks, each with the bytes of rank_bytes; collective like a pass.
+  template <typename T>
+  std::vector<T> AllGather(int rank, const std::vector<T>& local,
+                           const std::vector<uint64_t>& rank_bytes) const {
+    if (static_cast<int>(rank_bytes.size()) != size()) {
+      throw Error(FLASHCP_INVALID_ARGUMENT, "rank_bytes has " + std::to_string(rank_bytes.size()) +
+                                                " values, the group " + std::to_string(size()) +
+                                                " ranks");
+    }
+    uint64_t bytes = 0;
+    for (uint64_t of_rank : rank_bytes) bytes += of_rank;
+    std::vector<T> all(bytes / sizeof(T));
+    Check(flashcp_group_all_gather(get(), rank, local.data(), rank_bytes.data(), all.data()));
+    return all;
+  }
   void Abort(int rank, const std::string& reason) const {
     Check(flashcp_group_abort(get(), rank, reason.c_str()));
   }

@@ -3,8 +3,10 @@
 #include <mpi.h>
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "flashcp.hpp"
 #include "gmock/gmock.h"
@@ -64,6 +66,13 @@ TEST(MpiGroupTest, JoinsTheProcessesOfACommunicator) {
   const Group group = Group::Mpi(&handle);
   EXPECT_EQ(group.rank(), 2 - rank);
   MPI_Comm_free(&reversed);  // the group has communicators of its own
+}
+
+TEST(MpiGroupTest, AllGatherGivesTheRowsOfAllRanks) {
+  const Group group = Group::Mpi();
+  const std::vector<uint64_t> rank_bytes = {4, 0, 8};
+  const std::vector<int32_t> local(rank_bytes[group.rank()] / 4, 10 + group.rank());
+  EXPECT_EQ(group.AllGather(group.rank(), local, rank_bytes), (std::vector<int32_t>{10, 12, 12}));
 }
 
 TEST(MpiGroupTest, RanksOfOtherProcessesAreRefused) {

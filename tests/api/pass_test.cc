@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <string>
@@ -109,6 +110,33 @@ TEST(GroupTest, ExecutorsOfSeveralPlansShareIt) {
     }));
     testing::ExpectExactStep(batch, results.Step());
   }
+}
+
+TEST(GroupTest, AllGatherGivesTheRowsOfAllRanks) {
+  const Group group = Group::Threads(3);
+  const std::vector<uint64_t> rank_bytes = {4, 0, 8};
+  ExpectOk(OnThreads(3, [&](int rank) {
+    const std::vector<int32_t> local(rank_bytes[rank] / 4, 10 + rank);
+    EXPECT_EQ(group.AllGather(rank, local, rank_bytes), (std::vector<int32_t>{10, 12, 12}));
+  }));
+}
+
+TEST(GroupErrorTest, AllGatherOfDifferentSizes) {
+  const Group group = Group::Threads(2);
+  const auto outcomes = OnThreads(2, [&](int rank) {
+    const std::vector<char> local(8);
+    group.AllGather(rank, local, {8, rank == 0 ? uint64_t{8} : uint64_t{4}});
+  });
+  for (const Outcome& outcome : outcomes) EXPECT_NE(outcome.status, FLASHCP_OK);
+}
+
+TEST(GroupErrorTest, AllGatherOfNothingAtNull) {
+  const Group group = Group::Threads(1);
+  const uint64_t rank_bytes = 4;
+  char all[4];
+  EXPECT_EQ(flashcp_group_all_gather(group.get(), 0, nullptr, &rank_bytes, all),
+            FLASHCP_INVALID_ARGUMENT);
+  EXPECT_STREQ(flashcp_last_error(), "rank 0: local is null, 4 bytes expected");
 }
 
 // What outlives what: the plan and the group go while their executors run.
@@ -303,6 +331,8 @@ TEST(ExecutorErrorTest, ArgumentsThatAreNull) {
   expect_null(flashcp_group_mpi(nullptr, nullptr, nullptr), "flashcp_group_mpi: group");
   expect_null(flashcp_group_abort(nullptr, 0, "why"), "flashcp_group_abort: group");
   expect_null(flashcp_group_abort(group.get(), 0, nullptr), "flashcp_group_abort: reason");
+  expect_null(flashcp_group_all_gather(nullptr, 0, nullptr, nullptr, nullptr), "group");
+  expect_null(flashcp_group_all_gather(group.get(), 0, nullptr, nullptr, nullptr), "rank_bytes");
   expect_null(flashcp_executor_create(nullptr, group.get(), 0, 1, &executor), "plan");
   expect_null(flashcp_executor_create(plan.get(), nullptr, 0, 1, &executor), "group");
   expect_null(flashcp_executor_create(plan.get(), group.get(), 0, 1, nullptr), "executor");
