@@ -57,6 +57,7 @@ struct ExecutorOptions {
   // computation of a rank that another one waits for.
   absl::Duration timeout = absl::Seconds(60);
   bool backward = true;  // false: Forward only, with less workspace
+  bool verify = true;    // false: the plan has passed VerifyPlan, and Create does not ask again
   // Outlives the executor; if given, gets the timeline of each step. On devices without streams.
   RankTrace* trace = nullptr;
 };

@@ -46,7 +46,7 @@ template <typename Value>
 absl::Status WriteRows(const Plan& plan, int rank, absl::Span<int64_t> values, const Value& value) {
   ASSIGN_OR_RETURN(const fbs::RankPlan* rank_plan, FindRank(plan, rank));
   const int64_t rows = CountRows(*rank_plan);
-  if (values.size() != rows) {
+  if (static_cast<int64_t>(values.size()) != rows) {
     return absl::InvalidArgumentError(
         absl::StrCat("room for ", values.size(), " values, rank ", rank, " has ", rows, " tokens"));
   }
