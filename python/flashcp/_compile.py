@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import operator
 import os
-from typing import TYPE_CHECKING, Any, Dict, Iterable, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple, Union
+
+import numpy
 
 from flashcp import _library
 from flashcp._errors import InvalidArgumentError
@@ -12,8 +15,6 @@ from flashcp._library import RequestBuilder, check
 from flashcp._plan import Plan
 
 if TYPE_CHECKING:
-    import numpy
-
     DocumentLengths = Union[Sequence[Union[int, Tuple[int, Optional[str]]]], numpy.ndarray]
 
 # Names of dtypes elsewhere, by their last part: numpy.float32, "torch.bfloat16", jax.numpy.float16.
@@ -47,7 +48,7 @@ def _number_text(value: Union[int, float]) -> str:
 
 def option_texts(
     *,
-    ranks: Optional[int] = 8,
+    ranks: Optional[int] = None,
     heads: Union[Tuple[int, int], int, str] = (32, 8),
     head_dim: int = 128,
     scale: Optional[float] = None,
@@ -80,40 +81,66 @@ def option_texts(
     return {name: text for name, text in texts.items() if text is not None}
 
 
-def _pairs(doc_lengths: Iterable[Any]) -> Iterable[Tuple[int, Optional[bytes]]]:
-    for index, document in enumerate(doc_lengths):
-        length, mask = document if isinstance(document, (tuple, list)) else (document, None)
+# A flashcp_document: tokens, and the address of a text.
+_DOCUMENT = numpy.dtype([("length", "<i8"), ("mask", "<u8")])
+
+
+def _lengths(documents: Sequence[Any]) -> numpy.ndarray[Any, Any]:
+    """Returns numbers of tokens as int64. InvalidArgumentError names the document."""
+    try:
+        return numpy.fromiter(map(operator.index, documents), numpy.int64, len(documents))
+    except (TypeError, OverflowError):
+        pass
+    for index, document in enumerate(documents):
         try:
-            number = length.__index__()
-        except (AttributeError, TypeError):
+            numpy.int64(operator.index(document))
+        except (TypeError, OverflowError):
             raise InvalidArgumentError(
-                f"document {index}: expected a number of tokens or a pair (tokens, mask), found "
-                f"{document!r}"
+                f"document {index}: expected a number of tokens of 64 bits, or a pair (tokens, "
+                f"mask), found {document!r}"
             ) from None
-        if not -(2**63) <= number < 2**63:
-            raise InvalidArgumentError(
-                f"document {index}: expected a number of tokens of 64 bits, found {number}"
-            )
-        yield number, None if mask is None else mask.encode()
+    raise AssertionError("one of the documents is not a number of tokens")
+
+
+def _mask_addresses(masks: Sequence[Optional[str]]) -> Tuple[List[int], Any]:
+    """Returns the address of each mask's text, 0 for none, and what keeps the texts."""
+    texts: Dict[Optional[str], Tuple[int, Any]] = {None: (0, None)}
+    for mask in masks:
+        if mask not in texts:
+            if not isinstance(mask, str):
+                raise InvalidArgumentError(f"mask: expected a name such as 'full', found {mask!r}")
+            texts[mask] = _library.text_address(mask.encode())
+    return [texts[mask][0] for mask in masks], texts
+
+
+def _documents(doc_lengths: "DocumentLengths") -> Tuple[numpy.ndarray[Any, Any], Any]:
+    """Returns flashcp_documents, and what keeps their masks."""
+    shape = getattr(doc_lengths, "shape", None)
+    if shape is not None and len(shape) != 1:
+        raise InvalidArgumentError(
+            f"doc_lengths: expected one dimension, found an array of shape {tuple(shape)}"
+        )
+    documents = list(doc_lengths)
+    masks = [x[1] if isinstance(x, (tuple, list)) and len(x) == 2 else None for x in documents]
+    lengths = [x[0] if isinstance(x, (tuple, list)) and len(x) == 2 else x for x in documents]
+    table = numpy.zeros(len(documents), _DOCUMENT)
+    table["length"] = _lengths(lengths)
+    table["mask"], kept = _mask_addresses(masks)
+    return table, kept
 
 
 def request_of(
     doc_lengths: "DocumentLengths", layout: Optional[Plan], options: Dict[str, str]
 ) -> RequestBuilder:
     """Returns the request of a batch. InvalidArgumentError names the document."""
-    shape = getattr(doc_lengths, "shape", None)
-    if shape is not None:
-        if len(shape) != 1:
-            raise InvalidArgumentError(
-                f"doc_lengths: expected one dimension, found an array of shape {tuple(shape)}"
-            )
-        doc_lengths = doc_lengths.tolist()  # type: ignore[union-attr]
-    return RequestBuilder(list(_pairs(doc_lengths)), options, layout._handle if layout else None)
+    table, kept = _documents(doc_lengths)
+    handle = layout._handle if layout is not None else None
+    return RequestBuilder(table.ctypes.data, len(table), options, handle, (table, kept))
 
 
 def compile(
     doc_lengths: "DocumentLengths",
-    ranks: Optional[int] = 8,
+    ranks: Optional[int] = None,
     heads: Union[Tuple[int, int], int, str] = (32, 8),
     head_dim: int = 128,
     dtype: Any = "bf16",
@@ -134,15 +161,16 @@ def compile(
     Args:
       doc_lengths: tokens of each document in the order of the pack: ints, pairs (tokens, mask) for
         a document with a mask of its own, or an integer array of one dimension.
-      ranks: of the context-parallel group; None: those of the cluster.
+      ranks: of the context-parallel group; None: those of `layout`, else of the cluster (8).
       heads: (query heads, key/value heads); one number for both; or the text "32:8".
       head_dim: elements of one head, 8 to 256 in steps of 8.
       dtype: of Q, K, V and O: "f32", "bf16", "f16", or such a dtype of numpy, torch or jax.
       cluster: a preset ("h100x8", "h100x64", "h100-ib8", "cpu") or the path of a JSON file.
       strategy: the rule that places tokens on ranks; "auto" searches.
       mask: of documents without one: "causal", "full" or "window:W".
-      layout: a plan of the same lengths, ranks and heads whose placement of tokens the new plan
-        takes over, so that layers of different masks run on the same rows.
+      layout: a plan of the same lengths whose placement of tokens, ranks and slack the new plan
+        takes over, so that layers of different masks run on the same rows. Other options are not
+        taken over; strategy is left out.
       scale: of the scores before softmax; None: 1 / sqrt(head_dim).
       exchange: "needed" (rows that the rank attends to) or "all-gather" (the baseline).
       slack: percent of tokens that a rank may own above its equal share.

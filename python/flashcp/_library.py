@@ -281,24 +281,30 @@ class RequestBuilder:
 
     def __init__(
         self,
-        documents: Sequence[Tuple[int, Optional[bytes]]],
+        documents: int,
+        count: int,
         options: Dict[str, str],
         layout: Optional[Handle],
+        owner: Any,
     ) -> None:
-        self._documents = (Document * len(documents))(
-            *[Document(*document) for document in documents]
-        )
+        """`documents` is the address of `count` flashcp_documents, which `owner` keeps."""
         self._options = (Option * len(options))(
             *[Option(name.encode(), value.encode()) for name, value in options.items()]
         )
-        self._layout = layout
+        self._kept = layout, owner
         self.request = Request(
-            self._documents,
-            len(documents),
+            ctypes.cast(documents, POINTER(Document)),
+            count,
             self._options,
             len(options),
             layout.pointer if layout else None,
         )
+
+
+def text_address(text: bytes) -> Tuple[int, Any]:
+    """Returns the address of a text with a zero behind it, and what keeps it."""
+    kept = c_char_p(text)
+    return ctypes.cast(kept, c_void_p).value or 0, kept
 
 
 def text_of(pointer: c_void_p) -> str:

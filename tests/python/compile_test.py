@@ -13,7 +13,7 @@ from typing import Any, List
 import numpy
 
 import flashcp
-from flashcp import tables
+from flashcp import _compile, tables
 
 SMALL = dict(ranks=2, heads=(2, 1), head_dim=8, cluster="cpu")
 
@@ -40,7 +40,8 @@ class CompileTest(unittest.TestCase):
             ([3, "4"], {}, "document 1: .* found '4'"),
             ([2**64], {}, "document 0"),
             (numpy.zeros((2, 2), int), {}, r"one dimension, .* \(2, 2\)"),
-            ([(3, "oblique")], {}, "oblique"),
+            ([(3, "oblique")], {}, "document 0: .*oblique"),
+            ([(3, 4)], {}, "mask: .*found 4"),
             ([3], {"heads": (3, 2)}, "heads: .*multiple"),
             ([3], {"head_dim": 9}, "head-dim: .*9"),
             ([3], {"strategy": "best"}, "strategy: .*best"),
@@ -54,6 +55,9 @@ class CompileTest(unittest.TestCase):
                 flashcp.compile(lengths, **{**SMALL, **options})
         with self.assertRaisesRegex(flashcp.InvalidArgumentError, "layout.*document"):
             flashcp.compile([9, 3], layout=flashcp.compile([9, 4], **SMALL), **SMALL)
+        for document in ((1, 2, 3), (3,), (None, "full"), [], 1.0):
+            with self.assertRaisesRegex(flashcp.InvalidArgumentError, "document 1: "):
+                flashcp.compile([3, document], **SMALL)
         with self.assertRaisesRegex(LookupError, "cluster: /nowhere.json: cannot be opened"):
             flashcp.compile([3], 2, cluster="/nowhere.json")
         with self.assertRaises(TypeError):
@@ -69,6 +73,15 @@ class CompileTest(unittest.TestCase):
         self.assertIn("workspace-limit", options)
         keywords = set(inspect.signature(flashcp.compile).parameters) - {"doc_lengths", "layout"}
         self.assertEqual({name.replace("_", "-") for name in keywords}, options)
+
+    def test_planner_takes_the_same_options(self) -> None:
+        def defaults(function: Any) -> Any:
+            parameters = inspect.signature(function).parameters
+            return {name: parameter.default for name, parameter in parameters.items()}
+
+        expected = defaults(flashcp.compile)
+        del expected["doc_lengths"], expected["layout"]
+        self.assertEqual(defaults(_compile.option_texts), expected)
 
     def test_defaults_are_those_of_the_command_line(self) -> None:
         with tempfile.NamedTemporaryFile(suffix=".plan") as file:
@@ -95,7 +108,7 @@ class CompileTest(unittest.TestCase):
             {"mask": "full"},
             {"cluster": "h100x8"},
         ):
-            with self.subTest(**change):
+            with self.subTest(**change):  # type: ignore[arg-type]
                 plan = flashcp.compile(lengths, **{**SMALL, **change})
                 self.assertNotEqual(plan.to_bytes(), base.to_bytes())
         whole = flashcp.compile([8], heads=(2, 1), head_dim=8, ranks=None, cluster="h100x64")
