@@ -34,6 +34,8 @@ def run(plan: flashcp.Plan, group: flashcp.Group, inputs: reference.Inputs) -> r
     def rank_results(rank: int) -> List[numpy.ndarray]:
         q, k, v, do = [flashcp.scatter(reference.encode(x, plan.dtype), plan, rank) for x in inputs]
         o, residuals = flashcp.attention(q, k, v, plan, group, rank, for_backward=True)
+        saved = residuals.saved
+        assert saved is None or saved.ctypes.data % 64 == 0, "saved memory is aligned"
         gradients = flashcp.attention_backward(do, residuals, plan, group, rank)
         return [o, residuals.lse, *gradients]
 

@@ -97,6 +97,16 @@ class CompanionsTest(unittest.TestCase):
         runs = [flashcp.sequence_range(self.plan, rank) for rank in range(RANKS)]
         self.assertEqual([token for run in runs for token in run], list(range(self.plan.tokens)))
 
+    def test_rows_that_differ_between_ranks(self) -> None:
+        group = flashcp.Group.threads(RANKS, timeout=20)
+
+        def gather(rank: int) -> None:
+            local = numpy.zeros((self.plan.rank_tokens(rank), 1 if rank == 1 else 2))
+            flashcp.gather(local, self.plan, group, rank)
+
+        with self.assertRaisesRegex(ValueError, "rank 1 .*bytes"):
+            group.run(gather)
+
     def test_refused(self) -> None:
         group = flashcp.Group.threads(RANKS)
         with self.assertRaisesRegex(ValueError, "x: expected 164 rows, .* found 163"):
@@ -107,6 +117,8 @@ class CompanionsTest(unittest.TestCase):
             flashcp.gather([self.tokens] * 3, self.plan)
         with self.assertRaisesRegex(ValueError, "x: expected .* rows, the tokens of rank 1"):
             flashcp.gather(self.tokens, self.plan, group, 1)
+        with self.assertRaisesRegex(ValueError, "the plan is of 3 ranks, the group has 1"):
+            flashcp.gather(self.tokens, self.plan, flashcp.Group.threads(1))
         with self.assertRaisesRegex(ValueError, "ahead is at least 1, found 0"):
             flashcp.next_token_labels(self.tokens, self.plan, ahead=0)
 
