@@ -1,5 +1,6 @@
-// Every strategy, mask and dtype on 2 to 4 processes: what a rank computes over MPI is, bit for
-// bit, what it computes as a thread, which is exact.
+// Every strategy, mask and dtype on 2 to 4 processes, and every strategy and mask at the least
+// workspace limit: what a rank computes over MPI is, bit for bit, what it computes as a thread,
+// which is exact.
 
 #include <cstdint>
 #include <cstring>
@@ -73,6 +74,19 @@ absl::Status RunRank(const Plan& plan, const testing::TestBatch& batch,
   return absl::OkStatus();
 }
 
+void ExpectThatOfThreads(Compiler* compiler, const CompileRequest& request) {
+  absl::StatusOr<Plan> plan = compiler->Compile(request);
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  testing::TestBatch batch(DocumentsOf(**plan), KernelSpecOf(*plan), /*seed=*/1);
+  absl::StatusOr<testing::TestStep> step = testing::RunPlanBackward(*plan, batch);
+  ASSERT_TRUE(step.ok()) << step.status();
+  testing::ExpectExactStep(batch, *step);
+  absl::Status status = testing::RunMpi(request.problem.ranks, [&](Transport* transport) {
+    return RunRank(*plan, batch, *step, transport);
+  });
+  EXPECT_TRUE(status.ok()) << status;
+}
+
 class MpiExactnessTest : public ::testing::TestWithParam<Case> {};
 
 TEST_P(MpiExactnessTest, IsThatOfThreads) {
@@ -84,15 +98,31 @@ TEST_P(MpiExactnessTest, IsThatOfThreads) {
     solver::Problem problem =
         testing::SmallProblem(testing::Documents({60, 0, 1, 200, 33}, mask), ranks);
     problem.dtype = dtype;
-    absl::StatusOr<Plan> plan = compiler.Compile({problem, strategy});
-    ASSERT_TRUE(plan.ok()) << plan.status();
-    testing::TestBatch batch(DocumentsOf(**plan), KernelSpecOf(*plan), /*seed=*/1);
-    absl::StatusOr<testing::TestStep> step = testing::RunPlanBackward(*plan, batch);
-    ASSERT_TRUE(step.ok()) << step.status();
-    testing::ExpectExactStep(batch, *step);
-    absl::Status status = testing::RunMpi(
-        ranks, [&](Transport* transport) { return RunRank(*plan, batch, *step, transport); });
-    EXPECT_TRUE(status.ok()) << status;
+    ExpectThatOfThreads(&compiler, {problem, strategy});
+  }
+}
+
+class MpiLimitTest : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(MpiLimitTest, IsThatOfThreadsAtTheLeastLimit) {
+  struct {
+    model::Mask mask;
+    int ranks_per_node;
+    int64_t memory_budget_bytes;
+  } const cases[] = {{model::Mask::Causal(), 2, 0},
+                     {model::Mask::Full(), 4, 8192},
+                     {model::Mask::Window(23), 2, 8192}};
+  Compiler compiler;
+  for (const auto& c : cases) {
+    SCOPED_TRACE(absl::StrCat(model::MaskText(c.mask), ", ", c.ranks_per_node, " in a node"));
+    CompileRequest request{
+        testing::SmallProblem(testing::Documents({60, 0, 1, 200, 33}, c.mask), 4), GetParam()};
+    request.problem.heads = {8, 4, 8};
+    request.problem.cluster.name = "nodes";
+    request.problem.cluster.ranks_per_node = c.ranks_per_node;
+    request.time_budget_ms = 0;
+    request.memory_budget_bytes = c.memory_budget_bytes;
+    ExpectThatOfThreads(&compiler, testing::WithLeastLimit(&compiler, request));
   }
 }
 
@@ -102,6 +132,11 @@ INSTANTIATE_TEST_SUITE_P(All, MpiExactnessTest,
                                                               DType::kF16),
                                             ::testing::Values(2, 3, 4)),
                          CaseName);
+
+INSTANTIATE_TEST_SUITE_P(All, MpiLimitTest, ::testing::ValuesIn(solver::StrategyNames()),
+                         [](const auto& info) {
+                           return absl::StrReplaceAll(info.param, {{"-", "_"}});
+                         });
 
 }  // namespace
 }  // namespace flashcp
