@@ -58,7 +58,7 @@ def check_contents(path: str) -> None:
         assert (metadata["Name"], metadata["Version"]) == (name, version)
         for licence in metadata.get_all("License-File"):
             assert f"{info}/licenses/{licence}" in names, licence
-        assert {"flashcp/__init__.py", "flashcp/py.typed"} <= set(names)
+        assert {"flashcp/__init__.py", "flashcp/py.typed", "flashcp/torch/__init__.py"} <= set(names)
     assert re.fullmatch(r"py3-none-manylinux_2_(\d+)_x86_64", "-".join(tag)), tag
     assert int(tag[2].split("_")[2]) <= 34, f"{tag}: Ubuntu 22.04 and RHEL 9 have glibc 2.35, 2.34"
     assert os.path.getsize(path) < LARGEST, f"{os.path.getsize(path)} bytes"
