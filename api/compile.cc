@@ -3,6 +3,9 @@
 
 #include "api/compile.h"
 
+#include <memory>
+#include <new>
+
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "api/request.h"
@@ -12,10 +15,32 @@
 #include "support/status_macros.h"
 
 namespace flashcp::capi {
+namespace {
+
+// Has LLVM, which would end the process, throw where it finds no memory.
+void ThrowOutOfMemory() {
+  static const bool once = [] {
+    Compiler::HandleOutOfMemory([] { throw std::bad_alloc(); });
+    return true;
+  }();
+  (void)once;
+}
+
+absl::StatusOr<Plan> CompilePlan(const CompileRequest& request) {
+  ThrowOutOfMemory();
+  auto compiler = std::make_unique<Compiler>();
+  try {
+    return compiler->Compile(request);
+  } catch (...) {
+    compiler.release();  // it was left in the middle of something: lost rather than destroyed
+    throw;
+  }
+}
+
+}  // namespace
 
 absl::StatusOr<flashcp_plan*> Compile(const CompileRequest& request) {
-  Compiler compiler;
-  ASSIGN_OR_RETURN(const Plan plan, compiler.Compile(request));
+  ASSIGN_OR_RETURN(const Plan plan, CompilePlan(request));
   const absl::string_view bytes = plan.bytes();
   flashcp_plan* handle = nullptr;
   const flashcp_status code = flashcp_plan_from_bytes(bytes.data(), bytes.size(), &handle);

@@ -45,8 +45,9 @@ public:
   absl::StatusOr<Plan> Compile(const CompileRequest &request,
                                std::vector<StepTime> *steps = nullptr);
 
-  // LLVM, which cannot be left by an exception, calls `handler` when it has no
-  // memory, instead of abort(). Called once; the handler does not return.
+  // LLVM calls `handler` when it has no memory, instead of abort(). Called once.
+  // The handler does not return; if it throws, a compiler that is at work must
+  // not be used or destroyed afterwards.
   static void HandleOutOfMemory(void (*handler)());
 
   // The program as scheduled IR, in the text form that flashcp-opt reads.

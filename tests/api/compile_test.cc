@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
+#include <cstdint>
 #include <map>
 #include <string>
 #include <thread>
@@ -195,7 +197,7 @@ TEST(PlannerTest, ErrorsAreThoseOfCompiling) {
 
 // A request that takes long enough for others to be queued behind it.
 Request SlowRequest() {
-  Request request = SmallRequest({{"strategy", "auto"}, {"time-budget", "500"}, {"ranks", "8"}});
+  Request request = SmallRequest({{"strategy", "auto"}, {"time-budget", "300"}, {"ranks", "8"}});
   for (int i = 0; i < 100; ++i) request.documents.push_back({500 + 97 * i % 1000});
   return request;
 }
