@@ -49,6 +49,8 @@ absl::Status Exchanged(Transport* transport, std::vector<Message> messages, Buff
 absl::Status AllGather(Group* group, int rank, const void* local, const uint64_t* rank_bytes,
                        void* all) {
   ASSIGN_OR_RETURN(Group::Member * member, group->Join(rank));
+  const RankCall call(member, rank);
+  RETURN_IF_ERROR(call.status());
   if (local == nullptr && rank_bytes[rank] > 0) {
     absl::Status status = absl::InvalidArgumentError(
         absl::StrCat("rank ", rank, ": local is null, ", rank_bytes[rank], " bytes expected"));

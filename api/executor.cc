@@ -17,6 +17,7 @@
 
 struct flashcp_executor {
   std::shared_ptr<flashcp::capi::Group> group;  // outlives the executor
+  flashcp::capi::Group::Member* member;         // of the group
   std::unique_ptr<flashcp::Executor> executor;
   int rank;
 };
@@ -27,6 +28,8 @@ namespace {
 absl::Status MakeExecutor(const Plan& plan, std::shared_ptr<Group> group, int rank, bool backward,
                           flashcp_executor** executor) {
   ASSIGN_OR_RETURN(Group::Member * member, group->Join(rank));
+  const RankCall call(member, rank);
+  RETURN_IF_ERROR(call.status());
   ExecutorOptions options;
   options.timeout = group->timeout();
   options.backward = backward;
@@ -34,7 +37,7 @@ absl::Status MakeExecutor(const Plan& plan, std::shared_ptr<Group> group, int ra
   ASSIGN_OR_RETURN(
       std::unique_ptr<Executor> made,
       Executor::Create(plan, rank, member->transport.get(), member->device.get(), options));
-  *executor = new flashcp_executor{std::move(group), std::move(made), rank};
+  *executor = new flashcp_executor{std::move(group), member, std::move(made), rank};
   return absl::OkStatus();
 }
 
@@ -87,6 +90,8 @@ void flashcp_executor_destroy(flashcp_executor* executor) { delete executor; }
 flashcp_status flashcp_forward(flashcp_executor* executor, const flashcp_tensors* tensors,
                                void* stream) {
   return Guarded(__func__, {{"executor", executor}, {"tensors", tensors}}, [&]() -> absl::Status {
+    const flashcp::capi::RankCall call(executor->member, executor->rank);
+    RETURN_IF_ERROR(call.status());
     RETURN_IF_ERROR(flashcp::capi::CheckStream(*executor, stream));
     return executor->executor->Forward(flashcp::capi::ForwardOf(*tensors));
   });
@@ -95,6 +100,8 @@ flashcp_status flashcp_forward(flashcp_executor* executor, const flashcp_tensors
 flashcp_status flashcp_backward(flashcp_executor* executor, const flashcp_tensors* tensors,
                                 void* stream) {
   return Guarded(__func__, {{"executor", executor}, {"tensors", tensors}}, [&]() -> absl::Status {
+    const flashcp::capi::RankCall call(executor->member, executor->rank);
+    RETURN_IF_ERROR(call.status());
     RETURN_IF_ERROR(flashcp::capi::CheckStream(*executor, stream));
     return executor->executor->Backward(flashcp::capi::BackwardOf(*tensors));
   });

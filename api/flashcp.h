@@ -157,8 +157,8 @@ typedef struct flashcp_option {
 
 // A batch to be planned. `layout`, if not null, is a plan of the same lengths and ranks whose
 // placement of tokens the new plan takes over, so that several masks run on the same rows: then
-// "ranks" and "slack" are those of the layout, "strategy" is none, and null `documents` stand for the
-// lengths of the layout under the option "mask". Heads, dtype and all else may differ.
+// "ranks" and "slack" are those of the layout, "strategy" is none, and null `documents` stand for
+// the lengths of the layout under the option "mask". Heads, dtype and all else may differ.
 typedef struct flashcp_request {
   const flashcp_document* documents;
   size_t num_documents;
@@ -190,7 +190,7 @@ FLASHCP_API void flashcp_planner_destroy(flashcp_planner* planner);
 // ---- Groups of ranks --------------------------------------------------------------------------
 
 // The ranks that run a plan together, as seen from this process. Each rank is used by one thread at
-// a time.
+// a time: a call of another meanwhile is refused with FAILED_PRECONDITION.
 typedef struct flashcp_group flashcp_group;
 
 // Options of a group; zeros are the defaults. `struct_size` is sizeof(flashcp_group_options).
@@ -220,9 +220,9 @@ FLASHCP_API int flashcp_group_rank(const flashcp_group* group);
 // that of the rank may call it if MPI was initialised with MPI_THREAD_SERIALIZED or more.
 FLASHCP_API flashcp_status flashcp_group_abort(flashcp_group* group, int rank, const char* reason);
 // Copies the rows of all ranks to each of them: `all` gets rank_bytes[0] bytes of rank 0, then
-// rank_bytes[1] of rank 1, and so on; `local` are those of `rank`, on the host like `all`. Collective
-// like a pass, on the thread that runs the rank, with errors as below that end the group;
-// INVALID_ARGUMENT if ranks were given different sizes.
+// rank_bytes[1] of rank 1, and so on; `local` are those of `rank`, on the host like `all`.
+// Collective like a pass, on the thread that runs the rank, with errors as below that end the
+// group; INVALID_ARGUMENT if ranks were given different sizes.
 FLASHCP_API flashcp_status flashcp_group_all_gather(flashcp_group* group, int rank,
                                                     const void* local, const uint64_t* rank_bytes,
                                                     void* all);
@@ -275,8 +275,8 @@ typedef struct flashcp_tensors {
 // is used by one thread at a time. `stream` is the caller's on a device with streams, null on the
 // CPU, where the pass is done when the call returns. INVALID_ARGUMENT names the tensor, with the
 // bytes expected and found. FAILED_PRECONDITION: backward of an executor made without. Every error
-// but that of a null argument ends the group; ABORTED and DEADLINE_EXCEEDED as above. Queries that
-// see no key give output 0 and LSE -inf.
+// but that of a null argument or of a second thread ends the group; ABORTED and DEADLINE_EXCEEDED
+// as above. Queries that see no key give output 0 and LSE -inf.
 FLASHCP_API flashcp_status flashcp_forward(flashcp_executor* executor,
                                            const flashcp_tensors* tensors, void* stream);
 FLASHCP_API flashcp_status flashcp_backward(flashcp_executor* executor,

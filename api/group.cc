@@ -103,6 +103,16 @@ absl::StatusOr<Group::Member*> Group::Join(int rank) {
   return &member;
 }
 
+RankCall::RankCall(Group::Member* member, int rank) : member_(*member) {
+  if (!member_.in_call.exchange(true)) return;
+  status_ = absl::FailedPreconditionError(
+      absl::StrCat("rank ", rank, " is in a call of another thread: one at a time"));
+}
+
+RankCall::~RankCall() {
+  if (status_.ok()) member_.in_call = false;
+}
+
 absl::Status Group::Abort(int rank, const absl::Status& reason) {
   RETURN_IF_ERROR(CheckRank(rank));
   if (threads_ != nullptr) {

@@ -4,6 +4,7 @@
 #ifndef FLASHCP_API_GROUP_H_
 #define FLASHCP_API_GROUP_H_
 
+#include <atomic>
 #include <memory>
 #include <vector>
 
@@ -40,6 +41,7 @@ class Group {
   struct Member {
     std::unique_ptr<Transport> transport;
     std::unique_ptr<Device> device;
+    std::atomic<bool> in_call{false};
   };
   absl::StatusOr<Member*> Join(int rank);
 
@@ -54,6 +56,20 @@ class Group {
   std::vector<Member> members_;                  // ranks from first_rank_ on
   const int first_rank_;
   const int size_;
+};
+
+// A call of a rank, while it lasts. FailedPrecondition if another thread is in one: a rank is one
+// thread at a time, and this tells a mistake from a hang.
+class RankCall {
+ public:
+  RankCall(Group::Member* member, int rank);
+  RankCall(const RankCall&) = delete;
+  ~RankCall();
+  const absl::Status& status() const { return status_; }
+
+ private:
+  Group::Member& member_;
+  absl::Status status_;
 };
 
 }  // namespace flashcp::capi

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <future>
 #include <map>
 #include <string>
 #include <thread>
@@ -251,6 +252,37 @@ TEST(PassErrorTest, ARankThatDoesNotComeIsNamedInTime) {
   });
   EXPECT_EQ(outcomes[0].status, FLASHCP_DEADLINE_EXCEEDED);
   EXPECT_THAT(outcomes[0].text, HasSubstr("for rank 1"));
+}
+
+// Two threads call rank 1: one waits for the other ranks, which come once the other is refused.
+TEST(PassErrorTest, TwoThreadsInCallsOfOneRank) {
+  const api::Plan plan = SmallPlan();
+  const Plan cpp = PlanOf(plan);
+  const testing::TestBatch batch(DocumentsOf(*cpp), KernelSpecOf(cpp), /*seed=*/7);
+  const Group group = Group::Threads(3);
+  std::promise<std::string> refusal;
+  const std::shared_future<std::string> refused(refusal.get_future());
+  ExpectOk(OnThreads(3, [&](int rank) {
+    testing::RankTensors local(cpp, rank, batch), other(cpp, rank, batch);
+    Executor executor(plan, group, rank);
+    if (rank != 1) {
+      refused.wait();
+      executor.Forward(TensorsOf(&local));
+      return;
+    }
+    const auto call = [&](testing::RankTensors* tensors) {
+      try {
+        executor.Forward(TensorsOf(tensors));
+      } catch (const api::Error& error) {
+        EXPECT_EQ(error.status(), FLASHCP_FAILED_PRECONDITION);
+        refusal.set_value(error.what());
+      }
+    };
+    std::thread second(call, &other);
+    call(&local);
+    second.join();
+  }));
+  EXPECT_EQ(refused.get(), "rank 1 is in a call of another thread: one at a time");
 }
 
 TEST(ExecutorErrorTest, PlansThatDiffer) {
