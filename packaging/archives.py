@@ -1,4 +1,4 @@
-"""Archives of files in memory, equal bytes from equal files: sorted, without owners, at one date."""
+"""Archives of files in memory, equal bytes from equal files: sorted, of root, at one date."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""A Debian package: an archive of two archives, one of what is said about it and one of its files."""
+"""A Debian package: an archive of two archives, one says what it is and one holds its files."""
 
 from typing import Tuple
 

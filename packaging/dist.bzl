@@ -1,4 +1,4 @@
-"""All that is handed out, as one folder: the names of its files hold a version that the build reads."""
+"""All that is handed out, as one folder: its files have names with the version of the build."""
 
 def _dist_impl(ctx):
     out = ctx.actions.declare_directory(ctx.label.name)

@@ -1,4 +1,4 @@
-"""Writes what `bazel build //:dist` makes: a tarball, a Debian package and a wheel of one set of files.
+"""Writes what `bazel build //:dist` makes: one set of files as tarball, Debian package and wheel.
 
 make_dist.py OUT_FOLDER FLASHCP_H FOLDER=FILE...
 

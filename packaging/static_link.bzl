@@ -42,17 +42,11 @@ def _flags(linker_input, llvm_script):
     flags = [flag for flag in linker_input.user_link_flags if not flag.startswith("-Wl,-rpath")]
     return ["-Wl,-Bstatic"] + flags + ["-Wl,-Bdynamic"]
 
-def _static_link_impl(ctx):
-    toolchain = find_cpp_toolchain(ctx)
-    features = cc_common.configure_features(ctx = ctx, cc_toolchain = toolchain)
-    compiler = cc_common.get_tool_for_action(
-        feature_configuration = features,
-        action_name = "c++-link-executable",
-    )
-    output = ctx.actions.declare_file(ctx.attr.output or ctx.label.name)
+def _collect(ctx):
+    """What is linked: objects, those of them that come first and whole, and flags in order."""
     late = [target.label for target in ctx.attr.late]
-    inputs = []
-    whole = []  # comes first: archives then define only what is missing
+    objects = []
+    whole = []  # first, since archives then define only what is missing
     flags = []
     for dep in ctx.attr.deps:
         for linker_input in dep[CcInfo].linking_context.linker_inputs.to_list():
@@ -60,9 +54,13 @@ def _static_link_impl(ctx):
                 continue
             flags += _flags(linker_input, ctx.file._llvm_script)
             for library in linker_input.libraries:
-                inputs += _objects(library)
+                objects += _objects(library)
                 if library.alwayslink:
                     whole += _objects(library)
+    return struct(objects = objects, whole = whole, flags = flags)
+
+def _arguments(ctx, linked, output):
+    """The command line, in a file."""
     arguments = ctx.actions.args()
     arguments.add("-o", output)
     arguments.add_all(_LINK)
@@ -71,24 +69,35 @@ def _static_link_impl(ctx):
         arguments.add_all(["-shared", "-Wl,-soname," + output.basename])
     else:
         arguments.add("-pie")
-    if not late:
+    if not ctx.attr.late:
         arguments.add("-Wl,--no-undefined")
     elif not ctx.attr.shared:
+        # So that the program starts without them. A test looks which symbols these are.
         arguments.add("-Wl,--weak-unresolved-symbols")
-    arguments.add_all(whole)
-    arguments.add_all(flags)
+    arguments.add_all(linked.whole)
+    arguments.add_all(linked.flags)
     arguments.add_all(ctx.files.shared_deps)
     if ctx.files.shared_deps:
         arguments.add("-Wl,-rpath,$ORIGIN")
     arguments.add_all(["-l:libstdc++.a", "-lm"])
     arguments.use_param_file("@%s", use_always = True)
     arguments.set_param_file_format("multiline")
+    return arguments
+
+def _static_link_impl(ctx):
+    toolchain = find_cpp_toolchain(ctx)
+    compiler = cc_common.get_tool_for_action(
+        feature_configuration = cc_common.configure_features(ctx = ctx, cc_toolchain = toolchain),
+        action_name = "c++-link-executable",
+    )
+    output = ctx.actions.declare_file(ctx.attr.output or ctx.label.name)
+    linked = _collect(ctx)
     ctx.actions.run(
         executable = compiler,
-        arguments = [arguments],
+        arguments = [_arguments(ctx, linked, output)],
         inputs = depset(
-            inputs + [ctx.file._llvm_script, ctx.file._llvm_stamp, ctx.file._exports] +
-            ctx.files.shared_deps,
+            linked.objects + ctx.files.shared_deps +
+            [ctx.file._llvm_script, ctx.file._llvm_stamp, ctx.file._exports],
             transitive = [toolchain.all_files],
         ),
         outputs = [output],
@@ -107,7 +116,7 @@ static_link = rule(
             doc = "libraries behind deps that the program loads by itself, if there are any",
         ),
         "output": attr.string(doc = "path of the file, by default the name"),
-        "shared": attr.bool(doc = "a shared library, which exports flashcp_* alone"),
+        "shared": attr.bool(doc = "a shared library, which exports the C API alone"),
         "shared_deps": attr.label_list(
             allow_files = [".so"],
             doc = "shared libraries that will lie in the same folder",

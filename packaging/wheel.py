@@ -1,4 +1,4 @@
-"""A wheel of files that the build has made, without setuptools: a zip file with a list of its files."""
+"""A wheel of files that the build has made, without setuptools: a zip file that lists its files."""
 
 import base64
 import hashlib

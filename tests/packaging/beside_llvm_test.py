@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""The libraries in a process that holds another LLVM, with all of its symbols visible to everyone: plans
-are what they are without, whichever comes first.
+"""The libraries in a process that holds another LLVM, with all of its symbols visible to everyone:
+plans are what they are without, whichever comes first.
 
 beside_llvm_test.py DIST_FOLDER
 """

@@ -10,6 +10,9 @@ import sys
 from typing import Iterable, List, Set
 
 ALLOWED = {"libc.so.6", "libm.so.6", "libgcc_s.so.1", "ld-linux-x86-64.so.2"}
+LATE = ("MPI_", "ompi_", "flashcp_")
+# Of the C++ runtime: absent ones are not called.
+OPTIONAL = ("_ITM_", "__gmon_start__", "__cxa_pure_virtual", "_ZTH")
 NEWEST = {"GLIBC": (2, 34), "GCC": (4, 8)}  # of RHEL 9's libc.so.6; of every manylinux's libgcc_s
 
 
@@ -46,6 +49,12 @@ def check_needs(path: str) -> List[str]:
             newest = NEWEST.get(match[1], ())
             if tuple(int(part) for part in match[2].split(".")) > newest:
                 errors.append(f"needs {name}, expected {match[1]} {newest} or older")
+    # What nobody defines comes from another of the files, or from an MPI that is loaded first.
+    for kind, name in symbols(path):
+        if kind == "U" and "@" not in name and not name.startswith(LATE):
+            errors.append(f"needs {name}, which no library that it names defines")
+        if kind == "w" and "@" not in name and not name.startswith(LATE + OPTIONAL):
+            errors.append(f"may lack {name}, expected MPI's symbols alone")
     return [f"{path}: {error}" for error in errors]
 
 

@@ -20,10 +20,10 @@ TEMPORARY = os.environ["TEST_TMPDIR"]
 PLAIN = {"PATH": "/usr/bin:/bin", "HOME": TEMPORARY, "LC_ALL": "C.UTF-8"}
 
 
-def run(*command: str, environment: Optional[Dict[str, str]] = None, folder: str = TEMPORARY) -> str:
+def run(*command: str, environment: Optional[Dict[str, str]] = None) -> str:
     """Returns what a command prints; says all of it if it fails."""
     result = subprocess.run(
-        command, env=PLAIN | (environment or {}), cwd=folder, text=True, capture_output=True
+        command, env=PLAIN | (environment or {}), cwd=TEMPORARY, text=True, capture_output=True
     )
     assert result.returncode == 0, f"{command}: {result.returncode}\n{result.stdout}{result.stderr}"
     return result.stdout

@@ -1,11 +1,11 @@
 #!/usr/bin/python3
-"""The wheel: its list of files is right, its tag is what its symbols need, and in clean environments of
+"""The wheel: its list of files is right, its tag is what its symbols need, and in an environment of
 each Python that the machine has it installs, passes pip check and runs README's ten lines.
 
 wheel_test.py DIST_FOLDER README
 
-Without network. $FLASHCP_WHEELS is a folder of wheels that environments may install beside it (numpy,
-of which the machine's own Pythons may have one); $AUDITWHEEL a program to check the tag with.
+Without network. $FLASHCP_WHEELS is a folder of wheels that environments may install beside it
+(numpy, which the machine's own Pythons may have); $AUDITWHEEL a program to check the tag with.
 """
 import base64
 import csv
@@ -58,7 +58,8 @@ def check_contents(path: str) -> None:
         assert (metadata["Name"], metadata["Version"]) == (name, version)
         for licence in metadata.get_all("License-File"):
             assert f"{info}/licenses/{licence}" in names, licence
-        assert {"flashcp/__init__.py", "flashcp/py.typed", "flashcp/torch/__init__.py"} <= set(names)
+        for file in ("__init__.py", "py.typed", "torch/__init__.py", "lib/libflashcp.so"):
+            assert f"flashcp/{file}" in names, file
     assert re.fullmatch(r"py3-none-manylinux_2_(\d+)_x86_64", "-".join(tag)), tag
     assert int(tag[2].split("_")[2]) <= 34, f"{tag}: Ubuntu 22.04 and RHEL 9 have glibc 2.35, 2.34"
     assert os.path.getsize(path) < LARGEST, f"{os.path.getsize(path)} bytes"
