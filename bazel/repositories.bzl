@@ -76,7 +76,7 @@ def flashcp_repositories():
         package = "libdnnl-dev",
     )
 
-    # Of all that is linked into what //:dist hands out.
+    # Licences of all that is linked into the packages of //:dist.
     licence_repository(
         name = "licences",
         packages = {

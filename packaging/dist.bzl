@@ -1,4 +1,4 @@
-"""All that is handed out, as one folder: its files have names with the version of the build."""
+"""The packages, in one folder: their names hold the version, which is read during the build."""
 
 def _dist_impl(ctx):
     out = ctx.actions.declare_directory(ctx.label.name)
@@ -44,7 +44,7 @@ _dist = rule(
 )
 
 def dist(name, **kwargs):
-    """The folder NAME of all that is handed out: a tarball, a Debian package and a wheel."""
+    """The folder NAME of the packages: a tarball, a Debian package and a wheel."""
     _dist(
         name = name,
         files = {

@@ -1,4 +1,4 @@
-// The flashcp that is handed out starts without MPI: its symbols may stay undefined. For ranks as
+// The packaged flashcp starts without MPI: its symbols may stay undefined. For ranks as
 // processes of MPI it starts itself once more, with the MPI of the system loaded before it.
 
 #include <dlfcn.h>

@@ -1,8 +1,8 @@
-"""Programs and libraries to hand out: all that is not glibc or libgcc_s is linked in.
+"""Programs and libraries of the packages: all that is not glibc or libgcc_s is linked in.
 
 The objects are those of the development build, which links the same code to
-shared libraries because that is quick. Only the link differs, so what the
-tests run is what is shipped.
+shared libraries because that is quick. Only the link differs, so the code
+that is shipped is the code that the tests run.
 """
 
 load("@bazel_tools//tools/cpp:toolchain_utils.bzl", "find_cpp_toolchain")
@@ -13,7 +13,7 @@ _LINK = [
     "-Wl,-z,relro,-z,now",
     "-Wl,--gc-sections",
     "-Wl,--icf=safe",
-    # What archives define stays inside: another LLVM or Abseil in the process is not disturbed.
+    # Symbols of archives stay inside: another LLVM or Abseil in the process is not disturbed.
     "-Wl,--exclude-libs,ALL",
     # A second libgcc_s in a process would not see the frames of the first; each system has one.
     "-shared-libgcc",
@@ -24,7 +24,7 @@ def _objects(library):
     return library.pic_objects or library.objects
 
 def _own_code(linker_input):
-    """The flags that link the libraries of this repository, members only if needed."""
+    """Returns the flags that link libraries of this repository, members only if needed."""
     flags = []
     for library in linker_input.libraries:
         if not library.alwayslink:
@@ -33,7 +33,7 @@ def _own_code(linker_input):
     return flags + linker_input.user_link_flags
 
 def _flags(linker_input, llvm_script):
-    """The flags that link one library, statically."""
+    """Returns the flags that link one library, statically."""
     repository = linker_input.owner.workspace_name
     if repository == "":
         return _own_code(linker_input)
@@ -43,7 +43,7 @@ def _flags(linker_input, llvm_script):
     return ["-Wl,-Bstatic"] + flags + ["-Wl,-Bdynamic"]
 
 def _collect(ctx):
-    """What is linked: objects, those of them that come first and whole, and flags in order."""
+    """Returns the objects to link, those of them that come first and whole, and flags in order."""
     late = [target.label for target in ctx.attr.late]
     objects = []
     whole = []  # first, since archives then define only what is missing
@@ -60,7 +60,7 @@ def _collect(ctx):
     return struct(objects = objects, whole = whole, flags = flags)
 
 def _arguments(ctx, linked, output):
-    """The command line, in a file."""
+    """Returns the command line, in a file."""
     arguments = ctx.actions.args()
     arguments.add("-o", output)
     arguments.add_all(_LINK)

@@ -43,7 +43,7 @@ def make_wheel(version: str, tag: str, package: Files, licences: Files, descript
         f"{info}/top_level.txt": File(b"flashcp\n"),
         **{f"{info}/licenses/{name}": file for name, file in licences.items()},
     }
-    # What describes the wheel comes last: installers need not read all of it first.
+    # The description of the wheel comes last: installers find it without reading all of it.
     files = dict(sorted(package.items())) | dict(sorted(about.items()))
     record = "".join(f"{p},sha256={_digest(f.data)},{len(f.data)}\n" for p, f in files.items())
     files[f"{info}/RECORD"] = File((record + f"{info}/RECORD,,\n").encode())

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Files that are handed out load on Ubuntu 22.04 and RHEL 9: they need glibc 2.34 or older and
-libgcc_s, and the libraries export the C API, all of it and nothing else.
+"""Packaged files load on Ubuntu 22.04 and RHEL 9: they need glibc 2.34 or older and libgcc_s. The
+libraries export the C API, all of it and nothing else.
 
 linkage_test.py FLASHCP_H FILE...
 """
@@ -11,7 +11,7 @@ from typing import Iterable, List, Set
 
 ALLOWED = {"libc.so.6", "libm.so.6", "libgcc_s.so.1", "ld-linux-x86-64.so.2"}
 LATE = ("MPI_", "ompi_", "flashcp_")
-# Of the C++ runtime: absent ones are not called.
+# Symbols of the C++ runtime that are not called if they are absent.
 OPTIONAL = ("_ITM_", "__gmon_start__", "__cxa_pure_virtual", "_ZTH")
 NEWEST = {"GLIBC": (2, 34), "GCC": (4, 8)}  # of RHEL 9's libc.so.6; of every manylinux's libgcc_s
 
@@ -49,7 +49,7 @@ def check_needs(path: str) -> List[str]:
             newest = NEWEST.get(match[1], ())
             if tuple(int(part) for part in match[2].split(".")) > newest:
                 errors.append(f"needs {name}, expected {match[1]} {newest} or older")
-    # What nobody defines comes from another of the files, or from an MPI that is loaded first.
+    # Undefined symbols come from another of the files, or from an MPI that is loaded first.
     for kind, name in symbols(path):
         if kind == "U" and "@" not in name and not name.startswith(LATE):
             errors.append(f"needs {name}, which no library that it names defines")
@@ -77,7 +77,7 @@ def check_exports(paths: Iterable[str], header: str) -> List[str]:
 
 
 def check(paths: Iterable[str], header: str) -> List[str]:
-    """Returns what is wrong with all files that are handed out."""
+    """Returns what is wrong with the packaged files."""
     return [e for path in paths for e in check_needs(path)] + check_exports(paths, header)
 
 

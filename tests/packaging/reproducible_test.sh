@@ -1,5 +1,5 @@
 #!/bin/bash
-# What is handed out is equal byte for byte when it is packed, and linked, again in another folder.
+# Packages are equal byte for byte when they are linked and packed again in another folder.
 # reproducible_test.sh DIST DIST_AGAIN LIBRARY LIBRARY_AGAIN
 set -eu
 dist=$1 again=$2
