@@ -12,17 +12,20 @@ from flashcp.torch._context import ContextParallel
 from flashcp.torch._operator import attention
 
 
-def register_with_transformers(context: ContextParallel, name: str = "flashcp") -> None:
+def register_with_transformers(context: ContextParallel, name: str = "context_parallel") -> None:
     """Makes `attn_implementation=name` attention over the ranks of a ContextParallel.
 
-        model = AutoModelForCausalLM.from_config(config, attn_implementation="flashcp")
+        model = AutoModelForCausalLM.from_config(config, attn_implementation="context_parallel")
         model(input_ids=tokens[None], position_ids=batch.position_ids[None], use_cache=False,
               flashcp_handle=batch.handle)
 
     Inputs are one row [1, tokens of the rank] of `batch.shard`. Layers with a sliding window W take
     the mask "window:W" of the context, others the first mask that is not a window. ImportError if
-    transformers has no AttentionInterface (4.48).
+    transformers has no AttentionInterface (4.48); ValueError for a name with "flash", which
+    transformers takes for a kernel of FlashAttention.
     """
+    if "flash" in name:
+        raise ValueError(f"name {name!r}: transformers takes names with 'flash' for FlashAttention")
     from transformers import AttentionInterface
     from transformers.masking_utils import AttentionMaskInterface
 
