@@ -35,12 +35,20 @@ struct Band {
   friend bool operator!=(const Band& a, const Band& b) { return !(a == b); }
 };
 
-// Keys [0, length) that at least one of the queries sees; empty if there are none.
+// Keys [0, length) that at least one of the queries sees. Both ends rise with the queries, also if
+// they see none: the range is then empty, at the end of the document that the queries are nearer
+// to.
 inline TokenRange KeysSeen(const Band& band, TokenRange queries, int64_t length) {
   if (queries.begin >= queries.end) return {};
-  const int64_t begin = std::max<int64_t>(0, queries.begin + band.lower);
-  const int64_t end = std::min(length, queries.end + band.upper);
-  return begin < end ? TokenRange{begin, end} : TokenRange{};
+  const int64_t begin = std::clamp<int64_t>(queries.begin + band.lower, 0, length);
+  return {begin, std::clamp(queries.end + band.upper, begin, length)};
+}
+
+// Returns the band with queries and keys swapped: KeysSeen() of it are queries that see keys. It is
+// also the band of the document read from its end.
+inline Band Reversed(const Band& band) {
+  return {band.upper == Band::kNoUpper ? Band::kNoLower : -band.upper,
+          band.lower == Band::kNoLower ? Band::kNoUpper : -band.lower};
 }
 
 // Number of pairs of these queries and keys in the band, by a closed form. Positions are at most

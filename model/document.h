@@ -25,6 +25,21 @@ inline TokenRange KeysNeeded(const Document& document, int64_t begin, int64_t en
   return KeysSeen(document.mask.band(), {begin, end}, document.length);
 }
 
+// Queries that see one of the keys [begin, end) at least; empty for no key.
+inline TokenRange QueriesThatSee(const Document& document, int64_t begin, int64_t end) {
+  return KeysSeen(Reversed(document.mask.band()), {begin, end}, document.length);
+}
+
+// True if the lower limit hides no key of the document.
+inline bool SeesBackToStart(const Document& document) {
+  return document.mask.band().lower <= 1 - document.length;
+}
+
+// True if the upper limit hides no key of the document.
+inline bool SeesOnToEnd(const Document& document) {
+  return document.mask.band().upper >= document.length - 1;
+}
+
 }  // namespace flashcp::model
 
 #endif  // FLASHCP_MODEL_DOCUMENT_H_

@@ -1,9 +1,8 @@
 // The mask of a document: which of its keys each query sees, and the names of masks.
 //
-// Only this file and mask.cc know the names: options, JSON and IR hold a Mask and ask for its text,
-// and plans, kernels and references ask for its band. The solver plans three shapes of a band by
-// closed forms (Problem::Check()); a mask of another shape needs its own there. One that needs
-// several bands would answer BandOf() for ranges of queries and keys, and be cut where they meet.
+// Only this file and mask.cc know the names: options, JSON and IR hold a Mask and ask for its text;
+// solver, plans, kernels and references ask for its band and take any. A mask that needs several
+// bands would answer BandOf() for ranges of queries and keys, and be cut where they meet.
 
 #ifndef FLASHCP_MODEL_MASK_H_
 #define FLASHCP_MODEL_MASK_H_

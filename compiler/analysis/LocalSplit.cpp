@@ -17,9 +17,9 @@ LocalSplit::LocalSplit(const BatchAnalysis &analysis)
 int64_t LocalSplit::tilesBefore(cp::ProgramOp program) const {
   solver::BackwardWork work;
   auto pairsOf = [&](const cp::StageTile &tile) {
-    return solver::AboutPairs(problem.documents[tile.document].mask,
-                              {tile.queryBegin, tile.queryEnd},
-                              {tile.keyBegin, tile.keyEnd});
+    return model::CountPairs(problem.documents[tile.document].mask.band(),
+                             {tile.queryBegin, tile.queryEnd},
+                             {tile.keyBegin, tile.keyEnd});
   };
   SmallVector<RemoteStage> stages = remoteStagesOf(program);
   for (auto [i, attend] :

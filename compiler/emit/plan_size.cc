@@ -44,19 +44,19 @@ size_t CountTiles(const TokenRange &keys, const std::vector<Segment> &own) {
     ++tiles;
     position = segment.end;
   }
-  return tiles + (position < keys.end ? 1 : 0);
+  // Queries that see no key have a tile, too.
+  return std::max<size_t>(1, tiles + (position < keys.end ? 1 : 0));
 }
 
-// Segments that overlap `keys`.
-size_t CountSegments(const std::vector<Segment> &segments,
+using SegmentIterator = std::vector<Segment>::const_iterator;
+
+// Segments of [begin, end), in order, that overlap `keys`.
+size_t CountSegments(SegmentIterator begin, SegmentIterator end,
                      const TokenRange &keys) {
   auto first = std::partition_point(
-      segments.begin(), segments.end(),
-      [&](const Segment &s) { return s.end <= keys.begin; });
-  auto last =
-      std::partition_point(first, segments.end(), [&](const Segment &s) {
-        return s.begin < keys.end;
-      });
+      begin, end, [&](const Segment &s) { return s.end <= keys.begin; });
+  auto last = std::partition_point(
+      first, end, [&](const Segment &s) { return s.begin < keys.end; });
   return last - first;
 }
 
@@ -118,19 +118,22 @@ private:
       auto last = std::find_if(first, sorted_.end(), [&](const Segment &s) {
         return receiver(s) != receiver(*first);
       });
+      // Own rows do not travel.
+      auto countPieces = [&](const TokenRange &run) {
+        return CountSegments(segments.begin(), segments.end(), run) -
+               CountSegments(first, last, run);
+      };
       // Later queries see keys that begin and end later: runs come in order.
       TokenRange run = KeysNeeded(document, first->begin, first->end);
       for (auto next = first + 1; next != last; ++next) {
         TokenRange keys = KeysNeeded(document, next->begin, next->end);
         if (keys.begin > run.end) {
-          pieces_ += CountSegments(segments, run);
+          pieces_ += countPieces(run);
           run = keys;
         }
         run.end = keys.end;
       }
-      // Queries see their own keys: each own segment has been counted, and does
-      // not travel.
-      pieces_ += CountSegments(segments, run) - (last - first);
+      pieces_ += countPieces(run);
       first = last;
     }
   }

@@ -26,6 +26,17 @@ cp::ShardOp buildShard(OpBuilder &builder, cp::DocumentOp document,
                              ownersOf(builder.getContext(), segments));
 }
 
+/// Returns the keys of a segment's tile: those that its queries see, or one of
+/// its own rows if they see none, since a tile writes their results.
+model::TokenRange keysOf(const model::Document &document,
+                         const solver::Segment &segment) {
+  model::TokenRange keys =
+      model::KeysNeeded(document, segment.begin, segment.end);
+  if (keys.begin == keys.end)
+    keys = {segment.begin, segment.begin + 1};
+  return keys;
+}
+
 /// Writes one tile per segment: its queries against every key that they see.
 void buildTiles(OpBuilder &builder, cp::ShardOp shard,
                 const model::Document &document, int64_t queryHeads,
@@ -33,8 +44,7 @@ void buildTiles(OpBuilder &builder, cp::ShardOp shard,
   SmallVector<cp::RankTile> tiles;
   tiles.reserve(segments.size());
   for (const solver::Segment &segment : segments) {
-    model::TokenRange keys =
-        model::KeysNeeded(document, segment.begin, segment.end);
+    model::TokenRange keys = keysOf(document, segment);
     tiles.push_back(
         {segment.begin, segment.end, keys.begin, keys.end, segment.rank});
   }

@@ -1,15 +1,16 @@
 // Bounds the step of any placement from below.
 //
 // Idea: let every rank be done in theta. It then computes at most theta of work and owns at most
-// the token cap. Sort the ranks that hold a causal document of length l by their last token, the
-// last one first. The tokens behind the (i+1)-th last token belong to i ranks, so they are at most
-// i * cap, and their work is at most i * theta: that last token lies at l - i * cap or behind, and
-// at x_i or behind, where the work of [x_i, l) is i * theta. Its owner needs all keys before it. As
-// all tokens of the document are owned once, its ranks receive together at least the sum of
-// max(l - i * cap, x_i) over i >= 1. Some rank receives the mean of all documents, in at most
-// theta. The least theta that allows this is found by bisection. Nodes are bounded in the same way
-// as ranks, by what crosses between nodes. Forward and backward are bounded apart; backward moves
-// as many rows again the other way.
+// the token cap. Sort the ranks that hold a document of length l by their last token, the last one
+// first. The tokens behind the (i+1)-th last token belong to i ranks, so they are at most i * cap,
+// and their work is at most i * theta: that last token lies at l - i * cap or behind, and at x_i or
+// behind, where the work of [x_i, l) is i * theta. Its owner needs all keys that it sees: under a
+// causal mask, all before it. As all tokens of the document are owned once, its ranks receive
+// together what they need less l; and each of them, what it needs less its cap. Some rank receives
+// the mean of all documents, in at most theta. The least theta that allows this is found by
+// bisection. A document whose queries see further on than back is read from its end. Nodes are
+// bounded in the same way as ranks, by what crosses between nodes. Forward and backward are bounded
+// apart; backward moves as many rows again the other way.
 
 #include "compiler/solver/bounds.h"
 
@@ -42,6 +43,40 @@ std::vector<Group> Groups(const Problem& problem) {
   if (node == 1) return {{1, problem.ranks, inter}};
   return {{1, problem.ranks, intra + inter}, {node, (problem.ranks + node - 1) / node, inter}};
 }
+
+// What queries of a document see, read from the end from which they see as far back as on, or
+// further. Positions are real numbers.
+class SeenBack {
+ public:
+  explicit SeenBack(const Document& document)
+      : length(document.length), band_(document.mask.band()) {
+    if (-int64_t{band_.lower} < band_.upper) band_ = Reversed(band_);
+  }
+
+  const int64_t length;
+
+  // Keys that the query before position `end` sees: a concave function.
+  double Keys(double end) const {
+    return std::min<double>(length, end + band_.upper) - std::max(0.0, end - 1 + band_.lower);
+  }
+  // The least keys that any query from the one before `end` on sees.
+  double LeastKeys(double end) const {
+    return std::max(0.0, std::min(Keys(end), Keys(static_cast<double>(length))));
+  }
+  // A position before which no rank can have its last token if those behind take work_us at most;
+  // 0 if it would not matter to LeastKeys, or if the band ends on both sides.
+  double LeastLast(const WorkCurve& curve, double work_us) const {
+    if (band_.lower > 1 - length || band_.upper >= length - 1) return 0;
+    // Rows see as many keys as those of a causal document do, or more; if the upper limit is below
+    // 0, as those of a shorter one that comes so much later.
+    const int64_t later = std::max(0, -band_.upper);
+    const double last = curve.LeastBegin(std::max<int64_t>(0, length - later), work_us);
+    return last > 0 ? last + later : 0;
+  }
+
+ private:
+  model::Band band_;
+};
 
 // One direction of the step: forward or backward.
 class Direction {
@@ -102,38 +137,37 @@ class Direction {
   }
 
   double DocumentRows(size_t d, const Group& group, double theta_us) const {
-    const Document& document = problem_.documents[d];
+    const SeenBack document(problem_.documents[d]);
     const double cap = static_cast<double>(cap_ * group.ranks);
     const double most_us = theta_us * group.ranks;
-    const double length = static_cast<double>(document.length);
-    double rows = 0;
+    double beyond_owned = document.LeastKeys(document.length) - document.length;
+    double beyond_cap = 0;
     for (int64_t i = 1; i < group.count; ++i) {
-      double last = length - i * cap;
-      bool work_left = i * most_us < work_us_[d];
+      double last = document.length - i * cap;
+      const bool work_left = i * most_us < work_us_[d];
       if (last <= 0 && !work_left) break;
-      if (document.mask.IsCausal()) {
-        if (work_left) last = std::max(last, curve_.LeastBegin(document.length, i * most_us));
-        if (last <= 0) return rows;
-        rows += last;
-      } else if (document.mask.IsFull()) {
-        rows += length;  // of one more group, which needs all keys
-      } else {
-        // Such a group needs the window before its last token, and owns its cap at most.
-        if (last <= cap) return rows;
-        rows += std::max(0.0, std::min<double>(document.mask.window(), last) - cap);
-      }
+      if (work_left) last = std::max(last, document.LeastLast(curve_, i * most_us));
+      const double keys = document.LeastKeys(std::max(0.0, last));
+      if (keys <= 0) break;
+      beyond_owned += keys;
+      beyond_cap += std::max(0.0, keys - cap);
     }
-    return rows;
+    return std::max(beyond_owned, beyond_cap);
   }
 
-  // Returns the rows that the owner of a document's last token needs of others.
+  // Returns the rows that the owner of the query that sees most keys needs of others.
   int64_t MostRows(const Group& group) const {
     const int64_t cap = cap_ * group.ranks;
     if (problem_.exchange == Exchange::kAllGather) return std::max<int64_t>(0, total_ - cap);
     int64_t rows = 0;
     for (const Document& document : problem_.documents) {
-      TokenRange keys = KeysNeeded(document, document.length - 1, document.length);
-      if (document.length > 0) rows = std::max(rows, keys.end - keys.begin - cap);
+      if (document.length == 0) continue;
+      const model::Band& band = document.mask.band();
+      const int64_t last = document.length - 1;
+      const int64_t query =
+          std::clamp<int64_t>(std::min(-int64_t{band.lower}, last - band.upper), 0, last);
+      TokenRange keys = KeysNeeded(document, query, query + 1);
+      rows = std::max(rows, keys.end - keys.begin - cap);
     }
     return rows;
   }

@@ -1,9 +1,9 @@
 // Adds up the cost of a placement.
 //
 // Idea of the compute times: a segment is cut in blocks of rows from its first query on; a row
-// block pays for each block of keys that it touches. Key blocks lie at multiples of block_columns,
-// so the key blocks that the i-th row block touches are differences of floor((a i + b) / m), and a
-// sum over i takes O(log m), whatever the length of the segment.
+// block pays for each block of keys that it touches, and for one if it sees no key. Key blocks lie
+// at multiples of block_columns, so the key blocks that the i-th row block touches are differences
+// of floor((a i + b) / m), and a sum over i takes O(log m), whatever the length of the segment.
 
 #include "compiler/solver/cost_model.h"
 
@@ -44,19 +44,35 @@ class TileSum {
   // `count` blocks of `rows` queries each, the i-th at first + i * block_rows.
   void Add(int64_t first, int64_t rows, int64_t count) {
     if (count <= 0) return;
-    if (document_.mask.IsCausal()) return AddGrowing(first + rows, count);
-    if (document_.mask.IsFull()) return AddEqual(BlocksUpTo(document_.length), count);
-    // The window of the first blocks reaches key 0: what they see still grows.
-    int64_t reach = document_.mask.window() - 1 - first;
-    int64_t growing = reach < 0 ? 0 : std::min(count, reach / rows_ + 1);
-    AddGrowing(first + rows, growing);
-    AddSliding(first + growing * rows_, rows, count - growing);
+    const int64_t length = document_.length;
+    // Keys that the first block sees, some beyond the ends of the document; they move up from block
+    // to block.
+    const int64_t begin = first + document_.mask.band().lower;
+    const int64_t end = first + rows + document_.mask.band().upper;
+    const int64_t before = BlocksUntil(end, 0, count);  // these see no key yet
+    const int64_t from_first = BlocksUntil(begin, 0, count);
+    const int64_t inside = BlocksUntil(end, length, count);
+    const int64_t seeing = BlocksUntil(begin, length - 1, count);
+    const int64_t grown = std::min(from_first, inside);
+    const int64_t moved = std::max(from_first, inside);
+    AddEqual(1, before + count - seeing);
+    AddGrowing(end + before * rows_, grown - before);
+    if (inside < from_first) AddEqual(BlocksUpTo(length), moved - grown);
+    if (inside > from_first) AddSliding(begin + grown * rows_, end + grown * rows_, moved - grown);
+    AddShrinking(begin + moved * rows_, seeing - moved);
   }
 
   const ComputeTime& time() const { return time_; }
 
  private:
   int64_t BlocksUpTo(int64_t keys) const { return (keys + keys_ - 1) / keys_; }
+
+  // Returns the number of `count` blocks for which key + i * block_rows is at most `last`.
+  int64_t BlocksUntil(int64_t key, int64_t last, int64_t count) const {
+    if (key > last) return 0;
+    if (key + (count - 1) * rows_ <= last) return count;
+    return (last - key) / rows_ + 1;
+  }
 
   // Blocks that see keys [0, key_end), [0, key_end + block_rows), ...: cut where the table bends.
   void AddGrowing(int64_t key_end, int64_t count) {
@@ -72,12 +88,15 @@ class TileSum {
     }
   }
 
-  // Blocks that see whole windows: as many keys each, so that the blocks they touch differ by one
-  // at most.
-  void AddSliding(int64_t first, int64_t rows, int64_t count) {
-    if (count <= 0) return;
-    int64_t key_begin = first - document_.mask.window() + 1;
-    int64_t key_end = first + rows;
+  // Blocks that see keys [begin, length), [begin + block_rows, length), ...: taken from the last
+  // one on, they grow.
+  void AddShrinking(int64_t key_begin, int64_t count) {
+    const int64_t last_begin = key_begin + (count - 1) * rows_;
+    AddGrowing(BlocksUpTo(document_.length) * keys_ - last_begin, count);
+  }
+
+  // Blocks that see equally many keys each, so that the blocks they touch differ by one at most.
+  void AddSliding(int64_t key_begin, int64_t key_end, int64_t count) {
     int64_t few = BlocksUpTo(key_end - key_begin);
     int64_t touched = FloorSum(count, keys_, rows_, key_end + keys_ - 1) -
                       FloorSum(count, keys_, rows_, key_begin);

@@ -64,24 +64,29 @@ struct ComputeTime {
 ComputeTime SegmentTime(const Problem& problem, const Document& document, int64_t begin,
                         int64_t end);
 
-// SegmentTime() for many segments of one problem, which outlives it: if the mask is causal, the
-// table linear and blocks are squares of a power of two, a closed form of a few nanoseconds.
+// SegmentTime() for many segments of one problem, which outlives it: if all queries of a segment
+// see the document's first key, not all its last one, the table is linear and blocks are squares of
+// a power of two, a closed form of a few nanoseconds.
 class SegmentTimer {
  public:
   explicit SegmentTimer(const Problem& problem);
 
   ComputeTime Time(const Document& document, int64_t begin, int64_t end) const {
-    if (shift_ < 0 || !document.mask.IsCausal() || begin >= end) {
+    const model::Band& band = document.mask.band();
+    const int64_t key_begin = begin + band.upper;  // behind the keys before the first query's last
+    const int64_t key_end = end + band.upper;
+    if (shift_ < 0 || begin >= end || end + band.lower > 1 || key_begin < 0 ||
+        key_end > document.length) {
       return SegmentTime(problem_, document, begin, end);
     }
     const int64_t rest = (int64_t{1} << shift_) - 1;
     int64_t row_blocks = (end - begin) >> shift_;
-    // Full blocks see one block of keys more each; a last short one sees those up to `end`.
+    // Full blocks see one block of keys more each; a last short one sees those up to `key_end`.
     int64_t key_blocks =
-        row_blocks * ((begin + rest) >> shift_) + row_blocks * (row_blocks + 1) / 2;
+        row_blocks * ((key_begin + rest) >> shift_) + row_blocks * (row_blocks + 1) / 2;
     if (((end - begin) & rest) != 0) {
       row_blocks += 1;
-      key_blocks += (end + rest) >> shift_;
+      key_blocks += (key_end + rest) >> shift_;
     }
     return {row_blocks * row_.forward_us + key_blocks * key_.forward_us,
             row_blocks * row_.backward_us + key_blocks * key_.backward_us};

@@ -99,15 +99,27 @@ std::vector<Candidate> RankCandidates(const Problem& problem, const DocumentTabl
 }
 
 // K/V rows that a rank receives of a document sharded over all, at least, on the mean of the ranks:
-// the one with chunks i and 2N-1-i needs the keys up to the end of the latter.
+// if queries see back to the first key, the one with chunks i and 2N-1-i needs the keys up to the
+// end of the latter, but for those that the upper limit hides; if they see on to the last key, as
+// many, from the begin of the former on.
 double LeastShardedRows(const Problem& problem, const Document& document) {
   const int64_t ranks = problem.ranks;
   const int64_t chunk = document.length / (2 * ranks);
   if (chunk == 0) return 0;  // some ranks may have no token
   const double owned = static_cast<double>(document.length) / ranks;
-  if (document.mask.IsCausal()) return chunk * (1.5 * ranks + 0.5) - owned;
-  if (document.mask.IsFull()) return document.length - owned;
-  return 0;
+  const bool back = SeesBackToStart(document);
+  const bool on = SeesOnToEnd(document);
+  if (back && on) return document.length - owned;
+  if (!back && !on) return 0;
+  const int64_t beyond = back ? document.mask.band().upper : -document.mask.band().lower;
+  return std::max(0.0, chunk * (1.5 * ranks + 0.5) + std::min<int64_t>(0, beyond) - owned);
+}
+
+// Returns the least keys that a query sees, or 1.
+int64_t FewestKeys(const Document& document) {
+  const TokenRange first = KeysNeeded(document, 0, 1);
+  const TokenRange last = KeysNeeded(document, document.length - 1, document.length);
+  return std::max<int64_t>(1, std::min(first.end - first.begin, last.end - last.begin));
 }
 
 // A lower bound of the step if some documents are sharded over all ranks.
@@ -130,8 +142,9 @@ class LeastSharded {
   void Shard(const Document& document) {
     rows_us_ += LeastShardedRows(problem_, document) * row_us_;
     if (document.length < 2 * problem_.ranks) return;
-    // A row block of each chunk sees one block of keys at least; the middle two may be one.
-    const ComputeTime block = SegmentTime(problem_, document, 0, 1);
+    // A row block of each chunk sees as many keys as the first or the last query at least; the
+    // middle two chunks may share one.
+    const ComputeTime block = SegmentTime(problem_, {FewestKeys(document), Mask::Full()}, 0, 1);
     const ComputeTime least = LeastTime(problem_, document);
     const double chunks = 2.0 * problem_.ranks - 1;
     forward_us_ += std::max(0.0, chunks * block.forward_us - least.forward_us) / problem_.ranks;

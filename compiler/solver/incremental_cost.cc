@@ -2,9 +2,9 @@
 //
 // Idea: a sweep over the document's positions (row_sweep.h) adds its rows, and takes them back
 // later without the rest of the placement. Messages are counted for pairs of ranks, by runs of
-// rows. Between two ranks whose segments stay, no run changes unless a window opens or ends inside
-// a segment: a change of two ranks, which is what the search tries, counts the runs from and to
-// these alone.
+// rows. Between two ranks whose segments stay, no run changes if the keys that segments see begin
+// and end where segments or the document do: a change of two ranks, which is what the search tries,
+// counts the runs from and to these alone.
 
 #include "compiler/solver/incremental_cost.h"
 
@@ -15,6 +15,13 @@ namespace {
 
 constexpr size_t kPair = 2;
 constexpr int kNotNeeding = -1;
+
+// Returns whether what segments see begins and ends where segments or the document do.
+bool SeesWholeSegments(const Document& document) {
+  const model::Band& band = document.mask.band();
+  return (band.lower == 0 || SeesBackToStart(document)) &&
+         (band.upper == 0 || SeesOnToEnd(document));
+}
 
 }  // namespace
 
@@ -48,7 +55,7 @@ void IncrementalCost::Replace(const Document& document, const std::vector<Segmen
   }
   steps_ += before.size() + after.size();
   if (problem_.exchange != Exchange::kNeeded) return;
-  pair_ = changed_.size() <= kPair && document.mask.window() == 0;
+  pair_ = changed_.size() <= kPair && SeesWholeSegments(document);
   if (before.size() > 1) ChangeTraffic(document, before, -1);
   if (after.size() > 1) ChangeTraffic(document, after, +1);
 }
@@ -97,7 +104,7 @@ void IncrementalCost::Close(int rank) {
   needing_.pop_back();
 }
 
-void IncrementalCost::Send(int owner) {
+void IncrementalCost::Send(int owner, int64_t) {
   if (pair_ && std::find(changed_.begin(), changed_.end(), owner) == changed_.end()) {
     for (int rank : changed_) {
       if (place_[rank] != kNotNeeding) CountMessage(owner, rank);

@@ -75,7 +75,7 @@ class IncrementalCost {
   Traffic& TrafficOf(int rank) { return ranks_[rank].traffic; }
   void Open(int rank);
   void Close(int rank);
-  void Send(int owner);
+  void Send(int owner, int64_t rows);
 
   void ChangeCompute(const Document& document, const Segment& segment, int sign);
   void ChangeTraffic(const Document& document, const std::vector<Segment>& segments, int sign);

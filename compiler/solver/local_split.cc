@@ -52,13 +52,6 @@ std::vector<BackwardStage> StagesOf(const std::vector<RemoteWork>& remote, doubl
 
 }  // namespace
 
-double AboutPairs(const model::Mask& mask, model::TokenRange queries, model::TokenRange keys) {
-  const double area = static_cast<double>(queries.end - queries.begin) * (keys.end - keys.begin);
-  if (mask.IsFull()) return area;
-  const double above = std::max<int64_t>(0, keys.end - queries.begin);
-  return std::max(1.0, area - above * above / 2);
-}
-
 int64_t LocalTilesFirst(const BackwardWork& work, const RankCost& cost) {
   if (work.remote.empty()) return work.local_pairs.size();
   const double local_pairs = std::accumulate(work.local_pairs.begin(), work.local_pairs.end(), 0.0);

@@ -7,14 +7,8 @@
 #include <vector>
 
 #include "compiler/solver/cost_model.h"
-#include "model/band.h"
-#include "model/mask.h"
 
 namespace flashcp::solver {
-
-// Returns about the pairs of queries and keys of a tile that the mask allows; at least 1 below the
-// diagonal.
-double AboutPairs(const model::Mask& mask, model::TokenRange queries, model::TokenRange keys);
 
 // Work of a remote stage, in pairs of queries and keys, and its received K/V rows times heads.
 struct RemoteWork {

@@ -167,11 +167,15 @@ class Filler {
 };
 
 // K/V rows that a rank receives of a document sharded over all ranks: all it does not own, or the
-// halos of its two chunks.
+// halos of its two chunks, if these are fewer.
 int64_t ShardedRows(const Document& document, int ranks) {
-  int64_t others = document.length - document.length / ranks;
-  if (document.mask.window() == 0) return others;
-  return std::min(others, 2 * (document.mask.window() - 1));
+  const int64_t others = document.length - document.length / ranks;
+  const int64_t chunk = document.length / (2 * ranks);
+  const int64_t lower = document.mask.band().lower;
+  const int64_t upper = document.mask.band().upper;
+  const int64_t own =
+      std::max<int64_t>(0, chunk + std::min<int64_t>(0, upper) - std::max<int64_t>(0, lower));
+  return std::min(others, 2 * (chunk + upper - lower - own));
 }
 
 // Time of each rank for a document sharded over all: that of rank 0, which has the first chunk and

@@ -6,7 +6,8 @@
 // rows from the front and the next ones from the back, as in zigzag: with h of the former, which n
 // - 1 nodes need, and t of the latter, which k need, sends are even if h (n - 1) + t k
 // is the same for all, and a root search evens their work. Ranks of a node divide its rows
-// likewise, with equally many tokens for each.
+// likewise, with equally many tokens for each. If queries see on to the last key, not back to the
+// first, front and back change roles.
 //
 // Nodes of heavy documents have few tokens of them, and fill up with light documents. A document
 // gets so many nodes that this leaves them no more work than the others.
@@ -84,8 +85,9 @@ class Spreader {
   void Sort() {
     for (const Piece& document : documents_) {
       if (document.tokens == 0) continue;
-      const bool window = model_.document(document).mask.window() > 0;
-      const bool heavy = !window && NodesOf(document) > kLeastNodes;
+      const Document& whole = model_.document(document);
+      const bool far = SeesBackToStart(whole) || SeesOnToEnd(whole);
+      const bool heavy = far && NodesOf(document) > kLeastNodes;
       (heavy ? heavy_ : light_).push_back(document.document);
     }
     std::stable_sort(heavy_.begin(), heavy_.end(), [this](int a, int b) {
@@ -167,24 +169,29 @@ class Spreader {
     int64_t last;
   };
 
-  // Returns ends with work `us`, and first + weight * last = rows if tokens [low, high) are enough.
+  // Returns ends with work `us`. Rows of one end weigh 1, those of the other, which more queries of
+  // the part see, `weight`; together they weigh `rows` if tokens [low, high) are enough. The former
+  // is the front, unless queries see on to the last key.
   Ends TakeEnds(const Piece& piece, int64_t low, int64_t high, double us, double rows,
                 double weight) {
-    auto first = [&](int64_t last) {
-      return std::clamp<int64_t>(static_cast<int64_t>(rows - weight * last), 0, high - low - last);
+    const bool front = SeesBackToStart(model_.document(piece));
+    auto ends = [&](int64_t seeing) {
+      const int64_t seen =
+          std::clamp<int64_t>(static_cast<int64_t>(rows - weight * seeing), 0, high - low - seeing);
+      return front ? Ends{seen, seeing} : Ends{seeing, seen};
     };
     const double before_us = model_.Prefix(piece, low);
     const double all_us = model_.Prefix(piece, high);
-    const int64_t last = FindRoot(0, high - low, [&](int64_t last) {
+    return ends(FindRoot(0, high - low, [&](int64_t seeing) {
       budget_.Spend(1);
-      return model_.Prefix(piece, low + first(last)) - before_us + all_us -
-             model_.Prefix(piece, high - last) - us;
-    });
-    return {first(last), last};
+      const Ends taken = ends(seeing);
+      return model_.Prefix(piece, low + taken.first) - before_us + all_us -
+             model_.Prefix(piece, high - taken.last) - us;
+    }));
   }
 
-  // Returns the weight of a row from the back of part k against one from the front: k nodes need
-  // the former, parts - 1 the latter.
+  // Returns the weight of a row from the end of part k that sees the others against one from the
+  // end that they see: k nodes need the former, parts - 1 the latter.
   static double Weight(int k, int parts) { return static_cast<double>(k) / (parts - 1); }
 
   // The weighted rows that each part takes, so that the last one, too, has as many.
@@ -209,7 +216,8 @@ class Spreader {
   // Parts of equal work, cut at blocks: with equal sends or, if asked for or if all nodes
   // need all rows, equal tokens.
   std::optional<std::vector<Piece>> Divide(const Piece& piece, int parts, bool even_tokens) {
-    if (model_.document(piece).mask.IsFull()) even_tokens = true;
+    const Document& whole = model_.document(piece);
+    if (SeesBackToStart(whole) && SeesOnToEnd(whole)) even_tokens = true;
     std::vector<Piece> result;
     const double sent_rows = even_tokens || parts == 1 ? 0 : EvenRows(piece, parts);
     Piece rest = piece;

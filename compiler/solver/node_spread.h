@@ -19,9 +19,9 @@ struct NodeSpread {
 NodeSpread SpreadNothing(const Problem& problem);
 
 // Spreads as many of the heaviest documents as fit: none over up to 8 nodes of several ranks, and
-// none with a window, whose rows no other node needs but for a halo. No rank owns more than
-// floor(T / N) tokens of them. O(D log D), and O(ranks) root searches for each document that is
-// spread.
+// none whose band ends on both sides, since no other node needs its rows but for a halo. No rank
+// owns more than floor(T / N) tokens of them. O(D log D), and O(ranks) root searches for each
+// document that is spread.
 NodeSpread SpreadOverNodes(const PieceModel& model, Budget& budget);
 
 }  // namespace flashcp::solver

@@ -36,7 +36,9 @@ PieceModel::PieceModel(const Problem& problem)
 
 void PieceModel::Weigh(Piece& piece) const {
   piece.work_us = 0;
-  piece.received = -piece.tokens;
+  const model::Band& band = document(piece).mask.band();
+  const bool sees_itself = band.lower <= 0 && band.upper >= 0;
+  piece.received = sees_itself ? -piece.tokens : -RowsNeeded(piece, piece);
   int64_t counted = 0;  // positions before it are
   for (int i = 0; i < piece.count; ++i) {
     const Piece::Interval& rows = piece.intervals[i];
@@ -95,13 +97,12 @@ int64_t PieceModel::RowsNeeded(const Piece& piece, const Piece& other) const {
 
 double PieceModel::RowsSent(const Piece& piece) const {
   const Document& whole = document(piece);
-  if (whole.mask.window() > 0) return 0;  // to the next rank at most
   double rows = 0;
   for (int i = 0; i < piece.count; ++i) {
     const Piece::Interval& interval = piece.intervals[i];
     int64_t middle = (interval.begin + interval.end) / 2;
-    int64_t needed_from = whole.mask.IsFull() ? 0 : middle;
-    double nodes = curve_.Rows(whole, needed_from, whole.length) / node_us_;
+    const TokenRange queries = QueriesThatSee(whole, middle, middle + 1);
+    double nodes = curve_.Rows(whole, queries.begin, queries.end) / node_us_;
     if (nodes > kLeastNodes) rows += nodes * (interval.end - interval.begin);
   }
   return rows;

@@ -34,9 +34,12 @@ absl::Status CheckDocument(const Document& document) {
     return absl::InvalidArgumentError(
         absl::StrCat("length is ", document.length, ": must be 0 or above"));
   }
-  if (!document.mask.IsCausal() && !document.mask.IsFull() && document.mask.window() == 0) {
-    return absl::InvalidArgumentError(absl::StrCat("mask is ", model::MaskText(document.mask),
-                                                   ": must be causal, full or a window"));
+  const model::Band& band = document.mask.band();
+  if (band.lower > band.upper || band.lower == model::Band::kNoUpper ||
+      band.upper == model::Band::kNoLower) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("mask is ", model::MaskText(document.mask),
+                     ": must show pairs, with a lower limit of at most the upper one"));
   }
   return absl::OkStatus();
 }

@@ -32,6 +32,9 @@ using model::kMaxRanks;
 using model::kMaxTokens;
 using model::LinkClass;
 using model::Mask;
+using model::QueriesThatSee;
+using model::SeesBackToStart;
+using model::SeesOnToEnd;
 using model::TileTable;
 using model::TokenRange;
 

@@ -32,7 +32,7 @@ class RowSweep {
   // Adds (sign 1) or takes back (sign -1) the rows that the segments of a document make their ranks
   // exchange. `ranks` holds a Traffic for each rank (TrafficOf) and counts messages: it learns when
   // a rank begins and ends to need rows (Open, Close), and when rows of an owner go to all ranks
-  // that need them at that time (Send).
+  // that need them at that time (Send, with the number of rows).
   template <typename Ranks>
   void Run(const Document& document, const std::vector<Segment>& segments, int sign, Ranks& ranks) {
     keys_.clear();
@@ -46,16 +46,17 @@ class RowSweep {
         while (opened < keys_.size() && keys_[opened].begin <= position) {
           Open(segments[opened++].rank, position, sign, ranks);
         }
-        while (keys_[closed].end <= position) {
+        while (closed < opened && keys_[closed].end <= position) {
           Close(segments[closed++].rank, position, sign, ranks);
         }
-        int64_t next = std::min(owner.end, keys_[closed].end);
+        int64_t next = owner.end;
+        if (closed < opened) next = std::min(next, keys_[closed].end);
         if (opened < keys_.size()) next = std::min(next, keys_[opened].begin);
         Send(owner.rank, next - position, sign, ranks);
         position = next;
       }
     }
-    while (closed < segments.size()) Close(segments[closed++].rank, document.length, sign, ranks);
+    while (closed < opened) Close(segments[closed++].rank, document.length, sign, ranks);
     for (const Segment& segment : segments) nodes_[node_[segment.rank]] = Node();
   }
 
@@ -107,17 +108,17 @@ class RowSweep {
     traffic.in_node.sent += sign * (position - node.owned - node.shares);
   }
 
-  // Sends the owner's next `rows` rows to all ranks that need them now. It is one of these: a mask
-  // shows every query its own key.
+  // Sends the owner's next `rows` rows to all other ranks that need them now.
   template <typename Ranks>
   void Send(int owner, int64_t rows, int sign, Ranks& ranks) {
     Node& node = nodes_[node_[owner]];
     Traffic& traffic = ranks.TrafficOf(owner);
-    traffic.in_node.sent += sign * rows * (node.open - 1);
-    traffic.between_nodes.sent += sign * rows * (open_nodes_ - 1);
-    traffic.in_node.received -= sign * rows;
+    const bool needs = open_[owner] > 0;
+    traffic.in_node.sent += sign * rows * (node.open - needs);
+    traffic.between_nodes.sent += sign * rows * (open_nodes_ - (node.open > 0));
+    traffic.in_node.received -= sign * rows * needs;
     node.owned += rows;
-    ranks.Send(owner);
+    ranks.Send(owner, rows);
   }
 
   std::vector<int> open_;  // open intervals of each rank

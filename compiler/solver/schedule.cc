@@ -129,7 +129,11 @@ class Search {
     for (int stages : StageCounts(loads_)) {
       const double before_us = best_us_;
       if (!Try(stages)) break;
-      if (fitting_.empty() || best_us_ < before_us) without_gain = 0;
+      // A few more stages may let all heads meet the limit at once.
+      const bool all_heads_fit = fewest_groups_ == groups_.front();
+      if (fitting_.empty() || best_us_ < before_us || (!all_heads_fit && stages < kFewStages)) {
+        without_gain = 0;
+      }
       if (++without_gain > kMostWithoutGain) break;
     }
     const Schedule* best = nullptr;
@@ -166,6 +170,7 @@ class Search {
       if (Bytes(schedule) <= limit_bytes_) schedules.push_back(schedule);
     }
     if (schedules.empty()) return true;
+    fewest_groups_ = std::min(fewest_groups_, schedules.front().head_groups);
     cut.AddCompute();
     const double least_us = cut.LeastStepUs();
     if (least_us > best_us_ * (1 + kEqual)) return false;
@@ -188,6 +193,7 @@ class Search {
   std::vector<Schedule> fitting_;  // by rising stages, then groups
   double best_us_ = std::numeric_limits<double>::infinity();
   int best_groups_ = 0;
+  int fewest_groups_ = std::numeric_limits<int>::max();  // that met the limit
 };
 
 constexpr int64_t kMiB = int64_t{1} << 20;

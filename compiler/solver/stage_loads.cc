@@ -7,6 +7,8 @@
 #include <tuple>
 #include <utility>
 
+#include "compiler/solver/row_sweep.h"
+
 namespace flashcp::solver {
 namespace {
 
@@ -23,12 +25,22 @@ int64_t Blocks(const Problem& problem, int64_t rows) {
   return (rows + block - 1) / block;
 }
 
-// Returns how many of the queries see one of the keys at least.
-int64_t QueriesThatSee(const model::Band& band, const Segment& queries, TokenRange keys) {
-  const int64_t begin = std::max(queries.begin, keys.begin - band.upper);
-  const int64_t end = std::min(queries.end, keys.end - band.lower);
-  return std::max<int64_t>(0, end - begin);
-}
+// Queries of a segment that read rows of one stage.
+class ReadingQueries {
+ public:
+  // Adds those that see one of the keys at least; keys come in rising order.
+  void Add(const Document& document, const Segment& queries, TokenRange keys) {
+    const TokenRange seeing = QueriesThatSee(document, keys.begin, keys.end);
+    const int64_t begin = std::max({queries.begin, seeing.begin, end_});
+    end_ = std::max(end_, std::min(queries.end, seeing.end));
+    count_ += std::max<int64_t>(0, end_ - begin);
+  }
+  int64_t count() const { return count_; }
+
+ private:
+  int64_t count_ = 0;
+  int64_t end_ = 0;  // all added ones lie before it
+};
 
 int64_t Overlap(TokenRange a, const Segment& b) {
   return std::max<int64_t>(0, std::min(a.end, b.end) - std::max(a.begin, b.begin));
@@ -63,9 +75,7 @@ StageLoads::StageLoads(const Problem& problem, const Placement& placement)
     NumberRows(node);
     AddRemote(nodes_[node]);
   }
-  for (const Reader& reader : readers_) {
-    ranks_[reader.queries.rank].sent_rows += reader.sent.end - reader.sent.begin;
-  }
+  AddSent(placement);
   AddShared();
 }
 
@@ -79,7 +89,7 @@ void StageLoads::AddReaders(const Placement& placement) {
     for (const Segment& segment : placement.documents[d]) {
       const ComputeTime time = timer.Time(document, segment.begin, segment.end);
       const double blocks = Blocks(problem_, segment.end - segment.begin);
-      const double pairs = CountPairs(document, segment.begin, segment.end);
+      const double pairs = std::max<double>(1, CountPairs(document, segment.begin, segment.end));
       ranks_[segment.rank].tokens += segment.end - segment.begin;
       ranks_[segment.rank].local.forward_us += time.forward_us;
       ranks_[segment.rank].local.backward_us += time.backward_us;
@@ -88,8 +98,7 @@ void StageLoads::AddReaders(const Placement& placement) {
                           segment,
                           KeysNeeded(document, segment.begin, segment.end),
                           {std::max(0.0, time.forward_us - blocks * row_us[0]) / pairs,
-                           std::max(0.0, time.backward_us - blocks * row_us[1]) / pairs},
-                          {}});
+                           std::max(0.0, time.backward_us - blocks * row_us[1]) / pairs}});
     }
   }
 }
@@ -112,13 +121,13 @@ class StageLoads::RunBuilder {
 
   // Adds the runs of a segment, which is itself reader number `owner`.
   void AddSegment(int owner) {
-    Reader& owned = loads_.readers_[owner];
+    const Reader& owned = loads_.readers_[owner];
     for (int64_t begin = owned.queries.begin; begin < owned.queries.end;) {
       Move(begin);
       int64_t end = owned.queries.end;
       if (closed_ < opened_) end = std::min(end, ReaderAt(closed_).keys.end);
       if (opened_ < last_) end = std::min(end, ReaderAt(opened_).keys.begin);
-      AddRun(&owned, begin, end);
+      AddRun(owned, begin, end);
       begin = end;
     }
   }
@@ -142,19 +151,16 @@ class StageLoads::RunBuilder {
     }
   }
 
-  void AddRun(Reader* owned, int64_t begin, int64_t end) {
-    const int rank = owned->queries.rank;
+  void AddRun(const Reader& owned, int64_t begin, int64_t end) {
+    const int rank = owned.queries.rank;
     const bool outside = loads_.rotation_.Node(rank) != node_;
     MakeLists(rank, outside);
     const std::vector<int>& receivers = loads_.lists_[receivers_];
     if (receivers.empty()) return;
     loads_.rotation_.Add(node_ * loads_.problem_.cluster.ranks_per_node, rank);
     loads_.relays_ |= outside && receivers.size() > 1;
-    // Rows that travel are one range of a segment: keys seen begin and end in order.
-    owned->sent.begin = owned->sent.end == 0 ? begin : std::min(owned->sent.begin, begin);
-    owned->sent.end = std::max(owned->sent.end, end);
     Node& node = loads_.nodes_[node_];
-    const Run run = {owned->document, rank, begin, end, {}, 0, receivers_};
+    const Run run = {owned.document, rank, begin, end, {}, 0, receivers_};
     Run* before = node.received.empty() ? nullptr : &node.received.back();
     if (before != nullptr && before->document == run.document && before->owner == rank &&
         before->end == begin && loads_.lists_[before->list] == receivers) {
@@ -273,6 +279,46 @@ void StageLoads::AddRemote(const Node& node) {
   }
 }
 
+// Counts rows that other ranks than their owner need.
+class StageLoads::SentRows {
+ public:
+  explicit SentRows(std::vector<RankBase>* ranks) : ranks_(*ranks), needing_(ranks->size()) {}
+
+  // For RowSweep.
+  void Open(int rank) {
+    needing_[rank] = true;
+    ++count_;
+  }
+  void Close(int rank) {
+    needing_[rank] = false;
+    --count_;
+  }
+  void Send(int owner, int64_t rows) {
+    if (count_ > needing_[owner]) ranks_[owner].sent_rows += rows;
+  }
+  Traffic& TrafficOf(int) { return unused_; }
+
+ private:
+  std::vector<RankBase>& ranks_;
+  std::vector<char> needing_;
+  int count_ = 0;
+  Traffic unused_;
+};
+
+void StageLoads::AddSent(const Placement& placement) {
+  if (problem_.ranks == 1) return;
+  if (problem_.exchange == Exchange::kAllGather) {
+    for (RankBase& rank : ranks_) rank.sent_rows = rank.tokens;
+    return;
+  }
+  RowSweep sweep(problem_);
+  SentRows rows(&ranks_);
+  for (size_t d = 0; d < placement.documents.size(); ++d) {
+    const std::vector<Segment>& segments = placement.documents[d];
+    if (segments.size() > 1) sweep.Run(problem_.documents[d], segments, /*sign=*/1, rows);
+  }
+}
+
 // A segment has a tile for each segment of its rank that it sees, and one for what it receives.
 void StageLoads::AddShared() {
   std::vector<std::vector<const Reader*>> of_rank(problem_.ranks);
@@ -365,14 +411,14 @@ void StageLoads::AddComputeOf(const Node& node, int stages, std::vector<RankStag
   auto compute = [&](const Reader& reader, int stage) -> ComputeTime& {
     return (*cut)[static_cast<size_t>(reader.queries.rank) * stages + stage].compute;
   };
-  std::vector<int64_t> touched;  // queries of each reader of a document, by stage
+  std::vector<ReadingQueries> touched;  // of each reader of a document, by stage
   auto run = node.read.begin();
   for (size_t first = 0, last = 0; run != node.read.end(); first = last) {
     const int document = reader_at(first).document;
     while (last < node.readers.size() && reader_at(last).document == document) ++last;
     if (run->document != document) continue;
     const model::Band& band = problem_.documents[document].mask.band();
-    touched.assign((last - first) * stages, 0);
+    touched.assign((last - first) * stages, {});
     for (; run != node.read.end() && run->document == document; ++run) {
       ForEachPart(*run, stages, [&](int stage, int64_t begin, int64_t end) {
         for (int place : lists_[run->list]) {
@@ -381,16 +427,16 @@ void StageLoads::AddComputeOf(const Node& node, int stages, std::vector<RankStag
           const double pairs = CountPairs(band, {queries.begin, queries.end}, {begin, end});
           compute(reader, stage).forward_us += pairs * reader.pair.forward_us;
           compute(reader, stage).backward_us += pairs * reader.pair.backward_us;
-          int64_t& most = touched[(place - first) * stages + stage];
-          most = std::max(most, QueriesThatSee(band, queries, {begin, end}));
+          touched[(place - first) * stages + stage].Add(problem_.documents[document], queries,
+                                                        {begin, end});
         }
       });
     }
     for (size_t i = 0; i < touched.size(); ++i) {
-      if (touched[i] == 0) continue;
+      if (touched[i].count() == 0) continue;
       ComputeTime& time = compute(reader_at(first + i / stages), i % stages);
-      time.forward_us += Blocks(problem_, touched[i]) * block_.forward_us;
-      time.backward_us += Blocks(problem_, touched[i]) * block_.backward_us;
+      time.forward_us += Blocks(problem_, touched[i].count()) * block_.forward_us;
+      time.backward_us += Blocks(problem_, touched[i].count()) * block_.backward_us;
     }
   }
 }

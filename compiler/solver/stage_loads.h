@@ -77,7 +77,6 @@ class StageLoads {
     Segment queries;
     TokenRange keys;   // that it sees
     ComputeTime pair;  // time of a pair of a query and a key, all heads
-    TokenRange sent;   // of its own rows, those that travel
   };
   // Rows [begin, end) of a document that an owner sends to the same ranks of a node, or that the
   // same readers there see.
@@ -98,11 +97,13 @@ class StageLoads {
     std::vector<Run> read;      // in order of document and position
   };
   class RunBuilder;
+  class SentRows;
 
   void AddReaders(const Placement& placement);
   void AddRuns(int node, const Placement& placement);
   void NumberRows(int node);
   void AddRemote(const Node& node);
+  void AddSent(const Placement& placement);
   void AddShared();
 
   std::vector<RelayRun> RelayRuns(int node, int stages) const;

@@ -32,7 +32,7 @@ class SweptRanks {
   Traffic& TrafficOf(int rank) { return traffic_[rank]; }
   void Open(int rank) { needing_[rank / 64] |= uint64_t{1} << (rank % 64); }
   void Close(int rank) { needing_[rank / 64] &= ~(uint64_t{1} << (rank % 64)); }
-  void Send(int owner) {
+  void Send(int owner, int64_t) {
     uint64_t* destinations = destinations_.of(owner);
     for (size_t word = 0; word < needing_.size(); ++word) destinations[word] |= needing_[word];
   }

@@ -28,19 +28,40 @@ WorkCurve::WorkCurve(const Problem& problem, double forward_weight, double backw
     pieces_[i].sum_us = before.sum_us + width * (before.us + before.slope_us * width / 2);
   }
   shift_ = tiles.block_rows / 2.0;
-  window_extra_ = (tiles.block_rows + tiles.block_columns) / 2.0;
+  inside_extra_ = (tiles.block_rows + tiles.block_columns) / 2.0;
+  unseeing_us_ = Row(tiles.block_columns);
   // A block of n <= block_rows rows from a on costs t(a + n), no less than its n rows on the
   // shifted line, if the table is one line that starts at or above 0.
   bound_shift_ = pieces_.size() == 1 && first.us >= 0 ? shift_ : 0;
 }
 
 double WorkCurve::UpToOther(const Document& document, int64_t position) const {
-  if (document.mask.IsFull()) {
-    return position * Row(static_cast<double>(document.length));
+  const model::Band& band = document.mask.band();
+  const int64_t length = document.length;
+  // Positions [0, before) and [seeing, length) see no key. Between them keys grow while they begin
+  // at the first one, shrink once they end at the last one, and stay as many in between.
+  auto within = [length](int64_t p) { return std::clamp<int64_t>(p, 0, length); };
+  const int64_t before = within(-int64_t{band.upper});
+  const int64_t from_first = within(1 - int64_t{band.lower});
+  const int64_t inside = within(length - band.upper);
+  const int64_t seeing = within(length - band.lower);
+  const int64_t grown = std::max(before, std::min(from_first, inside));
+  const int64_t moved = std::max(from_first, inside);
+  auto rows = [position](int64_t begin, int64_t end) {
+    return std::max<int64_t>(0, std::min(position, end) - begin);
+  };
+  double us = band.upper > length ? 0
+                                  : Integral(std::clamp(position, before, grown) +
+                                             static_cast<double>(band.upper) + shift_);
+  us += (rows(0, before) + rows(seeing, length)) * unseeing_us_;
+  us += rows(grown, moved) * (inside < from_first
+                                  ? Row(static_cast<double>(length))
+                                  : Row(int64_t{band.upper} - band.lower + 1 + inside_extra_));
+  const double shrinking = length - static_cast<double>(band.lower) + shift_;
+  if (moved < position && moved < seeing) {
+    us += Integral(shrinking - moved) - Integral(shrinking - std::min(position, seeing));
   }
-  int64_t growing = std::min(position, document.mask.window());
-  return Integral(growing + shift_) +
-         (position - growing) * Row(document.mask.window() + window_extra_);
+  return us;
 }
 
 double WorkCurve::LeastBegin(int64_t length, double work_us) const {

@@ -20,7 +20,7 @@ class WorkCurve {
   // query heads. Microseconds.
   WorkCurve(const Problem& problem, double forward_weight, double backward_weight);
 
-  // Work of rows [begin, end) of a document, about; never falls with begin while end - begin stays.
+  // Work of rows [begin, end) of a document, about.
   double Rows(const Document& document, int64_t begin, int64_t end) const {
     return UpTo(document, end) - UpTo(document, begin);
   }
@@ -38,8 +38,13 @@ class WorkCurve {
     double sum_us;
   };
 
+  // The work of rows [0, position), but for what is equal for all positions of the document.
   double UpTo(const Document& document, int64_t position) const {
-    if (document.mask.IsCausal()) return Integral(position + shift_);
+    const model::Band& band = document.mask.band();
+    const int64_t keys = position + band.upper;
+    if (band.upper >= 0 && keys <= document.length && position + band.lower <= 1) {
+      return Integral(keys + shift_);
+    }
     return UpToOther(document, position);
   }
   double UpToOther(const Document& document, int64_t position) const;
@@ -61,7 +66,8 @@ class WorkCurve {
 
   double shift_;         // keys that a row's block sees beyond its own position, about
   double bound_shift_;   // the same, not too large in any case
-  double window_extra_;  // the same behind the first window
+  double inside_extra_;  // the same if they begin and end inside the document
+  double unseeing_us_;   // of a row that sees no key
   std::vector<Piece> pieces_;
 };
 

@@ -119,8 +119,8 @@ const std::vector<PlanRule>& PlanRules() {
       {"P13", "No row of a remote or saved buffer is received more than once, for any head."},
       {"P14", "No K or V row of a token reaches a rank more than once, for any head."},
       {"P15",
-       "A tile has queries that see some of its keys, whole groups of query heads or part "
-       "of one, and buffers of the right kinds."},
+       "A tile has queries that see some of its keys, or none of the document's, whole groups of "
+       "query heads or part of one, and buffers of the right kinds."},
       {"P16", "The query rows of a tile hold the positions it states, owned by its rank."},
       {"P17",
        "The key and value rows of a tile hold the positions it states, its rank's own or "

@@ -140,7 +140,7 @@ TEST(CompileTest, BadProblemsAreRefused) {
   refuse([](solver::Problem* problem) { problem->ranks = 0; });
   refuse([](solver::Problem* problem) { problem->documents[2].length = -1; });
   refuse([](solver::Problem* problem) { problem->documents[2].length = model::kMaxTokens; });
-  refuse([](solver::Problem* problem) { problem->documents[7].mask = model::Mask({-3, 5}); });
+  refuse([](solver::Problem* problem) { problem->documents[7].mask = model::Mask({5, -3}); });
   refuse([](solver::Problem* problem) { problem->heads.key_value = 5; });
   refuse([](solver::Problem* problem) { problem->heads.dim = 12; });
   refuse([](solver::Problem* problem) { problem->slack_percent = -1; });

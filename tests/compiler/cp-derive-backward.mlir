@@ -19,7 +19,7 @@ cp.batch @stages ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<need
     // CHECK-NEXT:   cp.clear_gradients stage(0)
     // CHECK-NEXT:   cp.resend stage(1)
     // CHECK-NEXT:   cp.resend stage(2)
-    // CHECK-NEXT:   cp.attend_backward stage(0) tiles[0, 2)
+    // CHECK-NEXT:   cp.attend_backward stage(0) tiles[0, 1)
     // CHECK-NEXT:   cp.clear_gradients stage(1)
     // CHECK-NEXT:   cp.attend_backward stage(1) tiles[0, 1)
     // CHECK-NEXT:   cp.pack_gradients stage(1)
@@ -29,7 +29,7 @@ cp.batch @stages ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<need
     // CHECK-NEXT:   cp.pack_gradients stage(2)
     // CHECK-NEXT:   cp.add_gradients stage(1)
     // CHECK-NEXT:   cp.exchange_gradients stage(2)
-    // CHECK-NEXT:   cp.attend_backward stage(0) tiles[2, 3)
+    // CHECK-NEXT:   cp.attend_backward stage(0) tiles[1, 3)
     // CHECK-NEXT:   cp.add_gradients stage(2)
     // CHECK-NEXT:   cp.store_gradients
     // CHECK-NEXT: }

@@ -22,6 +22,8 @@ solver::Problem MakeProblem(const std::string& cluster, model::Exchange exchange
   }
   problem.documents.push_back({700, model::Mask::Window(50)});
   problem.documents.push_back({70, model::Mask::Full()});
+  problem.documents.push_back({2000, model::Mask({-90, 60})});
+  problem.documents.push_back({500, model::Mask({300, 310})});
   problem.ranks = 20;
   problem.cluster = model::ClusterPreset(cluster).value();
   problem.exchange = exchange;
@@ -48,9 +50,9 @@ TEST(PlanSizeTest, EstimatesThePlanOfEveryStrategy) {
         solver::Problem problem = MakeProblem(cluster, exchange);
         absl::StatusOr<Plan> plan = compiler.Compile({problem, strategy});
         ASSERT_TRUE(plan.ok()) << plan.status();
-        absl::StatusOr<solver::Placement> placement = solver::PlaceForSchedule(
-            strategy, problem, solver::kDefaultBudgetMs,
-            CompileRequest{problem}.WorkspaceLimitBytes());
+        absl::StatusOr<solver::Placement> placement =
+            solver::PlaceForSchedule(strategy, problem, solver::kDefaultBudgetMs,
+                                     CompileRequest{problem}.WorkspaceLimitBytes());
         ASSERT_TRUE(placement.ok()) << placement.status();
         size_t estimate = EstimatePlanBytes(problem, *placement);
         EXPECT_LE(estimate, TableBytes(*plan));

@@ -60,11 +60,46 @@ TEST(BandTest, KeysSeenIsTheHullOfTheKeysSeen) {
             if (Sees(band, q, k)) hull = {std::min(hull.begin, k), std::max(hull.end, k + 1)};
           }
         }
-        if (hull.begin >= hull.end) hull = {};
         const TokenRange seen = KeysSeen(band, {q0, q1}, kLength);
+        if (hull.begin >= hull.end) {
+          ASSERT_EQ(seen.begin, seen.end) << band.lower << " to " << band.upper;
+          continue;
+        }
         ASSERT_EQ(seen.begin, hull.begin) << band.lower << " to " << band.upper;
         ASSERT_EQ(seen.end, hull.end) << band.lower << " to " << band.upper;
       }
+    }
+  }
+}
+
+TEST(BandTest, ReversedSwapsQueriesAndKeysAndTheEndsOfTheDocument) {
+  constexpr int64_t kLength = 6;
+  for (const Band& band : SmallBands()) {
+    if (band.lower == Band::kNoUpper || band.upper == Band::kNoLower) continue;
+    const Band reversed = Reversed(band);
+    EXPECT_EQ(Reversed(reversed), band);
+    for (int64_t i = 0; i < kLength; ++i) {
+      for (int64_t j = 0; j < kLength; ++j) {
+        ASSERT_EQ(Sees(reversed, j, i), Sees(band, i, j)) << band.lower << " to " << band.upper;
+        ASSERT_EQ(Sees(reversed, kLength - 1 - i, kLength - 1 - j), Sees(band, i, j))
+            << band.lower << " to " << band.upper;
+      }
+    }
+  }
+}
+
+// What the sweeps over documents rest on.
+TEST(BandTest, BothEndsOfKeysSeenRiseWithTheQueries) {
+  constexpr int64_t kLength = 6;
+  for (const Band& band : SmallBands()) {
+    if (band.lower > band.upper) continue;
+    TokenRange before;
+    for (int64_t query = 0; query < kLength; ++query) {
+      const TokenRange seen = KeysSeen(band, {query, query + 1}, kLength);
+      ASSERT_LE(before.begin, seen.begin) << band.lower << " to " << band.upper;
+      ASSERT_LE(before.end, seen.end) << band.lower << " to " << band.upper;
+      ASSERT_LE(seen.begin, seen.end) << band.lower << " to " << band.upper;
+      before = seen;
     }
   }
 }

@@ -36,6 +36,7 @@ ComputeTime SlowSegmentTime(const Problem& problem, const Document& document, in
     TokenRange keys = KeysNeeded(document, row, std::min(end, row + tiles.block_rows));
     std::set<int64_t> blocks;
     for (int64_t key = keys.begin; key < keys.end; ++key) blocks.insert(key / tiles.block_columns);
+    if (blocks.empty()) blocks.insert(0);
     int64_t columns = static_cast<int64_t>(blocks.size()) * tiles.block_columns;
     time.forward_us += TableTime(tiles, tiles.forward_us, columns) * scale;
     time.backward_us += TableTime(tiles, tiles.backward_us, columns) * scale;

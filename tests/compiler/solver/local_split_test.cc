@@ -4,7 +4,6 @@
 
 #include "compiler/solver/cost_model.h"
 #include "gtest/gtest.h"
-#include "model/mask.h"
 
 namespace flashcp::solver {
 namespace {
@@ -15,13 +14,6 @@ RankCost Cost() {
   cost.compute_backward_us = 100;
   cost.transfer_backward_us = 80;
   return cost;
-}
-
-TEST(LocalSplitTest, PairsFollowTheMask) {
-  EXPECT_EQ(AboutPairs(model::Mask::Full(), {10, 20}, {0, 40}), 400);
-  EXPECT_EQ(AboutPairs(model::Mask::Causal(), {10, 20}, {0, 10}), 100);
-  EXPECT_EQ(AboutPairs(model::Mask::Causal(), {10, 20}, {10, 20}), 50);
-  EXPECT_EQ(AboutPairs(model::Mask::Causal(), {0, 1}, {0, 1}), 1);
 }
 
 TEST(LocalSplitTest, AllTilesComeFirstIfNothingIsRemote) {

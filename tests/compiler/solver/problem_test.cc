@@ -62,9 +62,10 @@ TEST(ProblemCheckTest, RefusesBadDocuments) {
       {[](Problem& p) { p.documents[1].length = -1; },
        "document 1: length is -1: must be 0 or above"},
       {[](Problem& p) {
-         p.documents[0].mask = Mask({-3, 5});
+         p.documents[0].mask = Mask({5, -3});
        },
-       "document 0: mask is band:-3:5: must be causal, full or a window"},
+       "document 0: mask is band:5:-3: must show pairs, with a lower limit of at most the upper "
+       "one"},
       {[](Problem& p) { p.documents[1].length = kMaxTokens - 999; },
        "document 1: length 2147482649 after 1000 tokens: a batch holds at most 2147483648 tokens"},
       {[](Problem& p) { p.documents[1].length = std::numeric_limits<int64_t>::max(); },

@@ -22,8 +22,7 @@ constexpr double kShortMs = 0.02;
 using RankSet = std::bitset<256>;
 
 bool Sees(const Mask& mask, int64_t query, int64_t key) {
-  if (mask.IsFull()) return true;
-  return key <= query && (mask.IsCausal() || query - key < mask.window());
+  return mask.band().lower <= key - query && key - query <= mask.band().upper;
 }
 
 // The owner of each token of a document; fails the test where a token has none or two.

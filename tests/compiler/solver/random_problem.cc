@@ -3,6 +3,7 @@
 #include "tests/compiler/solver/random_problem.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "tests/testing/random_lengths.h"
@@ -41,15 +42,22 @@ Cluster RandomCluster(std::mt19937_64& random) {
   return cluster;
 }
 
-Mask RandomMask(std::mt19937_64& random, int64_t most_window) {
-  switch (random() % 3) {
+Mask RandomMask(std::mt19937_64& random, int64_t most_keys) {
+  switch (random() % 5) {
     case 0:
       return Mask::Causal();
     case 1:
       return Mask::Full();
+    case 2:
+      return Mask::Window(Draw(random, 1, most_keys));
     default:
-      return Mask::Window(Draw(random, 1, most_window));
+      break;
   }
+  model::Band band;
+  if (random() % 3 != 0) band.lower = Draw(random, -most_keys, most_keys);
+  if (random() % 3 != 0) band.upper = Draw(random, -most_keys, most_keys);
+  if (band.lower > band.upper) std::swap(band.lower, band.upper);
+  return Mask(band);
 }
 
 Problem RandomProblem(uint64_t seed, int64_t max_tokens) {
@@ -61,9 +69,7 @@ Problem RandomProblem(uint64_t seed, int64_t max_tokens) {
     Document& document = problem.documents.emplace_back();
     document.length = length;
     document.mask = RandomMask(random, std::max<int64_t>(1, length + length / 4));
-    if (document.mask.window() > 0 && random() % 2 == 0) {
-      document.mask = Mask::Window(Draw(random, 1, 40));
-    }
+    if (random() % 4 == 0) document.mask = RandomMask(random, 40);
   }
   problem.ranks = random() % 16 == 0 ? Draw(random, 10, 200) : Draw(random, 1, 9);
   problem.heads = {4, 2, 16};

@@ -21,7 +21,7 @@ Problem SmallProblem();
 Cluster RandomCluster(std::mt19937_64& random);
 
 // Any of the three kinds, a window of at most that many keys.
-Mask RandomMask(std::mt19937_64& random, int64_t most_window);
+Mask RandomMask(std::mt19937_64& random, int64_t most_keys);
 
 // Lengths of any kind, masks mixed, both exchanges, slack in one of four, 1 to 9 ranks or, in one
 // of sixteen, up to 200; at most max_tokens tokens. Passes Check().

@@ -330,8 +330,34 @@ TEST(PieceModelTest, CutsPartitionAndRowsMatchARecount) {
         << "seed " << seed;
     Piece all;
     all.Append(0, document.length);
-    ASSERT_EQ(outer.received, SlowRowsNeeded(document, outer, all) - outer.tokens)
+    ASSERT_EQ(outer.received,
+              SlowRowsNeeded(document, outer, all) - SlowRowsNeeded(document, outer, outer))
         << "seed " << seed;
+  }
+}
+
+// Blocks of one row and one key: the curve is off by a key for each row at most, and by two rows
+// where what they see begins or ends to grow.
+TEST(WorkCurveTest, RowsAreAboutTheSumOfTheirTimes) {
+  constexpr double kRowUs = 3;
+  constexpr double kKeyUs = 0.5;
+  std::mt19937_64 random(1);
+  for (int instance = 0; instance < 20000; ++instance) {
+    Problem problem = SmallProblem();
+    TileTable& tiles = problem.cluster.tiles;
+    tiles.block_rows = tiles.block_columns = 1;
+    tiles.columns = {1, 101};
+    tiles.forward_us = {kRowUs + kKeyUs, kRowUs + 101 * kKeyUs};
+    tiles.backward_us = tiles.forward_us;
+    const Document document = {Draw(random, 1, 400), RandomMask(random, 450)};
+    const int64_t begin = Draw(random, 0, document.length);
+    const int64_t end = Draw(random, begin, document.length);
+    const double us = WorkCurve(problem, 1, 0).Rows(document, begin, end);
+    const double exact_us = SegmentTime(problem, document, begin, end).forward_us;
+    const double scale = problem.heads.query * problem.heads.dim / 128.0;
+    ASSERT_NEAR(us, exact_us, scale * (kKeyUs * (end - begin + 1) + 2 * (kRowUs + kKeyUs)))
+        << instance << ": " << model::MaskText(document.mask) << " [" << begin << ", " << end
+        << ") of " << document.length;
   }
 }
 

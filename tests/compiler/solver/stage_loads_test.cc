@@ -49,6 +49,7 @@ class Count {
   std::vector<RankStage> Cut(int stages) const {
     std::map<RunKey, RelayRun> runs;
     for (const auto& [place, rows] : rows_) {
+      if (rotation_.Node(place.second) == place.first) continue;  // nothing to relay
       for (size_t i = 0; i < rows.size(); ++i) {
         const RunKey key = RunOf(place, i, stages);
         const int receivers = rows[i].receivers.size();
