@@ -184,7 +184,8 @@ FLASHCP_API flashcp_status flashcp_planner_submit(flashcp_planner* planner,
 FLASHCP_API flashcp_status flashcp_planner_take(flashcp_planner* planner, uint64_t ticket,
                                                 double timeout_s, flashcp_plan** plan);
 // Ends the planner, once the plans that its threads are at are done; what has not been taken is
-// dropped, calls of take under way return CANCELLED. No call begins afterwards.
+// dropped, calls of take under way return CANCELLED. No call begins afterwards. Before the process
+// ends: its threads use what the end of a process takes away.
 FLASHCP_API void flashcp_planner_destroy(flashcp_planner* planner);
 
 // ---- Groups of ranks --------------------------------------------------------------------------

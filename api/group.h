@@ -36,13 +36,13 @@ class Group {
   int rank() const { return threads_ != nullptr ? -1 : first_rank_; }
   absl::Duration timeout() const { return settings_.timeout; }
 
-  // What a rank has in this process; used by the thread of the rank. InvalidArgument for a rank
-  // that is not of this process.
+  // State of a rank of this process, used by its thread.
   struct Member {
     std::unique_ptr<Transport> transport;
     std::unique_ptr<Device> device;
     std::atomic<bool> in_call{false};
   };
+  // Returns that of a rank. InvalidArgument for one that is not of this process.
   absl::StatusOr<Member*> Join(int rank);
 
   // Ends the group in the name of a rank of this process, from any thread.

@@ -14,6 +14,7 @@
 
 namespace flashcp::capi {
 
+// Arguments of the function, and its result.
 struct JoinMpi {
   uint32_t version = FLASHCP_VERSION;  // of the caller
   const int* communicator = nullptr;   // null: MPI_COMM_WORLD

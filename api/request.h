@@ -9,7 +9,8 @@
 
 namespace flashcp::capi {
 
-// InvalidArgument, naming the option or document, what was found and what is allowed.
+// Reads a request. InvalidArgument, naming the option or document, what was found and what is
+// allowed.
 absl::StatusOr<CompileRequest> ReadRequest(const flashcp_request& request);
 
 }  // namespace flashcp::capi

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <numeric>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -11,8 +13,8 @@
 
 namespace fcp = flashcp::api;
 
-// Runs one rank of the plan and returns the sum of its gradient of V.
-double RunRank(const fcp::Plan& plan, const fcp::Group& group, int rank) {
+// Runs one rank of the plan and prints the sum of its gradient of V.
+void RunRank(const fcp::Plan& plan, const fcp::Group& group, int rank) try {
   const flashcp_plan_info info = plan.Info();
   const size_t query_row = info.query_heads * info.head_dim;
   const size_t key_row = info.key_value_heads * info.head_dim;
@@ -26,30 +28,23 @@ double RunRank(const fcp::Plan& plan, const fcp::Group& group, int rank) {
   std::vector<float> output_gradient(query.size(), 1), query_gradient(query.size());
   std::vector<float> key_gradient(key.size()), value_gradient(key.size());
   std::vector<char> saved(plan.RankInfo(rank).saved_bytes);
-  const flashcp_tensors tensors = {fcp::TensorOf(query),
-                                   fcp::TensorOf(key),
-                                   fcp::TensorOf(value),
-                                   fcp::TensorOf(output),
-                                   fcp::TensorOf(lse),
-                                   fcp::TensorOf(saved),
-                                   fcp::TensorOf(output_gradient),
-                                   fcp::TensorOf(query_gradient),
-                                   fcp::TensorOf(key_gradient),
-                                   fcp::TensorOf(value_gradient)};
+  using fcp::TensorOf;
+  const flashcp_tensors tensors = {TensorOf(query),
+                                   TensorOf(key),
+                                   TensorOf(value),
+                                   TensorOf(output),
+                                   TensorOf(lse),
+                                   TensorOf(saved),
+                                   TensorOf(output_gradient),
+                                   TensorOf(query_gradient),
+                                   TensorOf(key_gradient),
+                                   TensorOf(value_gradient)};
 
   fcp::Executor executor(plan, group, rank);  // one serves all layers of a model
   executor.Forward(tensors);
   executor.Backward(tensors);
-  double sum = 0;
-  for (float x : value_gradient) sum += x;
-  return sum;
-}
-
-// Runs a rank and says how that went.
-void Report(const fcp::Plan& plan, const fcp::Group& group, int rank) try {
-  const double sum = RunRank(plan, group, rank);
-  std::printf("rank %d: %d tokens, gradient of V %.2f\n", rank,
-              static_cast<int>(plan.RankInfo(rank).tokens), sum);
+  const double sum = std::accumulate(value_gradient.begin(), value_gradient.end(), 0.0);
+  std::printf("rank %d: %d tokens, gradient of V %.2f\n", rank, int(value.size() / key_row), sum);
 } catch (const fcp::Error& error) {  // the other ranks have one, too
   std::fprintf(stderr, "%s: %s\n", flashcp_status_name(error.status()), error.what());
 }
@@ -65,8 +60,8 @@ int main() {
                                         {"cluster", "cpu"}}});
   std::vector<std::thread> threads;
   for (int rank = 0; !mpi && rank < group.size(); ++rank) {
-    threads.emplace_back(Report, plan, group, rank);
+    threads.emplace_back(RunRank, plan, group, rank);
   }
-  if (mpi) Report(plan, group, group.rank());
+  if (mpi) RunRank(plan, group, group.rank());
   for (std::thread& thread : threads) thread.join();
 }

@@ -140,7 +140,7 @@ TEST(GroupErrorTest, AllGatherOfNothingAtNull) {
   EXPECT_STREQ(flashcp_last_error(), "rank 0: local is null, 4 bytes expected");
 }
 
-// What outlives what: the plan and the group go while their executors run.
+// The plan and the group go while their executors run.
 TEST(GroupTest, ExecutorsKeepWhatTheyUse) {
   flashcp_group* group;
   api::Check(flashcp_group_threads(1, nullptr, &group));
