@@ -58,6 +58,23 @@ TEST(CompileTest, ThreadsCompileSideBySide) {
   EXPECT_THAT(bytes, ::testing::Each(expected));
 }
 
+// Layers of several masks run on the same rows.
+TEST(CompileTest, AFurtherMaskTakesALayoutOver) {
+  const Plan first = api::Compile(SmallRequest({{"strategy", "zigzag"}}));
+  Request request = {{{60, "full"}, {0}, {200}, {34}},
+                     {{"heads", "4:2"}, {"head-dim", "8"}, {"dtype", "f32"}},
+                     &first};
+  const Plan second = api::Compile(request);
+  EXPECT_NE(second.Info().hash, first.Info().hash);
+  for (int rank = 0; rank < 3; ++rank) {
+    EXPECT_EQ(second.TokenIndices(rank), first.TokenIndices(rank));
+  }
+  request.documents.clear();
+  EXPECT_EQ(api::Compile(request).TokenIndices(1), first.TokenIndices(1));
+  Planner planner(1);
+  EXPECT_EQ(planner.Take(planner.Submit(request)).Bytes(), api::Compile(request).Bytes());
+}
+
 // The code and the text of a request that is refused.
 void ExpectRefused(const Request& request, const std::string& text,
                    flashcp_status status = FLASHCP_INVALID_ARGUMENT) {
@@ -84,6 +101,15 @@ TEST(CompileErrorTest, DocumentsAreNamed) {
   request = SmallRequest();
   request.documents[3].mask = "windw:4";
   ExpectRefused(request, "document 3: unknown mask 'windw:4'");
+}
+
+TEST(CompileErrorTest, ALayoutOfOtherDocuments) {
+  const Plan first = api::Compile(SmallRequest());
+  Request request = SmallRequest();
+  request.options.erase("strategy");
+  request.layout = &first;
+  request.documents[2].length = 199;
+  ExpectRefused(request, "document 2");
 }
 
 TEST(CompileErrorTest, ALimitThatNoPlanKeeps) {
