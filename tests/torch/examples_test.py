@@ -14,7 +14,7 @@ MODES = {
     "4 threads": ["--threads", "4"],
     "2 processes": ["--processes", "2"],
 }
-if hasattr(torch.library, "custom_op"):  # what has FSDP2 and DeviceMesh
+if hasattr(torch.library, "register_autograd"):  # what has FSDP2 and DeviceMesh
     MODES["FSDP2, dp 2 x cp 2"] = ["--processes", "4", "--dp", "2", "--wrap", "fsdp"]
     MODES["DDP, dp 2 x cp 2"] = ["--processes", "4", "--dp", "2", "--wrap", "ddp"]
 

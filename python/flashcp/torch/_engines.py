@@ -9,7 +9,10 @@ that autograd, checkpointing and offloading see them.
 
 from __future__ import annotations
 
-from typing import Any, Optional, Tuple
+import ctypes
+import math
+import struct
+from typing import Any, Optional, Sequence, Tuple
 
 import torch
 
@@ -35,6 +38,7 @@ class Engine:
         self.saved_bytes = info.saved_bytes
         self.query_shape = (info.tokens, query_heads, plan.head_dim)
         self.key_shape = (info.tokens, kv_heads, plan.head_dim)
+        self._lse_shape = (info.tokens, query_heads)
 
     def check(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> None:
         """ValueError or TypeError for tensors that are not this rank's, before anything is sent."""
@@ -83,6 +87,15 @@ class NativeEngine(Engine):
         if plan.ranks != group.size:
             raise ValueError(f"the plan is for {plan.ranks} ranks, and the group has {group.size}")
         self._executors, self._stream = group._executors[rank], stream
+        query, key, lse = (
+            math.prod(x) for x in (self.query_shape, self.key_shape, self._lse_shape)
+        )
+        itemsize = torch.empty(0, dtype=self.dtype).element_size()
+        query, key = query * itemsize, key * itemsize
+        self._forward_call = _Call([query, key, key, query, lse * 4, self.saved_bytes])
+        self._backward_call = _Call(
+            [query, key, key, query, lse * 4, self.saved_bytes, query, query, key, key]
+        )
 
     def check(self, q, k, v) -> None:
         if q.device.type != "cpu":
@@ -96,26 +109,33 @@ class NativeEngine(Engine):
     def forward(self, q, k, v, backward):
         self.check(q, k, v)
         q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
-        o = torch.empty(self.query_shape, dtype=self.dtype)
-        lse = torch.empty(self.query_shape[:2], dtype=torch.float32)
+        o = torch.empty_like(q)
+        lse = torch.empty(self._lse_shape, dtype=torch.float32)
         saved = torch.empty(self.saved_bytes, dtype=torch.uint8)
-        tensors = _addresses(q, k, v, o, lse, saved)
+        tensors = self._forward_call.tensors(q, k, v, o, lse, saved)
         self._executors.forward(self.plan, tensors, backward, self._stream)
         return o, lse, saved
 
     def backward(self, q, k, v, o, lse, saved, do):
         q, k, v, o, lse, do = (x.contiguous() for x in (q, k, v, o, lse, do))
-        dq = torch.empty(self.query_shape, dtype=self.dtype)
-        dk, dv = (torch.empty(self.key_shape, dtype=self.dtype) for _ in range(2))
-        tensors = _addresses(q, k, v, o, lse, saved, do, dq, dk, dv)
+        dq, dk, dv = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
+        tensors = self._backward_call.tensors(q, k, v, o, lse, saved, do, dq, dk, dv)
         self._executors.backward(self.plan, tensors, self._stream)
         return dq, dk, dv
 
 
-def _addresses(*tensors: torch.Tensor) -> Tensors:
-    return Tensors(
-        *[(x.data_ptr() or None, x.numel() * x.element_size()) for x in tensors]  # (address, bytes)
-    )
+class _Call:
+    """Makes the flashcp_tensors of a pass: sizes are those of the plan, addresses come with the call."""
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        size = ctypes.sizeof(Tensors)
+        self._pack = struct.Struct(f"{'PQ' * len(sizes)}{size - 16 * len(sizes)}x").pack
+        self._values = [value for size in sizes for value in (0, size)]
+
+    def tensors(self, *tensors: torch.Tensor) -> Tensors:
+        values = self._values.copy()
+        values[::2] = [x.data_ptr() for x in tensors]
+        return Tensors.from_buffer_copy(self._pack(*values))
 
 
 class TorchEngine(Engine):

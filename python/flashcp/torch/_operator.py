@@ -14,7 +14,7 @@ import torch
 
 from flashcp.torch._engines import Engine
 
-HAS_OPERATOR = hasattr(torch.library, "custom_op")
+HAS_OPERATOR = hasattr(torch.library, "register_autograd")
 
 Result = Union[torch.Tensor, Tuple[torch.Tensor, torch.Tensor]]
 
@@ -100,10 +100,9 @@ def attention(
         backward = torch.is_grad_enabled() and (
             q.requires_grad or k.requires_grad or v.requires_grad
         )
-        o, lse, _ = torch.ops.flashcp.attention(q, k, v, handle, mask or "", backward)
-        lse = lse.detach()
-    else:
-        o, lse = _Attention.apply(q, k, v, _find(handle, mask or ""), torch.is_grad_enabled())
+        o, lse, _ = torch.ops.flashcp.attention.default(q, k, v, handle, mask or "", backward)
+        return (o, lse.detach()) if return_lse else o
+    o, lse = _Attention.apply(q, k, v, _find(handle, mask or ""), torch.is_grad_enabled())
     return (o, lse) if return_lse else o
 
 
@@ -163,36 +162,37 @@ class _Attention(torch.autograd.Function):
 
 
 if HAS_OPERATOR:
-    from torch.library import custom_op, get_ctx
-
-    @custom_op(
-        "flashcp::attention",
-        mutates_args=(),
-        schema="(Tensor q, Tensor k, Tensor v, Tensor handle, str mask, bool backward)"
+    # Not by custom_op, whose checks of each call cost 10 us; opcheck makes them in the tests.
+    _FORWARD, _BACKWARD = "flashcp::attention", "flashcp::attention_backward"
+    torch.library.define(
+        _FORWARD,
+        "(Tensor q, Tensor k, Tensor v, Tensor handle, str mask, bool backward)"
         " -> (Tensor, Tensor, Tensor)",
     )
-    def _attention(q, k, v, handle, mask, backward):
+    torch.library.define(
+        _BACKWARD,
+        "(Tensor dout, Tensor q, Tensor k, Tensor v, Tensor o, Tensor lse, Tensor saved,"
+        " Tensor handle, str mask) -> (Tensor, Tensor, Tensor)",
+    )
+
+    @torch.library.impl(_FORWARD, "CompositeExplicitAutograd")
+    def _forward(q, k, v, handle, mask, backward):
         return _find(handle, mask).forward(q, k, v, backward)
 
-    @_attention.register_fake
+    @torch.library.impl(_BACKWARD, "CompositeExplicitAutograd")
+    def _backward(dout, q, k, v, o, lse, saved, handle, mask):
+        return _find(handle, mask).backward(q, k, v, o, lse, saved, dout)
+
+    @torch.library.register_fake(_FORWARD)
     def _(q, k, v, handle, mask, backward):
-        saved = get_ctx().new_dynamic_size()  # of the plan, which tracing does not see
+        saved = torch.library.get_ctx().new_dynamic_size()  # of the plan: tracing does not see it
         return (
             torch.empty_like(q, memory_format=torch.contiguous_format),
             q.new_empty(q.shape[:2], dtype=torch.float32),
             q.new_empty(saved, dtype=torch.uint8),
         )
 
-    @custom_op(
-        "flashcp::attention_backward",
-        mutates_args=(),
-        schema="(Tensor dout, Tensor q, Tensor k, Tensor v, Tensor o, Tensor lse, Tensor saved,"
-        " Tensor handle, str mask) -> (Tensor, Tensor, Tensor)",
-    )
-    def _attention_backward(dout, q, k, v, o, lse, saved, handle, mask):
-        return _find(handle, mask).backward(q, k, v, o, lse, saved, dout)
-
-    @_attention_backward.register_fake
+    @torch.library.register_fake(_BACKWARD)
     def _(dout, q, k, v, o, lse, saved, handle, mask):
         return tuple(torch.empty_like(x, memory_format=torch.contiguous_format) for x in (q, k, v))
 
@@ -200,11 +200,11 @@ if HAS_OPERATOR:
         q, k, v, handle, ctx.mask, _ = inputs
         ctx.save_for_backward(q, k, v, *output, handle)
 
-    def _backward(ctx, do, _lse, _saved):
-        gradients = torch.ops.flashcp.attention_backward(do, *ctx.saved_tensors, ctx.mask)
+    def _gradient(ctx, do, _lse, _saved):
+        gradients = torch.ops.flashcp.attention_backward.default(do, *ctx.saved_tensors, ctx.mask)
         return (*gradients, None, None, None)
 
-    _attention.register_autograd(_backward, setup_context=_setup_context)
+    torch.library.register_autograd(_FORWARD, _gradient, setup_context=_setup_context)
 
 
 def keep_attention():
