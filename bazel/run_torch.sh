@@ -1,7 +1,7 @@
 #!/bin/bash
-# run_torch.sh floor|current TEST.py [ARG...]: runs a test by an interpreter that has PyTorch: Debian's
-# (1.13, the oldest that is supported), or that of tools/install_torch.sh. Prints a reason and passes
-# if it is not there.
+# run_torch.sh floor|current TEST.py [ARG...]: runs a test by an interpreter that has PyTorch:
+# Debian's (1.13, the oldest that is supported), or that of tools/install_torch.sh. Prints a reason
+# and passes if it is not there.
 set -eu
 
 torch=$1

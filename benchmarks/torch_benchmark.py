@@ -2,10 +2,10 @@
 
     FLASHCP_LIBRARY_DIR=bazel-bin/api PYTHONPATH=python python benchmarks/torch_benchmark.py
 
-The calls: forward of one token and one head of 8, where all is overhead, over the same pass by the C
-interface alone. The attention: a pack of 2,048 tokens (900, 700, 448), 8 query heads on 2 of 64, f32,
-causal, one thread; PyTorch computes document by document (scaled_dot_product_attention, 2.0 on).
-Medians of interleaved runs, the fastest in brackets.
+The calls: forward of one token and one head of 8, where all is overhead, over the same pass by the
+C interface alone. The attention: a pack of 2,048 tokens (900, 700, 448), 8 query heads on 2 of 64,
+f32, causal, one thread; PyTorch computes document by document (scaled_dot_product_attention, 2.0
+on). Medians of interleaved runs, the fastest in brackets.
 """
 
 from __future__ import annotations

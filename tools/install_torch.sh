@@ -5,8 +5,8 @@
 #
 # PyPI's only wheel for Linux is the CUDA build, whose libraries are 2.4 GB that CPU code never
 # calls. Empty shared objects stand in for them, and calls bind lazily, so that one that is made all
-# the same ends the process with 'symbol lookup error'. The two small libraries that import does call,
-# cudart and cupti, are the real ones. 0.6 GB of download, 1.7 GB of disk.
+# the same ends the process with 'symbol lookup error'. The two small libraries that import does
+# call, cudart and cupti, are the real ones. 0.6 GB of download, 1.7 GB of disk.
 set -euo pipefail
 
 version=2.15.0

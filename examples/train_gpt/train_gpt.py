@@ -6,8 +6,8 @@
     train_gpt.py --processes 4 --dp 2 --wrap fsdp    FSDP2 over a mesh dp 2 x cp 2
     train_gpt.py --processes 4 --dp 2 --wrap ddp     DDP over the same ranks
 
-All print the same losses. Each line of text.txt is a document, each byte a token. What a trainer does
-for FlashCP is in four places: the context, `shard`, RoPE by `position_ids`, and the sum of losses.
+All print the same losses. Each line of text.txt is a document, each byte a token. What a trainer
+does for FlashCP is in four places: the context, `shard`, RoPE by `position_ids`, the sum of losses.
 """
 
 import argparse

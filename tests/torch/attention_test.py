@@ -1,4 +1,5 @@
-"""attention() and a batch's companions, by operator and by autograd function, over both backends."""
+"""attention() and a batch's companions, by operator and by autograd function, on both
+backends."""
 
 import unittest
 from unittest import mock
@@ -297,7 +298,7 @@ class Companions(unittest.TestCase):
             batch.shard(x[:6])
 
     def test_sequence_order_and_its_gradient(self):
-        """A causal convolution over the pack, run in runs of the ranks, equals that of one process."""
+        """A causal convolution over the pack, run in runs of the ranks, equals one process's."""
         weight = torch.randn(3, dtype=torch.float64)
         for size in (1, 3):
             for backend, make in contexts(size):

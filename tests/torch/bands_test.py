@@ -10,7 +10,7 @@ from flashcp.torch._bands import Rectangle, trim, typed_pieces, window_of
 
 
 def tiles(count):
-    """Random small tiles of bands of every kind, full, one-sided, behind and ahead of the diagonal."""
+    """Random small tiles: bands without limits, with one, behind and ahead of the diagonal."""
     choose = random.Random(1)
     for _ in range(count):
         lower = choose.choice([NO_LOWER, choose.randrange(-9, 5)])

@@ -1,4 +1,4 @@
-"""The examples: train_gpt's losses do not depend on how its ranks run, nor transformers' on FlashCP."""
+"""The examples: losses do not depend on how ranks run, nor on whose attention runs."""
 
 import json
 import os

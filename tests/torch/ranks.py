@@ -1,4 +1,4 @@
-"""Ranks of a test: threads of one process over gloo or over the C++ runtime, and float64 attention."""
+"""Ranks of a test as threads, over gloo or over the C++ runtime, and float64 attention."""
 
 import threading
 from datetime import timedelta

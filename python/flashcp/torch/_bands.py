@@ -1,4 +1,4 @@
-"""Tiles as kernels outside FlashCP see them: cut to the rows that matter, as windows, as typed ranges.
+"""Tiles as kernels outside FlashCP see them: trimmed, as windows, as typed ranges.
 
 A tile is a rectangle of query and key positions with a band: query i sees key j if
 lower <= j - i <= upper. Kernels of the ecosystem align their masks with a corner of the rectangle,
@@ -44,7 +44,7 @@ class Rectangle:
 
 
 def trim(tile: Rectangle) -> Optional[Rectangle]:
-    """Returns the queries that see a key of the tile and the keys that they see; None if none do."""
+    """Returns the queries that see a key of the tile, and the keys that they see."""
     key_end = tile.key + tile.keys
     first = max(tile.query, tile.key - tile.upper)
     end = min(tile.query + tile.queries, key_end - tile.lower)
@@ -67,7 +67,8 @@ def typed_pieces(tile: Rectangle) -> List[Tuple[int, int, int, int, int]]:
     """Returns pieces (query, query end, key, key end, type) of a trimmed tile, counted from its
     corner, which together hold each visible pair once."""
     m, n = tile.queries, tile.keys
-    # Rows behind `below` are cut below, rows before `above - 1` above: a corner hides nothing of its row.
+    # A band's lower corner is at row `below`, its upper one behind row `above - 1`; corners hide
+    # nothing of their own rows.
     below = tile.key - tile.query - tile.lower if tile.cuts_below else m
     above = tile.key + tile.keys - tile.upper - tile.query if tile.cuts_above else 0
     below, above = min(max(below, 0), m), min(max(above, 0), m)

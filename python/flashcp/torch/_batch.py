@@ -104,8 +104,8 @@ class Batch:
         """Returns this rank's rows of tensors in global order, on the context's device.
 
         Args:
-          tensors: a tensor [tokens, ...], or a mapping of names to such tensors; with or without the
-            tokens that pad the batch.
+          tensors: a tensor [tokens, ...], or a mapping of names to such tensors; with or without
+            the tokens that pad the batch.
           fill: what padding rows hold, by name; without an entry -100 for names that contain
             "label", 0 otherwise.
         """
@@ -149,9 +149,9 @@ class Batch:
     def next_token_labels(
         self, tokens: torch.Tensor, ahead: int = 1, loss_mask: Optional[torch.Tensor] = None
     ) -> torch.Tensor:
-        """Labels in global order: the token `ahead` positions on in the document, -100 at its end, in
-        padding, and where `loss_mask` [tokens] is 0 for that token. Shifted before the permutation:
-        shard the result."""
+        """Labels in global order: the token `ahead` positions on in the document, -100 at its end,
+        in padding, and where `loss_mask` [tokens] is 0 for that token. Shifted before the
+        permutation: shard the result."""
         if loss_mask is not None:
             tokens = torch.where(loss_mask.bool(), tokens, tokens.new_full((), IGNORE_INDEX))
         return self.roll(tokens, -ahead, IGNORE_INDEX)
@@ -166,8 +166,8 @@ class Batch:
 
     def to_sequence_order(self, x: torch.Tensor, halo: int = 0) -> torch.Tensor:
         """[rows, ...] -> [halo + rows, ...]: this rank's run of global tokens, for convolutions and
-        state-space layers, behind the `halo` tokens before it (zeros before token 0). Differentiable;
-        collective, and so is its backward."""
+        state-space layers, behind the `halo` tokens before it (zeros before token 0).
+        Differentiable; collective, and so is its backward."""
         return ToSequenceOrder.apply(x, self._runs(halo))
 
     def from_sequence_order(self, y: torch.Tensor) -> torch.Tensor:
@@ -204,7 +204,7 @@ def all_reduce_count(
       mesh: a DeviceMesh, all of whose ranks are counted; or a ProcessGroup; or the ContextParallel
         whose ranks are counted; None: the default process group, or this rank alone without one.
 
-    Returns: f32 [] on the device of the ranks; at least 1, so that a batch without labels has loss 0.
+    Returns: f32 [] on the device of the ranks; at least 1, so that the loss without labels is 0.
     """
     count = sum(
         batch.label_count() if isinstance(batch, Batch) else int((batch >= 0).sum())

@@ -39,8 +39,8 @@ class Tile:
 
 @dataclass
 class Results:
-    """Rows of a call with equal flags: `inside` the call, in the `tensors` of the caller, and in the
-    accumulator."""
+    """Rows of a call with equal flags: `inside` the call, in the `tensors` of the caller, and in
+    the accumulator."""
 
     first: bool
     last: bool
@@ -109,7 +109,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Untouched:
-    """Rows of a tile that see none of its keys: a partial result begins empty, or ends as it was."""
+    """Rows of a tile that see none of its keys: a partial result begins empty, or ends."""
 
     call: Call  # buffers and heads
     first: bool
@@ -185,7 +185,7 @@ def _call_of(fields: Dict[str, Any], ratio: int) -> Call:
 def _place(
     open_calls: List[Tuple[Any, Call]], first: int, call: Call, tile: Tile, provider: Any
 ) -> int:
-    """Returns the index of the first call, from `first` on, that takes the tile; or of a new one."""
+    """Returns the index of the first call that takes the tile, from `first` on, or of a new one."""
     key = (
         *(call.query_buffer, call.key_buffer, call.value_buffer, call.output_buffer),
         *(call.lse_buffer, call.accumulator_buffer, call.heads.start, call.heads.stop),

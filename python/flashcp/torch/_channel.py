@@ -55,8 +55,8 @@ class Channel:
                 if row[i] != rows[0][i]:
                     raise ValueError(
                         f"ranks have different plans: {name} is {row[i] % (1 << 64):016x} on rank "
-                        f"{rank} and {rows[0][i] % (1 << 64):016x} on rank 0; all ranks of the group "
-                        "need the same lengths in the same order, and the same options"
+                        f"{rank} and {rows[0][i] % (1 << 64):016x} on rank 0; all ranks of the "
+                        "group need the same lengths in the same order, and the same options"
                     )
 
 

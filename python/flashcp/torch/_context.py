@@ -1,4 +1,4 @@
-"""ContextParallel: the context-parallel group of a trainer, its masks, and the plans of its batches."""
+"""ContextParallel: the context-parallel group of a trainer, and the plans of its batches."""
 
 from __future__ import annotations
 
@@ -111,8 +111,8 @@ class ContextParallel:
         self.group = group.get_group() if hasattr(group, "mesh_dim_names") else group
         if not hasattr(self.group, "allgather") and self.group is not None:
             raise ValueError(
-                f'backend "torch" runs over a ProcessGroup or a DeviceMesh of one dimension, and the '
-                f'group is {type(group).__name__}: use backend="native" over it'
+                'backend "torch" runs over a ProcessGroup or a DeviceMesh of one dimension, and '
+                f'the group is {type(group).__name__}: use backend="native" over it'
             )
         if device is None:
             device = getattr(group, "device_type", None) or _device_of(self.group)
@@ -130,8 +130,8 @@ class ContextParallel:
         return 0 if self.row_multiple == 1 else -sum(lengths) % (self.row_multiple * self.ranks)
 
     def compile(self, lengths: Sequence[int]) -> Dict[str, Any]:
-        """Returns the plan of each mask. A pure function of its arguments: all ranks, and workers of
-        a DataLoader, get the same bytes."""
+        """Returns the plan of each mask. A pure function of its arguments: all ranks, and workers
+        of a DataLoader, get the same bytes."""
         import flashcp
 
         lengths = _integers(lengths)
@@ -229,9 +229,10 @@ class StepPlanner:
         lengths: Union[str, Callable[[Any], Sequence[int]]] = "lengths",
         accumulate: int = 1,
     ) -> Iterator[List[Batch]]:
-        """Yields the batches of each optimizer step, `accumulate` samples of the loader; a last step
-        may have fewer. Plans are made `lookahead` steps ahead. Batches live until the next step is
-        asked for, so also for its backward passes. All ranks of the group get the same samples.
+        """Yields the batches of each optimizer step, `accumulate` samples of the loader; a last
+        step may have fewer. Plans are made `lookahead` steps ahead. Batches live until the next
+        step is asked for, so also for its backward passes. All ranks of the group get the same
+        samples.
 
         Args:
           loader: of samples: mappings, or objects with attributes.

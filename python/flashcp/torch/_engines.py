@@ -62,12 +62,12 @@ class Engine:
                 )
             if x.shape != shape:
                 raise ValueError(
-                    f"attention on rank {self.rank}: {name} has shape {list(x.shape)}, and the plan "
-                    f"is for [tokens, heads, head_dim] = {list(shape)}; rows are those of "
+                    f"attention on rank {self.rank}: {name} has shape {list(x.shape)}, and the "
+                    f"plan is for [tokens, heads, head_dim] = {list(shape)}; rows are those of "
                     "batch.shard, without a batch dimension"
                 )
         raise ValueError(
-            f"attention on rank {self.rank}: q, k and v are on {q.device}, {k.device} and {v.device}"
+            f"attention on rank {self.rank}: q, k, v are on {q.device}, {k.device}, {v.device}"
         )
 
     def forward(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, backward: bool) -> Forward:
@@ -100,9 +100,9 @@ class NativeEngine(Engine):
     def check(self, q, k, v) -> None:
         if q.device.type != "cpu":
             raise ValueError(
-                f'attention on rank {self.rank}: the tensors are on {q.device}, and backend "native" '
-                'computes on the CPU in this version: use backend="torch" over a ProcessGroup, which '
-                "runs on every device of PyTorch"
+                f"attention on rank {self.rank}: the tensors are on {q.device}, and backend "
+                '"native" computes on the CPU in this version: use backend="torch" over a '
+                "ProcessGroup, which runs on every device of PyTorch"
             )
         super().check(q, k, v)
 
@@ -125,7 +125,7 @@ class NativeEngine(Engine):
 
 
 class _Call:
-    """Makes the flashcp_tensors of a pass: sizes are those of the plan, addresses come with the call."""
+    """Makes the flashcp_tensors of a pass: sizes are the plan's, addresses come with the call."""
 
     def __init__(self, sizes: Sequence[int]) -> None:
         size = ctypes.sizeof(Tensors)
@@ -154,8 +154,8 @@ class TorchEngine(Engine):
         super().check(q, k, v)
         if q.device != self._device:
             raise ValueError(
-                f"attention on rank {self.rank}: the tensors are on {q.device}, and ContextParallel "
-                f"was made for {self._device}"
+                f"attention on rank {self.rank}: the tensors are on {q.device}, and "
+                f"ContextParallel was made for {self._device}"
             )
 
     def forward(self, q, k, v, backward):

@@ -23,8 +23,8 @@ Posted = Tuple[List[Any], List[Callable[[], None]]]
 
 
 class TorchExecutor:
-    """One rank of one plan. Serves all layers and both passes; passes follow each other, in the same
-    order on all ranks."""
+    """One rank of one plan. Serves all layers and both passes; passes follow each other, in the
+    same order on all ranks."""
 
     def __init__(self, plan: Any, channel: Channel, provider: Provider, device: torch.device):
         """ValueError if the group does not have the plan's ranks. Talks to nobody."""
@@ -54,8 +54,8 @@ class TorchExecutor:
     def forward(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor):
         """Returns o like q, lse [tokens, heads] f32, and the saved memory that backward reads.
 
-        q [tokens, heads, dim], k and v [tokens, kv heads, dim], rows in the order of the layout; the
-        last dimension dense, strides of the others as they are.
+        q [tokens, heads, dim], k and v [tokens, kv heads, dim], rows in the order of the layout;
+        the last dimension dense, strides of the others as they are.
         """
         program = self.program
         o = q.new_zeros(q.shape)

@@ -1,8 +1,8 @@
 """attention(): a custom operator where PyTorch has them (2.4), an autograd function everywhere.
 
-torch.compile, activation checkpointing and selective checkpointing see one opaque operator. The plan
-is named by `handle`, a CPU int64 tensor: a Python int would compile again for each plan, and the
-tensor, which autograd saves, finds the right plan in backward too.
+torch.compile, activation checkpointing and selective checkpointing see one opaque operator. The
+plan is named by `handle`, a CPU int64 tensor: a Python int would compile again for each plan, and
+the tensor, which autograd saves, finds the right plan in backward too.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ def attention(
 
     Args:
       q: [tokens of the rank, query heads, head_dim]; k, v: [tokens, key/value heads, head_dim], in
-        the plan's dtype and the order of rows of `Batch.shard`. Under autocast they are converted to
-        its dtype. Any strides; those of tokens and heads cost no copy on backend "torch".
+        the plan's dtype and the order of rows of `Batch.shard`. Under autocast they are converted
+        to its dtype. Any strides; those of tokens and heads cost no copy on backend "torch".
       handle: `Batch.handle`.
       mask: a name in ContextParallel's `masks`; None: the first one.
       dropout_p: must be 0: ranks see parts of a row, and their masks would not agree.

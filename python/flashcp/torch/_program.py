@@ -1,7 +1,8 @@
 """A rank's program read from the tables of its plan: steps, messages and buffers as Python objects.
 
-Everything that does not depend on the caller's tensors is worked out here, once for each plan: which
-rows a message gathers, which steps a step waits for, which buffer sums the gradients of which.
+Everything that does not depend on the caller's tensors is worked out here, once for each plan:
+which rows a message gathers, which steps a step waits for, which buffer sums the gradients of
+which.
 """
 
 from __future__ import annotations
@@ -181,8 +182,8 @@ class Program:
                 table.update(zip(self._of_kinds(*sources), self._of_kinds(partner)))
 
     def _find_incoming(self) -> None:
-        """Finds where the gradients of each sent message come back to: (buffer, first element, end),
-        message after message in the buffer of its exchange."""
+        """Finds where the gradients of each sent message come back to: (buffer, first element,
+        end), message after message in the buffer of its exchange."""
         self.incoming: Dict[int, Tuple[int, int, int]] = {}
         buffers = iter(self._of_kinds(BufferKind.INCOMING))
         for step in self.forward:

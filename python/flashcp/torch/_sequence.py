@@ -49,7 +49,7 @@ class Runs:
         ]
 
     def to_runs(self, x: torch.Tensor) -> torch.Tensor:
-        """[rows, ...] in local order -> [halo + rows, ...] in sequence order; zeros before token 0."""
+        """[rows, ...] in local order -> [halo + rows, ...] in sequence order; 0 before token 0."""
         y = x.new_zeros((self.halo + self.rows, *x.shape[1:]))
         pieces = [x[index.to(x.device)] for index in self._sent]
         for index, piece in zip(self._wanted, self._swap(pieces, self._wanted, x)):
@@ -57,7 +57,7 @@ class Runs:
         return y
 
     def from_runs(self, y: torch.Tensor) -> torch.Tensor:
-        """The transpose: each local row is the sum of what runs hold of it, in the order of ranks."""
+        """The transpose: each local row is the sum of what runs hold of it, rank after rank."""
         x = y.new_zeros((self.rows, *y.shape[1:]))
         pieces = [y[index.to(y.device)] for index in self._wanted]
         for index, piece in zip(self._sent, self._swap(pieces, self._sent, y)):

@@ -72,7 +72,8 @@ class _Interface:
         if query.shape[0] != 1 or query.shape[2] != key.shape[2]:
             raise ValueError(
                 f"flashcp: expected one packed row and no cache, found queries "
-                f"{list(query.shape)} and keys {list(key.shape)}: call the model with use_cache=False"
+                f"{list(query.shape)} and keys {list(key.shape)}: call the model with "
+                "use_cache=False"
             )
         scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
         if not math.isclose(scaling, self._scale, rel_tol=1e-6):
@@ -89,7 +90,7 @@ class _Interface:
         if wanted not in self._masks:
             expected = f'a mask "{wanted}"' if wanted else "a mask that is not a window"
             raise ValueError(
-                f"flashcp: a layer needs {expected}, and ContextParallel has {self._masks}: add it to "
-                "masks"
+                f"flashcp: a layer needs {expected}, and ContextParallel has {self._masks}: add "
+                "it to masks"
             )
         return self._masks[wanted]

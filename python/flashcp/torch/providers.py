@@ -142,8 +142,8 @@ class FlashAttention(Provider):
     without queries.
 
     A call has one window. In versions 2 a window that reaches `max_seqlen_k` to the right counts as
-    infinite, and "infinite" is `max_seqlen_k` again, which hides keys if there are more queries than
-    that: so `max_seqlen_k` is set above both.
+    infinite, and "infinite" is `max_seqlen_k` again, which hides keys if there are more queries
+    than that: so `max_seqlen_k` is set above both.
     """
 
     name = "flash_attn"
@@ -217,7 +217,7 @@ class FlashAttention(Provider):
 
 
 class Magi(Provider):
-    """MagiAttention's flexible kernel: ranges of queries and keys with a type, several in a call."""
+    """MagiAttention's flexible kernel: typed ranges of queries and keys, several in a call."""
 
     name = "magi"
     joins_tiles = True
@@ -306,8 +306,8 @@ def _call_by_name(function: Callable, values: Dict[str, Any]) -> Any:
             inspect.Parameter.VAR_KEYWORD,
         ):
             raise TypeError(
-                f"{function!r} needs an argument {parameter.name!r} that this version of FlashCP does "
-                "not know: install a release that it was written for (docs/embedding.md)"
+                f"{function!r} needs an argument {parameter.name!r} that this version of FlashCP "
+                "does not know: install a release that it was written for (docs/embedding.md)"
             )
     return function(**arguments)
 
