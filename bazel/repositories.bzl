@@ -10,6 +10,7 @@ Another workspace uses FlashCP with
 load(":offline.bzl", "offline_repositories")
 load(
     ":system_repos.bzl",
+    "abseil_source",
     "header_repository",
     "licence_repository",
     "llvm_configure",
@@ -31,6 +32,9 @@ def flashcp_repositories():
             "containers": "absl_flat_hash_map absl_flat_hash_set absl_hash absl_span",
         },
     )
+
+    # Packages alone: files that the archives lack for shared libraries.
+    abseil_source(name = "abseil_source")
 
     pkg_config_repository(
         name = "gtest",

@@ -156,3 +156,49 @@ licence_repository = repository_rule(
     attrs = {"packages": attr.string_dict(doc = "name of a file, without .txt -> package")},
     local = True,
 )
+
+_ABSEIL_SOURCE_BUILD = """
+# Looked for when it is needed, not when this is read: without it all else builds.
+genrule(
+    name = "files",
+    outs = [
+        "absl/base/internal/sysinfo.cc",
+        "absl/container/internal/raw_hash_set.cc",
+        "absl/strings/internal/cordz_functions.cc",
+        "absl/strings/internal/str_format/parser.cc",
+    ],
+    cmd = "cp -r '{folder}/absl' $(RULEDIR) || {{ echo '{missing}' >&2; exit 1; }}",
+    tags = ["local"],
+)
+
+cc_library(
+    name = "shared",
+    srcs = [":files"],
+    copts = ["-w"],
+    # Before the archives, which define the same.
+    alwayslink = True,
+    deps = ["@absl//:containers", "@absl//:status", "@absl//:strings", "@absl//:synchronization"],
+)
+"""
+
+def _abseil_source_impl(ctx):
+    home = _run(ctx, ["sh", "-c", "getent passwd $(id -u) | cut -d: -f6"])
+    version = _run(ctx, ["dpkg-query", "-W", "-f", "${source:Version}", "libabsl-dev"]) or "none"
+    folder = "%s/.cache/flashcp/abseil-%s" % (home, version)
+    missing = "flashcp: no source of the installed Abseil, %s: run tools/install_abseil_source.sh"
+    ctx.file("BUILD.bazel", _HEADER + _ABSEIL_SOURCE_BUILD.format(
+        folder = folder,
+        missing = missing % version,
+    ))
+
+abseil_source = repository_rule(
+    implementation = _abseil_source_impl,
+    doc = """Files of Abseil, compiled for shared libraries.
+
+    Debian's archives are for programs alone: these files reach variables of a
+    thread, or of another library, as a shared library cannot.  All else comes
+    from the archives.  tools/install_abseil_source.sh takes them from Debian's
+    source package of the installed version.
+    """,
+    local = True,
+)
