@@ -1,9 +1,18 @@
 """Tests of flashcp.torch, by Debian's PyTorch and by the current one; skipped without them."""
 
-def torch_tests(name, srcs, deps = [], data = [], torches = ["floor", "current"], size = "medium", tags = []):
+def torch_tests(
+        name,
+        srcs,
+        deps = [],
+        data = [],
+        torches = ["floor", "current"],
+        mpi = False,
+        size = "medium",
+        tags = []):
     """Makes FILE_TORCH for each of srcs and torches, and a test_suite NAME of them.
 
-    deps are further .py files that they import.
+    deps are further .py files that they import; with mpi each is run by two
+    processes of mpirun.
     """
     tests = []
     for src in srcs:
@@ -13,16 +22,17 @@ def torch_tests(name, srcs, deps = [], data = [], torches = ["floor", "current"]
                 name = test,
                 size = size,
                 srcs = ["//bazel:run_torch.sh"],
-                args = [torch, "$(rootpath %s)" % src],
+                args = [torch, "$(rootpath %s)" % src] + (["--mpi"] if mpi else []),
                 data = [
                     src,
                     "//api:libflashcp.so",
                     "//api:libflashcp_compiler.so",
                     "//api:libflashcp_mpi.so",
+                    "//bazel:run_mpi.sh",
                     "//bazel:run_python.sh",
                     "//python:sources",
                 ] + deps + data,
-                tags = tags + ["python", "torch"],
+                tags = tags + ["python", "torch"] + (["mpi"] if mpi else []),
             )
             tests.append(test)
     native.test_suite(name = name, tests = tests)
