@@ -1,5 +1,5 @@
-// A node cuts what any of its ranks receives; each rank's rows are cut where its
-// node cuts.
+// A node cuts what any of its ranks receives; each rank's rows are cut where
+// its node cuts.
 
 #include "compiler/analysis/ReceivedRows.h"
 
@@ -78,11 +78,11 @@ std::vector<StagedPart> cutByOwner(const BatchAnalysis &analysis,
   std::vector<StagedPart> parts;
   for (const StagedRange &range : received) {
     cp::ShardOp shard = analysis.shards()[range.document];
-    const cp::OwnedRange *from = llvm::upper_bound(
-        shard.getOwned(), range.begin,
-        [](int64_t position, const cp::OwnedRange &owned) {
-          return position < owned.end;
-        });
+    const cp::OwnedRange *from =
+        llvm::upper_bound(shard.getOwned(), range.begin,
+                          [](int64_t position, const cp::OwnedRange &owned) {
+                            return position < owned.end;
+                          });
     for (int64_t begin = range.begin; begin < range.end; ++from) {
       StagedPart &part = parts.emplace_back(StagedPart{range, from->owner});
       part.range.begin = begin;
@@ -93,16 +93,14 @@ std::vector<StagedPart> cutByOwner(const BatchAnalysis &analysis,
 }
 
 /// Cuts the rows of each owner into stages; `receiver` is a rank of the node.
-std::vector<StagedPart> cutByStage(ArrayRef<StagedPart> parts,
+std::vector<StagedPart> cutByStage(ArrayRef<StagedPart> parts, int64_t numRanks,
                                    const solver::Rotation &rotation,
                                    int64_t receiver, int64_t numStages) {
-  llvm::DenseMap<int64_t, solver::OwnerRows> owners;
+  std::vector<int64_t> rowsOf(numRanks); // each owner
   for (const StagedPart &part : parts)
-    owners[part.owner].rows += part.range.size();
-  for (auto &[owner, rows] : owners) {
-    rows.turn = rotation.TurnOf(receiver, owner);
-    rows.turns = rotation.Turns();
-  }
+    rowsOf[part.owner] += part.range.size();
+  std::vector<solver::OwnerRows> owners =
+      solver::RotateOwners(rotation, receiver, rowsOf);
   llvm::DenseMap<int64_t, int64_t> rowsBefore; // by owner
   std::vector<StagedPart> staged;
   for (StagedPart rest : parts) {
@@ -113,8 +111,7 @@ std::vector<StagedPart> cutByStage(ArrayRef<StagedPart> parts,
       int64_t last = solver::FirstRowOfStage(rows, stage + 1, numStages);
       StagedPart &head = staged.emplace_back(rest);
       head.range.stage = stage + 1;
-      head.range.end =
-          std::min(rest.range.end, rest.range.begin + last - row);
+      head.range.end = std::min(rest.range.end, rest.range.begin + last - row);
       row += head.range.size();
       rest.range.begin = head.range.end;
     }
@@ -132,13 +129,10 @@ RowStages::RowStages(const BatchAnalysis &analysis,
   solver::Rotation rotation(received.size(), ranksPerNode);
   for (size_t rank = 0; rank < received.size(); rank += ranksPerNode) {
     size_t ranks = std::min<size_t>(ranksPerNode, received.size() - rank);
-    parts.push_back(
-        cutByOwner(analysis, unionOf(ArrayRef(received).slice(rank, ranks))));
-    for (const StagedPart &part : parts.back())
-      rotation.Add(rank, part.owner);
+    parts.push_back(cutByStage(
+        cutByOwner(analysis, unionOf(ArrayRef(received).slice(rank, ranks))),
+        received.size(), rotation, rank, numStages));
   }
-  for (auto [node, ofNode] : llvm::enumerate(parts))
-    ofNode = cutByStage(ofNode, rotation, node * ranksPerNode, numStages);
 }
 
 SmallVector<StagedRange> RowStages::cut(int64_t rank) const {

@@ -115,8 +115,8 @@ def ScheduleStages : Pass<"cp-schedule-stages", "::flashcp::cp::BatchOp"> {
   let summary = "order each rank's work: local tiles first, then remote ones by stage";
   let description = [{
     Turns tiles and transfers into one `cp.program` per rank, which runs once
-    for each group of key/value heads. A remote stage brings some of the rows:
-    first those of the rank's own node, then those of the next node, and so on,
+    for each group of key/value heads. Each remote stage brings a node as many
+    rows: first those of its own ranks, then those of the next node, and so on,
     so that all ranks send and receive evenly in each stage. The solver chooses
     the number of groups and of stages: the least modelled step within the
     workspace limit of the batch (compiler/solver/schedule.h). Every rank has

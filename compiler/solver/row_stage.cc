@@ -3,6 +3,7 @@
 #include "compiler/solver/row_stage.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace flashcp::solver {
 namespace {
@@ -14,30 +15,40 @@ constexpr int64_t kShareMultiple = 64;  // rows: copied in whole blocks
 }  // namespace
 
 Rotation::Rotation(int ranks, int ranks_per_node)
-    : ranks_per_node_(ranks_per_node),
-      nodes_((ranks - 1) / ranks_per_node + 1),
-      before_(nodes_ + 1) {}
+    : ranks_per_node_(ranks_per_node), nodes_((ranks - 1) / ranks_per_node + 1), carries_(nodes_) {}
 
 int Rotation::Distance(int receiver, int owner) const {
   return (Node(owner) - Node(receiver) + nodes_) % nodes_;
 }
 
-void Rotation::Add(int receiver, int owner) {
-  const int distance = Distance(receiver, owner);
-  if (before_[distance] < before_[distance + 1]) return;
-  for (int further = distance + 1; further <= nodes_; ++further) ++before_[further];
+int Rotation::Turns() const { return std::count(carries_.begin(), carries_.end(), true); }
+
+std::vector<OwnerRows> RotateOwners(const Rotation& rotation, int receiver,
+                                    const std::vector<int64_t>& rows) {
+  std::vector<int64_t> nearer(rows.size() + 1);  // rows of nearer nodes, by distance
+  for (size_t owner = 0; owner < rows.size(); ++owner) {
+    nearer[rotation.Distance(receiver, owner) + 1] += rows[owner];
+  }
+  std::partial_sum(nearer.begin(), nearer.end(), nearer.begin());
+  std::vector<OwnerRows> owners;
+  for (size_t owner = 0; owner < rows.size(); ++owner) {
+    const int distance = rotation.Distance(receiver, owner);
+    owners.push_back(
+        {rows[owner], nearer[distance], nearer[distance + 1] - nearer[distance], nearer.back()});
+  }
+  return owners;
 }
 
 int64_t FirstRowOfStage(const OwnerRows& owner, int stage, int stages) {
-  const int64_t all = owner.turns * owner.rows;  // as if all owners on the way had as many
-  const int64_t first = (stage * all + stages - 1) / stages - owner.turn * owner.rows;
-  if (first <= 0) return 0;
-  if (first >= owner.rows) return owner.rows;
-  return all >= stages * kCutMultiple ? first / kCutMultiple * kCutMultiple : first;
+  const int64_t begin = (stage * owner.all + stages - 1) / stages - owner.before;
+  if (begin <= 0) return 0;
+  if (begin >= owner.of_node) return owner.rows;
+  const int64_t first = (begin * owner.rows + owner.of_node - 1) / owner.of_node;
+  return owner.all >= stages * kCutMultiple ? first / kCutMultiple * kCutMultiple : first;
 }
 
 int RowStage(const OwnerRows& owner, int64_t row, int stages) {
-  int stage = (owner.turn * owner.rows + row) * stages / (owner.turns * owner.rows);
+  int stage = (owner.before + row * owner.of_node / owner.rows) * stages / owner.all;
   while (stage + 1 < stages && FirstRowOfStage(owner, stage + 1, stages) <= row) ++stage;
   return stage;
 }

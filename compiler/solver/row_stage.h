@@ -1,9 +1,11 @@
 // The rules that cut what ranks receive into stages. The compiler cuts by them, and the model of
 // schedules prices the same cuts.
 //
-// Idea: stages rotate. A node takes rows of its own ranks first, then those of the next node, and
-// so on around, so in every stage all nodes receive from different nodes, and what each rank sends
-// and receives is even. In order of position all ranks would want the rows of one owner at once.
+// Idea: stages rotate, and every stage brings a node as many rows. A node takes rows of its own
+// ranks first, then those of the next node, and so on around, so in every stage nodes receive from
+// different nodes, and what each rank sends is even. In order of position all ranks would want the
+// rows of one owner at once. And were stages distances instead of shares, a node whose documents
+// reach few others would have nothing to do in most stages and all of its rows to wait for in one.
 
 #ifndef FLASHCP_COMPILER_SOLVER_ROW_STAGE_H_
 #define FLASHCP_COMPILER_SOLVER_ROW_STAGE_H_
@@ -23,31 +25,35 @@ class Rotation {
   int Node(int rank) const { return rank / ranks_per_node_; }
   int Distance(int receiver, int owner) const;
 
-  // Says that a rank receives rows of an owner. All stages need to know all pairs first.
-  void Add(int receiver, int owner);
-
-  // Returns the number of the distance among those that carry rows, nearest first.
-  int TurnOf(int receiver, int owner) const { return before_[Distance(receiver, owner)]; }
+  // Says that a rank receives rows of an owner.
+  void Add(int receiver, int owner) { carries_[Distance(receiver, owner)] = true; }
   // Returns how many distances carry rows.
-  int Turns() const { return before_.back(); }
+  int Turns() const;
 
  private:
   int ranks_per_node_;
   int nodes_;
-  std::vector<int> before_;  // by distance: how many nearer ones carry rows; all, last
+  std::vector<bool> carries_;  // by distance
 };
 
 // The rows of one owner that ranks of one node other than the owner receive, each once, in order of
 // document and position.
 struct OwnerRows {
-  int turn = 0;      // the owner's, Rotation::TurnOf
-  int turns = 1;     // Rotation::Turns
-  int64_t rows = 0;  // at least 1
+  int64_t rows = 0;     // at least 1
+  int64_t before = 0;   // rows that the node receives of nearer nodes than the owner's
+  int64_t of_node = 0;  // rows that it receives of the owner's node
+  int64_t all = 0;      // rows that it receives
 };
 
+// Returns, by owner, the rows of it that a node receives, given their number; `receiver` is a rank
+// of the node.
+std::vector<OwnerRows> RotateOwners(const Rotation& rotation, int receiver,
+                                    const std::vector<int64_t>& rows);
+
 // Returns the first of the owner's rows, from 0 to `rows`, that the node receives in `stage` or
-// later; 0 <= stage <= stages. Row i comes in stage floor((turn + i / rows) * stages / turns),
-// but cuts lie at multiples of 128 rows if stages are that long, so that kernels see whole blocks.
+// later; 0 <= stage <= stages. Row i comes in stage
+// floor((before + of_node * i / rows) * stages / all): owners of a node side by side. But cuts lie
+// at multiples of 128 rows if stages are that long, so that kernels see whole blocks.
 int64_t FirstRowOfStage(const OwnerRows& owner, int stage, int stages);
 
 // Returns the stage, from 0 on, of row `row`.

@@ -25,7 +25,7 @@ constexpr double kEqual = 0.0005;
 constexpr int64_t kLeastStageRows = 1024;
 // The search ends after so many numbers of stages that help no more.
 constexpr int kMostWithoutGain = 3;
-constexpr int kFewStages = 8;  // tried even if they bring fewer rows
+constexpr int kFewStages = 8;  // up to so many are tried in any case
 constexpr int kMostStages = 1024;
 
 std::vector<int> Divisors(int number) {
@@ -129,12 +129,8 @@ class Search {
     for (int stages : StageCounts(loads_)) {
       const double before_us = best_us_;
       if (!Try(stages)) break;
-      // A few more stages may let all heads meet the limit at once.
-      const bool all_heads_fit = fewest_groups_ == groups_.front();
-      if (fitting_.empty() || best_us_ < before_us || (!all_heads_fit && stages < kFewStages)) {
-        without_gain = 0;
-      }
-      if (++without_gain > kMostWithoutGain) break;
+      if (fitting_.empty() || best_us_ < before_us) without_gain = 0;
+      if (++without_gain > kMostWithoutGain && stages >= kFewStages) break;
     }
     const Schedule* best = nullptr;
     for (const Schedule& schedule : fitting_) {
@@ -170,7 +166,6 @@ class Search {
       if (Bytes(schedule) <= limit_bytes_) schedules.push_back(schedule);
     }
     if (schedules.empty()) return true;
-    fewest_groups_ = std::min(fewest_groups_, schedules.front().head_groups);
     cut.AddCompute();
     const double least_us = cut.LeastStepUs();
     if (least_us > best_us_ * (1 + kEqual)) return false;
@@ -193,7 +188,6 @@ class Search {
   std::vector<Schedule> fitting_;  // by rising stages, then groups
   double best_us_ = std::numeric_limits<double>::infinity();
   int best_groups_ = 0;
-  int fewest_groups_ = std::numeric_limits<int>::max();  // that met the limit
 };
 
 constexpr int64_t kMiB = int64_t{1} << 20;

@@ -249,11 +249,8 @@ void StageLoads::NumberRows(int number) {
     while (std::tie(within->document, within->end) <= std::tie(run.document, run.begin)) ++within;
     run.row = within->row + run.begin - within->begin;
   }
-  std::vector<OwnerRows> owners(problem_.ranks);
-  for (int rank = 0; rank < problem_.ranks; ++rank) {
-    const int receiver = number * problem_.cluster.ranks_per_node;
-    owners[rank] = {rotation_.TurnOf(receiver, rank), rotation_.Turns(), rows[rank]};
-  }
+  const int receiver = number * problem_.cluster.ranks_per_node;
+  const std::vector<OwnerRows> owners = RotateOwners(rotation_, receiver, rows);
   for (std::vector<Run>* runs : {&node.received, &node.read}) {
     for (Run& run : *runs) run.owner_rows = owners[run.owner];
   }

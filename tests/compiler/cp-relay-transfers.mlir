@@ -2,12 +2,13 @@
 // A second run finds nothing to do.
 // RUN: flashcp-opt %s --pass-pipeline='builtin.module(cp.batch(cp-relay-transfers,cp-relay-transfers))' | FileCheck %s
 
+// Links are so fast that one stage is shortest: shares are those of a stage.
 // Ranks 2 and 3 share a node and need [0, 1024) of the other one: each receives half of it, which is
 // what one owner has, and forwards that half. What the node owns itself goes from its owner.
 // CHECK-LABEL: cp.batch @shared
 cp.batch @shared ranks(4) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exchange<needed>
     cluster<"pairs", {ranks_per_node = 2 : i64, intra_node = array<f64: 3.5e5, 2.0>,
-                      inter_node = array<f64: 4.5e4, 5.0>, block = array<i64: 128, 128>,
+                      inter_node = array<f64: 4.5e5, 5.0>, block = array<i64: 128, 128>,
                       columns = array<i64: 128, 256>, forward_us = array<f64: 0.5, 0.75>,
                       backward_us = array<f64: 1.0, 1.5>}> {
   %d0 = cp.document length(2048) mask(causal)
@@ -23,7 +24,7 @@ cp.batch @shared ranks(4) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exchange<ne
 // CHECK-LABEL: cp.batch @uneven
 cp.batch @uneven ranks(4) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exchange<needed>
     cluster<"pairs", {ranks_per_node = 2 : i64, intra_node = array<f64: 3.5e5, 2.0>,
-                      inter_node = array<f64: 4.5e4, 5.0>, block = array<i64: 128, 128>,
+                      inter_node = array<f64: 4.5e5, 5.0>, block = array<i64: 128, 128>,
                       columns = array<i64: 128, 256>, forward_us = array<f64: 0.5, 0.75>,
                       backward_us = array<f64: 1.0, 1.5>}> {
   %d0 = cp.document length(1500) mask(causal)
@@ -48,7 +49,7 @@ cp.batch @uneven ranks(4) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exchange<ne
 // CHECK-LABEL: cp.batch @turns
 cp.batch @turns ranks(4) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exchange<needed>
     cluster<"pairs", {ranks_per_node = 2 : i64, intra_node = array<f64: 3.5e5, 2.0>,
-                      inter_node = array<f64: 4.5e4, 5.0>, block = array<i64: 128, 128>,
+                      inter_node = array<f64: 4.5e5, 5.0>, block = array<i64: 128, 128>,
                       columns = array<i64: 128, 256>, forward_us = array<f64: 0.5, 0.75>,
                       backward_us = array<f64: 1.0, 1.5>}> {
   %d0 = cp.document length(400) mask(causal)
@@ -74,7 +75,7 @@ cp.batch @turns ranks(4) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exchange<nee
 // CHECK-LABEL: cp.batch @last_node
 cp.batch @last_node ranks(3) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exchange<needed>
     cluster<"pairs", {ranks_per_node = 2 : i64, intra_node = array<f64: 3.5e5, 2.0>,
-                      inter_node = array<f64: 4.5e4, 5.0>, block = array<i64: 128, 128>,
+                      inter_node = array<f64: 4.5e5, 5.0>, block = array<i64: 128, 128>,
                       columns = array<i64: 128, 256>, forward_us = array<f64: 0.5, 0.75>,
                       backward_us = array<f64: 1.0, 1.5>}> {
   %d0 = cp.document length(900) mask(causal)
@@ -89,7 +90,7 @@ cp.batch @last_node ranks(3) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exchange
 // CHECK-LABEL: cp.batch @one_node
 cp.batch @one_node ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exchange<needed>
     cluster<"pairs", {ranks_per_node = 2 : i64, intra_node = array<f64: 3.5e5, 2.0>,
-                      inter_node = array<f64: 4.5e4, 5.0>, block = array<i64: 128, 128>,
+                      inter_node = array<f64: 4.5e5, 5.0>, block = array<i64: 128, 128>,
                       columns = array<i64: 128, 256>, forward_us = array<f64: 0.5, 0.75>,
                       backward_us = array<f64: 1.0, 1.5>}> {
   %d0 = cp.document length(1000) mask(full)

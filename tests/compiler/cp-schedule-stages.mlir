@@ -45,8 +45,9 @@ cp.batch @not_coalesced ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exch
   // ONE-NEXT: cp.attend stage(1) {0 : q[30, 50) kv[0, 30) heads[0, 4), 0 : q[80, 100) kv[0, 30) heads[0, 4), 0 : q[80, 100) kv[50, 80) heads[0, 4)}
 }
 
-// Stages rotate: first the rows of the rank's own node, then those of the other one. With relays every
-// stage has a second exchange. To tiles, what comes from owners and from relays is one range.
+// Stages rotate: first the rows of the node's own ranks, then those of the other one, and each has 768
+// of the 1536 rows that the second node receives. With relays every stage has a second exchange. To
+// tiles, what comes from owners and from relays would be one range if it touched.
 // CHECK-LABEL: cp.batch @relayed
 cp.batch @relayed ranks(4) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exchange<needed>
     cluster<"pairs", {ranks_per_node = 2 : i64, intra_node = array<f64: 3.5e5, 2.0>,
@@ -62,25 +63,28 @@ cp.batch @relayed ranks(4) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exchange<n
   // TWO: cp.program rank(0)
   // TWO: cp.exchange stage(1) relayed kv heads[0, 2) receive {}
   // TWO: cp.program rank(1)
-  // TWO: cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 512)}
+  // TWO: cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 256)}
+  // TWO: cp.exchange stage(2) kv heads[0, 2) receive {0 : [256, 512)}
   // TWO: cp.program rank(2)
   // TWO-NEXT: cp.attend stage(0)
-  // TWO-NEXT: cp.exchange stage(1) kv heads[0, 2) receive {}
-  // TWO-NEXT: cp.exchange stage(1) relayed kv heads[0, 2) receive {}
-  // TWO-NEXT: cp.attend stage(1) {}
-  // TWO-NEXT: cp.exchange stage(2) kv heads[0, 2) receive {0 : [0, 512)}
-  // TWO-NEXT: cp.exchange stage(2) relayed kv heads[0, 2) receive {0 : [512, 1024) from 3}
-  // TWO-NEXT: cp.attend stage(2) {0 : q[1024, 1536) kv[0, 1024) heads[0, 4)}
+  // TWO-NEXT: cp.exchange stage(1) kv heads[0, 2) receive {0 : [0, 128)}
+  // TWO-NEXT: cp.exchange stage(1) relayed kv heads[0, 2) receive {0 : [512, 640) from 3}
+  // TWO-NEXT: cp.attend stage(1) {0 : q[1024, 1536) kv[0, 128) heads[0, 4), 0 : q[1024, 1536) kv[512, 640) heads[0, 4)}
+  // TWO-NEXT: cp.exchange stage(2) kv heads[0, 2) receive {0 : [128, 512)}
+  // TWO-NEXT: cp.exchange stage(2) relayed kv heads[0, 2) receive {0 : [640, 1024) from 3}
+  // TWO-NEXT: cp.attend stage(2) {0 : q[1024, 1536) kv[128, 512) heads[0, 4), 0 : q[1024, 1536) kv[640, 1024) heads[0, 4)}
   // TWO-NEXT: }
   // TWO-NEXT: cp.program rank(3)
   // TWO-NEXT: cp.attend stage(0)
-  // TWO-NEXT: cp.exchange stage(1) kv heads[0, 2) receive {0 : [1024, 1536)}
-  // TWO-NEXT: cp.exchange stage(1) relayed kv heads[0, 2) receive {}
-  // TWO-NEXT: cp.attend stage(1) {0 : q[1536, 2048) kv[1024, 1536) heads[0, 4)}
-  // TWO-NEXT: cp.exchange stage(2) kv heads[0, 2) receive {0 : [512, 1024)}
-  // TWO-NEXT: cp.exchange stage(2) relayed kv heads[0, 2) receive {0 : [0, 512) from 2}
-  // TWO-NEXT: cp.attend stage(2) {0 : q[1536, 2048) kv[0, 1024) heads[0, 4)}
+  // TWO-NEXT: cp.exchange stage(1) kv heads[0, 2) receive {0 : [512, 640), 0 : [1024, 1536)}
+  // TWO-NEXT: cp.exchange stage(1) relayed kv heads[0, 2) receive {0 : [0, 128) from 2}
+  // TWO-NEXT: cp.attend stage(1)
+  // TWO-NEXT: cp.exchange stage(2) kv heads[0, 2) receive {0 : [640, 1024)}
+  // TWO-NEXT: cp.exchange stage(2) relayed kv heads[0, 2) receive {0 : [128, 512) from 2}
+  // TWO-NEXT: cp.attend stage(2) {0 : q[1536, 2048) kv[128, 512) heads[0, 4), 0 : q[1536, 2048) kv[640, 1024) heads[0, 4)}
   // TWO-NEXT: }
+  // ONE: cp.program rank(3)
+  // ONE: cp.attend stage(1) {0 : q[1536, 2048) kv[0, 1536) heads[0, 4)}
 }
 
 // Nothing moves: no exchange, whatever the option says.

@@ -33,6 +33,7 @@ class Count {
     for (size_t d = 0; d < placement.documents.size(); ++d) {
       for (int64_t row = 0; row < problem.documents[d].length; ++row) AddRow(d, row);
     }
+    for (const auto& [place, rows] : rows_) owner_rows_[place] = CountOwnerRows(place);
   }
 
   bool Sees(int d, int64_t query, int64_t key) const {
@@ -119,8 +120,21 @@ class Count {
   }
 
   OwnerRows OwnerRowsOf(int rank, int owner) const {
-    return {rotation_.TurnOf(rank, owner), rotation_.Turns(),
-            static_cast<int64_t>(rows_.at({rotation_.Node(rank), owner}).size())};
+    return owner_rows_.at({rotation_.Node(rank), owner});
+  }
+
+  OwnerRows CountOwnerRows(const Place& place) const {
+    const int receiver = place.first * problem_.cluster.ranks_per_node;
+    const int distance = rotation_.Distance(receiver, place.second);
+    OwnerRows counted = {static_cast<int64_t>(rows_.at(place).size())};
+    for (const auto& [other, rows] : rows_) {
+      if (other.first != place.first) continue;
+      const int other_distance = rotation_.Distance(receiver, other.second);
+      counted.all += rows.size();
+      if (other_distance == distance) counted.of_node += rows.size();
+      if (other_distance < distance) counted.before += rows.size();
+    }
+    return counted;
   }
 
   void CutRows(const Place& place, const std::vector<Row>& rows, int stages,
@@ -164,6 +178,7 @@ class Count {
   const Placement& placement_;
   Rotation rotation_;
   std::map<Place, std::vector<Row>> rows_;
+  std::map<Place, OwnerRows> owner_rows_;
 };
 
 void ExpectEqualRows(const Flow& flow, const Flow& counted) {
