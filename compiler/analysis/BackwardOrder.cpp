@@ -21,10 +21,11 @@ struct Messages {
 struct StageState {
   Messages direct, relayed;
   Operation *cleared = nullptr;
-  size_t numTiles = 0;
+  SmallVector<size_t, 1> attendEnds; // tiles up to that of each cp.attend
   SmallVector<cp::AttendBackwardOp> attends;
 
   Messages &of(bool isRelayed) { return isRelayed ? relayed : direct; }
+  size_t numTiles() const { return attendEnds.empty() ? 0 : attendEnds.back(); }
 };
 
 /// Reports an error of C33, with a note at the op that it is about.
@@ -40,8 +41,11 @@ LogicalResult error(Operation *op, const Twine &requirement,
 class Walk {
 public:
   Walk(cp::ProgramOp program, bool resends) : resends(resends) {
-    for (auto attend : program.getBody().getOps<cp::AttendOp>())
-      stages.emplace_back().numTiles = attend.getTiles().size();
+    for (auto attend : program.getBody().getOps<cp::AttendOp>()) {
+      stages.resize(std::max<size_t>(stages.size(), attend.getStage() + 1));
+      StageState &stage = stages[attend.getStage()];
+      stage.attendEnds.push_back(stage.numTiles() + attend.getTiles().size());
+    }
     SmallVector<RemoteStage> remote = remoteStagesOf(program);
     relays = !remote.empty() && remote.front().relayed;
   }
@@ -109,6 +113,12 @@ private:
                                        : stage.relayed.packed);
     if (op.getBegin() >= op.getEnd())
       return error(op, "a launch must have tiles");
+    const size_t *end = llvm::upper_bound(stage.attendEnds, op.getBegin());
+    if (end != stage.attendEnds.end() && op.getEnd() > *end &&
+        *end < stage.numTiles())
+      return error(op, "a launch must have tiles of one cp.attend, expected "
+                       "them to end at " +
+                           Twine(*end));
     stage.attends.push_back(op);
     return success();
   }
@@ -170,8 +180,8 @@ private:
                              Twine(next) + " on");
       next = op.getEnd();
     }
-    if (next != stage.numTiles)
-      return error(backward, "must have all " + Twine(stage.numTiles) +
+    if (next != stage.numTiles())
+      return error(backward, "must have all " + Twine(stage.numTiles()) +
                                  " tiles of stage " + Twine(number) +
                                  ", found " + Twine(next));
     // At relays these were packed after what relays add.

@@ -47,12 +47,13 @@ public:
   StageWalk(cp::ProgramOp program, const BatchAnalysis &analysis,
             TilesByDocument &tiles)
       : program(program), analysis(analysis), tiles(tiles),
-        groupHeads(cast<cp::BatchOp>(program->getParentOp()).getHeads().getKv() /
-                   program.getHeadGroups()),
-        layout(program.getLayout()), rows(layout) {}
+        groupHeads(
+            cast<cp::BatchOp>(program->getParentOp()).getHeads().getKv() /
+            program.getHeadGroups()),
+        layout(program.getLayout()) {}
 
   /// C28: stages come in order: exchange, relayed exchange if there are relays,
-  /// attend.
+  /// attend. The first one is stage 0, which may also come between stages.
   LogicalResult run() {
     for (Operation &op : program.getBody().front()) {
       LogicalResult result = success();
@@ -96,32 +97,38 @@ private:
   }
 
   LogicalResult stepAttend(cp::AttendOp attend) {
-    if (int64_t(attend.getStage()) != ++attended || attended != exchanged)
-      return attend.emitOpError() << "C28: expected attend of stage "
-                                  << attended << " right after its exchange";
+    int64_t stage = attend.getStage();
+    bool again = stage == 0 && attended == exchanged;
+    if (!again && (stage != attended + 1 || stage != exchanged))
+      return attend.emitOpError()
+             << "C28: expected attend of stage " << attended + 1
+             << " right after its exchange";
+    attended = std::max(attended, stage);
     for (const cp::StageTile &tile : attend.getTiles()) {
-      if (size_t(tile.document) >= tiles.size() || !holdsRowsOf(tile))
+      if (size_t(tile.document) >= tiles.size() || !holdsRowsOf(tile, stage))
         return attend.emitOpError()
                << "C28: tile q[" << tile.queryBegin << ", " << tile.queryEnd
                << ") kv[" << tile.keyBegin << ", " << tile.keyEnd
                << ") of document " << tile.document << " reads rows that stage "
-               << attended << " does not hold";
+               << stage << " does not hold";
       tiles[tile.document].push_back(tile);
     }
     return success();
   }
 
   /// Returns whether the rank owns the queries and the stage holds the keys.
-  bool holdsRowsOf(const cp::StageTile &tile) const {
+  bool holdsRowsOf(const cp::StageTile &tile, int64_t stage) const {
+    auto holds = [&](const RowIndex &rows) -> bool {
+      return rows.find(tile.document, tile.keyBegin, tile.keyEnd).has_value();
+    };
     return layout.find(tile.document, tile.queryBegin, tile.queryEnd) &&
-           (rows.find(tile.document, tile.keyBegin, tile.keyEnd) ||
-            savedRows.find(tile.document, tile.keyBegin, tile.keyEnd));
+           (stage == 0 ? holds(layout) : holds(rows) || holds(savedRows));
   }
 
   cp::ProgramOp program;
   const BatchAnalysis &analysis;
   TilesByDocument &tiles;
-  uint64_t groupHeads; // key/value heads
+  uint64_t groupHeads;              // key/value heads
   RowIndex layout, rows, savedRows; // of the rank, of the last stage
   int64_t attended = -1, exchanged = 0;
 };
@@ -184,9 +191,9 @@ private:
         expected.push_back({kind, stage, rows});
   }
 
-  /// Two buffers of one kind, or of rows and gradients of rows, may begin at one
-  /// place, if stages take turns in it: what that needs of waits, the plan's
-  /// verifier proves. Saved rows keep theirs.
+  /// Two buffers of one kind, or of rows and gradients of rows, may begin at
+  /// one place, if stages take turns in it: what that needs of waits, the
+  /// plan's verifier proves. Saved rows keep theirs.
   LogicalResult verifyPlace(cp::BufferOp buffer) {
     Kind kind = buffer.getKind();
     bool saved = kind == Kind::saved_key || kind == Kind::saved_value;
@@ -222,8 +229,9 @@ LogicalResult verifySameExchanges(ArrayRef<SmallVector<RemoteStage>> stages,
                first.getHeadGroups() == program.getHeadGroups();
   if (equal)
     return success();
-  InFlightDiagnostic error = program.emitOpError()
-                             << "C32: must have the exchanges and head groups of rank 0";
+  InFlightDiagnostic error =
+      program.emitOpError()
+      << "C32: must have the exchanges and head groups of rank 0";
   error.attachNote(first.getLoc()) << "the program of rank 0 is here";
   return error;
 }
@@ -303,8 +311,7 @@ LogicalResult verifyPrograms(cp::BatchOp batch, const BatchAnalysis &analysis) {
   if (failed(verifyExchanges(batch)))
     return failure();
   auto programs = batch.getBody().getOps<cp::ProgramOp>();
-  int64_t groups =
-      programs.empty() ? 1 : (*programs.begin()).getHeadGroups();
+  int64_t groups = programs.empty() ? 1 : (*programs.begin()).getHeadGroups();
   return verifyCoverage(analysis, batch.getHeads().getQ() / groups,
                         std::move(tiles));
 }

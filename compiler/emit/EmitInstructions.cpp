@@ -134,7 +134,7 @@ private:
   void emitForward(cp::AttendOp op) {
     TableRange range = {tiles, tiles + uint32_t(op.getTiles().size())};
     tiles = range.end;
-    firstTile.push_back(range.begin);
+    attends[op.getStage()].push_back(range);
     SmallVector<uint32_t, 1> waits;
     if (op.getStage() > 0)
       waits.push_back(last);
@@ -166,29 +166,40 @@ private:
   }
 
   void emitBackward(cp::AttendBackwardOp op) {
-    uint32_t first = firstTile[op.getStage()];
-    backward.add(
-        fbs::Opcode::attend_backward, op.getStage(),
-        {uint32_t(first + op.getBegin()), uint32_t(first + op.getEnd())},
-        resent[op.getStage()]);
+    uint32_t first = tableTile(op.getStage(), op.getBegin());
+    backward.add(fbs::Opcode::attend_backward, op.getStage(),
+                 {first, uint32_t(first + op.getEnd() - op.getBegin())},
+                 resent[op.getStage()]);
+  }
+
+  /// Returns the place in the table of a tile of a stage, which may have
+  /// several attends.
+  uint32_t tableTile(uint64_t stage, uint32_t tile) {
+    for (TableRange range : attends[stage]) {
+      if (tile < range.end - range.begin)
+        return range.begin + tile;
+      tile -= range.end - range.begin;
+    }
+    llvm_unreachable("C33: the stage has all tiles of its launches");
   }
 
   void emitBackward(cp::PackGradientsOp op) {
     // Gradients replace the rows, which must have come and been sent on.
-    packed[op.getRelayed()][op.getStage()] = backward.add(fbs::Opcode::pack_gradients, op.getStage(),
-                                     rangeOf(op), resent[op.getStage()]);
+    packed[op.getRelayed()][op.getStage()] =
+        backward.add(fbs::Opcode::pack_gradients, op.getStage(), rangeOf(op),
+                     resent[op.getStage()]);
   }
 
   void emitBackward(cp::ExchangeGradientsOp op) {
-    exchanged[op.getRelayed()][op.getStage()] = backward.add(
-        fbs::Opcode::exchange_gradients, op.getStage(), rangeOf(op),
-        {packed[op.getRelayed()][op.getStage()]});
+    exchanged[op.getRelayed()][op.getStage()] =
+        backward.add(fbs::Opcode::exchange_gradients, op.getStage(),
+                     rangeOf(op), {packed[op.getRelayed()][op.getStage()]});
   }
 
   void emitBackward(cp::AddGradientsOp op) {
-    added[op.getRelayed()][op.getStage()] = backward.add(
-        fbs::Opcode::add_gradients, op.getStage(), rangeOf(op),
-        {exchanged[op.getRelayed()][op.getStage()]});
+    added[op.getRelayed()][op.getStage()] =
+        backward.add(fbs::Opcode::add_gradients, op.getStage(), rangeOf(op),
+                     {exchanged[op.getRelayed()][op.getStage()]});
   }
 
   void emitBackward(cp::StoreGradientsOp) {
@@ -234,14 +245,15 @@ private:
   int64_t places = 1; // of received rows
   bool saves = false; // gradients of saved rows have places of their own
   InstructionList forward, backward;
-  uint32_t messages = 0, tiles = 0, last = 0; // so far in forward
-  SmallVector<uint32_t> firstTile;            // by stage
+  uint32_t messages = 0, tiles = 0, last = 0;             // so far in forward
+  std::map<uint64_t, SmallVector<TableRange, 1>> attends; // tiles, by stage
   std::map<ExchangeKey, TableRange> messagesOf;
   std::map<uint64_t, uint32_t> startsOf, attendOf; // of forward, by stage
   // Instructions of backward so far:
   std::map<uint64_t, SmallVector<uint32_t, 1>> resent; // by stage
   std::map<uint64_t, uint32_t> resendOf;               // first, by stage
-  std::map<uint64_t, uint32_t> packed[2], exchanged[2], added[2]; // by hop, stage
+  std::map<uint64_t, uint32_t> packed[2], exchanged[2],
+      added[2]; // by hop, stage
 };
 
 } // namespace

@@ -1,17 +1,20 @@
 // cp-derive-backward: the backward pass of each program, from what its forward
 // pass computes and exchanges.
 //
-// K/V rows travel again as soon as a place is free, gradients travel back when they
-// are complete. Some of the local tiles are done before the remote ones, while
-// the first rows arrive, and the others after them, while the last gradients
-// leave.
+// K/V rows travel again as soon as a place is free, gradients travel back when
+// they are complete. Local tiles are done where the rank would wait otherwise:
+// for rows, or for gradients that come back.
 
 #include "compiler/analysis/BackwardOrder.h"
-#include "compiler/analysis/LocalSplit.h"
+#include "compiler/analysis/BatchAnalysis.h"
+#include "compiler/analysis/LocalTiles.h"
 #include "compiler/analysis/Phase.h"
 #include "compiler/analysis/RemoteStages.h"
 #include "compiler/passes/Passes.h"
+#include "compiler/solver/pacing.h"
 #include "compiler/solver/row_stage.h"
+
+#include <limits>
 
 using namespace mlir;
 
@@ -22,39 +25,50 @@ namespace flashcp {
 
 namespace {
 
+/// Returns the local tiles of a program.
+SmallVector<cp::StageTile> localTilesOf(cp::ProgramOp program) {
+  SmallVector<cp::StageTile> tiles;
+  for (auto attend : program.getBody().getOps<cp::AttendOp>())
+    if (attend.getStage() == 0)
+      llvm::append_range(tiles, attend.getTiles());
+  return tiles;
+}
+
 /// Builds the backward pass of one program.
 class BackwardBuilder {
 public:
-  BackwardBuilder(cp::ProgramOp program, bool resends)
+  /// `pace` holds the shares of the local tiles before each wait.
+  BackwardBuilder(cp::ProgramOp program, bool resends,
+                  const solver::Problem &problem, ArrayRef<double> pace)
       : loc(program.getLoc()), resends(resends),
         stages(remoteStagesOf(program)),
-        body(OpBuilder::atBlockEnd(&program.getBody().front())) {
+        local(localTilesOf(program), problem, LocalTiles::kBackward),
+        pace(pace), body(OpBuilder::atBlockEnd(&program.getBody().front())) {
+    attendTiles.resize(stages.size() + 1);
     for (auto attend : program.getBody().getOps<cp::AttendOp>())
-      numTiles.push_back(attend.getTiles().size());
+      if (attend.getStage() < attendTiles.size())
+        attendTiles[attend.getStage()].push_back(attend.getTiles().size());
     auto backward = cp::BackwardOp::create(body, loc);
     body = OpBuilder::atBlockEnd(&backward.getBody().emplaceBlock());
   }
 
-  /// Builds all of it; `first` local tiles come before the remote stages.
-  void build(int64_t first) {
+  void build() {
     int64_t numStages = stages.size();
     cp::ClearGradientsOp::create(body, loc, /*stage=*/0);
     resendBehind(0);
-    addTiles(0, 0, first);
     for (int64_t stage = 1; stage <= numStages; ++stage) {
+      addLocalBeforeWait();
       cp::ClearGradientsOp::create(body, loc, stage);
-      addTiles(stage, 0, numTiles[stage]);
+      addTiles(stage, {0, std::numeric_limits<int64_t>::max()});
       sendBack(stage);
       resendBehind(relayed() ? stage - 1 : stage);
     }
-    // The last gradients leave in one or two hops, behind local tiles.
-    int64_t behind = relayed() ? (first + numTiles[0]) / 2 : first;
-    addTiles(0, first, behind);
-    if (relayed())
+    if (numStages > 0 && relayed())
       passOn(numStages);
-    addTiles(0, behind, numTiles[0]);
+    // The last gradients leave behind local tiles.
+    addTiles(0, local.rest());
     if (numStages > 0)
-      add(numStages, /*relayed=*/false);
+      cp::AddGradientsOp::create(body, loc, numStages, /*relayed=*/false);
     cp::StoreGradientsOp::create(body, loc);
   }
 
@@ -64,9 +78,23 @@ private:
 
   bool relayed() { return !stages.empty() && stages.front().relayed; }
 
-  void addTiles(int64_t stage, int64_t begin, int64_t end) {
-    if (begin < end)
-      cp::AttendBackwardOp::create(body, loc, stage, begin, end);
+  /// Adds tiles of a stage: a launch for each cp.attend that has some of them.
+  void addTiles(int64_t stage, LocalTiles::Range tiles) {
+    int64_t attendBegin = 0;
+    for (int64_t size : attendTiles[stage]) {
+      int64_t begin = std::max(tiles.begin, attendBegin);
+      int64_t end = std::min(tiles.end, attendBegin + size);
+      if (begin < end)
+        cp::AttendBackwardOp::create(body, loc, stage, begin, end);
+      attendBegin += size;
+    }
+  }
+
+  void addLocalBeforeWait() {
+    if (pace.empty())
+      return; // the solver counts on relays, or on none
+    addTiles(0, local.next(pace.front()));
+    pace = pace.drop_front();
   }
 
   /// Re-sends the stages whose places are free: gradients of the stages up to
@@ -113,14 +141,17 @@ private:
   }
 
   void add(int64_t stage, bool relayed) {
+    addLocalBeforeWait();
     cp::AddGradientsOp::create(body, loc, stage, relayed);
   }
 
   Location loc;
   bool resends; // some rows travel again
   SmallVector<RemoteStage> stages;
-  SmallVector<int64_t> numTiles; // by stage
-  int64_t numResent = 0;         // stages
+  SmallVector<SmallVector<int64_t, 1>> attendTiles; // by stage and cp.attend
+  LocalTiles local;
+  ArrayRef<double> pace; // of the waits to come
+  int64_t numResent = 0; // stages
   OpBuilder body;
 };
 
@@ -134,10 +165,29 @@ struct DeriveBackwardPass : impl::DeriveBackwardBase<DeriveBackwardPass> {
     const auto &analysis = getAnalysis<BatchAnalysis>();
     if (failed(analysis.status()) || failed(checkBatch(batch, analysis)))
       return signalPassFailure();
-    LocalSplit split(analysis);
+    std::vector<std::vector<double>> paces = paceRanks(batch, analysis);
     bool resends = resendsRows(batch);
     for (auto program : batch.getBody().getOps<cp::ProgramOp>())
-      BackwardBuilder(program, resends).build(split.tilesBefore(program));
+      BackwardBuilder(program, resends, analysis.problem(),
+                      paces[program.getRank()])
+          .build();
+  }
+
+  /// Returns the shares of local tiles before each wait, by rank.
+  static std::vector<std::vector<double>>
+  paceRanks(cp::BatchOp batch, const BatchAnalysis &analysis) {
+    std::vector<bool> saved(analysis.documents().size());
+    int64_t groups = 1, numStages = 0;
+    for (auto program : batch.getBody().getOps<cp::ProgramOp>()) {
+      groups = program.getHeadGroups();
+      numStages = remoteStagesOf(program).size();
+      for (auto exchange : program.getBody().getOps<cp::ExchangeOp>())
+        for (const cp::ReceivedRange &range : exchange.getReceived())
+          if (range.saved && range.document < int64_t(saved.size()))
+            saved[range.document] = true;
+    }
+    return solver::PaceBackward(analysis.problem(), analysis.placement(), saved,
+                                groups, numStages);
   }
 
   /// The cost model takes a valid placement, and there is no backward pass yet.

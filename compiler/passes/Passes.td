@@ -112,12 +112,13 @@ def KeepDocuments : Pass<"cp-keep-documents", "::flashcp::cp::BatchOp"> {
 }
 
 def ScheduleStages : Pass<"cp-schedule-stages", "::flashcp::cp::BatchOp"> {
-  let summary = "order each rank's work: local tiles first, then remote ones by stage";
+  let summary = "order each rank's work: remote tiles by stage, local ones while it would wait";
   let description = [{
     Turns tiles and transfers into one `cp.program` per rank, which runs once
     for each group of key/value heads. Each remote stage brings a node as many
     rows: first those of its own ranks, then those of the next node, and so on,
-    so that all ranks send and receive evenly in each stage. The solver chooses
+    so that all ranks send and receive evenly in each stage. Local tiles come
+    where the model says that the rank would wait for rows. The solver chooses
     the number of groups and of stages: the least modelled step within the
     workspace limit of the batch (compiler/solver/schedule.h). Every rank has
     the same numbers, and exchange s starts together on all ranks, so that no
@@ -162,8 +163,8 @@ def DeriveBackward : Pass<"cp-derive-backward", "::flashcp::cp::BatchOp"> {
   let summary = "derive the backward pass of each program from its forward pass";
   let description = [{
     Rows are re-sent and then, with gradients, exchanged in reverse. Remote tiles
-    run while K/V and gradients of other stages travel, local ones before and
-    after them, split as the cost model says. Rows are re-sent as soon as the
+    run while K/V and gradients of other stages travel, local ones where the
+    model says that the rank would wait. Rows are re-sent as soon as the
     stage that was in their place has left it.
 
     After:

@@ -1,11 +1,14 @@
-// cp-schedule-stages: one program per rank, local tiles first, then what each
-// exchange brings. The program runs once for each group of heads. The number of
-// groups and of exchanges comes from the solver and is the same for all ranks.
+// cp-schedule-stages: one program per rank, stage by stage, with local tiles
+// before stages whose rows are not there yet. The program runs once for each
+// group of heads. The number of groups and of exchanges comes from the solver
+// and is the same for all ranks.
 
 #include "compiler/analysis/BatchAnalysis.h"
+#include "compiler/analysis/LocalTiles.h"
 #include "compiler/analysis/Phase.h"
 #include "compiler/analysis/ReceivedRows.h"
 #include "compiler/passes/Passes.h"
+#include "compiler/solver/pacing.h"
 #include "compiler/solver/schedule.h"
 
 using namespace mlir;
@@ -138,10 +141,9 @@ struct ScheduleStagesPass : impl::ScheduleStagesBase<ScheduleStagesPass> {
     if (stages > 0)
       schedule.row_stages = stages;
     if (batch.getHeads().getKv() % schedule.head_groups != 0)
-      return batch.emitOpError()
-             << "head-groups: " << batch.getHeads().getKv()
-             << " key/value heads do not make " << schedule.head_groups
-             << " equal groups";
+      return batch.emitOpError() << "head-groups: " << batch.getHeads().getKv()
+                                 << " key/value heads do not make "
+                                 << schedule.head_groups << " equal groups";
     if (batch.getBody().getOps<cp::TransferOp>().empty())
       schedule.row_stages = 0;
     return schedule;
@@ -161,7 +163,8 @@ struct ScheduleStagesPass : impl::ScheduleStagesBase<ScheduleStagesPass> {
     return success();
   }
 
-  /// Groups of heads divide all heads: tiles of some heads allow one group only.
+  /// Groups of heads divide all heads: tiles of some heads allow one group
+  /// only.
   LogicalResult checkTiles(cp::BatchOp batch, int64_t groups) {
     for (auto tiles : batch.getBody().getOps<cp::TilesOp>())
       if (groups > 1 &&
@@ -179,20 +182,26 @@ struct ScheduleStagesPass : impl::ScheduleStagesBase<ScheduleStagesPass> {
   void buildPrograms(OpBuilder &builder, cp::BatchOp batch,
                      const BatchWork &work, const solver::Schedule &schedule) {
     int64_t numStages = schedule.row_stages;
+    std::vector<std::vector<double>> paces =
+        solver::PaceForward(work.analysis.problem(), work.analysis.placement(),
+                            schedule.head_groups, numStages);
     RowStages rowStages(work.analysis, receivedRows(batch, work.analysis),
                         numStages);
     for (size_t rank = 0; rank < work.ranks.size(); ++rank) {
       SmallVector<StagedRange> cut = rowStages.cut(rank);
-      StageTiles tiles =
-          splitTiles(work, rank, readRows(work, cut), schedule);
+      StageTiles tiles = splitTiles(work, rank, readRows(work, cut), schedule);
       SmallVector<SmallVector<StagedRange>> ofStage(numStages);
       for (const StagedRange &range : cut)
         ofStage[range.stage - 1].push_back(range);
-      OpBuilder body = startProgram(builder, batch, work, rank,
-                                    schedule.head_groups, tiles);
-      for (int64_t stage = 1; stage <= numStages; ++stage)
+      OpBuilder body =
+          startProgram(builder, batch, work, rank, schedule.head_groups);
+      LocalTiles local(tiles[0], work.analysis.problem(), LocalTiles::kForward);
+      for (int64_t stage = 1; stage <= numStages; ++stage) {
+        addLocal(body, local.next(paces[rank][stage - 1]), tiles[0]);
         addStage(body, work, stage, ofStage[stage - 1],
                  batch.getHeads().getKv() / schedule.head_groups, tiles);
+      }
+      addLocal(body, local.rest(), tiles[0]);
     }
   }
 
@@ -204,18 +213,27 @@ struct ScheduleStagesPass : impl::ScheduleStagesBase<ScheduleStagesPass> {
                         : SmallVector<StagedRange>(received);
   }
 
-  /// Adds a program with its local tiles; returns where its stages go.
+  /// Adds a program; returns where its stages go.
   static OpBuilder startProgram(OpBuilder &builder, cp::BatchOp batch,
                                 const BatchWork &work, int64_t rank,
-                                int64_t headGroups, const StageTiles &tiles) {
+                                int64_t headGroups) {
     auto program = cp::ProgramOp::create(
         builder, batch.getLoc(), rank, work.ranks[rank].layout, headGroups,
         /*workspace_bytes=*/IntegerAttr(),
         /*backward_workspace_bytes=*/IntegerAttr(),
         /*saved_bytes=*/IntegerAttr());
-    OpBuilder body = OpBuilder::atBlockEnd(&program.getBody().emplaceBlock());
-    cp::AttendOp::create(body, batch.getLoc(), /*stage=*/0, tiles[0]);
-    return body;
+    return OpBuilder::atBlockEnd(&program.getBody().emplaceBlock());
+  }
+
+  /// Adds local tiles, if there are any, or if the program has no op yet: it
+  /// begins with stage 0.
+  static void addLocal(OpBuilder &body, LocalTiles::Range range,
+                       ArrayRef<cp::StageTile> tiles) {
+    if (range.empty() && !body.getBlock()->empty())
+      return;
+    cp::AttendOp::create(body, body.getBlock()->getParentOp()->getLoc(),
+                         /*stage=*/0,
+                         tiles.slice(range.begin, range.end - range.begin));
   }
 
   static void addStage(OpBuilder &body, const BatchWork &work, int64_t stage,

@@ -1,26 +1,52 @@
-// Fills each stage up with local work to its share of the whole.
+// Plays each rank by itself, and keeps the local work that it did before its waits.
 
 #include "compiler/solver/pacing.h"
 
-#include <algorithm>
-#include <numeric>
+#include <cstddef>
+
+#include "compiler/solver/schedule_time.h"
+#include "compiler/solver/stage_loads.h"
 
 namespace flashcp::solver {
+namespace {
 
-std::vector<double> PacedWork(double local, const std::vector<double>& stages) {
-  const double all = std::accumulate(stages.begin(), stages.end(), local);
-  const double share = local / (stages.size() + 1);
-  std::vector<double> before;
-  double left = local - share;
-  double done = 0;
-  for (double stage : stages) {
-    double wanted = (before.size() + 1) * all / (stages.size() + 1) - done - stage;
-    if (before.empty()) wanted = std::max(wanted, share);
-    before.push_back(std::clamp(wanted, 0.0, left));
-    left -= before.back();
-    done += before.back() + stage;
+std::vector<RankStage> Cut(const StageLoads& loads, int stages, const std::vector<bool>& saved) {
+  return stages > 0 ? loads.CutRows(stages, saved) : std::vector<RankStage>();
+}
+
+// Calls play(base, first stage of the rank) for each rank.
+template <typename Play>
+std::vector<std::vector<double>> OfRanks(const StageLoads& loads, const Play& play) {
+  std::vector<std::vector<double>> paces;
+  for (size_t rank = 0; rank < loads.ranks().size(); ++rank) {
+    paces.push_back(play(loads.ranks()[rank], rank).before);
   }
-  return before;
+  return paces;
+}
+
+}  // namespace
+
+std::vector<std::vector<double>> PaceForward(const Problem& problem, const Placement& placement,
+                                             int head_groups, int row_stages) {
+  const StageLoads loads(problem, placement);
+  std::vector<RankStage> stages = Cut(loads, row_stages, {});
+  if (row_stages > 0) loads.AddCompute(row_stages, &stages);
+  return OfRanks(loads, [&](const RankBase& base, size_t rank) {
+    return PlayForward(loads, base, stages.data() + rank * row_stages, row_stages, head_groups);
+  });
+}
+
+std::vector<std::vector<double>> PaceBackward(const Problem& problem, const Placement& placement,
+                                              const std::vector<bool>& saved, int head_groups,
+                                              int row_stages) {
+  const StageLoads loads(problem, placement);
+  std::vector<RankStage> stages = Cut(loads, row_stages, {});
+  if (row_stages > 0) loads.AddCompute(row_stages, &stages);
+  const std::vector<RankStage> resent = Cut(loads, row_stages, saved);
+  return OfRanks(loads, [&](const RankBase& base, size_t rank) {
+    return PlayBackward(loads, base, stages.data() + rank * row_stages,
+                        resent.data() + rank * row_stages, row_stages, head_groups);
+  });
 }
 
 }  // namespace flashcp::solver

@@ -1,18 +1,24 @@
-// Deals a rank's local work between its stages, so that all ranks advance together: a rank that
-// does all of it first would hold up those that wait for the buffers of its stages.
+// The pace of local tiles: a rank does them while it would otherwise wait, so that it never idles
+// while it has any, and its stages, which others wait for, are done as soon as their rows are
+// there.
 
 #ifndef FLASHCP_COMPILER_SOLVER_PACING_H_
 #define FLASHCP_COMPILER_SOLVER_PACING_H_
 
 #include <vector>
 
+#include "compiler/solver/problem.h"
+
 namespace flashcp::solver {
 
-// Returns how much of its `local` work a rank does before each of n stages of remote work; the rest
-// comes behind them. After stage k it has done (k + 1) / (n + 1) of all its work, as far as local
-// work can even that. But 1 / (n + 1) of the local work at least comes before the first stage,
-// while its rows arrive, and as much behind the last, while its gradients leave.
-std::vector<double> PacedWork(double local, const std::vector<double>& stages);
+// Returns, by rank, the shares of its local work before each wait of a pass (PacedPass::before), as
+// modelled; `row_stages` is 0 if no rows travel.
+std::vector<std::vector<double>> PaceForward(const Problem& problem, const Placement& placement,
+                                             int head_groups, int row_stages);
+// `saved` says of which documents received rows are saved: they do not travel again.
+std::vector<std::vector<double>> PaceBackward(const Problem& problem, const Placement& placement,
+                                              const std::vector<bool>& saved, int head_groups,
+                                              int row_stages);
 
 }  // namespace flashcp::solver
 

@@ -88,10 +88,13 @@ struct CutLoads {
   // Sets the times of the slowest rank.
   void SetTimes(Schedule* schedule) const {
     for (size_t rank = 0; rank < loads.ranks().size(); ++rank) {
-      const ComputeTime time =
-          ScheduleTime(loads, loads.ranks()[rank], OfRank(rank), stages, schedule->head_groups);
-      schedule->forward_us = std::max(schedule->forward_us, time.forward_us);
-      schedule->backward_us = std::max(schedule->backward_us, time.backward_us);
+      const RankBase& base = loads.ranks()[rank];
+      const int groups = schedule->head_groups;
+      const PacedPass forward = PlayForward(loads, base, OfRank(rank), stages, groups);
+      const PacedPass backward =
+          PlayBackward(loads, base, OfRank(rank), OfRank(rank), stages, groups);
+      schedule->forward_us = std::max(schedule->forward_us, forward.us);
+      schedule->backward_us = std::max(schedule->backward_us, backward.us);
     }
   }
 

@@ -4,16 +4,15 @@
 // backward it starts those of as many stages as there are slots, then, after the tiles of each
 // stage, its gradients' way back and the rows that take the slot this frees. An exchange starts
 // once the one before has started; each class of links serves one after another, in each direction.
-// The compute stream does the stages in order, with local tiles between them (pacing.h). The next
-// round follows at once.
+// The compute stream does the stages in order. Before it would wait it does local tiles, and what
+// is left of them at the end. The next round follows at once.
 
 #include "compiler/solver/schedule_time.h"
 
 #include <algorithm>
 #include <array>
+#include <utility>
 #include <vector>
-
-#include "compiler/solver/pacing.h"
 
 namespace flashcp::solver {
 namespace {
@@ -35,6 +34,7 @@ struct Speed {
 
 struct Rank {
   const RankStage* stages;
+  const RankStage* resent;  // the rows of stages that backward sends again
   int num_stages;
   int groups;
   bool relays;
@@ -103,76 +103,101 @@ std::vector<double> StagesOfRound(const Rank& rank, double ComputeTime::*us) {
   return stages;
 }
 
+// The compute stream: remote tiles, and local ones before it would wait. Which local tiles come
+// before which wait is the same in every round.
+class Compute {
+ public:
+  // Without a pace, local tiles come while a wait lasts.
+  Compute(double local_us, const std::vector<double>* pace) : local_us_(local_us), pace_(pace) {}
+
+  double now() const { return now_; }
+  // Returns the local work that this round did before each wait.
+  const std::vector<double>& before_us() const { return before_us_; }
+
+  void BeginRound() {
+    left_us_ = local_us_;
+    before_us_.clear();
+  }
+  void WaitUntil(double ready) {
+    const double us =
+        pace_ != nullptr ? (*pace_)[before_us_.size()] : std::clamp(ready - now_, 0.0, left_us_);
+    before_us_.push_back(us);
+    left_us_ -= us;
+    now_ = std::max(now_ + us, ready);
+  }
+  void Add(double us) { now_ += us; }
+  void AddRest() { now_ += std::exchange(left_us_, 0); }
+
+ private:
+  const double local_us_;  // of a round
+  const std::vector<double>* const pace_;
+  double now_ = 0;
+  double left_us_ = 0;
+  std::vector<double> before_us_;
+};
+
 // Plays the rounds of a pass; each returns when it ends.
 class Forward {
  public:
-  Forward(const Rank& rank, double local_us)
+  Forward(const Rank& rank, double local_us, const std::vector<double>* pace)
       : rank_(rank),
         links_(rank),
         tiles_us_(StagesOfRound(rank, &ComputeTime::forward_us)),
-        local_us_(local_us / rank.groups),
-        before_us_(PacedWork(local_us_, tiles_us_)) {}
+        compute_(local_us / rank.groups, pace) {}
+
+  const Compute& compute() const { return compute_; }
 
   double Round(int round) {
     links_.Occupy(rank_.pack_us);
-    double left_us = local_us_;
+    compute_.BeginRound();
     for (int k = 0; k < rank_.num_stages; ++k) {
       double& slot_free = slots_[SlotOf(rank_, round, k)];
-      const double here = Arrive(rank_, rank_.stages[k], slot_free, &links_);
-      compute_ += before_us_[k];
-      left_us -= before_us_[k];
-      if (rank_.stages[k].RowsIn() > 0) compute_ = std::max(compute_, here);
-      compute_ += tiles_us_[k];
-      slot_free = std::max(compute_, here);  // read, and sent on
+      compute_.WaitUntil(Arrive(rank_, rank_.stages[k], slot_free, &links_));
+      compute_.Add(tiles_us_[k]);
+      slot_free = compute_.now();
     }
-    return compute_ += left_us;
+    compute_.AddRest();
+    return compute_.now();
   }
 
  private:
   const Rank& rank_;
   Links links_;
   const std::vector<double> tiles_us_;  // by stage
-  const double local_us_;
-  const std::vector<double> before_us_;  // local work before each stage
-  double compute_ = 0;
+  Compute compute_;
   std::array<double, kKeyValueSlots> slots_ = {};
 };
 
 class Backward {
  public:
-  Backward(const Rank& rank, double local_us)
+  Backward(const Rank& rank, double local_us, const std::vector<double>* pace)
       : rank_(rank),
         links_(rank),
         tiles_us_(StagesOfRound(rank, &ComputeTime::backward_us)),
-        local_us_(local_us / rank.groups),
-        before_us_(PacedWork(local_us_, tiles_us_)),
+        compute_(local_us / rank.groups, pace),
         here_(rank.num_stages),
         relayed_back_(rank.num_stages),
         back_(rank.num_stages) {}
 
+  const Compute& compute() const { return compute_; }
+
   double Round(int round) {
     const int stages = rank_.num_stages;
     links_.Occupy(rank_.pack_us);
-    double left_us = local_us_;
+    compute_.BeginRound();
     num_resent_ = 0;
     ResendBehind(round, 0);
     for (int k = 0; k < stages; ++k) {
-      compute_ += before_us_[k];
-      left_us -= before_us_[k];
-      if (rank_.stages[k].RowsIn() > 0) compute_ = std::max(compute_, here_[k]);
-      compute_ += tiles_us_[k];
+      compute_.WaitUntil(here_[k]);
+      compute_.Add(tiles_us_[k]);
       SendBack(round, k);
       ResendBehind(round, rank_.relays ? k : k + 1);
     }
     // The last gradients leave in one or two hops, behind local tiles.
-    if (rank_.relays && stages > 0) {
-      compute_ += left_us / 2;
-      left_us /= 2;
-      SendOn(round, stages - 1);
-    }
-    compute_ += left_us;
-    if (stages > 0) Add(back_[stages - 1]);
-    return compute_;
+    if (rank_.relays && stages > 0) SendOn(round, stages - 1);
+    compute_.AddRest();
+    if (stages > 0) compute_.Add(std::max(0.0, back_[stages - 1] - compute_.now()));
+    return compute_.now();
   }
 
  private:
@@ -180,7 +205,7 @@ class Backward {
   void ResendBehind(int round, int returned) {
     for (; num_resent_ < std::min(returned + kKeyValueSlots, rank_.num_stages); ++num_resent_) {
       const double slot_free = slots_[SlotOf(rank_, round, num_resent_)];
-      here_[num_resent_] = Arrive(rank_, rank_.stages[num_resent_], slot_free, &links_);
+      here_[num_resent_] = Arrive(rank_, rank_.resent[num_resent_], slot_free, &links_);
     }
   }
 
@@ -188,63 +213,94 @@ class Backward {
   // stage before.
   void SendBack(int round, int k) {
     if (!rank_.relays) return SendHome(round, k);
-    if (k > 0) Add(relayed_back_[k - 1]);
-    relayed_back_[k] = links_.Relayed(rank_.stages[k], /*back=*/true, compute_);
+    if (k > 0) compute_.WaitUntil(relayed_back_[k - 1]);
+    relayed_back_[k] = links_.Relayed(rank_.stages[k], /*back=*/true, compute_.now());
     if (k > 0) SendHome(round, k - 1);
   }
   void SendOn(int round, int k) {
-    Add(relayed_back_[k]);
+    compute_.WaitUntil(relayed_back_[k]);
     SendHome(round, k);
   }
   // The one slot of incoming gradients is free once those of the stage before are added.
   void SendHome(int round, int k) {
-    if (k > 0) Add(back_[k - 1]);
-    back_[k] = links_.Direct(rank_.stages[k], /*back=*/true, compute_);
+    if (k > 0) compute_.WaitUntil(back_[k - 1]);
+    back_[k] = links_.Direct(rank_.stages[k], /*back=*/true, compute_.now());
     slots_[SlotOf(rank_, round, k)] = back_[k];
   }
-  void Add(double arrived) { compute_ = std::max(compute_, arrived); }
 
   const Rank& rank_;
   Links links_;
   const std::vector<double> tiles_us_;  // by stage
-  const double local_us_;
-  const std::vector<double> before_us_;  // local work before each stage
-  double compute_ = 0;
+  Compute compute_;
   int num_resent_ = 0;                              // stages of this round
   std::vector<double> here_, relayed_back_, back_;  // when exchanges are done, by stage
   std::array<double, kKeyValueSlots> slots_ = {};
 };
 
+// A pass as played: when it ends, and the local work before each wait of its first and last round.
+struct Played {
+  double us = 0;
+  std::vector<double> first_us, last_us;
+};
+
 template <typename Pass>
-double PassUs(Pass pass, int groups) {
-  double end = 0;
-  double before = 0;
-  for (int round = 0; round < std::min(groups, kRounds); ++round) {
-    before = end;
-    end = pass.Round(round);
+Played Play(const Rank& rank, double local_us, const std::vector<double>* pace) {
+  Pass pass(rank, local_us, pace);
+  Played played;
+  double before_us = 0;
+  for (int round = 0; round < std::min(rank.groups, kRounds); ++round) {
+    before_us = std::exchange(played.us, pass.Round(round));
+    if (round == 0) played.first_us = pass.compute().before_us();
   }
-  return end + std::max(0, groups - kRounds) * (end - before);
+  played.last_us = pass.compute().before_us();
+  played.us += std::max(0, rank.groups - kRounds) * (played.us - before_us);
+  return played;
 }
 
-}  // namespace
+// Rounds that each fill their waits are the shortest; of one pace for all, that of the first or the
+// last of these is about as short.
+template <typename Pass>
+PacedPass Pace(const Rank& rank, double local_us) {
+  Played played = Play<Pass>(rank, local_us, nullptr);
+  PacedPass best = {played.us, std::move(played.first_us)};
+  if (rank.groups > 1) {
+    best.us = Play<Pass>(rank, local_us, &best.before).us;
+    const double last_us = Play<Pass>(rank, local_us, &played.last_us).us;
+    if (last_us < best.us) best = {last_us, std::move(played.last_us)};
+  }
+  for (double& share : best.before) share = local_us > 0 ? share * rank.groups / local_us : 0;
+  return best;
+}
 
-ComputeTime ScheduleTime(const StageLoads& loads, const RankBase& base, const RankStage* stages,
-                         int num_stages, int groups) {
+Rank RankOf(const StageLoads& loads, const RankBase& base, const RankStage* stages,
+            const RankStage* resent, int num_stages, int groups) {
   const Problem& problem = loads.problem();
   const Cluster& cluster = problem.cluster;
   const double row_bytes = static_cast<double>(problem.KeyValueBytesPerToken()) / groups;
   // A message between nodes serves a whole node, as in TransferModel.
   const int sharing = std::min(problem.ranks, cluster.ranks_per_node);
-  const Rank rank = {
-      stages,
-      num_stages,
-      groups,
-      loads.relays(),
-      {row_bytes / cluster.intra_node.bytes_per_us, cluster.intra_node.latency_us},
-      {row_bytes / cluster.inter_node.bytes_per_us, cluster.inter_node.latency_us / sharing},
-      groups > 1 ? base.sent_rows * row_bytes / cluster.memory_bytes_per_us() : 0};
-  return {PassUs(Forward(rank, base.local.forward_us), groups),
-          PassUs(Backward(rank, base.local.backward_us), groups)};
+  return {stages,
+          resent,
+          num_stages,
+          groups,
+          loads.relays(),
+          {row_bytes / cluster.intra_node.bytes_per_us, cluster.intra_node.latency_us},
+          {row_bytes / cluster.inter_node.bytes_per_us, cluster.inter_node.latency_us / sharing},
+          groups > 1 ? base.sent_rows * row_bytes / cluster.memory_bytes_per_us() : 0};
+}
+
+}  // namespace
+
+PacedPass PlayForward(const StageLoads& loads, const RankBase& base, const RankStage* stages,
+                      int num_stages, int groups) {
+  const Rank rank = RankOf(loads, base, stages, stages, num_stages, groups);
+  return Pace<Forward>(rank, base.local.forward_us);
+}
+
+PacedPass PlayBackward(const StageLoads& loads, const RankBase& base, const RankStage* stages,
+                       const RankStage* resent, int num_stages, int groups) {
+  const Rank rank = RankOf(loads, base, stages, resent, num_stages, groups);
+  return Pace<Backward>(rank, base.local.backward_us);
 }
 
 }  // namespace flashcp::solver

@@ -337,9 +337,9 @@ void StageLoads::AddShared() {
   }
 }
 
-std::vector<RankStage> StageLoads::CutRows(int stages) const {
+std::vector<RankStage> StageLoads::CutRows(int stages, const std::vector<bool>& saved) const {
   std::vector<RankStage> cut(static_cast<size_t>(problem_.ranks) * stages);
-  for (size_t node = 0; node < nodes_.size(); ++node) CutReceived(node, stages, &cut);
+  for (size_t node = 0; node < nodes_.size(); ++node) CutReceived(node, stages, saved, &cut);
   return cut;
 }
 
@@ -362,7 +362,8 @@ std::vector<RelayRun> StageLoads::RelayRuns(int node, int stages) const {
   return relay_runs;
 }
 
-void StageLoads::CutReceived(int node, int stages, std::vector<RankStage>* cut) const {
+void StageLoads::CutReceived(int node, int stages, const std::vector<bool>& saved,
+                             std::vector<RankStage>* cut) const {
   const std::vector<RelayRun> relay_runs = RelayRuns(node, stages);
   std::vector<int64_t> relayed(relay_runs.size());  // rows so far
   const int first_rank = node * problem_.cluster.ranks_per_node;
@@ -373,6 +374,7 @@ void StageLoads::CutReceived(int node, int stages, std::vector<RankStage>* cut) 
     const bool inside = rotation_.Node(run.owner) == node;
     const std::vector<int>& receivers = lists_[run.list];
     const int others = receivers.size() - 1;
+    if (!saved.empty() && saved[run.document]) continue;
     ForEachPart(run, stages, [&](int stage, int64_t begin, int64_t end) {
       auto at = [&](int rank) -> RankStage& {
         return (*cut)[static_cast<size_t>(rank) * stages + stage];

@@ -66,7 +66,9 @@ class StageLoads {
   bool relays() const { return relays_; }
 
   // Returns the stages of rank r at [r * stages, (r + 1) * stages), without compute; stages >= 1.
-  std::vector<RankStage> CutRows(int stages) const;
+  std::vector<RankStage> CutRows(int stages) const { return CutRows(stages, {}); }
+  // Returns them without the rows of documents that are `saved`; empty: none is.
+  std::vector<RankStage> CutRows(int stages, const std::vector<bool>& saved) const;
   // Adds the compute of stages that CutRows() returned.
   void AddCompute(int stages, std::vector<RankStage>* cut) const;
 
@@ -107,7 +109,8 @@ class StageLoads {
   void AddShared();
 
   std::vector<RelayRun> RelayRuns(int node, int stages) const;
-  void CutReceived(int node, int stages, std::vector<RankStage>* cut) const;
+  void CutReceived(int node, int stages, const std::vector<bool>& saved,
+                   std::vector<RankStage>* cut) const;
   void AddComputeOf(const Node& node, int stages, std::vector<RankStage>* cut) const;
 
   const Problem& problem_;

@@ -180,7 +180,8 @@ def CP_ProgramOp : CP_Op<"program", [HasParent<"BatchOp">, SingleBlock, NoTermin
   let summary = "what one rank does, in order";
   let description = [{
     `layout` lists the token ranges of the rank in the order of its rows. The
-    body holds the forward pass, stage by stage: stage 0 attends to local rows;
+    body holds the forward pass, stage by stage: stage 0 attends to local rows,
+    first and again between the others, where the rank would wait for rows;
     exchange s brings what stage s attends to, with a second, relayed exchange
     if ranks relay rows. Exchanges run on the communication stream, attends on
     the compute stream. cp-allocate-buffers adds the buffers and how much memory
@@ -225,10 +226,11 @@ def CP_ProgramOp : CP_Op<"program", [HasParent<"BatchOp">, SingleBlock, NoTermin
 }
 
 def CP_AttendOp : CP_Op<"attend", [HasParent<"ProgramOp">]> {
-  let summary = "one launch: the tiles of a stage";
+  let summary = "one launch: the tiles of a stage, or some of those of stage 0";
   let description = [{
     Stage 0 reads K/V from the rank's own rows, stage s > 0 from what the
-    exchanges of stage s received.
+    exchanges of stage s received. Stage 0 may have several: its tiles are those
+    of all of them, in order.
 
     Constraints: C9 tile ranges, C11 head range, C16 stage.
 
@@ -374,8 +376,8 @@ def CP_ResendOp : CP_MessagesOp<"resend"> {
 def CP_AttendBackwardOp : CP_BackwardStepOp<"attend_backward"> {
   let summary = "one launch: the gradients of tiles of a stage";
   let description = [{
-    Tiles [begin, end) of the attend of the stage. Adds to the sums of the
-    queries, and of the keys and values, own or received.
+    Tiles [begin, end) of the stage, all of one cp.attend. Adds to the sums of
+    the queries, and of the keys and values, own or received.
 
     Constraints: C16 stage, C33 tiles.
 

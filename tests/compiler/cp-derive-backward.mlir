@@ -1,8 +1,8 @@
 // The backward pass mirrors the forward pass: rows travel again as places are free, gradients as soon
-// as they are complete; local tiles are done some before and some after the remote ones.
+// as they are complete; local tiles are done where the rank would wait otherwise.
 // RUN: flashcp-opt %s --split-input-file --pass-pipeline='builtin.module(cp.batch(cp-derive-backward))' -verify-diagnostics | FileCheck %s
 
-// Transfers take longer than all tiles, in any order: half of the local work is done first.
+// Transfers take longer than all tiles: all local work is done while the first rows arrive.
 // CHECK-LABEL: cp.batch @stages
 cp.batch @stages ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed>
     cluster<"h100x8"> {
@@ -19,7 +19,7 @@ cp.batch @stages ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<need
     // CHECK-NEXT:   cp.clear_gradients stage(0)
     // CHECK-NEXT:   cp.resend stage(1)
     // CHECK-NEXT:   cp.resend stage(2)
-    // CHECK-NEXT:   cp.attend_backward stage(0) tiles[0, 1)
+    // CHECK-NEXT:   cp.attend_backward stage(0) tiles[0, 3)
     // CHECK-NEXT:   cp.clear_gradients stage(1)
     // CHECK-NEXT:   cp.attend_backward stage(1) tiles[0, 1)
     // CHECK-NEXT:   cp.pack_gradients stage(1)
@@ -29,10 +29,49 @@ cp.batch @stages ranks(2) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<need
     // CHECK-NEXT:   cp.pack_gradients stage(2)
     // CHECK-NEXT:   cp.add_gradients stage(1)
     // CHECK-NEXT:   cp.exchange_gradients stage(2)
-    // CHECK-NEXT:   cp.attend_backward stage(0) tiles[1, 3)
     // CHECK-NEXT:   cp.add_gradients stage(2)
     // CHECK-NEXT:   cp.store_gradients
     // CHECK-NEXT: }
+  }
+}
+
+// -----
+
+// Rows of the second stage come long after the tiles of the first: local ones fill the wait. Launches
+// have tiles of one attend.
+// CHECK-LABEL: cp.batch @paced
+cp.batch @paced ranks(2) heads<q = 1, kv = 1, dim = 128> dtype(bf16) exchange<needed>
+    cluster<"slow", {ranks_per_node = 8 : i64, intra_node = array<f64: 256.0, 0.0>,
+                     inter_node = array<f64: 256.0, 0.0>, block = array<i64: 128, 128>,
+                     columns = array<i64: 128, 256>, forward_us = array<f64: 100.0, 200.0>,
+                     backward_us = array<f64: 100.0, 200.0>}> {
+  %d0 = cp.document length(1024) mask(causal)
+  %d1 = cp.document length(128) mask(full)
+  %d2 = cp.document length(128) mask(full)
+  cp.shard %d0 {[0, 640) on 0, [640, 1024) on 1}
+  cp.shard %d1 {[0, 128) on 1}
+  cp.shard %d2 {[0, 128) on 1}
+  cp.program rank(1) layout {0 : [640, 1024), 1 : [0, 128), 2 : [0, 128)} {
+    cp.attend stage(0) {0 : q[640, 1024) kv[640, 1024) heads[0, 1), 1 : q[0, 128) kv[0, 128) heads[0, 1)}
+    cp.exchange stage(1) kv heads[0, 1) receive {0 : [0, 256)}
+    cp.attend stage(1) {0 : q[640, 1024) kv[0, 256) heads[0, 1)}
+    cp.attend stage(0) {2 : q[0, 128) kv[0, 128) heads[0, 1)}
+    cp.exchange stage(2) kv heads[0, 1) receive {0 : [256, 640)}
+    cp.attend stage(2) {0 : q[640, 1024) kv[256, 640) heads[0, 1)}
+    // CHECK:      cp.resend stage(2)
+    // CHECK-NEXT: cp.attend_backward stage(0) tiles[0, 1)
+    // CHECK-NEXT: cp.clear_gradients stage(1)
+    // CHECK-NEXT: cp.attend_backward stage(1) tiles[0, 1)
+    // CHECK-NEXT: cp.pack_gradients stage(1)
+    // CHECK-NEXT: cp.exchange_gradients stage(1)
+    // CHECK-NEXT: cp.attend_backward stage(0) tiles[1, 2)
+    // CHECK-NEXT: cp.attend_backward stage(0) tiles[2, 3)
+    // CHECK-NEXT: cp.clear_gradients stage(2)
+    // CHECK-NEXT: cp.attend_backward stage(2) tiles[0, 1)
+    // CHECK-NEXT: cp.pack_gradients stage(2)
+    // CHECK-NEXT: cp.add_gradients stage(1)
+    // CHECK-NEXT: cp.exchange_gradients stage(2)
+    // CHECK-NEXT: cp.add_gradients stage(2)
   }
 }
 

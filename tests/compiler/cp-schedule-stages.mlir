@@ -87,6 +87,34 @@ cp.batch @relayed ranks(4) heads<q = 4, kv = 2, dim = 64> dtype(bf16) exchange<n
   // ONE: cp.attend stage(1) {0 : q[1536, 2048) kv[0, 1536) heads[0, 4)}
 }
 
+// Rows of a stage take 512 us or more and local tiles 600, 100 and 100 us: each stage is waited for. A
+// tile that begins while the rank would wait comes before.
+// CHECK-LABEL: cp.batch @paced
+cp.batch @paced ranks(2) heads<q = 1, kv = 1, dim = 128> dtype(bf16) exchange<needed>
+    cluster<"slow", {ranks_per_node = 8 : i64, intra_node = array<f64: 256.0, 0.0>,
+                     inter_node = array<f64: 256.0, 0.0>, block = array<i64: 128, 128>,
+                     columns = array<i64: 128, 256>, forward_us = array<f64: 100.0, 200.0>,
+                     backward_us = array<f64: 100.0, 200.0>}> {
+  %d0 = cp.document length(1024) mask(causal)
+  %d1 = cp.document length(128) mask(full)
+  %d2 = cp.document length(128) mask(full)
+  %s0 = cp.shard %d0 {[0, 640) on 0, [640, 1024) on 1}
+  %s1 = cp.shard %d1 {[0, 128) on 1}
+  %s2 = cp.shard %d2 {[0, 128) on 1}
+  cp.tiles %s0 heads[0, 1) {q[0, 640) kv[0, 640) on 0, q[640, 1024) kv[0, 1024) on 1}
+  cp.tiles %s1 heads[0, 1) {q[0, 128) kv[0, 128) on 1}
+  cp.tiles %s2 heads[0, 1) {q[0, 128) kv[0, 128) on 1}
+  cp.transfer %s0 kv heads[0, 1) {[0, 640) to 1}
+  // TWO: cp.program rank(1)
+  // TWO-NEXT: cp.attend stage(0) {0 : q[640, 1024) kv[640, 1024) heads[0, 1), 1 : q[0, 128) kv[0, 128) heads[0, 1)}
+  // TWO-NEXT: cp.exchange stage(1) kv heads[0, 1) receive {0 : [0, 256)}
+  // TWO-NEXT: cp.attend stage(1) {0 : q[640, 1024) kv[0, 256) heads[0, 1)}
+  // TWO-NEXT: cp.attend stage(0) {2 : q[0, 128) kv[0, 128) heads[0, 1)}
+  // TWO-NEXT: cp.exchange stage(2) kv heads[0, 1) receive {0 : [256, 640)}
+  // TWO-NEXT: cp.attend stage(2) {0 : q[640, 1024) kv[256, 640) heads[0, 1)}
+  // TWO-NEXT: }
+}
+
 // Nothing moves: no exchange, whatever the option says.
 // CHECK-LABEL: cp.batch @local
 // CHECK-NOT: cp.exchange

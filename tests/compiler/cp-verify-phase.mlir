@@ -215,6 +215,21 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
 
 // -----
 
+// Local tiles may come again behind a stage, but not between its exchange and its attend.
+cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(10) mask(causal)
+  %s0 = cp.shard %d0 {[0, 10) on 0}
+  cp.program rank(0) layout {0 : [0, 10)} workspace_bytes(0) {
+    cp.attend stage(0) {0 : q[0, 5) kv[0, 5) heads[0, 4)}
+    cp.exchange stage(1) kv heads[0, 2) receive {}
+    // expected-error @+1 {{C28: expected attend of stage 1 right after its exchange}}
+    cp.attend stage(0) {0 : q[5, 10) kv[0, 10) heads[0, 4)}
+    cp.attend stage(1) {}
+  }
+}
+
+// -----
+
 cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
   cp.program rank(0) layout {} workspace_bytes(0) {
     cp.attend stage(0) {}
@@ -758,6 +773,55 @@ cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> c
       cp.pack_gradients stage(1)
       // expected-error @+1 {{C33: tiles must come before their gradients are packed}}
       cp.attend_backward stage(1) tiles[0, 1)
+      cp.exchange_gradients stage(1)
+      cp.add_gradients stage(1)
+      cp.store_gradients
+    }
+  }
+}
+
+// -----
+
+// Stage 0 has two attends: a launch takes tiles of one.
+cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(10) mask(causal)
+  %s0 = cp.shard %d0 {[0, 10) on 0}
+  cp.program rank(0) layout {0 : [0, 10)} workspace_bytes(0) backward_workspace_bytes(0) saved_bytes(0) {
+    cp.attend stage(0) {0 : q[0, 5) kv[0, 5) heads[0, 4)}
+    cp.exchange stage(1) kv heads[0, 2) receive {}
+    cp.attend stage(1) {}
+    cp.attend stage(0) {0 : q[5, 8) kv[0, 8) heads[0, 4), 0 : q[8, 10) kv[0, 10) heads[0, 4)}
+    cp.backward {
+      cp.clear_gradients stage(0)
+      cp.attend_backward stage(0) tiles[1, 2)
+      cp.attend_backward stage(0) tiles[0, 1)
+      cp.attend_backward stage(0) tiles[2, 3)
+      cp.clear_gradients stage(1)
+      cp.pack_gradients stage(1)
+      cp.exchange_gradients stage(1)
+      cp.add_gradients stage(1)
+      cp.store_gradients
+    }
+  }
+}
+
+// -----
+
+cp.batch @b ranks(1) heads<q = 4, kv = 2, dim = 8> dtype(f32) exchange<needed> cluster<"cpu"> {
+  %d0 = cp.document length(10) mask(causal)
+  %s0 = cp.shard %d0 {[0, 10) on 0}
+  cp.program rank(0) layout {0 : [0, 10)} workspace_bytes(0) backward_workspace_bytes(0) saved_bytes(0) {
+    cp.attend stage(0) {0 : q[0, 5) kv[0, 5) heads[0, 4)}
+    cp.exchange stage(1) kv heads[0, 2) receive {}
+    cp.attend stage(1) {}
+    cp.attend stage(0) {0 : q[5, 8) kv[0, 8) heads[0, 4), 0 : q[8, 10) kv[0, 10) heads[0, 4)}
+    cp.backward {
+      cp.clear_gradients stage(0)
+      // expected-error @+1 {{C33: a launch must have tiles of one cp.attend, expected them to end at 1}}
+      cp.attend_backward stage(0) tiles[0, 2)
+      cp.attend_backward stage(0) tiles[2, 3)
+      cp.clear_gradients stage(1)
+      cp.pack_gradients stage(1)
       cp.exchange_gradients stage(1)
       cp.add_gradients stage(1)
       cp.store_gradients

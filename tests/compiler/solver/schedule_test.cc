@@ -19,6 +19,8 @@
 namespace flashcp::solver {
 namespace {
 
+using ::testing::DoubleEq;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 // One document, 4:2 heads of dimension 8, on ranks of one node or of several.
@@ -83,52 +85,93 @@ class ScheduleTimeTest : public ::testing::Test {
     link = {static_cast<double>(problem_.KeyValueBytesPerToken()), 0};
   }
 
-  ComputeTime Time(double local_us, const std::vector<double>& tiles_us,
-                   const std::vector<int64_t>& rows, int groups) const {
+  // A pass of one rank, whose stages take as long forward as backward.
+  struct Passes {
+    PacedPass forward, backward;
+  };
+  Passes Play(double local_us, const std::vector<double>& tiles_us,
+              const std::vector<int64_t>& rows, int groups) const {
+    return Play(local_us, tiles_us, rows, rows, groups);
+  }
+  Passes Play(double local_us, const std::vector<double>& tiles_us,
+              const std::vector<int64_t>& rows, const std::vector<int64_t>& resent_rows,
+              int groups) const {
     const StageLoads loads(problem_, PlaceContiguous(problem_));
-    std::vector<RankStage> stages(rows.size());
+    std::vector<RankStage> stages(rows.size()), resent(rows.size());
     for (size_t k = 0; k < rows.size(); ++k) {
       stages[k].in_node.rows_in = rows[k];
       stages[k].compute = {tiles_us[k], tiles_us[k]};
+      resent[k].in_node.rows_in = resent_rows[k];
     }
     RankBase base;
     base.local = {local_us, local_us};
-    return ScheduleTime(loads, base, stages.data(), stages.size(), groups);
+    return {PlayForward(loads, base, stages.data(), stages.size(), groups),
+            PlayBackward(loads, base, stages.data(), resent.data(), stages.size(), groups)};
+  }
+  double ForwardUs(double local_us, const std::vector<double>& tiles_us,
+                   const std::vector<int64_t>& rows, int groups) const {
+    return Play(local_us, tiles_us, rows, groups).forward.us;
+  }
+  double BackwardUs(double local_us, const std::vector<double>& tiles_us,
+                    const std::vector<int64_t>& rows, int groups) const {
+    return Play(local_us, tiles_us, rows, groups).backward.us;
   }
 
   Problem problem_;
 };
 
 TEST_F(ScheduleTimeTest, LocalTilesHideWhatArrivesAndLeaves) {
-  EXPECT_DOUBLE_EQ(Time(20, {20}, {10}, 1).forward_us, 40);
-  EXPECT_DOUBLE_EQ(Time(20, {20}, {10}, 1).backward_us, 40);
-  // Rows arrive at 30, after half of the local tiles; gradients need 30 after 50.
-  EXPECT_DOUBLE_EQ(Time(20, {20}, {30}, 1).forward_us, 60);
-  EXPECT_DOUBLE_EQ(Time(20, {20}, {30}, 1).backward_us, 80);
-  EXPECT_DOUBLE_EQ(Time(20, {}, {}, 1).backward_us, 20);
+  EXPECT_DOUBLE_EQ(ForwardUs(20, {20}, {10}, 1), 40);
+  EXPECT_DOUBLE_EQ(BackwardUs(20, {20}, {10}, 1), 40);
+  // Rows arrive at 30, after all local tiles; gradients need 30 after 50.
+  EXPECT_DOUBLE_EQ(ForwardUs(20, {20}, {30}, 1), 50);
+  EXPECT_DOUBLE_EQ(BackwardUs(20, {20}, {30}, 1), 80);
+  EXPECT_DOUBLE_EQ(BackwardUs(20, {}, {}, 1), 20);
+}
+
+TEST_F(ScheduleTimeTest, LocalTilesComeWhileTheRankWouldWait) {
+  // Rows arrive at 6, 10 and 30, tiles take 10: waits of 6, none, and 30 - 26.
+  EXPECT_THAT(Play(20, {10, 10, 10}, {6, 4, 20}, 1).forward.before,
+              ElementsAre(DoubleEq(0.3), DoubleEq(0), DoubleEq(0.2)));
+  // Backward gradients of the first stage leave from 16 to 22, those of the second, from 26 to 30:
+  // nobody waits to add them.
+  EXPECT_THAT(Play(20, {10, 10, 10}, {6, 4, 20}, 1).backward.before,
+              ElementsAre(DoubleEq(0.3), DoubleEq(0), DoubleEq(0), DoubleEq(0.2), DoubleEq(0)));
+  // The gradients of the first stage come back at 40 and those of the second leave from there on.
+  EXPECT_THAT(Play(40, {10, 10}, {10, 1}, {0, 0}, 1).backward.before,
+              ElementsAre(DoubleEq(0), DoubleEq(0), DoubleEq(0)));
+  EXPECT_THAT(Play(40, {10, 2}, {20, 1}, {0, 0}, 1).backward.before,
+              ElementsAre(DoubleEq(0), DoubleEq(0), DoubleEq(0.45)));
+  EXPECT_THAT(Play(0, {10, 10}, {6, 40}, 1).forward.before, ElementsAre(0, 0));
+}
+
+TEST_F(ScheduleTimeTest, RowsThatAreSavedAreThere) {
+  const Passes passes = Play(20, {20}, {10}, {0}, 1);
+  EXPECT_DOUBLE_EQ(passes.backward.us, 20 + 20);
+  EXPECT_THAT(passes.backward.before, ElementsAre(0));
+  EXPECT_THAT(passes.forward.before, ElementsAre(DoubleEq(0.5)));
 }
 
 TEST_F(ScheduleTimeTest, ComputeHidesTheRowsOfLaterGroups) {
-  // Each group brings its rows in 15 us and computes 5, 10 and 5 us. Only the first waits.
-  EXPECT_DOUBLE_EQ(Time(20, {20}, {30}, 2).forward_us, (15 + 15) + 20);
-  EXPECT_NEAR(Time(80, {80}, {120}, 8).forward_us, (15 + 15) + 7 * 20, 1e-9);
+  // Each group brings its rows in 15 us and computes 10 and 10 us. Only the first waits.
+  EXPECT_DOUBLE_EQ(ForwardUs(20, {20}, {30}, 2), (15 + 10) + 20);
+  EXPECT_NEAR(ForwardUs(80, {80}, {120}, 8), (15 + 10) + 7 * 20, 1e-9);
   // Backward the rows of a group start when the gradients of the one before do, at 25: they hide
-  // each other, but nothing else does.
-  EXPECT_DOUBLE_EQ(Time(20, {20}, {30}, 2).backward_us, (15 + 10 + 15) + (5 + 10 + 15));
-  EXPECT_NEAR(Time(80, {80}, {120}, 8).backward_us, (15 + 10 + 15) + 7 * (5 + 10 + 15), 1e-9);
+  // each other, and local tiles behind the others hide behind both.
+  EXPECT_DOUBLE_EQ(BackwardUs(20, {20}, {30}, 2), (15 + 10 + 15) + (10 + 15));
+  EXPECT_NEAR(BackwardUs(80, {80}, {120}, 8), (15 + 10 + 15) + 7 * (10 + 15), 1e-9);
 }
 
 TEST_F(ScheduleTimeTest, StagesWaitForASlot) {
   // Rows take 1 us, tiles 10: nobody waits.
-  EXPECT_DOUBLE_EQ(Time(50, {10, 10, 10, 10}, {1, 1, 1, 1}, 1).forward_us, 90);
+  EXPECT_DOUBLE_EQ(ForwardUs(50, {10, 10, 10, 10}, {1, 1, 1, 1}, 1), 90);
   // Rows take 20: they bind.
-  EXPECT_DOUBLE_EQ(Time(0, {10, 10, 10, 10}, {20, 20, 20, 20}, 1).forward_us, 90);
+  EXPECT_DOUBLE_EQ(ForwardUs(0, {10, 10, 10, 10}, {20, 20, 20, 20}, 1), 90);
   // Rows of the fourth stage take the slot of the first, whose tiles end at 101.
-  EXPECT_DOUBLE_EQ(Time(0, {100, 1, 1, 1, 1}, {1, 1, 1, 20, 1}, 1).forward_us, 101 + 20 + 1 + 1);
+  EXPECT_DOUBLE_EQ(ForwardUs(0, {100, 1, 1, 1, 1}, {1, 1, 1, 20, 1}, 1), 101 + 20 + 1 + 1);
   // Backward these rows wait until the gradients of the first stage have left, at 102; the fourth's
   // gradients start at 123, the fifth's wait until these are added.
-  EXPECT_DOUBLE_EQ(Time(0, {100, 1, 1, 1, 1}, {1, 1, 1, 20, 1}, 1).backward_us,
-                   102 + 20 + 1 + 20 + 1);
+  EXPECT_DOUBLE_EQ(BackwardUs(0, {100, 1, 1, 1, 1}, {1, 1, 1, 20, 1}, 1), 102 + 20 + 1 + 20 + 1);
 }
 
 // All schedules of a few groups and stages.
