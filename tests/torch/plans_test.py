@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import tempfile
+import types
 import unittest
 
 import ranks
@@ -82,6 +83,30 @@ def compile(size, pack=PACK, **options):
     return flashcp.compile(pack, ranks=size, **options)
 
 
+class OtherBand:
+    """A plan whose documents and tiles have another band, within what its tiles cover: some queries
+    see no key of a tile, some none at all. The compiler makes no such plans, executors take them.
+    """
+
+    def __init__(self, plan, lower, upper):
+        self._plan, self._band = plan, (lower, upper)
+        self.documents = self._with_band(plan.documents)
+
+    def _with_band(self, table):
+        table = table.copy()
+        table["band"]["lower"], table["band"]["upper"] = self._band
+        return table
+
+    def __getattr__(self, name):
+        return getattr(self._plan, name)
+
+    def rank(self, rank):
+        tables = self._plan.rank(rank)
+        names = [name for name in flashcp.tables.TABLES if name != "documents"]
+        fields = {name: getattr(tables, name) for name in names}
+        return types.SimpleNamespace(**{**fields, "tiles": self._with_band(tables.tiles)})
+
+
 class OnCpu:
     """A GPU provider whose stand-in runs on the CPU, in any dtype."""
 
@@ -154,6 +179,18 @@ class Plans(unittest.TestCase):
                     got = ranks.gloo_step(plan, provider, *inputs)
                     want = ranks.exact_step(plan, *inputs)
                     self._compare(want, got, ranks.TOLERANCE[inputs[0].dtype], stand_in)
+
+    def test_queries_without_keys(self):
+        for provider in (providers.Reference, FlashAttention, Magi):
+            stand_ins.install("flash_attn", "magi")
+            self.addCleanup(stand_ins.remove)
+            for name in ("zigzag needed", "per-doc needed", "relays zigzag", "head groups"):
+                plan = OtherBand(dict(self.plans)[name], -40, -5)
+                with self.subTest(f"{provider.__name__}, {name}"):
+                    inputs = ranks.tensors(plan)
+                    want = ranks.exact_step(plan, *inputs)
+                    self.assertTrue(want[1].isinf().any())
+                    self._compare(want, ranks.gloo_step(plan, provider, *inputs), 2e-5, name)
 
     def test_tiles_join_in_few_calls(self):
         stand_ins.install("flash_attn")

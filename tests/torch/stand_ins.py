@@ -106,6 +106,7 @@ def _varlen_backward(
 ):
     _check_packed(q, k, v, ends_q, ends_k, longest_q, longest_k)
     assert lse.shape == (q.shape[1], q.shape[0]) and lse.is_contiguous()
+    assert not (lse == float("-inf")).any(), "the LSE of rows without keys is +inf"
     assert dout.stride(-1) == 1 and out.stride(-1) == 1
     window = _window(version, window, longest_q, longest_k)
     for gradient in gradients:
