@@ -12,8 +12,11 @@ namespace flashcp::solver {
 // A rank's cost is clamped from below at the perfectly balanced time of each pass: going below it
 // cannot shorten the step, which is the slowest rank forward plus the slowest one backward.
 //
-// Two small terms choose between placements of equal step: the shorter of compute and transfers,
-// since overlap is never perfect, and the time of a rank below the clamp.
+// Overlap is never perfect: a part of the shorter of compute and transfers counts too. Inside a
+// node it only chooses between placements of equal step. Between nodes it is what stages need: a
+// rank whose transfers take as long as its compute waits for the first rows and the last gradients,
+// and wherever a stage brings more than it computes. A small term chooses by the time of a rank
+// below the clamp.
 class Objective {
  public:
   explicit Objective(const Problem& problem);
@@ -24,7 +27,8 @@ class Objective {
   double StepUs(const PlacementCost& cost) const;
 
  private:
-  ComputeTime even_;  // no rank can take less than this if all take as little as they can
+  double exposed_share_;  // of the shorter of compute and transfers
+  ComputeTime even_;      // no rank can take less than this if all take as little as they can
 };
 
 }  // namespace flashcp::solver
