@@ -8,6 +8,7 @@
 // Then few ranks save rows that travel: see docs/planner.md.
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -36,6 +37,9 @@ constexpr int kSavingShare = 40;
 // The rest of the budget also saves rows if flashcp-paper sends fewer and its step is at most this
 // many times as long.
 constexpr double kAboutAsShort = 1.02;
+// If that does not get down to its rows, and its step is at most this many times as long, it is
+// taken: other traffic shares the links, and no model is as good.
+constexpr double kAsShort = 1.005;
 
 // Weights of the starts; the first one's are those of the regime.
 constexpr double kTransferWeights[] = {0.3, 0.05, 1};
@@ -104,11 +108,9 @@ class AutoSearch {
   // Considers the fixed rules; those that shard come last if they are not starts.
   void AddKnown() {
     for (Placement (*place)(const Problem&) : {PlaceContiguous, PlaceZigzag, PlaceWholeDoc}) {
-      if (regime_.rules_are_starts) {
-        AddToPool(place(problem_));
-      } else {
-        Consider(place(problem_));
-      }
+      const PlacementCost cost =
+          regime_.rules_are_starts ? AddToPool(place(problem_)) : Consider(place(problem_));
+      known_us_ = std::min(known_us_, cost.StepUs());
     }
     if (regime_.rules_are_starts) {
       AddToPool(PlacePerDoc(problem_));
@@ -178,6 +180,11 @@ class AutoSearch {
     }
     Placement placement = SaveRows(model_, best_, enough_rows, saving);
     if (Evaluate(problem_, placement).StepUs() <= best_us_ * kRounded) best_ = std::move(placement);
+    const bool paper_as_short = paper_.StepUs() <= best_us_ * kAsShort;
+    if (paper_as_short && paper_.StepUs() <= known_us_ &&
+        RowsReceived(paper_) < RowsReceived(Evaluate(problem_, best_))) {
+      best_ = PlaceFlashcpPaper(problem_);
+    }
   }
 
   double RowsReceived(const PlacementCost& cost) const {
@@ -197,7 +204,8 @@ class AutoSearch {
   bool first_ = true;
   double best_us_ = 0;
   Placement best_;
-  PlacementCost paper_;  // of flashcp-paper
+  PlacementCost paper_;                                        // of flashcp-paper
+  double known_us_ = std::numeric_limits<double>::infinity();  // of the rules that do not shard
 };
 
 }  // namespace

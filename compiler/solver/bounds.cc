@@ -90,7 +90,7 @@ class Direction {
         moves_(backward ? 2 : 1) {
     double work_us = 0;
     for (const Document& document : problem.documents) {
-      ComputeTime time = LeastTime(problem, document);
+      ComputeTime time = LeastTime(problem, document, cap_);
       work_us_.push_back(backward ? time.backward_us : time.forward_us);
       work_us += work_us_.back();
     }

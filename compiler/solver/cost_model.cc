@@ -138,6 +138,33 @@ ComputeTime Scaled(const ComputeTime& time, const HeadShape& heads) {
   return {time.forward_us * scale, time.backward_us * scale};
 }
 
+int64_t Size(TokenRange range) { return std::max<int64_t>(0, range.end - range.begin); }
+
+// Returns how many queries of the segment see keys before it or behind it.
+int64_t MergingRows(const Document& document, int64_t begin, int64_t end) {
+  const model::Band& band = document.mask.band();
+  TokenRange before, behind;
+  if (begin > 0) {
+    before = {std::max<int64_t>(begin, -int64_t{band.upper}), std::min(end, begin - band.lower)};
+  }
+  if (end < document.length) {
+    behind = {std::max(begin, end - band.upper), std::min(end, document.length - band.lower)};
+  }
+  const TokenRange both = {std::max(before.begin, behind.begin), std::min(before.end, behind.end)};
+  return Size(before) + Size(behind) - Size(both);
+}
+
+// Returns how many queries see keys of other segments at least, if no segment has more tokens.
+int64_t LeastMergingRows(const Document& document, int64_t token_cap) {
+  const model::Band& band = document.mask.band();
+  const int64_t length = document.length;
+  if (length <= token_cap || band.lower > 0 || band.upper < 0) return 0;
+  const bool all_before = -int64_t{band.lower} >= length - 1;
+  const bool all_behind = band.upper >= length - 1;
+  if (all_before && all_behind) return length;
+  return all_before || all_behind ? length - token_cap : 0;  // one end of the document
+}
+
 void AddTransfers(const Problem& problem, const Traffic& traffic, RankCost& cost) {
   const int64_t row_bytes = problem.KeyValueBytesPerToken();
   const LinkTraffic& in_node = traffic.in_node;
@@ -177,8 +204,22 @@ double PlacementCost::WorkImbalance() const { return Imbalance(ranks, &RankCost:
 
 double PlacementCost::TokenImbalance() const { return Imbalance(ranks, &RankCost::tokens); }
 
-ComputeTime SegmentTime(const Problem& problem, const Document& document, int64_t begin,
-                        int64_t end) {
+ComputeTime PrologueTime(const Problem& problem) {
+  const TileTable& tiles = problem.cluster.tiles;
+  auto first = [&](const std::vector<double>& us) {
+    const double slope = (us[1] - us[0]) / (tiles.columns[1] - tiles.columns[0]);
+    return std::max(0.0, us[0] - slope * tiles.columns[0]);
+  };
+  return Scaled({first(tiles.forward_us), first(tiles.backward_us)}, problem.heads);
+}
+
+ComputeTime MergeTime(const Problem& problem) {
+  ComputeTime time = PrologueTime(problem);
+  time.forward_us += Scaled({problem.cluster.tiles.merge_us, 0}, problem.heads).forward_us;
+  return time;
+}
+
+ComputeTime TileTime(const Problem& problem, const Document& document, int64_t begin, int64_t end) {
   if (begin >= end) return {};
   TileSum sum(problem.cluster.tiles, document);
   int64_t block_rows = problem.cluster.tiles.block_rows;
@@ -189,7 +230,19 @@ ComputeTime SegmentTime(const Problem& problem, const Document& document, int64_
   return Scaled(sum.time(), problem.heads);
 }
 
-SegmentTimer::SegmentTimer(const Problem& problem) : problem_(problem) {
+ComputeTime SegmentTime(const Problem& problem, const Document& document, int64_t begin,
+                        int64_t end) {
+  ComputeTime time = TileTime(problem, document, begin, end);
+  const int64_t block_rows = problem.cluster.tiles.block_rows;
+  const double merging = (MergingRows(document, begin, end) + block_rows - 1) / block_rows;
+  if (merging == 0) return time;
+  const ComputeTime merge = MergeTime(problem);
+  time.forward_us += merging * merge.forward_us;
+  time.backward_us += merging * merge.backward_us;
+  return time;
+}
+
+SegmentTimer::SegmentTimer(const Problem& problem) : problem_(problem), merge_(MergeTime(problem)) {
   const TileTable& tiles = problem.cluster.tiles;
   const int block = tiles.block_columns;
   bool power_of_two = (block & (block - 1)) == 0;
@@ -205,11 +258,18 @@ SegmentTimer::SegmentTimer(const Problem& problem) : problem_(problem) {
 
 // A row block of any segment has at most block_rows rows, so those that hold rows 0, block_rows,
 // 2 block_rows, ... are all different, and each pays at least for the keys that this one row sees.
-ComputeTime LeastTime(const Problem& problem, const Document& document) {
+// For the same reason so many rows that merge are in that part of a block or more.
+ComputeTime LeastTime(const Problem& problem, const Document& document, int64_t token_cap) {
   TileSum sum(problem.cluster.tiles, document);
   int64_t block_rows = problem.cluster.tiles.block_rows;
   sum.Add(0, 1, (document.length + block_rows - 1) / block_rows);
-  return Scaled(sum.time(), problem.heads);
+  ComputeTime time = Scaled(sum.time(), problem.heads);
+  const double merging = static_cast<double>(LeastMergingRows(document, token_cap)) / block_rows;
+  if (merging == 0) return time;
+  const ComputeTime merge = MergeTime(problem);
+  time.forward_us += merging * merge.forward_us;
+  time.backward_us += merging * merge.backward_us;
+  return time;
 }
 
 double ComputeStepUs(const Problem& problem, const Placement& placement) {

@@ -10,6 +10,7 @@
 #ifndef FLASHCP_COMPILER_SOLVER_COST_MODEL_H_
 #define FLASHCP_COMPILER_SOLVER_COST_MODEL_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -56,29 +57,63 @@ PlacementCost Evaluate(const Problem& problem, const Placement& placement);
 // O(segments).
 double ComputeStepUs(const Problem& problem, const Placement& placement);
 
-// Modelled time of the queries of one segment, microseconds, forward and backward.
+// Modelled time, microseconds, forward and backward.
 struct ComputeTime {
   double forward_us = 0;
   double backward_us = 0;
 };
+
+// Returns the time of a block of queries before its first key, all heads: what one more tile on the
+// block takes.
+ComputeTime PrologueTime(const Problem& problem);
+// Returns what it costs a block of queries that its keys are in two tiles: a prologue more and,
+// forward, a merge.
+ComputeTime MergeTime(const Problem& problem);
+
+// Returns the time of the queries of one segment against all keys that they see, in one tile.
+ComputeTime TileTime(const Problem& problem, const Document& document, int64_t begin, int64_t end);
+// Returns it with a merge for each block of queries that sees keys of other segments: these come of
+// other ranks, in a tile of their own.
 ComputeTime SegmentTime(const Problem& problem, const Document& document, int64_t begin,
                         int64_t end);
 
-// SegmentTime() for many segments of one problem, which outlives it: if all queries of a segment
-// see the document's first key, not all its last one, the table is linear and blocks are squares of
-// a power of two, a closed form of a few nanoseconds.
+// These times for many segments of one problem, which outlives it: if all queries of a segment see
+// the document's first key, not all its last one, the table is linear and blocks are squares of a
+// power of two, a closed form of a few nanoseconds.
 class SegmentTimer {
  public:
   explicit SegmentTimer(const Problem& problem);
 
+  // SegmentTime().
   ComputeTime Time(const Document& document, int64_t begin, int64_t end) const {
-    const model::Band& band = document.mask.band();
-    const int64_t key_begin = begin + band.upper;  // behind the keys before the first query's last
-    const int64_t key_end = end + band.upper;
-    if (shift_ < 0 || begin >= end || end + band.lower > 1 || key_begin < 0 ||
-        key_end > document.length) {
-      return SegmentTime(problem_, document, begin, end);
+    if (!HasClosedForm(document, begin, end)) return SegmentTime(problem_, document, begin, end);
+    ComputeTime time = ClosedForm(document, begin, end);
+    int64_t merging = end - begin;  // all see the first key
+    if (begin == 0) {
+      const int64_t ahead = std::clamp<int64_t>(document.mask.band().upper, 0, end);
+      merging = end < document.length ? ahead : 0;
     }
+    const double blocks = (merging + (int64_t{1} << shift_) - 1) >> shift_;
+    time.forward_us += blocks * merge_.forward_us;
+    time.backward_us += blocks * merge_.backward_us;
+    return time;
+  }
+  // TileTime().
+  ComputeTime InOneTile(const Document& document, int64_t begin, int64_t end) const {
+    if (!HasClosedForm(document, begin, end)) return TileTime(problem_, document, begin, end);
+    return ClosedForm(document, begin, end);
+  }
+
+ private:
+  bool HasClosedForm(const Document& document, int64_t begin, int64_t end) const {
+    const model::Band& band = document.mask.band();
+    return shift_ >= 0 && begin < end && end + band.lower <= 1 && begin + band.upper >= 0 &&
+           end + band.upper <= document.length;
+  }
+  ComputeTime ClosedForm(const Document& document, int64_t begin, int64_t end) const {
+    const int64_t upper = document.mask.band().upper;
+    const int64_t key_begin = begin + upper;  // behind the keys before the first query's last
+    const int64_t key_end = end + upper;
     const int64_t rest = (int64_t{1} << shift_) - 1;
     int64_t row_blocks = (end - begin) >> shift_;
     // Full blocks see one block of keys more each; a last short one sees those up to `key_end`.
@@ -92,15 +127,16 @@ class SegmentTimer {
             row_blocks * row_.backward_us + key_blocks * key_.backward_us};
   }
 
- private:
   const Problem& problem_;
-  int shift_ = -1;   // log2 of the block size, or -1 if there is no closed form
-  ComputeTime row_;  // of a block of rows
-  ComputeTime key_;  // of a block of rows against one more block of keys
+  int shift_ = -1;     // log2 of the block size, or -1 if there is no closed form
+  ComputeTime merge_;  // MergeTime()
+  ComputeTime row_;    // of a block of rows
+  ComputeTime key_;    // of a block of rows against one more block of keys
 };
 
-// Returns a time that no partition of the document undercuts.
-ComputeTime LeastTime(const Problem& problem, const Document& document);
+// Returns a time that no partition of the document undercuts whose segments have at most
+// `token_cap` tokens.
+ComputeTime LeastTime(const Problem& problem, const Document& document, int64_t token_cap);
 
 }  // namespace flashcp::solver
 

@@ -125,9 +125,9 @@ int64_t FewestKeys(const Document& document) {
 // A lower bound of the step if some documents are sharded over all ranks.
 class LeastSharded {
  public:
-  explicit LeastSharded(const Problem& problem) : problem_(problem) {
+  explicit LeastSharded(const Problem& problem) : problem_(problem), cap_(problem.TokenCap()) {
     for (const Document& document : problem.documents) {
-      const ComputeTime time = LeastTime(problem, document);
+      const ComputeTime time = LeastTime(problem, document, cap_);
       forward_us_ += time.forward_us / problem.ranks;
       backward_us_ += time.backward_us / problem.ranks;
     }
@@ -144,8 +144,8 @@ class LeastSharded {
     if (document.length < 2 * problem_.ranks) return;
     // A row block of each chunk sees as many keys as the first or the last query at least; the
     // middle two chunks may share one.
-    const ComputeTime block = SegmentTime(problem_, {FewestKeys(document), Mask::Full()}, 0, 1);
-    const ComputeTime least = LeastTime(problem_, document);
+    const ComputeTime block = TileTime(problem_, {FewestKeys(document), Mask::Full()}, 0, 1);
+    const ComputeTime least = LeastTime(problem_, document, cap_);
     const double chunks = 2.0 * problem_.ranks - 1;
     forward_us_ += std::max(0.0, chunks * block.forward_us - least.forward_us) / problem_.ranks;
     backward_us_ += std::max(0.0, chunks * block.backward_us - least.backward_us) / problem_.ranks;
@@ -157,6 +157,7 @@ class LeastSharded {
 
  private:
   const Problem& problem_;
+  const int64_t cap_;
   double row_us_ = 0;  // a row that a rank receives
   double rows_us_ = 0;
   double forward_us_ = 0;

@@ -1,5 +1,5 @@
 // Placement for plans: what auto promises of the placement's step holds for the step of its schedule
-// too, whose stages and merges the search does not see.
+// too, whose stages the search does not see.
 
 #ifndef FLASHCP_COMPILER_SOLVER_PLACE_FOR_SCHEDULE_H_
 #define FLASHCP_COMPILER_SOLVER_PLACE_FOR_SCHEDULE_H_

@@ -22,6 +22,7 @@ namespace flashcp::solver {
 namespace {
 
 constexpr int kMostTried = 16;           // divisions of a pair that are evaluated exactly
+constexpr double kRounded = 1 + 1e-9;    // the same work in another order of sums
 constexpr double kTransferWeight = 0.3;  // of splits; does not matter, since rows order them
 
 class Saving {
@@ -32,8 +33,10 @@ class Saving {
         budget_(budget),
         random_(0),
         ranks_(model.problem().ranks),
-        state_(model.problem(), std::move(placement)),
-        most_(state_.cost().Slowest()) {}
+        state_(model.problem(), std::move(placement)) {
+    const PassTime slowest = state_.cost().Slowest();
+    most_ = {slowest.forward_us * kRounded, slowest.backward_us * kRounded};
+  }
 
   Placement Run() {
     Descend();
@@ -125,7 +128,7 @@ class Saving {
   Random random_;
   const int ranks_;
   SearchState state_;
-  const PassTime most_;  // of any rank
+  PassTime most_;  // of any rank
   int64_t accounted_ = 0;
 };
 

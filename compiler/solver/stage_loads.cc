@@ -12,14 +12,6 @@
 namespace flashcp::solver {
 namespace {
 
-double HeadScale(const Problem& problem) { return problem.heads.query * problem.heads.dim / 128.0; }
-
-// Returns the time of a block of queries before its first key, for one head of dimension 128.
-double PrologueUs(const TileTable& tiles, const std::vector<double>& us) {
-  const double slope = (us[1] - us[0]) / (tiles.columns[1] - tiles.columns[0]);
-  return std::max(0.0, us[0] - slope * tiles.columns[0]);
-}
-
 int64_t Blocks(const Problem& problem, int64_t rows) {
   const int64_t block = problem.cluster.tiles.block_rows;
   return (rows + block - 1) / block;
@@ -64,11 +56,9 @@ void ForEachPart(const Run& run, int stages, const Visit& visit) {
 StageLoads::StageLoads(const Problem& problem, const Placement& placement)
     : problem_(problem),
       rotation_(problem.ranks, problem.cluster.ranks_per_node),
+      block_(MergeTime(problem)),
       ranks_(problem.ranks),
       nodes_((problem.ranks - 1) / problem.cluster.ranks_per_node + 1) {
-  const TileTable& tiles = problem.cluster.tiles;
-  block_ = {HeadScale(problem) * (PrologueUs(tiles, tiles.forward_us) + tiles.merge_us),
-            HeadScale(problem) * PrologueUs(tiles, tiles.backward_us)};
   AddReaders(placement);
   for (size_t node = 0; node < nodes_.size(); ++node) AddRuns(node, placement);
   for (size_t node = 0; node < nodes_.size(); ++node) {
@@ -80,25 +70,24 @@ StageLoads::StageLoads(const Problem& problem, const Placement& placement)
 }
 
 void StageLoads::AddReaders(const Placement& placement) {
-  const TileTable& tiles = problem_.cluster.tiles;
   const SegmentTimer timer(problem_);
-  const double row_us[] = {HeadScale(problem_) * PrologueUs(tiles, tiles.forward_us),
-                           HeadScale(problem_) * PrologueUs(tiles, tiles.backward_us)};
+  const ComputeTime prologue = PrologueTime(problem_);
   for (size_t d = 0; d < placement.documents.size(); ++d) {
     const Document& document = problem_.documents[d];
     for (const Segment& segment : placement.documents[d]) {
-      const ComputeTime time = timer.Time(document, segment.begin, segment.end);
+      const ComputeTime time = timer.InOneTile(document, segment.begin, segment.end);
       const double blocks = Blocks(problem_, segment.end - segment.begin);
       const double pairs = std::max<double>(1, CountPairs(document, segment.begin, segment.end));
       ranks_[segment.rank].tokens += segment.end - segment.begin;
       ranks_[segment.rank].local.forward_us += time.forward_us;
       ranks_[segment.rank].local.backward_us += time.backward_us;
       nodes_[rotation_.Node(segment.rank)].readers.push_back(readers_.size());
-      readers_.push_back({static_cast<int>(d),
-                          segment,
-                          KeysNeeded(document, segment.begin, segment.end),
-                          {std::max(0.0, time.forward_us - blocks * row_us[0]) / pairs,
-                           std::max(0.0, time.backward_us - blocks * row_us[1]) / pairs}});
+      readers_.push_back(
+          {static_cast<int>(d),
+           segment,
+           KeysNeeded(document, segment.begin, segment.end),
+           {std::max(0.0, time.forward_us - blocks * prologue.forward_us) / pairs,
+            std::max(0.0, time.backward_us - blocks * prologue.backward_us) / pairs}});
     }
   }
 }

@@ -26,6 +26,22 @@ double TableTime(const TileTable& tiles, const std::vector<double>& us, int64_t 
   return us[i - 1] + slope * (keys - tiles.columns[i - 1]);
 }
 
+// Blocks of queries that see keys outside of their segment, query by query.
+int64_t SlowMergingBlocks(const Problem& problem, const Document& document, int64_t begin,
+                          int64_t end) {
+  int64_t rows = 0;
+  for (int64_t query = begin; query < end; ++query) {
+    const TokenRange keys = KeysNeeded(document, query, query + 1);
+    if (keys.begin < keys.end) rows += keys.begin < begin || keys.end > end;
+  }
+  return (rows + problem.cluster.tiles.block_rows - 1) / problem.cluster.tiles.block_rows;
+}
+
+// Time of a block of queries that the table's first line gives to no key.
+double SlowPrologueUs(const TileTable& tiles, const std::vector<double>& us) {
+  return std::max(0.0, TableTime(tiles, us, 0));
+}
+
 // One row block after the other.
 ComputeTime SlowSegmentTime(const Problem& problem, const Document& document, int64_t begin,
                             int64_t end) {
@@ -41,6 +57,9 @@ ComputeTime SlowSegmentTime(const Problem& problem, const Document& document, in
     time.forward_us += TableTime(tiles, tiles.forward_us, columns) * scale;
     time.backward_us += TableTime(tiles, tiles.backward_us, columns) * scale;
   }
+  const double merging = SlowMergingBlocks(problem, document, begin, end) * scale;
+  time.forward_us += merging * (SlowPrologueUs(tiles, tiles.forward_us) + tiles.merge_us);
+  time.backward_us += merging * SlowPrologueUs(tiles, tiles.backward_us);
   return time;
 }
 
@@ -210,6 +229,36 @@ TEST(SegmentTimeTest, CountsBlocksOnH100) {
   const double forward_us = time.forward_us;
   problem.heads = {8, 8, 64};
   EXPECT_NEAR(SegmentTime(problem, {484, {}}, 0, 484).forward_us, forward_us / 8, 1e-9);
+}
+
+TEST(SegmentTimeTest, RowsThatSeeOtherSegmentsMerge) {
+  const Problem problem = SmallProblem();
+  auto merges = [&](const model::Mask& mask, int64_t begin, int64_t end) {
+    const Document document = {1024, mask};
+    return (SegmentTime(problem, document, begin, end).forward_us -
+            TileTime(problem, document, begin, end).forward_us) /
+           (kRowBlockUs + 32 * problem.cluster.tiles.merge_us);
+  };
+  EXPECT_DOUBLE_EQ(merges(Mask::Causal(), 0, 512), 0);
+  EXPECT_DOUBLE_EQ(merges(Mask::Causal(), 512, 1024), 4);
+  EXPECT_DOUBLE_EQ(merges(Mask::Full(), 0, 1024), 0);
+  EXPECT_DOUBLE_EQ(merges(Mask::Full(), 0, 512), 4);
+  EXPECT_DOUBLE_EQ(merges(Mask::Window(200), 512, 1024), 2);  // 199 rows
+  EXPECT_DOUBLE_EQ(merges(Mask::Window(1), 512, 1024), 0);
+}
+
+// A document above the cap has rows that merge, however it is cut.
+TEST(LeastTimeTest, CountsMergesThatTheCapForces) {
+  const Problem problem = SmallProblem();
+  auto merges = [&](const model::Mask& mask, int64_t cap) {
+    const Document document = {1024, mask};
+    return (LeastTime(problem, document, cap).forward_us -
+            LeastTime(problem, document, 1024).forward_us) /
+           (kRowBlockUs + 32 * problem.cluster.tiles.merge_us);
+  };
+  EXPECT_NEAR(merges(Mask::Causal(), 256), 6, 1e-9);
+  EXPECT_NEAR(merges(Mask::Full(), 1000), 8, 1e-9);
+  EXPECT_DOUBLE_EQ(merges(Mask::Window(100), 256), 0);
 }
 
 // Published FlashAttention-3, causal, 16K tokens of equal documents: TFLOP/s.

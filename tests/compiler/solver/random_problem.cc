@@ -39,6 +39,7 @@ Cluster RandomCluster(std::mt19937_64& random) {
     columns += tiles.block_columns * Draw(random, 1, 6);
     forward_us += 0.25 * Draw(random, 0, 8);
   }
+  tiles.merge_us = 0.1 * tiles.columns.size();
   return cluster;
 }
 

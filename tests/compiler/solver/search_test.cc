@@ -353,7 +353,7 @@ TEST(WorkCurveTest, RowsAreAboutTheSumOfTheirTimes) {
     const int64_t begin = Draw(random, 0, document.length);
     const int64_t end = Draw(random, begin, document.length);
     const double us = WorkCurve(problem, 1, 0).Rows(document, begin, end);
-    const double exact_us = SegmentTime(problem, document, begin, end).forward_us;
+    const double exact_us = TileTime(problem, document, begin, end).forward_us;
     const double scale = problem.heads.query * problem.heads.dim / 128.0;
     ASSERT_NEAR(us, exact_us, scale * (kKeyUs * (end - begin + 1) + 2 * (kRowUs + kKeyUs)))
         << instance << ": " << model::MaskText(document.mask) << " [" << begin << ", " << end
