@@ -145,7 +145,7 @@ FLASHCP_API void flashcp_text_destroy(char* text);
 // A document of a batch, in the order of the pack.
 typedef struct flashcp_document {
   int64_t length;    // tokens; may be 0
-  const char* mask;  // "causal", "full", "window:W"; null: that of the option "mask"
+  const char* mask;  // "causal", "full", "window:W", "band:L:U"; null: that of the option "mask"
 } flashcp_document;
 
 // An option of `flashcp compile` by its name without dashes, such as "ranks", "heads", "head-dim",

@@ -151,7 +151,7 @@ class Plan {
 
 struct Document {
   int64_t length;         // tokens
-  std::string mask = "";  // "causal", "full", "window:W"; empty: that of the option "mask"
+  std::string mask = "";  // "causal", "full", "window:W", "band:L:U"; empty: the option "mask"
 };
 
 // What a plan is made from; options by the names of `flashcp compile`, without dashes.

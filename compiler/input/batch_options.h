@@ -33,7 +33,7 @@ struct BatchSettings {
 
 struct BatchOption {
   const char* name;    // "head-dim"
-  const char* value;   // how help calls its value: "D"
+  std::string value;   // how help calls its value: "D"
   const char* preset;  // its text if none is given; empty: it is left out
   std::string help;
   // Reads `text` into the settings. InvalidArgument, "name: what was expected and found", where

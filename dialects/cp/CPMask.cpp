@@ -6,7 +6,21 @@ using namespace mlir;
 using namespace flashcp;
 using namespace flashcp::cp;
 
-/// C6: a name, or a name and its number, `window<1024>`.
+/// Adds an integer, or the word that stands for one, to the text of a mask.
+static ParseResult parseNumber(AsmParser &parser, std::string &text) {
+  StringRef word;
+  if (succeeded(parser.parseOptionalKeyword(&word))) {
+    text += word;
+    return success();
+  }
+  int64_t number;
+  if (parser.parseInteger(number))
+    return failure();
+  text += std::to_string(number);
+  return success();
+}
+
+/// C6: a name, or a name and its numbers, `window<1024>`, `band<-300:none>`.
 ParseResult flashcp::cp::parseMask(AsmParser &parser, MaskAttr &mask) {
   SMLoc location = parser.getCurrentLocation();
   StringRef name;
@@ -14,10 +28,17 @@ ParseResult flashcp::cp::parseMask(AsmParser &parser, MaskAttr &mask) {
     return failure();
   std::string text = name.str();
   if (succeeded(parser.parseOptionalLess())) {
-    int64_t number;
-    if (parser.parseInteger(number) || parser.parseGreater())
+    text += '<';
+    if (parseNumber(parser, text))
       return failure();
-    text += '<' + std::to_string(number) + '>';
+    while (succeeded(parser.parseOptionalColon())) {
+      text += ':';
+      if (parseNumber(parser, text))
+        return failure();
+    }
+    if (parser.parseGreater())
+      return failure();
+    text += '>';
   }
   absl::StatusOr<model::Mask> value = model::ParseMask(text, model::kIrMask);
   if (!value.ok())

@@ -167,7 +167,7 @@ def compile(
       dtype: of Q, K, V and O: "f32", "bf16", "f16", or such a dtype of numpy, torch or jax.
       cluster: a preset ("h100x8", "h100x64", "h100-ib8", "cpu") or the path of a JSON file.
       strategy: the rule that places tokens on ranks; "auto" searches.
-      mask: of documents without one: "causal", "full" or "window:W".
+      mask: of documents without one: "causal", "full", "window:W" or "band:LOWER:UPPER".
       layout: a plan of the same lengths whose placement of tokens, ranks and slack the new plan
         takes over, so that layers of different masks run on the same rows. Other options are not
         taken over; strategy is left out.

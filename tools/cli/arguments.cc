@@ -103,7 +103,7 @@ class CommandLine {
         ->check(RefuseEmpty);
   }
   static void AddText(CLI::App* command, const std::string& name, std::string* value,
-                      const char* type, const std::string& description) {
+                      const std::string& type, const std::string& description) {
     command->add_option(name, *value, Wrapped(description))
         ->type_name(type)
         ->capture_default_str()

@@ -45,7 +45,7 @@ TEST(BatchOptionsTest, EachTextIsRead) {
                                                                  {"strategy", "zigzag"},
                                                                  {"memory-budget", "0.5"}});
   ASSERT_TRUE(settings.ok()) << settings.status();
-  EXPECT_EQ(settings->mask.window(), 9);
+  EXPECT_EQ(settings->mask, model::Mask::Window(9));
   const CompileRequest& request = settings->request;
   EXPECT_EQ(request.strategy, "zigzag");
   EXPECT_EQ(request.time_budget_ms, 7);

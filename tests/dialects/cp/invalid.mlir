@@ -415,7 +415,7 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
 
 // C6
 cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
-  // expected-error @+1 {{C6: unknown mask 'sliding' (one of causal, full, window<W>)}}
+  // expected-error @+1 {{C6: unknown mask 'sliding' (one of causal, full, window<W>, band<LOWER:UPPER>)}}
   %d0 = cp.document length(1) mask(sliding)
 }
 
@@ -423,7 +423,7 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
 
 // C6
 cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
-  // expected-error @+1 {{C6: unknown mask 'window': did you mean 'window<W>'? (one of causal, full, window<W>)}}
+  // expected-error @+1 {{C6: unknown mask 'window': did you mean 'window<W>'? (one of causal, full, window<W>, band<LOWER:UPPER>)}}
   %d0 = cp.document length(1) mask(window)
 }
 
@@ -431,8 +431,24 @@ cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> 
 
 // C6
 cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
-  // expected-error @+1 {{C6: unknown mask 'full<3>' (one of causal, full, window<W>)}}
+  // expected-error @+1 {{C6: unknown mask 'full<3>' (one of causal, full, window<W>, band<LOWER:UPPER>)}}
   %d0 = cp.document length(1) mask(full<3>)
+}
+
+// -----
+
+// C6
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  // expected-error @+1 {{C6: mask band<LOWER:UPPER>: expected LOWER at most UPPER, found 2 and -2}}
+  %d0 = cp.document length(1) mask(band<2:-2>)
+}
+
+// -----
+
+// C6
+cp.batch @b ranks(2) heads<q = 4, kv = 2, dim = 64> dtype(f32) exchange<needed> cluster<"cpu"> {
+  // expected-error @+1 {{C6: mask band<LOWER:UPPER>: expected two limits, found '1:2:3'}}
+  %d0 = cp.document length(1) mask(band<1:2:3>)
 }
 
 // -----

@@ -13,6 +13,10 @@ cp.batch @problem ranks(2) heads<q = 32, kv = 8, dim = 128> dtype(bf16) exchange
   %d1 = cp.document length(7) mask(full)
   // CHECK-NEXT: cp.document length(0) mask(window<1024>)
   %d2 = cp.document length(0) mask(window<1024>)
+  // CHECK-NEXT: cp.document length(9) mask(band<-300:200>)
+  %d3 = cp.document length(9) mask(band<-300:200>)
+  // CHECK-NEXT: cp.document length(9) mask(band<none:-3>)
+  %d4 = cp.document length(9) mask(band<none:-3>)
 }
 
 // CHECK-LABEL: cp.batch @layout
