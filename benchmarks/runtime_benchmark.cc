@@ -123,12 +123,12 @@ uint64_t NeededRows(const Plan& plan, int rank) {
 }
 
 // Rows that forward leaves to backward, by the plan's buffers.
-uint64_t KeptRows(const Plan& plan, int rank) {
-  uint64_t kept = 0;
+uint64_t SavedRows(const Plan& plan, int rank) {
+  uint64_t saved = 0;
   for (const fbs::Buffer& buffer : Items(plan->ranks()->Get(rank)->buffers())) {
-    if (buffer.kind() == fbs::BufferKind::saved_key) kept += buffer.rows();
+    if (buffer.kind() == fbs::BufferKind::saved_key) saved += buffer.rows();
   }
-  return kept;
+  return saved;
 }
 
 // Counts bytes in the transport; the plan's and the needed ones are to be the same.
@@ -147,8 +147,8 @@ absl::Status PlanBytes(const char* name, const PlanCase& plan_case) {
     planned_back += statistics.ranks[rank].receive_bytes_backward;
     const uint64_t rows = NeededRows(plan, rank);
     needed += rows * row_bytes;
-    // K/V rows that were not kept move again, and gradients of all come home.
-    needed_back += (2 * rows - KeptRows(plan, rank)) * row_bytes;
+    // K/V rows that were not saved move again, and gradients of all come home.
+    needed_back += (2 * rows - SavedRows(plan, rank)) * row_bytes;
   }
   const bool equal =
       wire == planned && wire == needed && wire_back == planned_back && wire_back == needed_back;
@@ -179,7 +179,7 @@ absl::Status Bytes() {
   // Room for half of what a rank receives.
   ASSIGN_OR_RETURN(Plan plan, CompileCase(plan_case, H100()));
   plan_case.memory_budget_bytes = ComputeStatistics(plan).ranks[0].receive_bytes_forward / 2;
-  return PlanBytes("kept", plan_case);
+  return PlanBytes("saved", plan_case);
 }
 
 // Compares what ranks take with what the plan says.

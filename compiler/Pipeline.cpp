@@ -28,7 +28,7 @@ void flashcp::buildCompilePipeline(OpPassManager &module) {
   batch.addPass(createInsertTransfers());
   batch.addPass(createCoalesceTransfers());
   batch.addPass(createRelayTransfers());
-  batch.addPass(createKeepDocuments());
+  batch.addPass(createSaveDocuments());
   addVerifyPhase(batch, "communicating");
 
   // Buffers come after stages, since a stage is what a buffer belongs to. The

@@ -96,7 +96,7 @@ def RelayTransfers : Pass<"cp-relay-transfers", "::flashcp::cp::BatchOp"> {
   let statistics = [Statistic<"numRelayed", "relayed", "token ranges that a relay forwards">];
 }
 
-def KeepDocuments : Pass<"cp-keep-documents", "::flashcp::cp::BatchOp"> {
+def SaveDocuments : Pass<"cp-save-documents", "::flashcp::cp::BatchOp"> {
   let summary = "choose the documents whose received rows are saved for backward";
   let description = [{
     Within the memory budget of the batch, which is that of each rank: documents
@@ -108,7 +108,7 @@ def KeepDocuments : Pass<"cp-keep-documents", "::flashcp::cp::BatchOp"> {
     cp.transfer %s0 kv heads[0, 8) saved {[0, 50) to 1}
     ```
   }];
-  let statistics = [Statistic<"numKept", "kept", "documents kept">];
+  let statistics = [Statistic<"numSaved", "saved", "documents saved">];
 }
 
 def ScheduleStages : Pass<"cp-schedule-stages", "::flashcp::cp::BatchOp"> {

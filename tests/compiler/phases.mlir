@@ -6,7 +6,7 @@
 // RUN: not flashcp-opt %t/problem.mlir --pass-pipeline='builtin.module(cp.batch(cp-emit-plan{output=%t/p}))' 2>&1 | FileCheck %s --check-prefix=EMIT
 // RUN: not flashcp-opt %t/placed.mlir --pass-pipeline='builtin.module(cp.batch(cp-place-documents))' 2>&1 | FileCheck %s --check-prefix=PLACE
 // RUN: not flashcp-opt %t/placed.mlir --pass-pipeline='builtin.module(cp.batch(cp-relay-transfers))' 2>&1 | FileCheck %s --check-prefix=RELAY
-// RUN: not flashcp-opt %t/placed.mlir --pass-pipeline='builtin.module(cp.batch(cp-keep-documents))' 2>&1 | FileCheck %s --check-prefix=KEEP
+// RUN: not flashcp-opt %t/placed.mlir --pass-pipeline='builtin.module(cp.batch(cp-save-documents))' 2>&1 | FileCheck %s --check-prefix=SAVE
 // RUN: not flashcp-opt %t/placed.mlir --pass-pipeline='builtin.module(cp.batch(cp-schedule-stages))' 2>&1 | FileCheck %s --check-prefix=SCHEDULE
 // RUN: not flashcp-opt %t/placed.mlir --pass-pipeline='builtin.module(cp.batch(cp-derive-backward))' 2>&1 | FileCheck %s --check-prefix=DERIVE
 // RUN: not flashcp-opt %t/placed.mlir --pass-pipeline='builtin.module(cp.batch(cp-insert-transfers,cp-insert-transfers))' 2>&1 | FileCheck %s --check-prefix=TWICE
@@ -22,7 +22,7 @@
 // EMIT: error: 'cp.batch' op is in phase problem, and cp-emit-plan takes phase scheduled with buffers and a backward pass: run cp-place-documents first
 // PLACE: error: 'cp.batch' op is in phase placed, and cp-place-documents takes phase problem: run it before cp-place-documents
 // RELAY: error: 'cp.batch' op is in phase placed, and cp-relay-transfers takes phase communicating: run cp-insert-transfers first
-// KEEP: error: 'cp.batch' op is in phase placed, and cp-keep-documents takes phase communicating: run cp-insert-transfers first
+// SAVE: error: 'cp.batch' op is in phase placed, and cp-save-documents takes phase communicating: run cp-insert-transfers first
 // SCHEDULE: error: 'cp.batch' op is in phase placed, and cp-schedule-stages takes phase communicating: run cp-insert-transfers first
 // DERIVE: error: 'cp.batch' op is in phase placed, and cp-derive-backward takes phase scheduled: run cp-insert-transfers first
 // TWICE: error: 'cp.batch' op is in phase communicating, and cp-insert-transfers takes phase placed: run it before cp-insert-transfers

@@ -46,7 +46,7 @@ FailureOr<Plan> makePlan(const CompileRequest &request, int64_t stages, int64_t 
   batch.addPass(createInsertTransfers());
   batch.addPass(createCoalesceTransfers());
   batch.addPass(createRelayTransfers());
-  batch.addPass(createKeepDocuments());
+  batch.addPass(createSaveDocuments());
   batch.addPass(createScheduleStages({stages, headGroups}));
   batch.addPass(createAllocateBuffers());
   batch.addPass(createDeriveBackward());

@@ -37,5 +37,5 @@ seed one_rank masks 1
 seed masks masks 3 --strategy per-doc --dtype f32
 seed all_gather masks 2 --strategy contiguous --exchange all-gather
 seed relays lengths 4 --strategy per-doc --exchange all-gather --dtype f16
-seed kept masks 4 --strategy zigzag --memory-budget 1
+seed saved masks 4 --strategy zigzag --memory-budget 1
 seed slack lengths 3 --slack 30 --strategy whole-doc --scale 0.5

@@ -198,7 +198,7 @@ std::vector<Prepared> Prepare() {
   rounds.head_groups = 2;
   rounds.reuse = true;
   for (const ToyProblem& problem :
-       {testing::SmallToyProblem(), testing::RelayedToyProblem(), testing::KeptToyProblem(),
+       {testing::SmallToyProblem(), testing::RelayedToyProblem(), testing::SavedToyProblem(),
         ZigzagProblem(3, 2, 1, fbs::Exchange::needed),
         ZigzagProblem(4, 2, 2, fbs::Exchange::needed),
         ZigzagProblem(3, 1, 1, fbs::Exchange::all_gather), rounds}) {

@@ -367,7 +367,7 @@ ToyProblem RelayedToyProblem() {
   return problem;
 }
 
-ToyProblem KeptToyProblem() {
+ToyProblem SavedToyProblem() {
   ToyProblem problem = SmallToyProblem();
   problem.documents[1].saved = true;
   return problem;

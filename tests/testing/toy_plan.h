@@ -24,7 +24,7 @@ struct ToyDocument {
   uint32_t length;
   std::vector<ToySegment> segments;
   model::Mask mask = model::Mask::Causal();  // every query sees a key
-  // Whoever receives rows of it keeps them for backward.
+  // Whoever receives rows of it saves them for backward.
   bool saved = false;
 };
 
@@ -82,7 +82,7 @@ ToyProblem RelayedToyProblem();
 
 // SmallToyProblem, where rows of document 1 are saved: rank 1 receives [0, 3) of document 0 into
 // buffers 9 and 10 and [0, 6) of document 1 into 11 and 12, in one message.
-ToyProblem KeptToyProblem();
+ToyProblem SavedToyProblem();
 
 // A plan that passes VerifyPlan, as plain data that a test may spoil before it seals it.
 fbs::PlanT MakeToyPlanT(const ToyProblem& problem);

@@ -12,7 +12,7 @@ namespace flashcp::cli {
 
 // Returns a row for each of up to 16 ranks, the extremes of more, or a row for each of any number
 // if `all_ranks`. Backward has one column if every rank receives the number of bytes that it sends,
-// as it does unless rows are kept.
+// as it does unless rows are saved.
 std::string RankTable(const PlanStatistics& statistics, bool all_ranks);
 
 }  // namespace flashcp::cli

@@ -178,8 +178,8 @@ std::vector<Mutation> OneRelayMutations() {
   };
 }
 
-// Of KeptToyProblem: rank 0 sends K and V of document 0, then of document 1, which rank 1 keeps.
-std::vector<Mutation> KeptMutations() {
+// Of SavedToyProblem: rank 0 sends K and V of document 0, then of document 1, which rank 1 saves.
+std::vector<Mutation> SavedMutations() {
   return {
       {"P25", "saved by the receiver only",
        [](auto& p) { Program(p, 0).parts[2].mutate_saved(false); }},
@@ -278,7 +278,7 @@ std::vector<Broken> BrokenBackward() {
           {testing::RelayedToyProblem(), RelayMutations()},
           {UnreadToyProblem(), UnreadMutations()},
           {OneRelayToyProblem(), OneRelayMutations()},
-          {testing::KeptToyProblem(), KeptMutations()},
+          {testing::SavedToyProblem(), SavedMutations()},
           {ReusedToyProblem(), ReuseMutations()}};
 }
 

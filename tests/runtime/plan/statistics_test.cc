@@ -62,9 +62,9 @@ TEST(StatisticsTest, CountsByHand) {
   EXPECT_DOUBLE_EQ(statistics.work_imbalance, 30 / 27.5);
 }
 
-// Rank 1 keeps the six rows of document 1 that it receives, and those of document 0 come again.
-TEST(StatisticsTest, KeptRowsDoNotTravelAgain) {
-  Plan plan = MakeToyPlan(testing::KeptToyProblem());
+// Rank 1 saves the six rows of document 1 that it receives, and those of document 0 come again.
+TEST(StatisticsTest, SavedRowsDoNotTravelAgain) {
+  Plan plan = MakeToyPlan(testing::SavedToyProblem());
   PlanStatistics statistics = ComputeStatistics(plan);
   const RankStatistics& first = statistics.ranks[0];
   const RankStatistics& second = statistics.ranks[1];

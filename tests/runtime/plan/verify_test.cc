@@ -110,7 +110,7 @@ TEST(VerifyTest, RanksWithoutTokensPass) {
 }
 
 // Rows of every second document, or of all of them, are saved for backward.
-TEST(VerifyTest, KeptRowsPass) {
+TEST(VerifyTest, SavedRowsPass) {
   for (auto [ranks, node] : {std::pair(2, 1), std::pair(4, 2), std::pair(5, 3)}) {
     for (int stages : {1, 2}) {
       for (int step : {1, 2}) {
@@ -248,7 +248,7 @@ TEST(VerifyTest, NoBytesCrash) {
   const std::string good[] = {std::string(MakeToyPlan(SmallToyProblem()).bytes()),
                               std::string(MakeToyPlan(problem).bytes()),
                               std::string(MakeToyPlan(testing::RelayedToyProblem()).bytes()),
-                              std::string(MakeToyPlan(testing::KeptToyProblem()).bytes()),
+                              std::string(MakeToyPlan(testing::SavedToyProblem()).bytes()),
                               std::string(MakeToyPlan(reused).bytes())};
   const uint8_t interesting[] = {0, 1, 2, 3, 4, 8, 64, 127, 128, 255};
   int loaded = 0;

@@ -74,7 +74,7 @@ bool SameBits(const TestStep& a, const TestStep& b) {
 }
 
 TEST(RoundsTest, GiveTheBitsOfAPlanThatIsNotCut) {
-  std::vector<ToyProblem> problems = {SmallToyProblem(), RelayedToyProblem(), KeptToyProblem(),
+  std::vector<ToyProblem> problems = {SmallToyProblem(), RelayedToyProblem(), SavedToyProblem(),
                                       Staged(3, 1), Staged(4, 2)};
   problems[0].dtype = fbs::DType::f16;
   problems[2].dtype = fbs::DType::bf16;

@@ -52,7 +52,7 @@ std::vector<Plan> Plans() {
   slots.reuse = true;
   return {MakeToyPlan(SmallToyProblem()),
           MakeToyPlan(RelayedToyProblem()),
-          MakeToyPlan(KeptToyProblem()),
+          MakeToyPlan(SavedToyProblem()),
           MakeToyPlan(ManyStages()),
           MakeToyPlan(rounds),
           MakeToyPlan(slots)};

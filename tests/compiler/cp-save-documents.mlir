@@ -1,7 +1,7 @@
 // Documents whose received rows fit the memory of every rank are saved, those of most rows first. A
 // row takes 2 * 2 * 8 * 2 = 64 bytes.
-// RUN: flashcp-opt %s --pass-pipeline='builtin.module(cp.batch(cp-keep-documents))' | FileCheck %s
-// RUN: sed 's/ memory_budget_bytes(4096)//' %s | flashcp-opt --pass-pipeline='builtin.module(cp.batch(cp-keep-documents))' | FileCheck %s --check-prefix=NONE
+// RUN: flashcp-opt %s --pass-pipeline='builtin.module(cp.batch(cp-save-documents))' | FileCheck %s
+// RUN: sed 's/ memory_budget_bytes(4096)//' %s | flashcp-opt --pass-pipeline='builtin.module(cp.batch(cp-save-documents))' | FileCheck %s --check-prefix=NONE
 // NONE-NOT: saved
 
 // CHECK-LABEL: cp.batch @b

@@ -1,4 +1,4 @@
-// cp-keep-documents: chooses which documents' received K/V to save for backward
+// cp-save-documents: chooses which documents' received K/V to save for backward
 // instead of re-sending, within a memory budget.
 
 #include "compiler/analysis/Phase.h"
@@ -10,7 +10,7 @@ using namespace mlir;
 
 namespace flashcp {
 
-#define GEN_PASS_DEF_KEEPDOCUMENTS
+#define GEN_PASS_DEF_SAVEDOCUMENTS
 #include "compiler/passes/Passes.h.inc"
 
 namespace {
@@ -40,8 +40,8 @@ SmallVector<ReceivedRows> receivedRows(cp::BatchOp batch) {
   return list;
 }
 
-struct KeepDocumentsPass : impl::KeepDocumentsBase<KeepDocumentsPass> {
-  using KeepDocumentsBase::KeepDocumentsBase;
+struct SaveDocumentsPass : impl::SaveDocumentsBase<SaveDocumentsPass> {
+  using SaveDocumentsBase::SaveDocumentsBase;
 
   void runOnOperation() override {
     cp::BatchOp batch = getOperation();
@@ -69,7 +69,7 @@ struct KeepDocumentsPass : impl::KeepDocumentsBase<KeepDocumentsPass> {
         left[rank] -= count;
       for (cp::TransferOp transfer : rows.transfers)
         transfer.setSaved(true);
-      ++numKept;
+      ++numSaved;
     }
   }
 };
