@@ -49,6 +49,9 @@ class TileSum {
     // to block.
     const int64_t begin = first + document_.mask.band().lower;
     const int64_t end = first + rows + document_.mask.band().upper;
+    const int64_t way = (count - 1) * rows_;
+    if (begin + way <= 0 && end >= length) return AddEqual(BlocksUpTo(length), count);
+    if (begin + way <= 0 && end > 0 && end + way <= length) return AddGrowing(end, count);
     const int64_t before = BlocksUntil(end, 0, count);  // these see no key yet
     const int64_t from_first = BlocksUntil(begin, 0, count);
     const int64_t inside = BlocksUntil(end, length, count);
@@ -91,6 +94,7 @@ class TileSum {
   // Blocks that see keys [begin, length), [begin + block_rows, length), ...: taken from the last
   // one on, they grow.
   void AddShrinking(int64_t key_begin, int64_t count) {
+    if (count <= 0) return;
     const int64_t last_begin = key_begin + (count - 1) * rows_;
     AddGrowing(BlocksUpTo(document_.length) * keys_ - last_begin, count);
   }
@@ -107,6 +111,7 @@ class TileSum {
 
   // `count` row blocks against `blocks` key blocks each.
   void AddEqual(int64_t blocks, int64_t count) {
+    if (count <= 0) return;
     size_t piece = 0;
     while (piece + 2 < tiles_.columns.size() && blocks * keys_ >= tiles_.columns[piece + 1]) {
       ++piece;

@@ -38,6 +38,14 @@ WorkCurve::WorkCurve(const Problem& problem, double forward_weight, double backw
 double WorkCurve::UpToOther(const Document& document, int64_t position) const {
   const model::Band& band = document.mask.band();
   const int64_t length = document.length;
+  const double inside_keys = int64_t{band.upper} - band.lower + 1 + inside_extra_;
+  if (band.upper > length && SeesBackToStart(document)) {
+    return position * Row(static_cast<double>(length));
+  }
+  if (band.upper >= 0 && position + band.upper <= length) {
+    const int64_t growing = std::clamp<int64_t>(1 - int64_t{band.lower}, 0, position);
+    return Integral(growing + band.upper + shift_) + (position - growing) * Row(inside_keys);
+  }
   // Positions [0, before) and [seeing, length) see no key. Between them keys grow while they begin
   // at the first one, shrink once they end at the last one, and stay as many in between.
   auto within = [length](int64_t p) { return std::clamp<int64_t>(p, 0, length); };
@@ -54,9 +62,8 @@ double WorkCurve::UpToOther(const Document& document, int64_t position) const {
                                   : Integral(std::clamp(position, before, grown) +
                                              static_cast<double>(band.upper) + shift_);
   us += (rows(0, before) + rows(seeing, length)) * unseeing_us_;
-  us += rows(grown, moved) * (inside < from_first
-                                  ? Row(static_cast<double>(length))
-                                  : Row(int64_t{band.upper} - band.lower + 1 + inside_extra_));
+  us += rows(grown, moved) *
+        (inside < from_first ? Row(static_cast<double>(length)) : Row(inside_keys));
   const double shrinking = length - static_cast<double>(band.lower) + shift_;
   if (moved < position && moved < seeing) {
     us += Integral(shrinking - moved) - Integral(shrinking - std::min(position, seeing));
