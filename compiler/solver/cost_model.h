@@ -112,7 +112,7 @@ class SegmentTimer {
   }
   ComputeTime ClosedForm(const Document& document, int64_t begin, int64_t end) const {
     const int64_t upper = document.mask.band().upper;
-    const int64_t key_begin = begin + upper;  // behind the keys before the first query's last
+    const int64_t key_begin = begin + upper;  // of the keys that queries before `begin` see, the end
     const int64_t key_end = end + upper;
     const int64_t rest = (int64_t{1} << shift_) - 1;
     int64_t row_blocks = (end - begin) >> shift_;
