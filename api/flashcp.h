@@ -80,7 +80,7 @@ FLASHCP_API const void* flashcp_plan_bytes(const flashcp_plan* plan, size_t* siz
 
 typedef enum flashcp_dtype { FLASHCP_F32 = 0, FLASHCP_BF16 = 1, FLASHCP_F16 = 2 } flashcp_dtype;
 
-// What holds for the whole plan.
+// Facts of the whole plan.
 typedef struct flashcp_plan_info {
   uint64_t hash;   // of the content; equal on all ranks
   int64_t tokens;  // of all documents
@@ -98,7 +98,7 @@ typedef struct flashcp_plan_info {
 } flashcp_plan_info;
 FLASHCP_API flashcp_status flashcp_plan_get_info(const flashcp_plan* plan, flashcp_plan_info* info);
 
-// What holds for one rank. INVALID_ARGUMENT for a rank that the plan does not have, here and below.
+// Facts of one rank. INVALID_ARGUMENT for a rank that the plan does not have, here and below.
 typedef struct flashcp_rank_info {
   int64_t tokens;                     // rows of the rank's tensors
   uint64_t workspace_bytes;           // that an executor allocates for forward
@@ -227,8 +227,8 @@ FLASHCP_API flashcp_status flashcp_group_abort(flashcp_group* group, int rank, c
 FLASHCP_API flashcp_status flashcp_group_all_gather(flashcp_group* group, int rank,
                                                     const void* local, const uint64_t* rank_bytes,
                                                     void* all);
-// What executors use of the group lives as long as they. Over MPI all processes destroy the group
-// before MPI_Finalize.
+// Ends the handle; executors keep alive what they use of the group. Over MPI all processes destroy
+// the group before MPI_Finalize.
 FLASHCP_API void flashcp_group_destroy(flashcp_group* group);
 
 // ---- Attention --------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ namespace {
 
 using Join = void (*)(JoinMpi*);
 
-// That of OpenMPI 4 and 5.
+// The library of OpenMPI 4 and 5.
 constexpr char kMpi[] = "libmpi.so.40";
 
 // Returns the path of a library beside the one that holds this function.

@@ -1,4 +1,4 @@
-// Where the function that joins processes by MPI comes from.
+// Finds the function that joins processes by MPI: in the program, or in libflashcp_mpi.so.
 
 #ifndef FLASHCP_API_LOAD_MPI_H_
 #define FLASHCP_API_LOAD_MPI_H_

@@ -37,7 +37,7 @@ class Mask {
   Band band_ = {Band::kNoLower, 0};
 };
 
-// What stands around the numbers of a name.
+// The characters around the numbers of a name.
 struct MaskSyntax {
   absl::string_view open, close;
 };

@@ -14,7 +14,7 @@
 
 namespace {
 
-// That of OpenMPI 4 and 5.
+// The library of OpenMPI 4 and 5.
 constexpr char kMpi[] = "libmpi.so.40";
 
 // Returns whether the arguments hold "--transport mpi" or "--transport=mpi".

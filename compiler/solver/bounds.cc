@@ -44,8 +44,8 @@ std::vector<Group> Groups(const Problem& problem) {
   return {{1, problem.ranks, intra + inter}, {node, (problem.ranks + node - 1) / node, inter}};
 }
 
-// What queries of a document see, read from the end from which they see as far back as on, or
-// further. Positions are real numbers.
+// The keys that queries of a document see, by position from one of its two ends: the one from which
+// queries see at least as far back as ahead. Positions are real numbers.
 class SeenBack {
  public:
   explicit SeenBack(const Document& document)
