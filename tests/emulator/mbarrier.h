@@ -35,7 +35,7 @@ class Mbarrier {
   absl::StatusOr<bool> Test(uint64_t state) const;
   absl::StatusOr<bool> TestParity(uint32_t parity) const;
 
-  // Returns what is missing, for messages: "phase 1 lacks 2 of 4 arrivals and 16384 bytes".
+  // Returns what the phase waits for: "its phase of parity 1 lacks 2 of 4 arrivals and 512 bytes".
   std::string Describe() const;
 
  private:
