@@ -18,9 +18,18 @@ inline float ToFloat(ElementType type, uint16_t bits) {
     std::memcpy(&value, &wide, sizeof(value));
     return value;
   }
-  _Float16 half;
-  std::memcpy(&half, &bits, sizeof(half));
-  return half;
+  // The exponent of f16 moves to the bias of f32 by a product, which is right for subnormals too.
+  const uint32_t magnitude = uint32_t{bits & 0x7fffu} << 13;
+  float scaled;
+  std::memcpy(&scaled, &magnitude, sizeof(scaled));
+  scaled *= 0x1p112f;
+  uint32_t wide;
+  std::memcpy(&wide, &scaled, sizeof(wide));
+  if (magnitude >= 0x0f800000u) wide |= 0x7f800000u;  // Infinity or NaN.
+  wide |= uint32_t{bits & 0x8000u} << 16;
+  float value;
+  std::memcpy(&value, &wide, sizeof(value));
+  return value;
 }
 
 }  // namespace flashcp::emulator

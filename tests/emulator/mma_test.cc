@@ -44,6 +44,20 @@ TEST(ElementType, ValuesOfBits) {
   EXPECT_TRUE(std::isnan(ToFloat(ElementType::kBf16, 0x7fc0)));
 }
 
+TEST(ElementType, EveryHalfIsWhatTheCompilerMakesOfIt) {
+  for (int bits = 0; bits < 1 << 16; ++bits) {
+    const uint16_t half_bits = bits;
+    _Float16 half;
+    std::memcpy(&half, &half_bits, sizeof(half));
+    const float expected = half, value = ToFloat(ElementType::kF16, half_bits);
+    if (std::isnan(expected)) {
+      ASSERT_TRUE(std::isnan(value)) << bits;
+    } else {
+      ASSERT_EQ(BitsOf(value), BitsOf(expected)) << bits;
+    }
+  }
+}
+
 // The formulas of the ISA for m16n8k16 number the elements of a lane: a0 to a7, b0 to b3, c0 to c3.
 struct Place {
   int row;

@@ -19,7 +19,7 @@ namespace flashcp::emulator {
 
 struct WgmmaShape {
   ElementType type = ElementType::kBf16;
-  int n = 8;  // A multiple of 8, at most 256.
+  int n = 8;  // A multiple of 8, at most kWgmmaMaxN.
   bool a_in_registers = false;
   Major a_major = Major::kK;  // Of A in shared memory; registers have one layout.
   Major b_major = Major::kK;
@@ -30,6 +30,7 @@ struct WgmmaShape {
 };
 inline constexpr int kWgmmaRows = 16;  // Rows of a warp.
 inline constexpr int kWgmmaK = 16;
+inline constexpr int kWgmmaMaxN = 256;
 inline constexpr int kWgmmaARegisters = 4;
 
 // The operands of one warp; `warp` is its number in the warpgroup, 0 to 3.

@@ -10,12 +10,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "tests/emulator/warp.h"
 #include "tests/emulator/wgmma.h"
@@ -45,7 +45,6 @@ class WgmmaQueue {
 
   // `warp` is the number of the warp in its warpgroup; the window of shared memory must stay.
   WgmmaQueue(int warp, WarpFrames frames, absl::Span<const std::byte> window, Timing timing);
-  ~WgmmaQueue();
 
   // wgmma.fence.sync.aligned.
   void Fence();
@@ -55,7 +54,7 @@ class WgmmaQueue {
   absl::Status Issue(const WgmmaInstruction& instruction, uint64_t a, uint64_t b, bool accumulate);
 
   // Returns the operands of the product issued last, for VisitReads().
-  const WgmmaOperands& last_operands() const;
+  const WgmmaOperands& last_operands() const { return last_operands_; }
 
   // wgmma.commit_group.sync.aligned. Returns the number of the group, from 0.
   int Commit();
@@ -68,22 +67,40 @@ class WgmmaQueue {
   absl::Status Finish() const;
 
  private:
-  struct Product;
-  struct Sums;
+  // Sums that products in flight share: products that chain on the same accumulators.
+  struct Sums {
+    std::vector<uint16_t> registers;  // Of the frame.
+    std::vector<WarpRegister> values;
+    int users = 0;
+  };
+  struct Product {
+    const WgmmaInstruction* instruction;
+    WgmmaOperands operands;
+    bool accumulate;
+    std::shared_ptr<Sums> sums;
+  };
+  using Group = std::vector<Product>;
 
-  absl::Status CheckFenced(const WgmmaInstruction& instruction, bool accumulate) const;
-  absl::Status Compute(Product* product);
-  absl::Status Retire(const std::vector<Product>& group);
+  WarpRegister Get(uint16_t index) const;
+  void Put(uint16_t index, const WarpRegister& value);
+  absl::Status CheckFenced(const WgmmaInstruction& instruction, uint16_t index,
+                           const std::string& name) const;
+  absl::StatusOr<WgmmaOperands> OperandsOf(const WgmmaInstruction& instruction, uint64_t a,
+                                           uint64_t b) const;
+  absl::StatusOr<std::shared_ptr<Sums>> SumsOf(const WgmmaInstruction& instruction);
+  absl::Status Compute(const Product& product) const;
+  absl::Status Complete(const Group& group);
+  absl::Status Release(const Product& product);
 
   const int warp_;
   const WarpFrames frames_;
   const absl::Span<const std::byte> window_;
   const Timing timing_;
-  bool fenced_ = false;
-  std::vector<WarpRegister> fenced_values_;              // Of each register, at the last fence.
-  std::map<uint16_t, std::shared_ptr<Sums>> in_flight_;  // By first accumulator.
-  std::vector<Product> open_;                            // Issued, not committed.
-  std::deque<std::vector<Product>> groups_;              // Committed, not waited for.
+  std::vector<WarpRegister> fenced_;            // Values of registers at the last fence.
+  std::vector<std::shared_ptr<Sums>> sums_of_;  // Of each register that is a sum in flight.
+  std::vector<int> reads_of_;                   // Products in flight that have a register as A.
+  Group open_;                                  // Issued, not committed.
+  std::deque<Group> groups_;                    // Committed, not waited for.
   int num_committed_ = 0;
   WgmmaOperands last_operands_;
 };
