@@ -21,7 +21,12 @@ Value Emitter::add(Value a, Value b) {
   return arith::AddIOp::create(builder, a, b);
 }
 
-Value Emitter::add(Value a, int64_t b) { return b ? add(a, index(b)) : a; }
+Value Emitter::like(Value a, int64_t value) {
+  return arith::ConstantOp::create(
+      builder, builder.getIntegerAttr(a.getType(), value));
+}
+
+Value Emitter::add(Value a, int64_t b) { return b ? add(a, like(a, b)) : a; }
 
 Value Emitter::sub(Value a, Value b) {
   return arith::SubIOp::create(builder, a, b);
@@ -32,7 +37,8 @@ Value Emitter::mul(Value a, Value b) {
 }
 
 Value Emitter::div(Value a, int64_t b) {
-  return b == 1 ? a : arith::DivUIOp::create(builder, a, index(b)).getResult();
+  return b == 1 ? a
+                : arith::DivUIOp::create(builder, a, like(a, b)).getResult();
 }
 
 Value Emitter::minimum(Value a, Value b) {
@@ -108,7 +114,7 @@ Value Emitter::select(Value mask, Value a, Value b) {
 Values Emitter::loop(IndexRange range, int64_t step, ValueRange init,
                      function_ref<Values(Value, ValueRange)> body) {
   auto loop = scf::ForOp::create(
-      builder, range.begin, range.end, index(step), init,
+      builder, range.begin, range.end, like(range.begin, step), init,
       [&](OpBuilder &, Location, Value i, ValueRange carried) {
         OpBuilder::InsertionGuard guard(builder);
         builder.setInsertionPointToEnd(i.getParentBlock());

@@ -12,7 +12,7 @@
 
 namespace flashcp::codegen {
 
-/// Half-open range of index values.
+/// Half-open range of index values, or of integers of one type.
 struct IndexRange {
   mlir::Value begin, end;
 };
@@ -23,8 +23,10 @@ class Emitter {
 public:
   explicit Emitter(mlir::ImplicitLocOpBuilder &builder) : builder(builder) {}
 
-  // Constants and scalars.
+  // Constants and scalars: index values, or integers of one type.
   mlir::Value index(int64_t value);
+  /// Returns a constant of the type of `a`.
+  mlir::Value like(mlir::Value a, int64_t value);
   mlir::Value add(mlir::Value a, mlir::Value b);
   mlir::Value add(mlir::Value a, int64_t b);
   mlir::Value sub(mlir::Value a, mlir::Value b);
