@@ -4,10 +4,14 @@
 // that does not know of a conflicting one is a race. After FastTrack, Flanagan and Freund, PLDI
 // 2009, and the PTX ISA, "Memory Consistency Model".
 //
+// An asynchronous operation records its accesses when it is issued, as an actor of its own: they
+// conflict with everything until threads learn of its end, so when it really runs does not matter.
+//
 // Proxies: TMA and wgmma access memory through the async proxy. Such an access must also know that
 // the writer of generic writes fenced them (fence.proxy.async) before it synchronised. That is
-// stricter than the ISA, which lets a later thread fence, and is what all known kernels do. Async
-// writes need no fence, since their completion is one, nor do generic reads before an async write.
+// stricter than the ISA, which lets a later thread fence, and is what published kernels do. Writes
+// of the async proxy need no fence, since their completion is one, nor do generic reads before such
+// a write.
 
 #ifndef FLASHCP_TESTS_EMULATOR_RACE_DETECTOR_H_
 #define FLASHCP_TESTS_EMULATOR_RACE_DETECTOR_H_
@@ -16,34 +20,31 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <unordered_map>
-#include <vector>
 
 #include "absl/types/span.h"
+#include "tests/emulator/access_history.h"
 #include "tests/emulator/vector_clock.h"
 
 namespace flashcp::emulator {
 
-enum class Proxy : uint8_t { kGeneric, kAsync };
-enum class AccessKind : uint8_t { kRead, kWrite, kAtomic };
-
-// Spaces that a proxy fence covers.
+// Memory that a proxy fence covers.
 enum class FenceSpace { kShared, kGlobal, kAll };
 
-// Memory order of an atomic operation, and what it does.
+// Memory order of an atomic operation, and what it does. A reduction gives its thread no value, so
+// that it acquires nothing.
 enum class MemoryOrder { kRelaxed, kAcquire, kRelease, kAcquireRelease };
-enum class AtomicKind { kLoad, kStore, kReadModifyWrite };
+enum class AtomicKind { kLoad, kStore, kReadModifyWrite, kReduce };
 
 class RaceDetector {
  public:
-  // One address space: global memory, or the shared memory of a CTA.
+  // One address space: global memory, or the shared memory of a CTA, which has its number.
   using Memory = int;
   static constexpr Memory kGlobal = -1;
   static Memory SharedOf(uint16_t cta) { return cta; }
 
-  // An object that actors synchronise at: an mbarrier, a named barrier. Numbers are the caller's.
+  // An object that actors of a CTA meet at: an mbarrier, a named barrier. Numbers are the caller's.
   struct SyncObject {
-    Memory memory;
+    uint16_t cta;
     uint64_t number;
   };
 
@@ -57,7 +58,7 @@ class RaceDetector {
     int line = 0;  // Of the PTX text.
   };
   struct Race {
-    Access earlier;  // With the bytes of its that conflict.
+    Access earlier;  // The bytes in one word of it that conflict.
     Access later;
     bool lacks_proxy_fence;  // The accesses are ordered, but not across proxies.
   };
@@ -70,23 +71,24 @@ class RaceDetector {
   void StartCta(uint16_t cta, int threads);
   void EndCta(uint16_t cta);
 
-  // An asynchronous operation starts after all that `threads` of one CTA did. Follow() orders
-  // further work of the operation after what they have done since; Join() is a wait: what the
-  // operation did comes before what the threads do next.
+  // An asynchronous operation starts after all that `threads`, of one CTA, did. Follow() orders its
+  // further accesses after what they have done since. It ends with a wait of threads, Join(), or
+  // with its arrival at an mbarrier, Arrive(): what it did comes before what those do next who
+  // learn of it.
   Actor Fork(absl::Span<const Actor> threads);
   void Follow(Actor operation, absl::Span<const Actor> threads);
   void Join(absl::Span<const Actor> threads, Actor operation);
 
-  // Checks and records. The first conflict is returned, and nothing is recorded then.
+  // Checks and records an access. Returns the first conflict; such an access is not recorded fully.
   std::optional<Race> Check(const Access& access);
-  // The same for an atomic operation of any scope, with the synchronisation that it stands for; a
-  // relaxed one synchronises if fences surround it. ld.volatile and st.volatile are relaxed.
+  // Checks an atomic operation of a thread, of at most 16 bytes and any scope, and synchronises: a
+  // relaxed one together with fences around it. ld.volatile and st.volatile are relaxed.
   std::optional<Race> CheckAtomic(const Access& access, AtomicKind kind, MemoryOrder order);
 
-  // Barriers. What arrived before Complete() is what a later Wait() learns.
+  // What arrived before Complete() is what a later Wait() learns.
   void Arrive(Actor actor, SyncObject object);
   void Complete(SyncObject object);
-  void Wait(Actor actor, SyncObject object);
+  void Wait(Actor thread, SyncObject object);
   // bar.warp.sync: the threads learn of each other.
   void Synchronize(absl::Span<const Actor> threads);
 
@@ -95,16 +97,16 @@ class RaceDetector {
   // fence.proxy.async, and fence.mbarrier_init for the init of mbarriers.
   void ProxyFence(Actor thread, FenceSpace space);
 
-  // Returns whether the actor is a thread, and for an operation the thread that started it.
+  // Whether the actor is a thread. An operation was started by the first thread of its Fork().
   bool IsThread(Actor actor) const;
   Actor StartedBy(Actor operation) const;
 
  private:
   struct State;
-  std::unique_ptr<State> state_;
+  const std::unique_ptr<State> state_;
 };
 
-// Returns "read of 4 bytes" and the like, for messages.
+// Returns "async write of 4 bytes", for messages.
 std::string Describe(const RaceDetector::Access& access);
 
 }  // namespace flashcp::emulator

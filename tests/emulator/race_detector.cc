@@ -1,0 +1,304 @@
+#include "tests/emulator/race_detector.h"
+
+#include <algorithm>
+#include <cassert>
+#include <map>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+
+namespace flashcp::emulator {
+namespace {
+
+using Access = RaceDetector::Access;
+using Memory = RaceDetector::Memory;
+using Race = RaceDetector::Race;
+
+// What happened before, and which generic writes before are visible to the async proxy.
+struct Knowledge {
+  VectorClock order;
+  VectorClock fenced_shared;
+  VectorClock fenced_global;
+
+  void Join(const Knowledge& other) {
+    order.Join(other.order);
+    fenced_shared.Join(other.fenced_shared);
+    fenced_global.Join(other.fenced_global);
+  }
+};
+
+struct ActorState {
+  Knowledge knowledge;
+  uint32_t time = 1;
+  Actor started_by;        // Of an operation.
+  bool has_ended = false;  // Likewise.
+  // What a relaxed store publishes: what was known at the last fence.
+  std::shared_ptr<const Knowledge> at_fence;
+  // What relaxed loads saw, and the next fence learns.
+  std::unique_ptr<Knowledge> seen;
+};
+
+struct CtaState {
+  int threads = 0;
+  std::vector<ActorState> actors;  // Threads, then operations.
+};
+
+struct Meeting {
+  Knowledge arrived;    // In the current phase.
+  Knowledge completed;  // In all before.
+};
+
+// The race of an access with an earlier one of which some bytes in a word conflict.
+Race RaceOf(const WordAccess& earlier, const Access& later, uint64_t word, uint32_t bytes,
+            bool ordered) {
+  const uint64_t first = word + __builtin_ctz(bytes);
+  const uint32_t count = __builtin_popcount(bytes);
+  return {{earlier.actor, later.memory, first, count, earlier.kind, earlier.proxy,
+           static_cast<int>(earlier.line)},
+          later,
+          ordered};
+}
+
+bool Acquires(MemoryOrder order) {
+  return order == MemoryOrder::kAcquire || order == MemoryOrder::kAcquireRelease;
+}
+bool Releases(MemoryOrder order) {
+  return order == MemoryOrder::kRelease || order == MemoryOrder::kAcquireRelease;
+}
+
+}  // namespace
+
+struct RaceDetector::State {
+  std::unordered_map<uint16_t, CtaState> ctas;
+  std::map<Memory, AccessHistory> histories;
+  std::map<std::pair<uint16_t, uint64_t>, Meeting> meetings;
+  // What the last stores to an address published.
+  std::map<std::pair<Memory, uint64_t>, std::shared_ptr<const Knowledge>> published;
+
+  ActorState& Of(Actor actor) { return ctas.at(actor.cta).actors.at(actor.index); }
+  Meeting& Of(SyncObject object) { return meetings[{object.cta, object.number}]; }
+
+  // What the actor does next is not part of what it has published.
+  void Advance(Actor actor) {
+    ActorState& state = Of(actor);
+    state.knowledge.order.Set(actor, ++state.time);
+  }
+  std::optional<Race> CheckWord(AccessHistory::Word* word, const Access& access,
+                                const ActorState& actor, uint64_t address, uint32_t bytes);
+  void Acquire(ActorState* actor, const Access& access, MemoryOrder order);
+  void Release(ActorState* actor, const Access& access, AtomicKind kind, MemoryOrder order);
+};
+
+RaceDetector::RaceDetector() : state_(std::make_unique<State>()) {}
+RaceDetector::~RaceDetector() = default;
+
+void RaceDetector::StartCta(uint16_t cta, int threads) {
+  CtaState& state = state_->ctas[cta];
+  state.threads = threads;
+  state.actors = std::vector<ActorState>(threads);
+  for (int i = 0; i < threads; ++i) {
+    const Actor thread = {cta, static_cast<uint16_t>(i)};
+    state.actors[i].knowledge.order.Set(thread, state.actors[i].time);
+  }
+}
+
+void RaceDetector::EndCta(uint16_t cta) {
+  state_->histories.erase(SharedOf(cta));
+  state_->meetings.erase(state_->meetings.lower_bound({cta, 0}),
+                         state_->meetings.upper_bound({cta, ~uint64_t{0}}));
+  for (ActorState& actor : state_->ctas.at(cta).actors) {
+    actor.knowledge = {};
+    actor.at_fence = nullptr;
+    actor.seen = nullptr;
+  }
+}
+
+// An operation takes the place of one that it comes after, if there is one: its accesses then cover
+// those of the other, and clocks stay short.
+Actor RaceDetector::Fork(absl::Span<const Actor> threads) {
+  const uint16_t cta = threads[0].cta;
+  CtaState& state = state_->ctas.at(cta);
+  Knowledge knowledge;
+  for (const Actor thread : threads) knowledge.Join(state_->Of(thread).knowledge);
+  Actor operation = {cta, static_cast<uint16_t>(state.threads)};
+  for (; operation.index < state.actors.size(); ++operation.index) {
+    const ActorState& other = state.actors[operation.index];
+    if (other.has_ended && knowledge.order.Get(operation) >= other.time) break;
+  }
+  if (operation.index == state.actors.size()) state.actors.emplace_back().time = 0;
+  ActorState& started = state.actors[operation.index];
+  const uint32_t time = started.time + 1;
+  started = ActorState();
+  started.time = time;
+  started.started_by = threads[0];
+  started.knowledge = std::move(knowledge);
+  started.knowledge.order.Set(operation, time);
+  for (const Actor thread : threads) state_->Advance(thread);
+  return operation;
+}
+
+void RaceDetector::Follow(Actor operation, absl::Span<const Actor> threads) {
+  ActorState& state = state_->Of(operation);
+  assert(!state.has_ended);
+  for (const Actor thread : threads) {
+    state.knowledge.Join(state_->Of(thread).knowledge);
+    state_->Advance(thread);
+  }
+}
+
+void RaceDetector::Join(absl::Span<const Actor> threads, Actor operation) {
+  ActorState& state = state_->Of(operation);
+  state.has_ended = true;
+  for (const Actor thread : threads) state_->Of(thread).knowledge.Join(state.knowledge);
+}
+
+// Checks the bytes of an access in one word, and records them in place of those that they cover: of
+// accesses that come before, and with which everything conflicts that conflicts with these.
+std::optional<Race> RaceDetector::State::CheckWord(AccessHistory::Word* word, const Access& access,
+                                                   const ActorState& actor, uint64_t address,
+                                                   uint32_t bytes) {
+  const WordAccess later = {access.actor, actor.time,  static_cast<uint32_t>(access.line),
+                            bytes,        access.kind, access.proxy};
+  const VectorClock& fenced =
+      access.memory == kGlobal ? actor.knowledge.fenced_global : actor.knowledge.fenced_shared;
+  size_t kept = 0;
+  for (WordAccess earlier : *word) {
+    if (const uint32_t common = earlier.bytes & later.bytes) {
+      const bool ordered = earlier.time <= actor.knowledge.order.Get(earlier.actor);
+      const bool crosses = earlier.proxy == Proxy::kGeneric && later.proxy == Proxy::kAsync &&
+                           earlier.kind != AccessKind::kRead &&
+                           earlier.time > fenced.Get(earlier.actor);
+      if (Conflict(earlier.kind, later.kind) && (!ordered || crosses)) {
+        return RaceOf(earlier, access, address, common, ordered);
+      }
+      const bool covers = later.kind == AccessKind::kWrite || later.kind == earlier.kind;
+      if (ordered && covers) earlier.bytes &= ~later.bytes;
+    }
+    if (earlier.bytes != 0) (*word)[kept++] = earlier;
+  }
+  word->resize(kept);
+  word->push_back(later);
+  return std::nullopt;
+}
+
+std::optional<Race> RaceDetector::Check(const Access& access) {
+  const ActorState& actor = state_->Of(access.actor);
+  assert(!actor.has_ended);
+  AccessHistory& history = state_->histories[access.memory];
+  const uint64_t end = access.address + access.bytes;
+  constexpr uint64_t kWord = AccessHistory::kWordBytes;
+  for (uint64_t word = access.address / kWord * kWord; word < end; word += kWord) {
+    const uint64_t first = std::max(word, access.address) - word;
+    const uint64_t last = std::min(word + kWord, end) - word;
+    const uint32_t bytes = (1u << last) - (1u << first);
+    if (auto race = state_->CheckWord(&history.At(word), access, actor, word, bytes)) return race;
+  }
+  return std::nullopt;
+}
+
+std::optional<Race> RaceDetector::CheckAtomic(const Access& access, AtomicKind kind,
+                                              MemoryOrder order) {
+  if (auto race = Check(access)) return race;
+  ActorState& actor = state_->Of(access.actor);
+  if (kind == AtomicKind::kLoad || kind == AtomicKind::kReadModifyWrite) {
+    state_->Acquire(&actor, access, order);
+  }
+  if (kind != AtomicKind::kLoad) state_->Release(&actor, access, kind, order);
+  return std::nullopt;
+}
+
+void RaceDetector::State::Acquire(ActorState* actor, const Access& access, MemoryOrder order) {
+  const auto found = published.find({access.memory, access.address});
+  if (found == published.end() || found->second == nullptr) return;
+  if (Acquires(order)) {
+    actor->knowledge.Join(*found->second);
+    return;
+  }
+  if (actor->seen == nullptr) actor->seen = std::make_unique<Knowledge>();
+  actor->seen->Join(*found->second);
+}
+
+// A store replaces what was published at its address; other operations continue a release sequence.
+void RaceDetector::State::Release(ActorState* actor, const Access& access, AtomicKind kind,
+                                  MemoryOrder order) {
+  std::shared_ptr<const Knowledge> release = actor->at_fence;
+  if (Releases(order)) {
+    release = std::make_shared<Knowledge>(actor->knowledge);
+    Advance(access.actor);
+  }
+  if (kind == AtomicKind::kStore) {
+    published[{access.memory, access.address}] = std::move(release);
+    return;
+  }
+  if (release == nullptr) return;
+  std::shared_ptr<const Knowledge>& before = published[{access.memory, access.address}];
+  if (before == release) return;
+  if (before != nullptr) {
+    auto both = std::make_shared<Knowledge>(*before);
+    both->Join(*release);
+    release = std::move(both);
+  }
+  before = std::move(release);
+}
+
+void RaceDetector::Arrive(Actor actor, SyncObject object) {
+  ActorState& state = state_->Of(actor);
+  state_->Of(object).arrived.Join(state.knowledge);
+  if (IsThread(actor)) {
+    state_->Advance(actor);
+  } else {
+    state.has_ended = true;
+  }
+}
+
+void RaceDetector::Complete(SyncObject object) {
+  Meeting& meeting = state_->Of(object);
+  meeting.completed.Join(meeting.arrived);
+  meeting.arrived = {};
+}
+
+void RaceDetector::Wait(Actor thread, SyncObject object) {
+  state_->Of(thread).knowledge.Join(state_->Of(object).completed);
+}
+
+void RaceDetector::Synchronize(absl::Span<const Actor> threads) {
+  Knowledge all;
+  for (const Actor thread : threads) all.Join(state_->Of(thread).knowledge);
+  for (const Actor thread : threads) {
+    state_->Of(thread).knowledge.Join(all);
+    state_->Advance(thread);
+  }
+}
+
+void RaceDetector::Fence(Actor thread) {
+  ActorState& state = state_->Of(thread);
+  if (state.seen != nullptr) state.knowledge.Join(*state.seen);
+  state.seen = nullptr;
+  state.at_fence = std::make_shared<Knowledge>(state.knowledge);
+  state_->Advance(thread);
+}
+
+void RaceDetector::ProxyFence(Actor thread, FenceSpace space) {
+  ActorState& state = state_->Of(thread);
+  if (space != FenceSpace::kGlobal) state.knowledge.fenced_shared.Set(thread, state.time);
+  if (space != FenceSpace::kShared) state.knowledge.fenced_global.Set(thread, state.time);
+  state_->Advance(thread);
+}
+
+bool RaceDetector::IsThread(Actor actor) const {
+  return actor.index < state_->ctas.at(actor.cta).threads;
+}
+
+Actor RaceDetector::StartedBy(Actor operation) const { return state_->Of(operation).started_by; }
+
+std::string Describe(const RaceDetector::Access& access) {
+  const char* kind = access.kind == AccessKind::kRead    ? "read"
+                     : access.kind == AccessKind::kWrite ? "write"
+                                                         : "atomic operation";
+  return absl::StrCat(access.proxy == Proxy::kAsync ? "async " : "", kind, " of ", access.bytes,
+                      access.bytes == 1 ? " byte" : " bytes");
+}
+
+}  // namespace flashcp::emulator
