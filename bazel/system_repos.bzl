@@ -44,6 +44,19 @@ cc_library(
     includes = ["include"],
     linkopts = ["-L{root}/lib", "-Wl,-rpath,{root}/lib", "-lMLIR", "-lLLVM"],
 )
+
+# LLVM alone, for programs that need no MLIR.
+cc_library(
+    name = "llvm",
+    hdrs = glob([
+        "include/llvm/**/*.h", "include/llvm/**/*.inc", "include/llvm/**/*.def",
+        "include/llvm/**/*.gen",
+        "include/llvm-c/**/*.h",
+    ]),
+    data = ["stamp"],
+    includes = ["include"],
+    linkopts = ["-L{root}/lib", "-Wl,-rpath,{root}/lib", "-lLLVM"],
+)
 """
 
 def _llvm_impl(ctx):
