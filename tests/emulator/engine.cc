@@ -1,0 +1,356 @@
+// The scheduler: rounds over the warps of the resident CTAs until all CTAs have run.
+
+#include "tests/emulator/engine.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "tests/emulator/deadlock.h"
+
+namespace flashcp::emulator {
+namespace {
+
+// Backward branches after which a thread lets others run: a loop may wait for their plain stores.
+constexpr uint32_t kBranchBudget = 1 << 20;
+// Rounds in which threads only polled, after which the grid counts as deadlocked.
+constexpr int kIdleRounds = 1000;
+
+std::vector<Allocation> WithVariables(std::vector<Allocation> allocations, const Kernel& kernel) {
+  allocations.insert(allocations.end(), kernel.variables.begin(), kernel.variables.end());
+  return allocations;
+}
+
+int Product(const std::array<int, 3>& dimensions) {
+  return dimensions[0] * dimensions[1] * dimensions[2];
+}
+
+std::array<uint32_t, 3> Coordinates(int number, const std::array<int, 3>& dimensions) {
+  const uint32_t x = dimensions[0];
+  const uint32_t y = dimensions[1];
+  return {number % x, number / x % y, number / x / y};
+}
+
+std::array<uint32_t, 3> Unsigned(const std::array<int, 3>& dimensions) {
+  return {uint32_t(dimensions[0]), uint32_t(dimensions[1]), uint32_t(dimensions[2])};
+}
+
+}  // namespace
+
+uint32_t Warp::InState(Thread::State state) const {
+  uint32_t mask = 0;
+  for (int lane = 0; lane < lanes; ++lane) mask |= uint32_t{threads[lane].state == state} << lane;
+  return mask;
+}
+
+WarpRegister Meeting::Gather(int i) const {
+  WarpRegister values = {};
+  for (int lane = 0; lane < kLanes; ++lane) {
+    if (Has(lane)) values[lane] = static_cast<uint32_t>(argument(lane, i));
+  }
+  return values;
+}
+
+void Meeting::Scatter(int i, const WarpRegister& values) const {
+  for (int lane = 0; lane < kLanes; ++lane) {
+    if (Has(lane)) SetResult(lane, i, values[lane]);
+  }
+}
+
+Engine::Engine(const Kernel& kernel, std::vector<std::byte> parameters, const GlobalMemory& memory,
+               const LaunchOptions& options)
+    : kernel_(kernel),
+      parameters_(std::move(parameters)),
+      options_(options),
+      allocations_(WithVariables(memory.Snapshot(), kernel)),
+      num_threads_(Product(options.block)),
+      num_ctas_(Product(options.grid)),
+      num_slots_(std::min(num_ctas_, std::max(1, options.schedule.resident_ctas))),
+      shared_end_(kernel.dynamic_shared_offset + options.dynamic_shared_bytes),
+      windows_(num_slots_),
+      stacks_(num_slots_ * num_threads_),
+      local_(kernel.local_bytes * num_slots_ * num_threads_),
+      random_(options.schedule.seed) {
+  cta_order_ = Ordered(options.schedule.ctas, num_ctas_);
+  slots_.resize(num_slots_);
+}
+
+Engine::~Engine() = default;
+
+std::vector<int> Engine::Ordered(Schedule::Order order, int count) {
+  std::vector<int> numbers(count);
+  std::iota(numbers.begin(), numbers.end(), 0);
+  if (order == Schedule::Order::kReverse) std::reverse(numbers.begin(), numbers.end());
+  if (order == Schedule::Order::kSeeded) {
+    for (int i = count - 1; i > 0; --i) std::swap(numbers[i], numbers[Random(i + 1)]);
+  }
+  return numbers;
+}
+
+void ThreadMain(void* argument) {
+  Thread* const thread = static_cast<Thread*>(argument);
+  Engine& engine = *thread->engine;
+  engine.kernel_.entry(thread, engine.parameters_.data());
+  thread->state = Thread::State::kDone;
+  ++thread->cta->exited;
+  engine.NoteActivity();
+  flashcp_fiber_switch(&thread->stack, engine.scheduler_stack_);
+}
+
+void Engine::StartThread(Cta& cta, int index) {
+  Thread& thread = cta.threads[index];
+  const int stack = cta.slot * num_threads_ + index;
+  thread = {};
+  thread.context.tid = Coordinates(index, options_.block);
+  thread.context.ntid = Unsigned(options_.block);
+  thread.context.ctaid = Coordinates(cta.number, options_.grid);
+  thread.context.nctaid = Unsigned(options_.grid);
+  thread.context.laneid = index % kLanes;
+  thread.context.warpid = index / kLanes;
+  thread.context.nwarpid = cta.warps.size();
+  thread.context.dynamic_shared_bytes = options_.dynamic_shared_bytes;
+  thread.context.shared_base = reinterpret_cast<uintptr_t>(cta.window);
+  thread.context.local_base =
+      reinterpret_cast<uintptr_t>(local_.data()) + kernel_.local_bytes * stack;
+  thread.context.branch_budget = kBranchBudget;
+  thread.engine = this;
+  thread.cta = &cta;
+  thread.warp = &cta.warps[index / kLanes];
+  thread.index = index;
+  thread.state = Thread::State::kReady;
+  thread.stack = stacks_.Start(stack, ThreadMain, &thread);
+}
+
+std::unique_ptr<Cta> Engine::StartCta(int slot, int number) {
+  auto cta = std::make_unique<Cta>(num_threads_);
+  cta->slot = slot;
+  cta->number = number;
+  cta->window = windows_.Window(slot);
+  for (int first = 0; first < num_threads_; first += kLanes) {
+    cta->warps.push_back(
+        {cta.get(), first / kLanes, std::min(kLanes, num_threads_ - first), &cta->threads[first]});
+  }
+  Poison(cta->window, shared_end_);
+  const size_t local_bytes = kernel_.local_bytes * num_threads_;
+  Poison(local_.data() + local_bytes * slot, local_bytes);
+  for (int index = 0; index < num_threads_; ++index) StartThread(*cta, index);
+  return cta;
+}
+
+void Engine::FillSlots() {
+  for (int slot = 0; slot < num_slots_; ++slot) {
+    std::unique_ptr<Cta>& cta = slots_[slot];
+    if (cta != nullptr && !cta->is_done()) continue;
+    if (cta != nullptr) ++finished_ctas_;
+    cta = next_cta_ < cta_order_.size() ? StartCta(slot, cta_order_[next_cta_++]) : nullptr;
+  }
+}
+
+absl::Status Engine::Run() {
+  int idle = 0;
+  FillSlots();
+  while (finished_ctas_ < num_ctas_) {
+    const uint64_t before = activity_;
+    const bool ran = RunRound();
+    if (!status_.ok()) return status_;
+    FillSlots();
+    if (activity_ != before) {
+      idle = 0;
+    } else if (!ran || ++idle == kIdleRounds) {
+      return Deadlock();
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Returns whether some thread ran.
+bool Engine::RunRound() {
+  bool ran = false;
+  for (int slot : Ordered(options_.schedule.warps, num_slots_)) {
+    if (slots_[slot] == nullptr) continue;
+    std::vector<Warp>& warps = slots_[slot]->warps;
+    for (int i : Ordered(options_.schedule.warps, warps.size())) {
+      ran |= RunWarp(warps[i]);
+      if (!status_.ok()) return true;
+    }
+  }
+  return ran;
+}
+
+// Runs the lanes of a warp until all are done, polling or blocked. Returns whether one ran.
+bool Engine::RunWarp(Warp& warp) {
+  const bool reverse = options_.schedule.warps == Schedule::Order::kReverse;
+  bool ran = false;
+  bool polled = true;  // threads that poll get one turn
+  do {
+    for (int i = 0; i < warp.lanes; ++i) {
+      Thread& thread = warp.threads[reverse ? warp.lanes - 1 - i : i];
+      if (thread.state == Thread::State::kBlocked && thread.wait->is_over(thread)) {
+        thread.state = Thread::State::kReady;
+        NoteActivity();
+      }
+      if (thread.state == Thread::State::kPolling && polled) thread.state = Thread::State::kReady;
+      if (thread.state != Thread::State::kReady) continue;
+      Resume(thread);
+      ran = true;
+      if (!status_.ok()) return true;
+    }
+    polled = false;
+  } while (CompleteMeetings(warp) && status_.ok());
+  return ran;
+}
+
+void Engine::Resume(Thread& thread) { flashcp_fiber_switch(&scheduler_stack_, thread.stack); }
+
+// Completes the collectives of a warp whose lanes have all come. Returns whether there was one.
+bool Engine::CompleteMeetings(Warp& warp) {
+  bool met = false;
+  uint32_t waiting = warp.InState(Thread::State::kMeeting);
+  while (waiting != 0) {
+    const Thread& first = warp.threads[__builtin_ctz(waiting)];
+    const Site& site = *first.site;
+    const bool named = site.mask_argument != Site::kLiveLanes;
+    const uint64_t mask = named ? first.arguments[site.mask_argument] : 0;
+    const uint32_t needed = named ? mask & warp.existing() : warp.live();
+    uint32_t came = 0;
+    for (int lane = 0; lane < warp.lanes; ++lane) {
+      const Thread& thread = warp.threads[lane];
+      if ((waiting >> lane & 1) == 0 || thread.site != &site) continue;
+      if (named && thread.arguments[site.mask_argument] != mask) continue;
+      came |= 1u << lane;
+    }
+    waiting &= ~came;
+    if (came != needed) continue;
+    for (int lane = 0; lane < warp.lanes; ++lane) {
+      if (came >> lane & 1) warp.threads[lane].state = Thread::State::kReady;
+    }
+    site.warp({*this, warp, site, came});
+    NoteActivity();
+    met = true;
+  }
+  return met;
+}
+
+void Engine::MeetWarp(Thread& thread) {
+  thread.state = Thread::State::kMeeting;
+  flashcp_fiber_switch(&thread.stack, scheduler_stack_);
+}
+
+void Engine::Block(Thread& thread, const WaitKind& wait, std::array<uint64_t, 2> data) {
+  thread.wait = &wait;
+  thread.wait_data = data;
+  if (wait.is_over(thread)) return;
+  thread.state = Thread::State::kBlocked;
+  flashcp_fiber_switch(&thread.stack, scheduler_stack_);
+}
+
+void Engine::Poll(Thread& thread) {
+  thread.state = Thread::State::kPolling;
+  flashcp_fiber_switch(&thread.stack, scheduler_stack_);
+  thread.context.branch_budget = kBranchBudget;
+}
+
+std::string Engine::Place(const Thread& thread, const ptx::Instruction* instruction) const {
+  return absl::StrCat("kernel ", kernel_.code.name, ", CTA ", thread.cta->number, ", ",
+                      DescribeThread(thread), ", ", DescribeInstruction(*instruction));
+}
+
+absl::Status Engine::ErrorAt(const Thread& thread, const ptx::Instruction* instruction,
+                             absl::string_view what) const {
+  return absl::FailedPreconditionError(absl::StrCat(Place(thread, instruction), ": ", what));
+}
+
+void Engine::Fail(Thread& thread, const ptx::Instruction* instruction, absl::string_view what) {
+  status_ = ErrorAt(thread, instruction, what);
+  thread.state = Thread::State::kDone;
+  while (true) flashcp_fiber_switch(&thread.stack, scheduler_stack_);
+}
+
+void Engine::Fail(Thread& thread, absl::string_view what) {
+  Fail(thread, thread.site->instruction, what);
+}
+
+void Engine::FailMeeting(const Meeting& meeting, int lane, absl::string_view what) {
+  if (status_.ok()) status_ = ErrorAt(meeting.thread(lane), meeting.site.instruction, what);
+}
+
+std::string Engine::CheckShared(const Cta& cta, uint64_t address, size_t bytes,
+                                size_t alignment) const {
+  const uint64_t window = reinterpret_cast<uintptr_t>(cta.window);
+  const uint64_t offset = address - window;
+  if (offset < SharedWindows::kSystemBytes || offset + bytes > shared_end_ ||
+      offset > shared_end_) {
+    return absl::StrFormat(
+        "%d bytes at shared address 0x%x are out of bounds: shared memory of the CTA is [0x%x, "
+        "0x%x)",
+        bytes, address, window + SharedWindows::kSystemBytes, window + shared_end_);
+  }
+  if (address % alignment == 0) return "";
+  return absl::StrFormat("shared address 0x%x is not a multiple of %d", address, alignment);
+}
+
+std::string Engine::CheckGlobal(uint64_t address, size_t bytes, size_t alignment) {
+  if (allocations_.Find(address, bytes) == nullptr) {
+    return absl::StrFormat("%d bytes at address 0x%x are out of bounds: %s", bytes, address,
+                           allocations_.Describe(address));
+  }
+  if (address % alignment == 0) return "";
+  return absl::StrFormat("address 0x%x is not a multiple of %d", address, alignment);
+}
+
+std::byte* Engine::Shared(Thread& thread, uint64_t address, size_t bytes, size_t alignment) {
+  const std::string problem = CheckShared(*thread.cta, address, bytes, alignment);
+  if (!problem.empty()) Fail(thread, problem);
+  return reinterpret_cast<std::byte*>(address);
+}
+
+std::byte* Engine::Shared(const Meeting& meeting, int lane, uint64_t address, size_t bytes,
+                          size_t alignment) {
+  const std::string problem = CheckShared(*meeting.warp.cta, address, bytes, alignment);
+  if (!problem.empty()) FailMeeting(meeting, lane, problem);
+  return problem.empty() ? reinterpret_cast<std::byte*>(address) : nullptr;
+}
+
+std::byte* Engine::Global(Thread& thread, uint64_t address, size_t bytes, size_t alignment) {
+  const std::string problem = CheckGlobal(address, bytes, alignment);
+  if (!problem.empty()) Fail(thread, problem);
+  return reinterpret_cast<std::byte*>(address);
+}
+
+bool Engine::IsLocal(const Thread& thread, uint64_t address, size_t bytes) const {
+  const uint64_t offset = address - thread.context.local_base;
+  return offset < kernel_.local_bytes && offset + bytes <= kernel_.local_bytes;
+}
+
+void Engine::Check(Thread& thread, uint64_t address, const AccessSite& site) {
+  using ptx::Space;
+  const uint64_t in_window = address - reinterpret_cast<uintptr_t>(thread.cta->window);
+  const bool may_be_shared = site.space == Space::kShared || site.space == Space::kGeneric;
+  const bool may_be_local = site.space == Space::kLocal || site.space == Space::kGeneric;
+  std::string problem;
+  if (site.space == Space::kShared || (may_be_shared && in_window < SharedWindows::kWindowBytes)) {
+    problem = CheckShared(*thread.cta, address, site.bytes, site.alignment);
+  } else if (may_be_local && IsLocal(thread, address, site.bytes)) {
+    if (address % site.alignment != 0) problem = "the local address is misaligned";
+  } else if (site.space == Space::kLocal) {
+    problem = "the address is outside of the thread's local memory";
+  } else {
+    problem = CheckGlobal(address, site.bytes, site.alignment);
+  }
+  if (!problem.empty()) Fail(thread, site.instruction, problem);
+  if (site.kind == AccessSite::Kind::kWrite) NoteActivity();
+}
+
+absl::Status Engine::Deadlock() const {
+  std::string report;
+  for (const auto& cta : slots_) {
+    if (cta == nullptr) continue;
+    for (const Warp& warp : cta->warps) AppendWaits(warp, &report);
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat("kernel ", kernel_.code.name, ": deadlock. Who waits for what:", report));
+}
+
+}  // namespace flashcp::emulator

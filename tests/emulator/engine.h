@@ -1,0 +1,191 @@
+// Runs a grid: threads are fibers of one host thread, warps take turns in the order of the
+// schedule.
+//
+// A thread runs until it needs others: a collective for which its warp meets, a barrier, a copy, a
+// value that another thread stores. Then the next lane runs, and the next warp. When nobody can go
+// on, an asynchronous copy lands; when there is none, the grid is deadlocked.
+
+#ifndef FLASHCP_TESTS_EMULATOR_ENGINE_H_
+#define FLASHCP_TESTS_EMULATOR_ENGINE_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "tests/emulator/async_copy.h"
+#include "tests/emulator/fiber.h"
+#include "tests/emulator/kernel.h"
+#include "tests/emulator/launch_options.h"
+#include "tests/emulator/memory.h"
+#include "tests/emulator/named_barrier.h"
+#include "tests/emulator/warp.h"
+
+namespace flashcp::emulator {
+
+class Engine;
+struct Cta;
+struct Warp;
+
+// What translated code reads of its thread.
+struct ThreadContext {
+  std::array<uint32_t, 3> tid;
+  std::array<uint32_t, 3> ntid;
+  std::array<uint32_t, 3> ctaid;
+  std::array<uint32_t, 3> nctaid;
+  uint32_t laneid;
+  uint32_t warpid;
+  uint32_t nwarpid;
+  uint32_t dynamic_shared_bytes;
+  uint64_t shared_base;  // of the window of its CTA
+  uint64_t local_base;
+  uint32_t* frame;         // registers of wgmma
+  uint32_t branch_budget;  // backward branches until the thread yields
+};
+
+// Something that a thread is blocked by.
+struct WaitKind {
+  bool (*is_over)(const Thread& thread);
+  std::string (*describe)(const Thread& thread);
+};
+
+struct Thread {
+  enum class State : uint8_t { kReady, kMeeting, kBlocked, kPolling, kDone };
+
+  ThreadContext context;  // first: translated code gets the address of the thread
+  Engine* engine;
+  Cta* cta;
+  Warp* warp;
+  int index;  // in its CTA
+  State state;
+  void* stack;
+  // Where it is stopped, unless ready.
+  const Site* site;
+  const uint64_t* arguments;
+  uint64_t* results;
+  const WaitKind* wait;
+  std::array<uint64_t, 2> wait_data;
+  CopyGroups copies;
+};
+
+struct Warp {
+  Cta* cta;
+  int index;
+  int lanes;
+  Thread* threads;  // of its first lane
+
+  uint32_t existing() const { return lanes == kLanes ? ~0u : (1u << lanes) - 1; }
+  uint32_t InState(Thread::State state) const;
+  uint32_t live() const { return existing() & ~InState(Thread::State::kDone); }
+};
+
+struct Cta {
+  explicit Cta(int num_threads) : threads(num_threads), barriers(num_threads) {}
+  bool is_done() const { return exited == static_cast<int>(threads.size()); }
+
+  int slot = 0;    // among the resident CTAs
+  int number = 0;  // in the grid, x fastest
+  std::byte* window = nullptr;
+  std::vector<Thread> threads;
+  std::vector<Warp> warps;
+  NamedBarriers barriers;
+  int exited = 0;
+};
+
+// Lanes of a warp that wait at one collective.
+struct Meeting {
+  Engine& engine;
+  Warp& warp;
+  const Site& site;
+  uint32_t mask;
+
+  bool Has(int lane) const { return mask >> lane & 1; }
+  Thread& thread(int lane) const { return warp.threads[lane]; }
+  uint64_t argument(int lane, int i) const { return thread(lane).arguments[i]; }
+  void SetResult(int lane, int i, uint64_t value) const { thread(lane).results[i] = value; }
+  // Copies an argument of all lanes; those that did not come give 0.
+  WarpRegister Gather(int i) const;
+  void Scatter(int i, const WarpRegister& values) const;
+};
+
+class Engine {
+ public:
+  Engine(const Kernel& kernel, std::vector<std::byte> parameters, const GlobalMemory& memory,
+         const LaunchOptions& options);
+  ~Engine();
+
+  absl::Status Run();
+
+  const Schedule& schedule() const { return options_.schedule; }
+  // A number that depends on the schedule's seed alone.
+  uint32_t Random(uint32_t bound) { return random_() % bound; }
+
+  // For operations on a thread's fiber.
+  void MeetWarp(Thread& thread);  // returns once the collective at thread.site is done
+  void Block(Thread& thread, const WaitKind& wait, std::array<uint64_t, 2> data);
+  void Poll(Thread& thread);
+  [[noreturn]] void Fail(Thread& thread, absl::string_view what);
+  [[noreturn]] void Fail(Thread& thread, const ptx::Instruction* instruction,
+                         absl::string_view what);
+  // Returns host memory of a shared address after its checks; fails the thread otherwise.
+  std::byte* Shared(Thread& thread, uint64_t address, size_t bytes, size_t alignment);
+  std::byte* Global(Thread& thread, uint64_t address, size_t bytes, size_t alignment);
+  void Check(Thread& thread, uint64_t address, const AccessSite& site);
+
+  // For operations of a meeting, which the scheduler runs: the error ends the launch after it.
+  void FailMeeting(const Meeting& meeting, int lane, absl::string_view what);
+  std::byte* Shared(const Meeting& meeting, int lane, uint64_t address, size_t bytes,
+                    size_t alignment);
+
+  // Notes that something happened that others may have waited for.
+  void NoteActivity() { ++activity_; }
+
+ private:
+  std::unique_ptr<Cta> StartCta(int slot, int number);
+  void StartThread(Cta& cta, int index);
+  void FillSlots();
+  bool RunRound();
+  bool RunWarp(Warp& warp);
+  bool CompleteMeetings(Warp& warp);
+  void Resume(Thread& thread);
+  std::vector<int> Ordered(Schedule::Order order, int count);
+  absl::Status Deadlock() const;
+  std::string Place(const Thread& thread, const ptx::Instruction* instruction) const;
+  absl::Status ErrorAt(const Thread& thread, const ptx::Instruction* instruction,
+                       absl::string_view what) const;
+  bool IsLocal(const Thread& thread, uint64_t address, size_t bytes) const;
+  std::string CheckShared(const Cta& cta, uint64_t address, size_t bytes, size_t alignment) const;
+  std::string CheckGlobal(uint64_t address, size_t bytes, size_t alignment);
+
+  const Kernel& kernel_;
+  const std::vector<std::byte> parameters_;
+  const LaunchOptions options_;
+  AllocationIndex allocations_;
+  const int num_threads_;  // of a CTA
+  const int num_ctas_;
+  const int num_slots_;
+  const size_t shared_end_;  // offset in a window
+  SharedWindows windows_;
+  FiberStacks stacks_;
+  std::vector<std::byte> local_;
+  std::vector<std::unique_ptr<Cta>> slots_;  // null once the grid has no more CTAs
+  std::vector<int> cta_order_;
+  size_t next_cta_ = 0;
+  int finished_ctas_ = 0;
+  uint64_t activity_ = 0;
+  std::mt19937_64 random_;
+  void* scheduler_stack_ = nullptr;
+  absl::Status status_;
+
+  friend void ThreadMain(void* thread);
+};
+
+}  // namespace flashcp::emulator
+
+#endif  // FLASHCP_TESTS_EMULATOR_ENGINE_H_

@@ -1,0 +1,55 @@
+// Lanes block until the generation of the barrier that their warp arrived in has passed.
+
+#include "tests/emulator/warp_barriers.h"
+
+#include <string>
+
+namespace flashcp::emulator {
+namespace {
+
+bool HasPassed(const Thread& thread) {
+  return thread.cta->barriers.Passed(thread.wait_data[0], thread.wait_data[1]);
+}
+
+std::string Describe(const Thread& thread) {
+  return thread.cta->barriers.Describe(thread.wait_data[0]);
+}
+
+constexpr WaitKind kBarrierWait = {HasPassed, Describe};
+
+// The lanes of a warp must name one barrier and one count.
+bool LanesAgree(const Meeting& meeting, int first) {
+  for (int lane = first; lane < kLanes; ++lane) {
+    if (!meeting.Has(lane)) continue;
+    for (int i = 0; i < 2; ++i) {
+      if (meeting.argument(lane, i) == meeting.argument(first, i)) continue;
+      meeting.engine.FailMeeting(meeting, lane, "lanes give different barriers or counts");
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+void ArriveAtBarrier(bool wait, const Meeting& meeting) {
+  const int first = __builtin_ctz(meeting.mask);
+  if (!LanesAgree(meeting, first)) return;
+  const int id = meeting.argument(first, 0);
+  const auto arrival =
+      meeting.warp.cta->barriers.Arrive(id, meeting.argument(first, 1), meeting.warp.lanes);
+  if (!arrival.ok()) {
+    meeting.engine.FailMeeting(meeting, first, arrival.status().message());
+    return;
+  }
+  if (!wait || arrival->completed) return;
+  for (int lane = 0; lane < kLanes; ++lane) {
+    if (!meeting.Has(lane)) continue;
+    Thread& thread = meeting.thread(lane);
+    thread.state = Thread::State::kBlocked;
+    thread.wait = &kBarrierWait;
+    thread.wait_data = {static_cast<uint64_t>(id), arrival->generation};
+  }
+}
+
+}  // namespace flashcp::emulator
