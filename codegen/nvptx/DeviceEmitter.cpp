@@ -94,6 +94,10 @@ Value DeviceEmitter::narrow(Value a) {
   return arith::TruncIOp::create(builder, i32(), a);
 }
 
+Value DeviceEmitter::widenToI32(Value a) {
+  return arith::ExtUIOp::create(builder, i32(), a);
+}
+
 Value DeviceEmitter::fma(Value a, Value b, Value sum) {
   return LLVM::FMAOp::create(builder, a, b, sum);
 }
@@ -104,6 +108,14 @@ Value DeviceEmitter::negate(Value a) {
 
 Value DeviceEmitter::maxNumber(Value a, Value b) {
   return arith::MaxNumFOp::create(builder, a, b);
+}
+
+Value DeviceEmitter::minimumOrNan(Value a, Value b) {
+  return arith::MinimumFOp::create(builder, a, b);
+}
+
+Value DeviceEmitter::differs(Value a, float b) {
+  return arith::CmpFOp::create(builder, arith::CmpFPredicate::UNE, a, f32(b));
 }
 
 // Calls an LLVM intrinsic of one result.

@@ -60,13 +60,18 @@ public:
   mlir::Value widen(mlir::Value a);         // to i64, signed
   mlir::Value widenUnsigned(mlir::Value a); // to i64
   mlir::Value narrow(mlir::Value a);        // to i32
-  mlir::Value toFloat(mlir::Value a); // bf16 or f16 bits are bitcast first
+  mlir::Value toFloat(mlir::Value a);    // bf16 or f16 bits are bitcast first
+  mlir::Value widenToI32(mlir::Value a); // unsigned
 
   // Floats.
   mlir::Value fma(mlir::Value a, mlir::Value b, mlir::Value sum);
   mlir::Value negate(mlir::Value a);
   /// Returns the larger one; of a number and NaN the number.
   mlir::Value maxNumber(mlir::Value a, mlir::Value b);
+  /// Returns the smaller one; NaN if one of them is.
+  mlir::Value minimumOrNan(mlir::Value a, mlir::Value b);
+  /// Returns whether a is another number than b, or NaN.
+  mlir::Value differs(mlir::Value a, float b);
   /// Return approximations of 2^a, log2(a) and 1 / a; subnormals are 0.
   mlir::Value exp2(mlir::Value a);
   mlir::Value log2(mlir::Value a);
