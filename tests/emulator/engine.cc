@@ -72,6 +72,7 @@ Engine::Engine(const Kernel& kernel, std::vector<std::byte> parameters, const Gl
       windows_(num_slots_),
       stacks_(num_slots_ * num_threads_),
       local_(kernel.local_bytes * num_slots_ * num_threads_),
+      bulk_copies_(this),
       random_(options.schedule.seed) {
   cta_order_ = Ordered(options.schedule.ctas, num_ctas_);
   slots_.resize(num_slots_);
@@ -93,10 +94,25 @@ void ThreadMain(void* argument) {
   Thread* const thread = static_cast<Thread*>(argument);
   Engine& engine = *thread->engine;
   engine.kernel_.entry(thread, engine.parameters_.data());
-  thread->state = Thread::State::kDone;
-  ++thread->cta->exited;
-  engine.NoteActivity();
+  engine.FinishThread(*thread);
   flashcp_fiber_switch(&thread->stack, engine.scheduler_stack_);
+}
+
+void Engine::FinishThread(Thread& thread) {
+  thread.state = Thread::State::kDone;
+  ++thread.cta->exited;
+  NoteActivity();
+  const Warp& warp = *thread.warp;
+  if (warp.live() != 0 || warp.products == nullptr) return;
+  const absl::Status status = warp.products->Finish();
+  if (!status.ok()) FailLater(thread, thread.site->instruction, status.message());
+}
+
+void Engine::FinishCta(const Cta& cta) {
+  ++finished_ctas_;
+  if (const BulkCopy* copy = bulk_copies_.Finish(cta)) {
+    FailLater(*copy->thread, copy->instruction, "the CTA exits while the copy is in flight");
+  }
 }
 
 void Engine::StartThread(Cta& cta, int index) {
@@ -132,6 +148,7 @@ std::unique_ptr<Cta> Engine::StartCta(int slot, int number) {
     cta->warps.push_back(
         {cta.get(), first / kLanes, std::min(kLanes, num_threads_ - first), &cta->threads[first]});
   }
+  cta->warpgroups.resize((cta->warps.size() + 3) / 4);
   Poison(cta->window, shared_end_);
   const size_t local_bytes = kernel_.local_bytes * num_threads_;
   Poison(local_.data() + local_bytes * slot, local_bytes);
@@ -143,7 +160,7 @@ void Engine::FillSlots() {
   for (int slot = 0; slot < num_slots_; ++slot) {
     std::unique_ptr<Cta>& cta = slots_[slot];
     if (cta != nullptr && !cta->is_done()) continue;
-    if (cta != nullptr) ++finished_ctas_;
+    if (cta != nullptr) FinishCta(*cta);
     cta = next_cta_ < cta_order_.size() ? StartCta(slot, cta_order_[next_cta_++]) : nullptr;
   }
 }
@@ -158,16 +175,17 @@ absl::Status Engine::Run() {
     FillSlots();
     if (activity_ != before) {
       idle = 0;
-    } else if (!ran || ++idle == kIdleRounds) {
+    } else if (!bulk_copies_.Step() && (!ran || ++idle == kIdleRounds)) {
       return Deadlock();
     }
   }
-  return absl::OkStatus();
+  return status_;
 }
 
 // Returns whether some thread ran.
 bool Engine::RunRound() {
   bool ran = false;
+  bulk_copies_.StepSome();
   for (int slot : Ordered(options_.schedule.warps, num_slots_)) {
     if (slots_[slot] == nullptr) continue;
     std::vector<Warp>& warps = slots_[slot]->warps;
@@ -273,7 +291,12 @@ void Engine::Fail(Thread& thread, absl::string_view what) {
 }
 
 void Engine::FailMeeting(const Meeting& meeting, int lane, absl::string_view what) {
-  if (status_.ok()) status_ = ErrorAt(meeting.thread(lane), meeting.site.instruction, what);
+  FailLater(meeting.thread(lane), meeting.site.instruction, what);
+}
+
+void Engine::FailLater(const Thread& thread, const ptx::Instruction* instruction,
+                       absl::string_view what) {
+  if (status_.ok()) status_ = ErrorAt(thread, instruction, what);
 }
 
 std::string Engine::CheckShared(const Cta& cta, uint64_t address, size_t bytes,

@@ -20,12 +20,15 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "tests/emulator/async_copy.h"
+#include "tests/emulator/bulk_copies.h"
 #include "tests/emulator/fiber.h"
 #include "tests/emulator/kernel.h"
 #include "tests/emulator/launch_options.h"
 #include "tests/emulator/memory.h"
 #include "tests/emulator/named_barrier.h"
 #include "tests/emulator/warp.h"
+#include "tests/emulator/wgmma_operations.h"
+#include "tests/emulator/wgmma_queue.h"
 
 namespace flashcp::emulator {
 
@@ -55,6 +58,17 @@ struct WaitKind {
   std::string (*describe)(const Thread& thread);
 };
 
+// A try_wait that gave up: which, where and for what.
+struct FailedWait {
+  const Site* site = nullptr;
+  uint64_t address = 0;
+  uint64_t phase = 0;
+
+  bool operator==(const FailedWait& other) const {
+    return site == other.site && address == other.address && phase == other.phase;
+  }
+};
+
 struct Thread {
   enum class State : uint8_t { kReady, kMeeting, kBlocked, kPolling, kDone };
 
@@ -72,6 +86,8 @@ struct Thread {
   const WaitKind* wait;
   std::array<uint64_t, 2> wait_data;
   CopyGroups copies;
+  BulkGroups bulk_groups;
+  FailedWait failed_wait;
 };
 
 struct Warp {
@@ -79,6 +95,7 @@ struct Warp {
   int index;
   int lanes;
   Thread* threads;  // of its first lane
+  std::unique_ptr<WgmmaQueue> products;
 
   uint32_t existing() const { return lanes == kLanes ? ~0u : (1u << lanes) - 1; }
   uint32_t InState(Thread::State state) const;
@@ -94,6 +111,7 @@ struct Cta {
   std::byte* window = nullptr;
   std::vector<Thread> threads;
   std::vector<Warp> warps;
+  std::vector<WarpgroupProducts> warpgroups;
   NamedBarriers barriers;
   int exited = 0;
 };
@@ -143,12 +161,24 @@ class Engine {
   std::byte* Shared(const Meeting& meeting, int lane, uint64_t address, size_t bytes,
                     size_t alignment);
 
+  // For what happens while no thread of the instruction runs: the error ends the launch.
+  void FailLater(const Thread& thread, const ptx::Instruction* instruction, absl::string_view what);
+
+  BulkCopies& bulk_copies() { return bulk_copies_; }
+  int frame_registers() const { return kernel_.frame_registers; }
+  // Shared memory of a CTA from the start of its window.
+  absl::Span<const std::byte> SharedMemoryOf(const Cta& cta) const {
+    return {cta.window, shared_end_};
+  }
+
   // Notes that something happened that others may have waited for.
   void NoteActivity() { ++activity_; }
 
  private:
   std::unique_ptr<Cta> StartCta(int slot, int number);
   void StartThread(Cta& cta, int index);
+  void FinishThread(Thread& thread);
+  void FinishCta(const Cta& cta);
   void FillSlots();
   bool RunRound();
   bool RunWarp(Warp& warp);
@@ -175,6 +205,7 @@ class Engine {
   FiberStacks stacks_;
   std::vector<std::byte> local_;
   std::vector<std::unique_ptr<Cta>> slots_;  // null once the grid has no more CTAs
+  BulkCopies bulk_copies_;
   std::vector<int> cta_order_;
   size_t next_cta_ = 0;
   int finished_ctas_ = 0;
