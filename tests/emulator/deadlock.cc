@@ -40,7 +40,7 @@ std::string DescribeMeeting(const Warp& warp, uint32_t came, const Thread& threa
 }
 
 std::string DescribeState(const Warp& warp, uint32_t lanes, const Thread& thread) {
-  switch (thread.state) {
+  switch (thread.state()) {
     case Thread::State::kMeeting:
       return DescribeMeeting(warp, lanes, thread);
     case Thread::State::kBlocked:
@@ -70,8 +70,8 @@ void AppendWaits(const Warp& warp, std::string* report) {
   std::map<Key, uint32_t> groups;
   for (int lane = 0; lane < warp.lanes; ++lane) {
     const Thread& thread = warp.threads[lane];
-    if (thread.state == Thread::State::kDone) continue;
-    groups[{thread.site, thread.state, thread.wait_data}] |= 1u << lane;
+    if (thread.state() == Thread::State::kDone) continue;
+    groups[{thread.site, thread.state(), thread.wait_data}] |= 1u << lane;
   }
   for (const auto& [key, lanes] : groups) {
     const Thread& thread = warp.threads[__builtin_ctz(lanes)];

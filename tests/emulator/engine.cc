@@ -39,12 +39,6 @@ std::array<uint32_t, 3> Unsigned(const std::array<int, 3>& dimensions) {
 
 }  // namespace
 
-uint32_t Warp::InState(Thread::State state) const {
-  uint32_t mask = 0;
-  for (int lane = 0; lane < lanes; ++lane) mask |= uint32_t{threads[lane].state == state} << lane;
-  return mask;
-}
-
 WarpRegister Meeting::Gather(int i) const {
   WarpRegister values = {};
   for (int lane = 0; lane < kLanes; ++lane) {
@@ -95,11 +89,11 @@ void ThreadMain(void* argument) {
   Engine& engine = *thread->engine;
   engine.kernel_.entry(thread, engine.parameters_.data());
   engine.FinishThread(*thread);
-  flashcp_fiber_switch(&thread->stack, engine.scheduler_stack_);
+  engine.SwitchAway(*thread);
 }
 
 void Engine::FinishThread(Thread& thread) {
-  thread.state = Thread::State::kDone;
+  thread.SetState(Thread::State::kDone);
   ++thread.cta->exited;
   NoteActivity();
   const Warp& warp = *thread.warp;
@@ -135,7 +129,7 @@ void Engine::StartThread(Cta& cta, int index) {
   thread.cta = &cta;
   thread.warp = &cta.warps[index / kLanes];
   thread.index = index;
-  thread.state = Thread::State::kReady;
+  thread.SetState(Thread::State::kReady);
   thread.stack = stacks_.Start(stack, ThreadMain, &thread);
 }
 
@@ -197,30 +191,61 @@ bool Engine::RunRound() {
   return ran;
 }
 
+// Makes threads ready whose wait is over.
+void Engine::Wake(Warp& warp) {
+  for (uint32_t left = warp.InState(Thread::State::kBlocked); left != 0; left &= left - 1) {
+    Thread& thread = warp.threads[__builtin_ctz(left)];
+    if (!thread.wait->is_over(thread)) continue;
+    thread.SetState(Thread::State::kReady);
+    NoteActivity();
+  }
+}
+
+Thread* Engine::NextReady(const Warp& warp) const {
+  const uint32_t ready = warp.InState(Thread::State::kReady);
+  if (ready == 0) return nullptr;
+  const bool reverse = options_.schedule.warps == Schedule::Order::kReverse;
+  return &warp.threads[reverse ? 31 - __builtin_clz(ready) : __builtin_ctz(ready)];
+}
+
 // Runs the lanes of a warp until all are done, polling or blocked. Returns whether one ran.
 bool Engine::RunWarp(Warp& warp) {
-  const bool reverse = options_.schedule.warps == Schedule::Order::kReverse;
   bool ran = false;
-  bool polled = true;  // threads that poll get one turn
+  // Threads that poll get one turn.
+  for (uint32_t left = warp.InState(Thread::State::kPolling); left != 0; left &= left - 1) {
+    warp.threads[__builtin_ctz(left)].SetState(Thread::State::kReady);
+  }
   do {
-    for (int i = 0; i < warp.lanes; ++i) {
-      Thread& thread = warp.threads[reverse ? warp.lanes - 1 - i : i];
-      if (thread.state == Thread::State::kBlocked && thread.wait->is_over(thread)) {
-        thread.state = Thread::State::kReady;
-        NoteActivity();
-      }
-      if (thread.state == Thread::State::kPolling && polled) thread.state = Thread::State::kReady;
-      if (thread.state != Thread::State::kReady) continue;
-      Resume(thread);
+    Wake(warp);
+    while (Thread* const thread = NextReady(warp)) {
+      flashcp_fiber_switch(&scheduler_stack_, thread->stack);
       ran = true;
       if (!status_.ok()) return true;
     }
-    polled = false;
   } while (CompleteMeetings(warp) && status_.ok());
   return ran;
 }
 
-void Engine::Resume(Thread& thread) { flashcp_fiber_switch(&scheduler_stack_, thread.stack); }
+// Stops a fiber: another lane of the warp goes on, or the scheduler if none is ready.
+void Engine::SwitchAway(Thread& thread) {
+  Thread* const next = NextReady(*thread.warp);
+  flashcp_fiber_switch(&thread.stack, next == nullptr ? scheduler_stack_ : next->stack);
+}
+
+// Returns those of the waiting lanes that have come to the collective of `first`.
+uint32_t Engine::Came(const Warp& warp, uint32_t waiting, const Thread& first) const {
+  const Site& site = *first.site;
+  uint32_t came = 0;
+  for (uint32_t left = waiting; left != 0; left &= left - 1) {
+    const int lane = __builtin_ctz(left);
+    const Thread& thread = warp.threads[lane];
+    if (thread.site != &site) continue;
+    const int mask = site.mask_argument;
+    if (mask != Site::kLiveLanes && thread.arguments[mask] != first.arguments[mask]) continue;
+    came |= 1u << lane;
+  }
+  return came;
+}
 
 // Completes the collectives of a warp whose lanes have all come. Returns whether there was one.
 bool Engine::CompleteMeetings(Warp& warp) {
@@ -229,20 +254,14 @@ bool Engine::CompleteMeetings(Warp& warp) {
   while (waiting != 0) {
     const Thread& first = warp.threads[__builtin_ctz(waiting)];
     const Site& site = *first.site;
-    const bool named = site.mask_argument != Site::kLiveLanes;
-    const uint64_t mask = named ? first.arguments[site.mask_argument] : 0;
-    const uint32_t needed = named ? mask & warp.existing() : warp.live();
-    uint32_t came = 0;
-    for (int lane = 0; lane < warp.lanes; ++lane) {
-      const Thread& thread = warp.threads[lane];
-      if ((waiting >> lane & 1) == 0 || thread.site != &site) continue;
-      if (named && thread.arguments[site.mask_argument] != mask) continue;
-      came |= 1u << lane;
-    }
+    const uint32_t needed = site.mask_argument == Site::kLiveLanes
+                                ? warp.live()
+                                : first.arguments[site.mask_argument] & warp.existing();
+    const uint32_t came = Came(warp, waiting, first);
     waiting &= ~came;
     if (came != needed) continue;
-    for (int lane = 0; lane < warp.lanes; ++lane) {
-      if (came >> lane & 1) warp.threads[lane].state = Thread::State::kReady;
+    for (uint32_t left = came; left != 0; left &= left - 1) {
+      warp.threads[__builtin_ctz(left)].SetState(Thread::State::kReady);
     }
     site.warp({*this, warp, site, came});
     NoteActivity();
@@ -252,21 +271,27 @@ bool Engine::CompleteMeetings(Warp& warp) {
 }
 
 void Engine::MeetWarp(Thread& thread) {
-  thread.state = Thread::State::kMeeting;
-  flashcp_fiber_switch(&thread.stack, scheduler_stack_);
+  thread.SetState(Thread::State::kMeeting);
+  SwitchAway(thread);
 }
 
 void Engine::Block(Thread& thread, const WaitKind& wait, std::array<uint64_t, 2> data) {
   thread.wait = &wait;
   thread.wait_data = data;
   if (wait.is_over(thread)) return;
-  thread.state = Thread::State::kBlocked;
-  flashcp_fiber_switch(&thread.stack, scheduler_stack_);
+  thread.SetState(Thread::State::kBlocked);
+  SwitchAway(thread);
+}
+
+void Engine::BlockInMeeting(Thread& thread, const WaitKind& wait, std::array<uint64_t, 2> data) {
+  thread.wait = &wait;
+  thread.wait_data = data;
+  thread.SetState(Thread::State::kBlocked);
 }
 
 void Engine::Poll(Thread& thread) {
-  thread.state = Thread::State::kPolling;
-  flashcp_fiber_switch(&thread.stack, scheduler_stack_);
+  thread.SetState(Thread::State::kPolling);
+  SwitchAway(thread);
   thread.context.branch_budget = kBranchBudget;
 }
 
@@ -282,7 +307,7 @@ absl::Status Engine::ErrorAt(const Thread& thread, const ptx::Instruction* instr
 
 void Engine::Fail(Thread& thread, const ptx::Instruction* instruction, absl::string_view what) {
   status_ = ErrorAt(thread, instruction, what);
-  thread.state = Thread::State::kDone;
+  thread.SetState(Thread::State::kDone);
   while (true) flashcp_fiber_switch(&thread.stack, scheduler_stack_);
 }
 

@@ -69,20 +69,27 @@ struct FailedWait {
   }
 };
 
-struct Thread {
+// A thread of a CTA; what each switch touches comes first.
+struct alignas(64) Thread {
+  // Exactly one at a time; kMeeting: at a collective that other lanes have not reached.
   enum class State : uint8_t { kReady, kMeeting, kBlocked, kPolling, kDone };
+  static constexpr int kStates = 5;
 
-  ThreadContext context;  // first: translated code gets the address of the thread
+  State state() const { return current; }
+  void SetState(State next);
+  int lane() const { return index % kLanes; }
+
   Engine* engine;
-  Cta* cta;
   Warp* warp;
-  int index;  // in its CTA
-  State state;
   void* stack;
   // Where it is stopped, unless ready.
   const Site* site;
   const uint64_t* arguments;
   uint64_t* results;
+  int index;      // in its CTA
+  State current;  // set by SetState()
+  ThreadContext context;
+  Cta* cta;
   const WaitKind* wait;
   std::array<uint64_t, 2> wait_data;
   CopyGroups copies;
@@ -94,13 +101,21 @@ struct Warp {
   Cta* cta;
   int index;
   int lanes;
-  Thread* threads;  // of its first lane
+  Thread* threads;                                      // of its first lane
+  std::array<uint32_t, Thread::kStates> in_state = {};  // masks of lanes
   std::unique_ptr<WgmmaQueue> products;
 
   uint32_t existing() const { return lanes == kLanes ? ~0u : (1u << lanes) - 1; }
-  uint32_t InState(Thread::State state) const;
+  uint32_t InState(Thread::State state) const { return in_state[static_cast<int>(state)]; }
   uint32_t live() const { return existing() & ~InState(Thread::State::kDone); }
 };
+
+inline void Thread::SetState(State next) {
+  const uint32_t bit = 1u << lane();
+  warp->in_state[static_cast<int>(current)] &= ~bit;
+  warp->in_state[static_cast<int>(next)] |= bit;
+  current = next;
+}
 
 struct Cta {
   explicit Cta(int num_threads) : threads(num_threads), barriers(num_threads) {}
@@ -171,6 +186,9 @@ class Engine {
     return {cta.window, shared_end_};
   }
 
+  // Stops a lane of the meeting until its wait is over.
+  void BlockInMeeting(Thread& thread, const WaitKind& wait, std::array<uint64_t, 2> data);
+
   // Notes that something happened that others may have waited for.
   void NoteActivity() { ++activity_; }
 
@@ -183,7 +201,10 @@ class Engine {
   bool RunRound();
   bool RunWarp(Warp& warp);
   bool CompleteMeetings(Warp& warp);
-  void Resume(Thread& thread);
+  void Wake(Warp& warp);
+  Thread* NextReady(const Warp& warp) const;
+  void SwitchAway(Thread& thread);
+  uint32_t Came(const Warp& warp, uint32_t waiting, const Thread& first) const;
   std::vector<int> Ordered(Schedule::Order order, int count);
   absl::Status Deadlock() const;
   std::string Place(const Thread& thread, const ptx::Instruction* instruction) const;

@@ -15,6 +15,7 @@
 #include "llvm/IR/Metadata.h"
 #include "support/status_macros.h"
 #include "tests/emulator/engine.h"
+#include "tests/emulator/register_use.h"
 #include "tests/emulator/runtime_calls.h"
 
 namespace flashcp::emulator {
@@ -209,12 +210,15 @@ void Translator::CreateRegisters() {
                                     builder_.getInt8Ty(), function_->getArg(0),
                                     offsetof(Thread, context) + offsetof(ThreadContext, frame)));
   }
+  const std::vector<bool> written_before_use = WrittenBeforeUse(kernel_.code);
   for (size_t reg = 0; reg < kernel_.code.registers.size(); ++reg) {
     const int bits = kernel_.code.registers[reg].type.bits();
     llvm::Value* const pointer = frame_numbers_[reg] >= 0 ? builder_.CreateConstInBoundsGEP1_64(
                                                                 Int(32), frame, frame_numbers_[reg])
                                                           : builder_.CreateAlloca(Int(bits));
-    builder_.CreateStore(Constant(bits, PoisonBits(bits)), pointer);
+    if (!written_before_use[reg] || frame_numbers_[reg] >= 0) {
+      builder_.CreateStore(Constant(bits, PoisonBits(bits)), pointer);
+    }
     registers_.push_back(pointer);
   }
 }

@@ -45,10 +45,8 @@ void ArriveAtBarrier(bool wait, const Meeting& meeting) {
   if (!wait || arrival->completed) return;
   for (int lane = 0; lane < kLanes; ++lane) {
     if (!meeting.Has(lane)) continue;
-    Thread& thread = meeting.thread(lane);
-    thread.state = Thread::State::kBlocked;
-    thread.wait = &kBarrierWait;
-    thread.wait_data = {static_cast<uint64_t>(id), arrival->generation};
+    meeting.engine.BlockInMeeting(meeting.thread(lane), kBarrierWait,
+                                  {static_cast<uint64_t>(id), arrival->generation});
   }
 }
 
