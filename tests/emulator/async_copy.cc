@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "tests/emulator/engine.h"
+#include "tests/emulator/race_tracker.h"
 
 namespace flashcp::emulator {
 namespace {
@@ -18,15 +19,33 @@ void Land(AsyncCopy* copy) {
   std::memset(copy->shared + copy->source_bytes, 0, copy->bytes - copy->source_bytes);
 }
 
-void LandAll(std::vector<AsyncCopy>* copies) {
-  for (AsyncCopy& copy : *copies) Land(&copy);
+// Lands what is left of a group; the thread then knows of its copies.
+void Complete(Thread& thread, CopyGroup* group) {
+  for (AsyncCopy& copy : group->copies) Land(&copy);
+  if (group->actor.has_value()) thread.engine->races()->Join(thread, *group->actor);
+}
+
+// cp.async is asynchronous, but an access of the generic proxy.
+void TrackCopy(RaceTracker& races, Thread& thread, const AsyncCopy& copy) {
+  std::optional<Actor>& group = thread.copies.open.actor;
+  if (group.has_value()) {
+    races.Follow(*group, thread);
+  } else {
+    group = races.Fork(thread);
+  }
+  const ptx::Instruction& instruction = *thread.site->instruction;
+  races.Access(*thread.cta, *group, instruction, reinterpret_cast<uintptr_t>(copy.shared),
+               copy.bytes, AccessKind::kWrite, Proxy::kGeneric);
+  if (copy.source_bytes == 0) return;
+  races.Access(*thread.cta, *group, instruction, reinterpret_cast<uintptr_t>(copy.global),
+               copy.source_bytes, AccessKind::kRead, Proxy::kGeneric);
 }
 
 // Lands each copy with a chance of one half, if copies may land at any time.
 void LandSome(Thread& thread) {
   if (thread.engine->schedule().copies != Schedule::Copies::kAny) return;
   for (auto& group : thread.copies.groups) {
-    for (AsyncCopy& copy : group) {
+    for (AsyncCopy& copy : group.copies) {
       if (thread.engine->Random(2) == 0) Land(&copy);
     }
   }
@@ -35,15 +54,15 @@ void LandSome(Thread& thread) {
 }  // namespace
 
 void StartCopy(Thread& thread, const AsyncCopy& copy) {
-  thread.copies.open.push_back(copy);
+  if (RaceTracker* const races = thread.engine->races()) TrackCopy(*races, thread, copy);
+  thread.copies.open.copies.push_back(copy);
   if (thread.engine->schedule().copies == Schedule::Copies::kEarly) {
-    Land(&thread.copies.open.back());
+    Land(&thread.copies.open.copies.back());
   }
 }
 
 void CommitCopies(Thread& thread) {
-  thread.copies.groups.push_back(std::move(thread.copies.open));
-  thread.copies.open.clear();
+  thread.copies.groups.push_back(std::exchange(thread.copies.open, {}));
   LandSome(thread);
 }
 
@@ -51,15 +70,15 @@ void WaitCopyGroups(Thread& thread, uint32_t pending) {
   auto& groups = thread.copies.groups;
   LandSome(thread);
   while (groups.size() > pending) {
-    LandAll(&groups.front());
+    Complete(thread, &groups.front());
     groups.pop_front();
   }
 }
 
 void WaitAllCopies(Thread& thread) {
   WaitCopyGroups(thread, 0);
-  LandAll(&thread.copies.open);
-  thread.copies.open.clear();
+  Complete(thread, &thread.copies.open);
+  thread.copies.open = {};
 }
 
 }  // namespace flashcp::emulator

@@ -7,7 +7,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <vector>
+
+#include "tests/emulator/vector_clock.h"
 
 namespace flashcp::emulator {
 
@@ -21,9 +24,15 @@ struct AsyncCopy {
   bool landed = false;
 };
 
+// Copies that a thread commits together, as one operation if races are looked for.
+struct CopyGroup {
+  std::vector<AsyncCopy> copies;
+  std::optional<Actor> actor;
+};
+
 struct CopyGroups {
-  std::vector<AsyncCopy> open;
-  std::deque<std::vector<AsyncCopy>> groups;
+  CopyGroup open;
+  std::deque<CopyGroup> groups;
 };
 
 void StartCopy(Thread& thread, const AsyncCopy& copy);

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "tests/emulator/engine.h"
 #include "tests/emulator/mbarrier.h"
+#include "tests/emulator/race_tracker.h"
 
 namespace flashcp::emulator {
 namespace {
@@ -51,6 +52,12 @@ bool IsOver(const Thread& thread) {
 
 std::string Describe(const Thread& thread) {
   return absl::StrCat(thread.bulk_groups.committed.size(), " groups of bulk copies are in flight");
+}
+
+// The thread learns of the end of what it waited for.
+void JoinAll(Thread& thread, std::vector<Actor>* operations) {
+  for (const Actor operation : *operations) thread.engine->races()->Join(thread, operation);
+  operations->clear();
 }
 
 constexpr WaitKind kReadWait = {IsOver<true>, Describe};
@@ -112,6 +119,8 @@ void BulkCopies::Load(const BulkCopy& copy) {
   const auto completed = barrier.CompleteTx(copy.bytes);
   if (!completed.ok()) {
     engine_.FailLater(*copy.thread, copy.instruction, completed.status().message());
+  } else if (RaceTracker* const races = engine_.races()) {
+    races->Arrive(*copy.thread->cta, copy.actor, copy.mbarrier, *completed);
   }
 }
 
@@ -136,7 +145,14 @@ void CommitBulkGroup(Thread& thread) {
 void WaitBulkGroups(Thread& thread, uint32_t pending, bool read) {
   thread.engine->Block(thread, read ? kReadWait : kWriteWait, {pending, 0});
   auto& committed = thread.bulk_groups.committed;
-  while (committed.size() > pending && committed.front()->unwritten == 0) committed.pop_front();
+  for (size_t i = 0; i + pending < committed.size(); ++i) {
+    JoinAll(thread, &committed[i]->readers);
+    if (!read) JoinAll(thread, &committed[i]->writers);
+  }
+  while (committed.size() > pending && committed.front()->unwritten == 0 &&
+         committed.front()->writers.empty()) {
+    committed.pop_front();
+  }
 }
 
 }  // namespace flashcp::emulator

@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "tests/emulator/ptx.h"
 #include "tests/emulator/tensor_map.h"
+#include "tests/emulator/vector_clock.h"
 
 namespace flashcp::emulator {
 
@@ -25,6 +26,9 @@ struct Thread;
 struct BulkGroup {
   int unread = 0;
   int unwritten = 0;
+  // Of its copies, if races are looked for; a wait takes them.
+  std::vector<Actor> readers;
+  std::vector<Actor> writers;
 };
 
 struct BulkGroups {
@@ -42,6 +46,7 @@ struct BulkCopy {
   // Of a load: what counts its bytes.
   uint64_t mbarrier = 0;
   uint32_t bytes = 0;
+  Actor actor;  // If races are looked for.
   // Of others: their group, and what they have read.
   std::shared_ptr<BulkGroup> group;
   std::vector<std::byte> read;

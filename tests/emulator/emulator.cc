@@ -15,6 +15,7 @@
 #include "tests/emulator/engine.h"
 #include "tests/emulator/kernel.h"
 #include "tests/emulator/ptx_parser.h"
+#include "tests/emulator/race_tracker.h"
 
 namespace flashcp::emulator {
 namespace {
@@ -159,6 +160,11 @@ absl::Status CheckLaunch(const Kernel& kernel, size_t num_arguments, const Launc
   const auto& grid = options.grid;
   if (grid[0] < 1 || grid[1] < 1 || grid[2] < 1) {
     return error(absl::StrCat("empty grid of ", Shape(grid), " CTAs"));
+  }
+  const int64_t ctas = int64_t{grid[0]} * grid[1] * grid[2];
+  if (options.races && ctas > RaceTracker::kMostCtas) {
+    return error(
+        absl::StrCat(ctas, " CTAs, races are looked for in at most ", RaceTracker::kMostCtas));
   }
   const int resident = options.schedule.resident_ctas;
   if (resident > SharedWindows::kMostWindows) {

@@ -68,6 +68,7 @@ Engine::Engine(const Kernel& kernel, std::vector<std::byte> parameters, const Gl
       local_(kernel.local_bytes * num_slots_ * num_threads_),
       bulk_copies_(this),
       random_(options.schedule.seed) {
+  if (options.races) races_ = std::make_unique<RaceTracker>(this, kernel);
   cta_order_ = Ordered(options.schedule.ctas, num_ctas_);
   slots_.resize(num_slots_);
 }
@@ -98,12 +99,13 @@ void Engine::FinishThread(Thread& thread) {
   NoteActivity();
   const Warp& warp = *thread.warp;
   if (warp.live() != 0 || warp.products == nullptr) return;
-  const absl::Status status = warp.products->Finish();
+  const absl::Status status = warp.products->queue.Finish();
   if (!status.ok()) FailLater(thread, thread.site->instruction, status.message());
 }
 
 void Engine::FinishCta(const Cta& cta) {
   ++finished_ctas_;
+  if (races_ != nullptr) races_->EndCta(cta);
   if (const BulkCopy* copy = bulk_copies_.Finish(cta)) {
     FailLater(*copy->thread, copy->instruction, "the CTA exits while the copy is in flight");
   }
@@ -147,6 +149,7 @@ std::unique_ptr<Cta> Engine::StartCta(int slot, int number) {
   const size_t local_bytes = kernel_.local_bytes * num_threads_;
   Poison(local_.data() + local_bytes * slot, local_bytes);
   for (int index = 0; index < num_threads_; ++index) StartThread(*cta, index);
+  if (races_ != nullptr) races_->StartCta(*cta);
   return cta;
 }
 
@@ -306,7 +309,12 @@ absl::Status Engine::ErrorAt(const Thread& thread, const ptx::Instruction* instr
 }
 
 void Engine::Fail(Thread& thread, const ptx::Instruction* instruction, absl::string_view what) {
-  status_ = ErrorAt(thread, instruction, what);
+  FailLater(thread, instruction, what);
+  while (true) StopIfFailed(thread);
+}
+
+void Engine::StopIfFailed(Thread& thread) {
+  if (status_.ok()) return;
   thread.SetState(Thread::State::kDone);
   while (true) flashcp_fiber_switch(&thread.stack, scheduler_stack_);
 }
@@ -388,6 +396,10 @@ void Engine::Check(Thread& thread, uint64_t address, const AccessSite& site) {
     problem = CheckGlobal(address, site.bytes, site.alignment);
   }
   if (!problem.empty()) Fail(thread, site.instruction, problem);
+  if (races_ != nullptr && site.space != Space::kLocal && !IsLocal(thread, address, site.bytes)) {
+    races_->Access(thread, site, address);
+    StopIfFailed(thread);
+  }
   if (site.kind == AccessSite::Kind::kWrite) NoteActivity();
 }
 

@@ -26,9 +26,9 @@
 #include "tests/emulator/launch_options.h"
 #include "tests/emulator/memory.h"
 #include "tests/emulator/named_barrier.h"
+#include "tests/emulator/race_tracker.h"
 #include "tests/emulator/warp.h"
 #include "tests/emulator/wgmma_operations.h"
-#include "tests/emulator/wgmma_queue.h"
 
 namespace flashcp::emulator {
 
@@ -103,7 +103,7 @@ struct Warp {
   int lanes;
   Thread* threads;                                      // of its first lane
   std::array<uint32_t, Thread::kStates> in_state = {};  // masks of lanes
-  std::unique_ptr<WgmmaQueue> products;
+  std::unique_ptr<WarpProducts> products;
 
   uint32_t existing() const { return lanes == kLanes ? ~0u : (1u << lanes) - 1; }
   uint32_t InState(Thread::State state) const { return in_state[static_cast<int>(state)]; }
@@ -179,6 +179,11 @@ class Engine {
   // For what happens while no thread of the instruction runs: the error ends the launch.
   void FailLater(const Thread& thread, const ptx::Instruction* instruction, absl::string_view what);
 
+  // Ends the turn of a thread for good if the launch has failed.
+  void StopIfFailed(Thread& thread);
+
+  // Null unless the launch looks for races.
+  RaceTracker* races() { return races_.get(); }
   BulkCopies& bulk_copies() { return bulk_copies_; }
   int frame_registers() const { return kernel_.frame_registers; }
   // Shared memory of a CTA from the start of its window.
@@ -227,6 +232,7 @@ class Engine {
   std::vector<std::byte> local_;
   std::vector<std::unique_ptr<Cta>> slots_;  // null once the grid has no more CTAs
   BulkCopies bulk_copies_;
+  std::unique_ptr<RaceTracker> races_;
   std::vector<int> cta_order_;
   size_t next_cta_ = 0;
   int finished_ctas_ = 0;

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "absl/types/span.h"
+#include "tests/emulator/race_tracker.h"
 
 namespace flashcp::emulator {
 namespace {
@@ -19,13 +20,17 @@ bool HasWholeWarp(const Meeting& meeting) {
   return false;
 }
 
-// Finds the rows that lanes 0 to 8 * matrices - 1 address; false after an error.
-bool FindRows(int matrices, const Meeting& meeting, std::array<std::byte*, kMostRows>* rows) {
+// Finds the rows that lanes 0 to 8 * matrices - 1 address, and access; false after an error.
+bool FindRows(int matrices, AccessKind kind, const Meeting& meeting,
+              std::array<std::byte*, kMostRows>* rows) {
   if (!HasWholeWarp(meeting)) return false;
   for (int lane = 0; lane < 8 * matrices; ++lane) {
     const uint64_t address = meeting.argument(lane, 0);
     (*rows)[lane] = meeting.engine.Shared(meeting, lane, address, kRowBytes, kRowBytes);
     if ((*rows)[lane] == nullptr) return false;
+    if (RaceTracker* const races = meeting.engine.races()) {
+      races->Access(meeting.thread(lane), *meeting.site.instruction, address, kRowBytes, kind);
+    }
   }
   return true;
 }
@@ -34,7 +39,7 @@ bool FindRows(int matrices, const Meeting& meeting, std::array<std::byte*, kMost
 
 void LoadMatrix(int matrices, bool transposed, const Meeting& meeting) {
   std::array<std::byte*, kMostRows> rows;
-  if (!FindRows(matrices, meeting, &rows)) return;
+  if (!FindRows(matrices, AccessKind::kRead, meeting, &rows)) return;
   std::array<WarpRegister, 4> registers;
   LoadMatrices(absl::MakeConstSpan(rows.data(), 8 * matrices), transposed,
                absl::MakeSpan(registers.data(), matrices));
@@ -43,7 +48,7 @@ void LoadMatrix(int matrices, bool transposed, const Meeting& meeting) {
 
 void StoreMatrix(int matrices, bool transposed, const Meeting& meeting) {
   std::array<std::byte*, kMostRows> rows;
-  if (!FindRows(matrices, meeting, &rows)) return;
+  if (!FindRows(matrices, AccessKind::kWrite, meeting, &rows)) return;
   std::array<WarpRegister, 4> registers;
   for (int i = 0; i < matrices; ++i) registers[i] = meeting.Gather(1 + i);
   StoreMatrices(absl::MakeConstSpan(registers.data(), matrices), transposed,

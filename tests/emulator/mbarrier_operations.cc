@@ -7,15 +7,20 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "tests/emulator/mbarrier.h"
+#include "tests/emulator/race_tracker.h"
 
 namespace flashcp::emulator {
 namespace {
 
 constexpr size_t kObjectBytes = 8;
 
-Mbarrier At(Thread& thread, uint64_t address) {
-  return Mbarrier(reinterpret_cast<uint64_t*>(
-      thread.engine->Shared(thread, address, kObjectBytes, kObjectBytes)));
+// Finds the object, which `kind` says how the operation accesses.
+Mbarrier At(Thread& thread, uint64_t address, AccessKind kind = AccessKind::kAtomic) {
+  std::byte* const object = thread.engine->Shared(thread, address, kObjectBytes, kObjectBytes);
+  if (RaceTracker* const races = thread.engine->races()) {
+    races->Access(thread, *thread.site->instruction, address, kObjectBytes, kind);
+  }
+  return Mbarrier(reinterpret_cast<uint64_t*>(object));
 }
 
 void Require(Thread& thread, const absl::Status& status) {
@@ -54,18 +59,19 @@ constexpr WaitKind kStateWait = {IsOver<false>, Describe};
 }  // namespace
 
 void InitMbarrier(Thread& thread, uint64_t address, uint32_t count) {
-  Require(thread, At(thread, address).Init(count));
+  Require(thread, At(thread, address, AccessKind::kWrite).Init(count));
 }
 
 void InvalidateMbarrier(Thread& thread, uint64_t address) {
-  Require(thread, At(thread, address).Invalidate());
+  Require(thread, At(thread, address, AccessKind::kWrite).Invalidate());
 }
 
 uint64_t ArriveAtMbarrier(Thread& thread, uint64_t address, uint32_t count, uint32_t bytes) {
   Mbarrier barrier = At(thread, address);
   const uint64_t state = Require(thread, barrier.State());
   if (bytes > 0) Require(thread, barrier.ExpectTx(bytes));
-  Require(thread, barrier.Arrive(count));
+  const bool completed = Require(thread, barrier.Arrive(count));
+  if (RaceTracker* const races = thread.engine->races()) races->Arrive(thread, address, completed);
   thread.engine->NoteActivity();
   return state;
 }
@@ -75,12 +81,16 @@ void ExpectBytes(Thread& thread, uint64_t address, uint32_t bytes) {
 }
 
 void CompleteBytes(Thread& thread, uint64_t address, uint32_t bytes) {
-  Require(thread, At(thread, address).CompleteTx(bytes));
+  const bool completed = Require(thread, At(thread, address).CompleteTx(bytes));
+  if (RaceTracker* const races = thread.engine->races()) races->Arrive(thread, address, completed);
   thread.engine->NoteActivity();
 }
 
 bool TestMbarrier(Thread& thread, uint64_t address, MbarrierPhase phase) {
-  return Require(thread, Test(At(thread, address), phase));
+  const bool complete = Require(thread, Test(At(thread, address), phase));
+  RaceTracker* const races = thread.engine->races();
+  if (complete && races != nullptr) races->Wait(thread, address);
+  return complete;
 }
 
 bool TryMbarrier(Thread& thread, uint64_t address, MbarrierPhase phase) {

@@ -21,6 +21,7 @@ void CallSite(Thread* thread, const Site* site, const uint64_t* arguments, uint6
   thread->results = results;
   if (site->lane) {
     site->lane(*thread, arguments, results);
+    thread->engine->StopIfFailed(*thread);
   } else {
     thread->engine->MeetWarp(*thread);
   }

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "tests/emulator/engine.h"
+#include "tests/emulator/race_tracker.h"
 #include "tests/emulator/tensor_map.h"
 
 namespace flashcp::emulator {
@@ -43,11 +44,54 @@ TensorMap MapAt(Thread& thread, uint64_t address) {
   return *map;
 }
 
+void TrackLoad(RaceTracker& races, BulkCopy* copy) {
+  const Cta& cta = *copy->thread->cta;
+  copy->actor = races.Fork(*copy->thread);
+  for (const TileChunk& chunk : copy->chunks) {
+    if (chunk.valid_bytes > 0) {
+      races.Access(cta, copy->actor, *copy->instruction, reinterpret_cast<uintptr_t>(chunk.global),
+                   chunk.valid_bytes, AccessKind::kRead, Proxy::kAsync);
+    }
+    races.Access(cta, copy->actor, *copy->instruction, chunk.shared, chunk.bytes,
+                 AccessKind::kWrite, Proxy::kAsync);
+  }
+  races.Access(cta, copy->actor, *copy->instruction, copy->mbarrier, kMbarrierBytes,
+               AccessKind::kAtomic, Proxy::kAsync);
+}
+
+// Reading and writing end at different waits, so that they are two operations.
+void TrackStore(RaceTracker& races, BulkCopy* copy) {
+  const Cta& cta = *copy->thread->cta;
+  const Actor reader = races.Fork(*copy->thread);
+  const Actor writer = races.Fork(*copy->thread);
+  const AccessKind kind =
+      copy->kind == BulkCopy::Kind::kStore ? AccessKind::kWrite : AccessKind::kAtomic;
+  for (const TileChunk& chunk : copy->chunks) {
+    races.Access(cta, reader, *copy->instruction, chunk.shared, chunk.bytes, AccessKind::kRead,
+                 Proxy::kAsync);
+    if (chunk.valid_bytes == 0) continue;
+    races.Access(cta, writer, *copy->instruction, reinterpret_cast<uintptr_t>(chunk.global),
+                 chunk.valid_bytes, kind, Proxy::kAsync);
+  }
+  BulkGroup& group = *copy->thread->bulk_groups.open;
+  group.readers.push_back(reader);
+  group.writers.push_back(writer);
+}
+
+void TrackAccesses(RaceTracker& races, BulkCopy* copy) {
+  if (copy->kind == BulkCopy::Kind::kLoad) {
+    TrackLoad(races, copy);
+  } else {
+    TrackStore(races, copy);
+  }
+}
+
 void Start(Thread& thread, BulkCopy copy) {
   for (const TileChunk& chunk : copy.chunks) {
     if (chunk.valid_bytes == 0) continue;
     thread.engine->Global(thread, reinterpret_cast<uintptr_t>(chunk.global), chunk.valid_bytes, 1);
   }
+  if (RaceTracker* const races = thread.engine->races()) TrackAccesses(*races, &copy);
   thread.engine->bulk_copies().Start(std::move(copy));
 }
 

@@ -127,7 +127,9 @@ absl::Status TranslateWarpBarrier(Translator& t, const Instruction& instruction)
   RETURN_IF_ERROR(ExpectOperands(instruction, 1));
   Site& site = t.NewSite(instruction);
   site.mask_argument = 0;
-  site.warp = [](const Meeting&) {};
+  site.warp = [](const Meeting& meeting) {
+    if (RaceTracker* const races = meeting.engine.races()) races->Synchronize(meeting);
+  };
   ASSIGN_OR_RETURN(const auto arguments, ReadArguments(t, instruction, {0}));
   t.CallSite(site, arguments, 0);
   return absl::OkStatus();

@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "tests/emulator/race_tracker.h"
+
 namespace flashcp::emulator {
 namespace {
 
@@ -30,6 +32,25 @@ bool LanesAgree(const Meeting& meeting, int first) {
   return true;
 }
 
+// The last warp lets all others go on: those that are blocked here learn of each other's arrival.
+void TrackArrival(RaceTracker& races, const Meeting& meeting, int id, bool completed, bool wait) {
+  uint32_t left = meeting.mask;
+  for (int lane = 0; lane < kLanes; ++lane) {
+    if (!meeting.Has(lane)) continue;
+    left &= left - 1;
+    races.Arrive(meeting.thread(lane), id, completed && left == 0);
+  }
+  if (!completed) return;
+  for (const Thread& thread : meeting.warp.cta->threads) {
+    const bool waits = thread.state() == Thread::State::kBlocked && thread.wait == &kBarrierWait &&
+                       thread.wait_data[0] == static_cast<uint64_t>(id);
+    if (waits) races.Wait(thread, id);
+  }
+  for (int lane = 0; wait && lane < kLanes; ++lane) {
+    if (meeting.Has(lane)) races.Wait(meeting.thread(lane), id);
+  }
+}
+
 }  // namespace
 
 void ArriveAtBarrier(bool wait, const Meeting& meeting) {
@@ -41,6 +62,9 @@ void ArriveAtBarrier(bool wait, const Meeting& meeting) {
   if (!arrival.ok()) {
     meeting.engine.FailMeeting(meeting, first, arrival.status().message());
     return;
+  }
+  if (RaceTracker* const races = meeting.engine.races()) {
+    TrackArrival(*races, meeting, id, arrival->completed, wait);
   }
   if (!wait || arrival->completed) return;
   for (int lane = 0; lane < kLanes; ++lane) {

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "tests/emulator/engine.h"
+#include "tests/emulator/race_tracker.h"
 
 namespace flashcp::emulator {
 namespace {
@@ -24,8 +25,8 @@ void Report(const Meeting& meeting, const absl::Status& status) {
   }
 }
 
-// Returns the queue of the warp; null after an error.
-WgmmaQueue* QueueOf(const Meeting& meeting) {
+// Returns the products of the warp; null after an error.
+WarpProducts* ProductsOf(const Meeting& meeting) {
   if (meeting.mask != ~0u) {
     Report(meeting, absl::FailedPreconditionError("all 32 lanes of the warp must execute it"));
     return nullptr;
@@ -37,9 +38,9 @@ WgmmaQueue* QueueOf(const Meeting& meeting) {
     for (int lane = 0; lane < kLanes; ++lane) {
       frames.frames[lane] = warp.threads[lane].context.frame;
     }
-    warp.products = std::make_unique<WgmmaQueue>(warp.index % kWarps, frames,
-                                                 meeting.engine.SharedMemoryOf(*warp.cta),
-                                                 TimingOf(meeting.engine.schedule()));
+    warp.products.reset(new WarpProducts{WgmmaQueue(warp.index % kWarps, frames,
+                                                    meeting.engine.SharedMemoryOf(*warp.cta),
+                                                    TimingOf(meeting.engine.schedule()))});
   }
   return warp.products.get();
 }
@@ -53,6 +54,25 @@ absl::Status CheckLanesAgree(const Meeting& meeting) {
     }
   }
   return absl::OkStatus();
+}
+
+// Records what the product issued last reads, as part of its group.
+void TrackReads(const WgmmaInstruction& instruction, const Meeting& meeting,
+                WarpProducts* products) {
+  RaceTracker& races = *meeting.engine.races();
+  std::optional<Actor>& group = products->groups.back();
+  if (group.has_value()) {
+    races.Follow(*group, meeting);
+  } else {
+    group = races.Fork(meeting);
+  }
+  const Cta& cta = *meeting.warp.cta;
+  const uint64_t window = reinterpret_cast<uintptr_t>(cta.window);
+  VisitReads(instruction.shape, products->queue.last_operands(),
+             [&](uint32_t offset, uint32_t bytes) {
+               races.Access(cta, *group, *meeting.site.instruction, window + offset, bytes,
+                            AccessKind::kRead, Proxy::kAsync);
+             });
 }
 
 }  // namespace
@@ -74,12 +94,12 @@ absl::Status WarpgroupProducts::Issue(int warp, const Product& product) {
 }
 
 void FenceProducts(const Meeting& meeting) {
-  if (WgmmaQueue* const queue = QueueOf(meeting)) queue->Fence();
+  if (WarpProducts* const products = ProductsOf(meeting)) products->queue.Fence();
 }
 
 void IssueProduct(const WgmmaInstruction& instruction, const Meeting& meeting) {
-  WgmmaQueue* const queue = QueueOf(meeting);
-  if (queue == nullptr) return;
+  WarpProducts* const products = ProductsOf(meeting);
+  if (products == nullptr) return;
   const uint64_t a = meeting.argument(0, 0);
   const uint64_t b = meeting.argument(0, 1);
   const bool accumulate = meeting.argument(0, 2) & 1;
@@ -88,16 +108,27 @@ void IssueProduct(const WgmmaInstruction& instruction, const Meeting& meeting) {
     status = meeting.warp.cta->warpgroups[meeting.warp.index / kWarps].Issue(
         meeting.warp.index % kWarps, {&instruction, a, b, accumulate});
   }
-  if (status.ok()) status = queue->Issue(instruction, a, b, accumulate);
+  if (status.ok()) status = products->queue.Issue(instruction, a, b, accumulate);
   Report(meeting, status);
+  if (status.ok() && meeting.engine.races() != nullptr) TrackReads(instruction, meeting, products);
 }
 
 void CommitProducts(const Meeting& meeting) {
-  if (WgmmaQueue* const queue = QueueOf(meeting)) queue->Commit();
+  WarpProducts* const products = ProductsOf(meeting);
+  if (products == nullptr) return;
+  products->queue.Commit();
+  products->groups.push_back(std::nullopt);
 }
 
 void WaitProducts(int pending, const Meeting& meeting) {
-  if (WgmmaQueue* const queue = QueueOf(meeting)) Report(meeting, queue->Wait(pending).status());
+  WarpProducts* const products = ProductsOf(meeting);
+  if (products == nullptr) return;
+  Report(meeting, products->queue.Wait(pending).status());
+  auto& groups = products->groups;
+  while (groups.size() > static_cast<size_t>(pending) + 1) {
+    if (groups.front().has_value()) meeting.engine.races()->Join(meeting, *groups.front());
+    groups.pop_front();
+  }
 }
 
 }  // namespace flashcp::emulator

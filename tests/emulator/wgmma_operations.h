@@ -7,8 +7,10 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <optional>
 
 #include "absl/status/status.h"
+#include "tests/emulator/vector_clock.h"
 #include "tests/emulator/wgmma_queue.h"
 
 namespace flashcp::emulator {
@@ -38,6 +40,13 @@ class WarpgroupProducts {
   std::deque<Product> products_;  // Not yet issued by all warps.
   uint64_t num_dropped_ = 0;
   std::array<uint64_t, kWarps> num_issued_ = {};
+};
+
+// The products of a warp.
+struct WarpProducts {
+  WgmmaQueue queue;
+  // The groups in flight as operations, the last one open, if races are looked for.
+  std::deque<std::optional<Actor>> groups = {std::nullopt};
 };
 
 void FenceProducts(const Meeting& meeting);
