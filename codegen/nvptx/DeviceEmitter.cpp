@@ -246,6 +246,10 @@ Value DeviceEmitter::shuffleIndex(Value value, int lane) {
 
 void DeviceEmitter::synchronise() { NVVM::Barrier0Op::create(builder); }
 
+void DeviceEmitter::synchroniseWarp() {
+  NVVM::SyncWarpOp::create(builder, i32(allLanes));
+}
+
 void DeviceEmitter::ifThen(Value condition, function_ref<void()> body) {
   auto branch = scf::IfOp::create(builder, condition, /*withElseRegion=*/false);
   OpBuilder::InsertionGuard guard(builder);

@@ -111,6 +111,8 @@ public:
   mlir::Value shuffleIndex(mlir::Value value, int lane);
   /// Waits for all threads of the block.
   void synchronise();
+  /// Waits for all lanes of the warp.
+  void synchroniseWarp();
 
   // Control flow.
   void ifThen(mlir::Value condition, llvm::function_ref<void()> body);

@@ -14,6 +14,21 @@ namespace flashcp::codegen::nvptx {
 /// Adds flashcp_clear: floats that become 0, of ClearItem.
 void buildClear(mlir::ModuleOp module);
 
+/// Adds flashcp_copy: bytes, of Move and MoveItem.
+void buildCopy(mlir::ModuleOp module);
+
+/// Adds flashcp_round_<element>: floats rounded to elements, likewise.
+void buildRound(mlir::ModuleOp module, Element element);
+
+/// Adds flashcp_add_<element>: elements added to floats, likewise.
+void buildAdd(mlir::ModuleOp module, Element element);
+
+/// Adds flashcp_product_<element>: delta, of ProductItem.
+void buildProduct(mlir::ModuleOp module, Element element);
+
+/// Adds flashcp_merge_<element>: partial results, of MergeItem.
+void buildMerge(mlir::ModuleOp module, Element element);
+
 } // namespace flashcp::codegen::nvptx
 
 #endif // FLASHCP_CODEGEN_NVPTX_KERNELS_H_

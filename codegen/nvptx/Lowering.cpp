@@ -44,12 +44,25 @@ void loadDialects(MLIRContext &context) {
                       vector::VectorDialect>();
 }
 
-OwningOpRef<ModuleOp>
-buildKernels(MLIRContext &context, llvm::ArrayRef<AttentionShape> forward,
-             llvm::ArrayRef<AttentionShape> backward, bool memory) {
+// Adds the kernels that move memory, which no head dimension concerns.
+static void buildMemoryKernels(ModuleOp module) {
+  buildClear(module);
+  buildCopy(module);
+  for (Element element : {Element::bf16, Element::f16}) {
+    buildRound(module, element);
+    buildAdd(module, element);
+    buildProduct(module, element);
+    buildMerge(module, element);
+  }
+}
+
+OwningOpRef<ModuleOp> buildKernels(MLIRContext &context,
+                                   llvm::ArrayRef<AttentionShape> forward,
+                                   llvm::ArrayRef<AttentionShape> backward,
+                                   bool memory) {
   OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(&context));
   if (memory)
-    buildClear(*module);
+    buildMemoryKernels(*module);
   return module;
 }
 

@@ -94,10 +94,12 @@ struct BackwardTile {
   uint16_t key_map;
   uint16_t value_map;
   uint16_t output_gradient_map;
-  // The order in which items add to a block of dQ: `turns`[first_turn + block] is the number of items
-  // before this tile's that do, and key blocks of a tile follow each other. The counter of block b,
-  // K/V head h is counters[first_counter + h * blocks + b], which starts at 0 and counts the items
-  // that have added; the last of all, when `turn_count`[first_turn + block] have, sets it to 0 again.
+  // The order in which items add to dQ. Block b of the queries is tokens [q0, q1), q0 = b * T, q1 =
+  // min(q0 + T, query_count), T = R / group; block j of the keys is [k0, k1). The item of key block j
+  // adds to block b if q0 + low < k1 and q1 - 1 + high > k0, and to no other block. Its turn is
+  // turns[first_turn + b].before + j - max(q0 + low, 0) / keys of a block. The counter of K/V head h
+  // is counters[first_counter + h * blocks + b]: it counts the items that have added, and the item
+  // whose add is the last of turns[first_turn + b].count sets it to 0 again.
   uint32_t first_turn;
   uint32_t first_counter;
 };
@@ -140,8 +142,9 @@ struct Move {
 };
 static_assert(sizeof(Move) == 64);
 
-// Rows [row_begin, row_end) of moves [move_begin, move_end), one move after another: moves that add to
-// the same rows are in one item, in their order.
+// Rows [row_begin, row_end) of moves [move_begin, move_end), as far as each has them, one move after
+// another: moves that add to the same rows are in one item, in their order. They have fewer than 2^31
+// elements of each move.
 struct MoveItem {
   uint32_t move_begin;
   uint32_t move_end;
@@ -169,6 +172,22 @@ struct ProductItem {
   uint32_t unused[3];
 };
 static_assert(sizeof(ProductItem) == 32);
+
+// A partial result, normalised, that is merged by LSE into another one, or into the output. A row
+// with LSE -inf saw no key: what else it holds is not read.
+struct MergeItem {
+  BufferRow partial;      // f32, [row][heads][value dim]
+  BufferRow partial_lse;  // f32, [row][heads of a row]
+  BufferRow accumulator;  // like partial; read unless kFirst, written unless kLast
+  BufferRow lse;          // like partial_lse; read unless kFirst, always written
+  BufferRow output;       // elements, written if kLast
+  uint32_t rows;
+  uint16_t head_begin;
+  uint16_t head_end;
+  uint32_t flags;  // ForwardTile::kFirst, kLast
+  uint32_t unused[3];
+};
+static_assert(sizeof(MergeItem) == 64);
 
 // The parameters of every kernel, by value, in this order; what a kernel has no use for is 0.
 struct LaunchArguments {
