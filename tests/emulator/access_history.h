@@ -17,35 +17,37 @@ namespace flashcp::emulator {
 enum class Proxy : uint8_t { kGeneric, kAsync };
 enum class AccessKind : uint8_t { kRead, kWrite, kAtomic };
 
-// An access to some bytes of a word.
-struct WordAccess {
+// An access to some bytes of a chunk of memory.
+struct ChunkAccess {
   Actor actor;
   uint32_t time;
-  uint32_t line : 24;
-  uint32_t bytes : 4;  // A bit for each.
-  AccessKind kind : 2;
-  Proxy proxy : 1;
+  uint32_t line;
+  uint16_t bytes;  // A bit for each.
+  AccessKind kind;
+  Proxy proxy;
 };
-static_assert(sizeof(WordAccess) == 12);
+static_assert(sizeof(ChunkAccess) == 16);
 
-// Two accesses conflict unless both only read, or both are atomic.
-inline bool Conflict(AccessKind a, AccessKind b) { return a != b || a == AccessKind::kWrite; }
+// What is known of 16 bytes of memory, the unit of asynchronous copies and matrix operands.
+struct MemoryChunk {
+  static constexpr uint64_t kBytes = 16;
+
+  absl::InlinedVector<ChunkAccess, 1> writes;  // And atomic operations.
+  absl::InlinedVector<ChunkAccess, 2> reads;
+};
 
 class AccessHistory {
  public:
-  static constexpr uint64_t kWordBytes = 4;
-  using Word = absl::InlinedVector<WordAccess, 2>;
-
-  // Returns the accesses to the word at an address that is a multiple of kWordBytes.
-  Word& At(uint64_t address) {
+  // Returns the chunk at an address that is a multiple of its size.
+  MemoryChunk& At(uint64_t address) {
     const uint64_t page = address / kPageBytes;
     if (page != last_page_ || last_ == nullptr) Find(page);
-    return (*last_)[address % kPageBytes / kWordBytes];
+    return (*last_)[address % kPageBytes / MemoryChunk::kBytes];
   }
 
  private:
   static constexpr uint64_t kPageBytes = 4096;
-  using Page = std::array<Word, kPageBytes / kWordBytes>;
+  using Page = std::array<MemoryChunk, kPageBytes / MemoryChunk::kBytes>;
 
   void Find(uint64_t page) {
     std::unique_ptr<Page>& found = pages_[page];

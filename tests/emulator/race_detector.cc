@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cassert>
 #include <map>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -43,6 +42,7 @@ struct ActorState {
 struct CtaState {
   int threads = 0;
   std::vector<ActorState> actors;  // Threads, then operations.
+  AccessHistory shared;
 };
 
 struct Meeting {
@@ -50,15 +50,100 @@ struct Meeting {
   Knowledge completed;  // In all before.
 };
 
-// The race of an access with an earlier one of which some bytes in a word conflict.
-Race RaceOf(const WordAccess& earlier, const Access& later, uint64_t word, uint32_t bytes,
-            bool ordered) {
-  const uint64_t first = word + __builtin_ctz(bytes);
-  const uint32_t count = __builtin_popcount(bytes);
+// Checks an access to a chunk of memory by an actor with this knowledge, and records it in place of
+// those that it covers: of accesses that come before, and with which everything conflicts that
+// conflicts with these.
+class ChunkCheck {
+ public:
+  ChunkCheck(const ChunkAccess& later, const VectorClock& order, const VectorClock& fenced)
+      : later_(later), order_(order), fenced_(fenced) {}
+
+  // Returns whether the access may be done; otherwise the conflict is as said below.
+  bool Run(MemoryChunk* chunk) {
+    const bool reads = later_.kind == AccessKind::kRead;
+    if (!CheckAll(&chunk->writes, !reads) || (!reads && !CheckAll(&chunk->reads, true))) {
+      return false;
+    }
+    if (reads) {
+      AddRead(&chunk->reads);
+    } else {
+      chunk->writes.push_back(later_);
+    }
+    return true;
+  }
+
+  const ChunkAccess& earlier() const { return earlier_; }
+  uint32_t bytes() const { return earlier_.bytes & later_.bytes; }
+  bool ordered() const { return IsOrdered(earlier_); }
+
+ private:
+  bool IsOrdered(const ChunkAccess& earlier) const {
+    return earlier.time <= order_.Get(earlier.actor);
+  }
+  // A generic write, ordered or not, that the async proxy may not see.
+  bool CrossesProxies(const ChunkAccess& earlier) const {
+    return earlier.proxy == Proxy::kGeneric && later_.proxy == Proxy::kAsync &&
+           earlier.kind != AccessKind::kRead && earlier.time > fenced_.Get(earlier.actor);
+  }
+  // Two accesses conflict unless both only read, or both are atomic.
+  bool Conflicts(const ChunkAccess& earlier) const {
+    return earlier.kind != later_.kind || later_.kind == AccessKind::kWrite;
+  }
+
+  template <typename Accesses>
+  bool CheckAll(Accesses* accesses, bool may_cover) {
+    for (const ChunkAccess& earlier : *accesses) {
+      if ((earlier.bytes & later_.bytes) == 0 || !Conflicts(earlier)) continue;
+      if (IsOrdered(earlier) && !CrossesProxies(earlier)) continue;
+      earlier_ = earlier;
+      return false;
+    }
+    if (may_cover) Cover(accesses);
+    return true;
+  }
+
+  template <typename Accesses>
+  void Cover(Accesses* accesses) {
+    size_t kept = 0;
+    for (ChunkAccess earlier : *accesses) {
+      const bool covers = later_.kind == AccessKind::kWrite || later_.kind == earlier.kind;
+      if (covers && (earlier.bytes & later_.bytes) != 0 && IsOrdered(earlier)) {
+        earlier.bytes &= ~later_.bytes;
+      }
+      if (earlier.bytes != 0) (*accesses)[kept++] = earlier;
+    }
+    accesses->resize(kept);
+  }
+
+  // Looks for covered reads when their number has doubled only.
+  template <typename Accesses>
+  void AddRead(Accesses* reads) {
+    if (!reads->empty()) {
+      const ChunkAccess& last = reads->back();
+      if (last.actor == later_.actor && last.time == later_.time && last.bytes == later_.bytes) {
+        return;
+      }
+    }
+    const size_t count = reads->size();
+    if ((count & (count - 1)) == 0) Cover(reads);
+    reads->push_back(later_);
+  }
+
+  const ChunkAccess& later_;
+  const VectorClock& order_;
+  const VectorClock& fenced_;
+  ChunkAccess earlier_;
+};
+
+// The race of an access with the one that a check of a chunk found.
+Race RaceOf(const ChunkCheck& check, const Access& later, uint64_t chunk) {
+  const ChunkAccess& earlier = check.earlier();
+  const uint64_t first = chunk + __builtin_ctz(check.bytes());
+  const uint32_t count = __builtin_popcount(check.bytes());
   return {{earlier.actor, later.memory, first, count, earlier.kind, earlier.proxy,
            static_cast<int>(earlier.line)},
           later,
-          ordered};
+          check.ordered()};
 }
 
 bool Acquires(MemoryOrder order) {
@@ -71,13 +156,16 @@ bool Releases(MemoryOrder order) {
 }  // namespace
 
 struct RaceDetector::State {
-  std::unordered_map<uint16_t, CtaState> ctas;
-  std::map<Memory, AccessHistory> histories;
+  std::vector<std::unique_ptr<CtaState>> ctas;  // By number; null before their start.
+  AccessHistory global;
   std::map<std::pair<uint16_t, uint64_t>, Meeting> meetings;
   // What the last stores to an address published.
   std::map<std::pair<Memory, uint64_t>, std::shared_ptr<const Knowledge>> published;
 
-  ActorState& Of(Actor actor) { return ctas.at(actor.cta).actors.at(actor.index); }
+  ActorState& Of(Actor actor) { return ctas[actor.cta]->actors[actor.index]; }
+  AccessHistory& HistoryOf(Memory memory) {
+    return memory == kGlobal ? global : ctas[memory]->shared;
+  }
   Meeting& Of(SyncObject object) { return meetings[{object.cta, object.number}]; }
 
   // What the actor does next is not part of what it has published.
@@ -85,8 +173,6 @@ struct RaceDetector::State {
     ActorState& state = Of(actor);
     state.knowledge.order.Set(actor, ++state.time);
   }
-  std::optional<Race> CheckWord(AccessHistory::Word* word, const Access& access,
-                                const ActorState& actor, uint64_t address, uint32_t bytes);
   void Acquire(ActorState* actor, const Access& access, MemoryOrder order);
   void Release(ActorState* actor, const Access& access, AtomicKind kind, MemoryOrder order);
 };
@@ -95,7 +181,9 @@ RaceDetector::RaceDetector() : state_(std::make_unique<State>()) {}
 RaceDetector::~RaceDetector() = default;
 
 void RaceDetector::StartCta(uint16_t cta, int threads) {
-  CtaState& state = state_->ctas[cta];
+  if (state_->ctas.size() <= cta) state_->ctas.resize(cta + 1);
+  state_->ctas[cta] = std::make_unique<CtaState>();
+  CtaState& state = *state_->ctas[cta];
   state.threads = threads;
   state.actors = std::vector<ActorState>(threads);
   for (int i = 0; i < threads; ++i) {
@@ -105,10 +193,10 @@ void RaceDetector::StartCta(uint16_t cta, int threads) {
 }
 
 void RaceDetector::EndCta(uint16_t cta) {
-  state_->histories.erase(SharedOf(cta));
+  state_->ctas[cta]->shared = AccessHistory();
   state_->meetings.erase(state_->meetings.lower_bound({cta, 0}),
                          state_->meetings.upper_bound({cta, ~uint64_t{0}}));
-  for (ActorState& actor : state_->ctas.at(cta).actors) {
+  for (ActorState& actor : state_->ctas[cta]->actors) {
     actor.knowledge = {};
     actor.at_fence = nullptr;
     actor.seen = nullptr;
@@ -119,7 +207,7 @@ void RaceDetector::EndCta(uint16_t cta) {
 // those of the other, and clocks stay short.
 Actor RaceDetector::Fork(absl::Span<const Actor> threads) {
   const uint16_t cta = threads[0].cta;
-  CtaState& state = state_->ctas.at(cta);
+  CtaState& state = *state_->ctas[cta];
   Knowledge knowledge;
   for (const Actor thread : threads) knowledge.Join(state_->Of(thread).knowledge);
   Actor operation = {cta, static_cast<uint16_t>(state.threads)};
@@ -154,46 +242,22 @@ void RaceDetector::Join(absl::Span<const Actor> threads, Actor operation) {
   for (const Actor thread : threads) state_->Of(thread).knowledge.Join(state.knowledge);
 }
 
-// Checks the bytes of an access in one word, and records them in place of those that they cover: of
-// accesses that come before, and with which everything conflicts that conflicts with these.
-std::optional<Race> RaceDetector::State::CheckWord(AccessHistory::Word* word, const Access& access,
-                                                   const ActorState& actor, uint64_t address,
-                                                   uint32_t bytes) {
-  const WordAccess later = {access.actor, actor.time,  static_cast<uint32_t>(access.line),
-                            bytes,        access.kind, access.proxy};
-  const VectorClock& fenced =
-      access.memory == kGlobal ? actor.knowledge.fenced_global : actor.knowledge.fenced_shared;
-  size_t kept = 0;
-  for (WordAccess earlier : *word) {
-    if (const uint32_t common = earlier.bytes & later.bytes) {
-      const bool ordered = earlier.time <= actor.knowledge.order.Get(earlier.actor);
-      const bool crosses = earlier.proxy == Proxy::kGeneric && later.proxy == Proxy::kAsync &&
-                           earlier.kind != AccessKind::kRead &&
-                           earlier.time > fenced.Get(earlier.actor);
-      if (Conflict(earlier.kind, later.kind) && (!ordered || crosses)) {
-        return RaceOf(earlier, access, address, common, ordered);
-      }
-      const bool covers = later.kind == AccessKind::kWrite || later.kind == earlier.kind;
-      if (ordered && covers) earlier.bytes &= ~later.bytes;
-    }
-    if (earlier.bytes != 0) (*word)[kept++] = earlier;
-  }
-  word->resize(kept);
-  word->push_back(later);
-  return std::nullopt;
-}
-
 std::optional<Race> RaceDetector::Check(const Access& access) {
   const ActorState& actor = state_->Of(access.actor);
   assert(!actor.has_ended);
-  AccessHistory& history = state_->histories[access.memory];
+  const Knowledge& knowledge = actor.knowledge;
+  AccessHistory& history = state_->HistoryOf(access.memory);
+  ChunkAccess later = {access.actor, actor.time,  static_cast<uint32_t>(access.line), 0,
+                       access.kind,  access.proxy};
   const uint64_t end = access.address + access.bytes;
-  constexpr uint64_t kWord = AccessHistory::kWordBytes;
-  for (uint64_t word = access.address / kWord * kWord; word < end; word += kWord) {
-    const uint64_t first = std::max(word, access.address) - word;
-    const uint64_t last = std::min(word + kWord, end) - word;
-    const uint32_t bytes = (1u << last) - (1u << first);
-    if (auto race = state_->CheckWord(&history.At(word), access, actor, word, bytes)) return race;
+  constexpr uint64_t kBytes = MemoryChunk::kBytes;
+  for (uint64_t chunk = access.address / kBytes * kBytes; chunk < end; chunk += kBytes) {
+    const uint64_t first = std::max(chunk, access.address) - chunk;
+    const uint64_t last = std::min(chunk + kBytes, end) - chunk;
+    later.bytes = static_cast<uint16_t>((1u << last) - (1u << first));
+    ChunkCheck check(later, knowledge.order,
+                     access.memory == kGlobal ? knowledge.fenced_global : knowledge.fenced_shared);
+    if (!check.Run(&history.At(chunk))) return RaceOf(check, access, chunk);
   }
   return std::nullopt;
 }
@@ -288,7 +352,7 @@ void RaceDetector::ProxyFence(Actor thread, FenceSpace space) {
 }
 
 bool RaceDetector::IsThread(Actor actor) const {
-  return actor.index < state_->ctas.at(actor.cta).threads;
+  return actor.index < state_->ctas[actor.cta]->threads;
 }
 
 Actor RaceDetector::StartedBy(Actor operation) const { return state_->Of(operation).started_by; }

@@ -25,6 +25,8 @@ constexpr AccessKind kRead = AccessKind::kRead;
 constexpr AccessKind kWrite = AccessKind::kWrite;
 constexpr AccessKind kAtomic = AccessKind::kAtomic;
 
+bool Conflict(AccessKind a, AccessKind b) { return a != b || a == kWrite; }
+
 TEST(VectorClock, JoinsActorByActor) {
   VectorClock a, b;
   a.Set({0, 2}, 5);
@@ -95,10 +97,10 @@ TEST_F(RaceDetectorTest, ARaceNamesBothAccesses) {
   EXPECT_EQ(race->earlier.line, 1);
   EXPECT_EQ(race->earlier.kind, kWrite);
   EXPECT_EQ(race->earlier.address, 102);
-  EXPECT_EQ(race->earlier.bytes, 2);  // In the first word that conflicts.
+  EXPECT_EQ(race->earlier.bytes, 4);
   EXPECT_EQ(race->later.line, 2);
   EXPECT_FALSE(race->lacks_proxy_fence);
-  EXPECT_EQ(Describe(race->earlier), "write of 2 bytes");
+  EXPECT_EQ(Describe(race->earlier), "write of 4 bytes");
 }
 
 TEST_F(RaceDetectorTest, NeighbouringBytesDoNotRace) {

@@ -4,14 +4,6 @@
 
 namespace flashcp::emulator {
 
-uint32_t VectorClock::Get(Actor actor) const {
-  for (const Segment& segment : segments_) {
-    if (segment.cta != actor.cta) continue;
-    return actor.index < segment.times.size() ? segment.times[actor.index] : 0;
-  }
-  return 0;
-}
-
 std::vector<uint32_t>& VectorClock::TimesOf(uint16_t cta) {
   for (Segment& segment : segments_) {
     if (segment.cta == cta) return segment.times;

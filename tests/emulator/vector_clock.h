@@ -22,7 +22,13 @@ struct Actor {
 class VectorClock {
  public:
   // Number of the last event of the actor that is known, 0 for none.
-  uint32_t Get(Actor actor) const;
+  uint32_t Get(Actor actor) const {
+    for (const Segment& segment : segments_) {
+      if (segment.cta != actor.cta) continue;
+      return actor.index < segment.times.size() ? segment.times[actor.index] : 0;
+    }
+    return 0;
+  }
   void Set(Actor actor, uint32_t time);
   // Takes the later of both, actor by actor.
   void Join(const VectorClock& other);
