@@ -31,8 +31,7 @@ struct Knowledge {
 struct ActorState {
   Knowledge knowledge;
   uint32_t time = 1;
-  Actor started_by;        // Of an operation.
-  bool has_ended = false;  // Likewise.
+  bool has_ended = false;  // Of an operation.
   // What a relaxed store publishes: what was known at the last fence.
   std::shared_ptr<const Knowledge> at_fence;
   // What relaxed loads saw, and the next fence learns.
@@ -41,7 +40,8 @@ struct ActorState {
 
 struct CtaState {
   int threads = 0;
-  std::vector<ActorState> actors;  // Threads, then operations.
+  std::vector<ActorState> actors;  // Threads, then operations; none once the CTA has ended.
+  std::vector<Actor> starters;     // Of operations.
   AccessHistory shared;
 };
 
@@ -193,14 +193,10 @@ void RaceDetector::StartCta(uint16_t cta, int threads) {
 }
 
 void RaceDetector::EndCta(uint16_t cta) {
-  state_->ctas[cta]->shared = AccessHistory();
   state_->meetings.erase(state_->meetings.lower_bound({cta, 0}),
                          state_->meetings.upper_bound({cta, ~uint64_t{0}}));
-  for (ActorState& actor : state_->ctas[cta]->actors) {
-    actor.knowledge = {};
-    actor.at_fence = nullptr;
-    actor.seen = nullptr;
-  }
+  state_->ctas[cta]->shared = AccessHistory();
+  state_->ctas[cta]->actors = std::vector<ActorState>();
 }
 
 // An operation takes the place of one that it comes after, if there is one: its accesses then cover
@@ -215,12 +211,15 @@ Actor RaceDetector::Fork(absl::Span<const Actor> threads) {
     const ActorState& other = state.actors[operation.index];
     if (other.has_ended && knowledge.order.Get(operation) >= other.time) break;
   }
-  if (operation.index == state.actors.size()) state.actors.emplace_back().time = 0;
+  if (operation.index == state.actors.size()) {
+    state.actors.emplace_back().time = 0;
+    state.starters.emplace_back();
+  }
+  state.starters[operation.index - state.threads] = threads[0];
   ActorState& started = state.actors[operation.index];
   const uint32_t time = started.time + 1;
   started = ActorState();
   started.time = time;
-  started.started_by = threads[0];
   started.knowledge = std::move(knowledge);
   started.knowledge.order.Set(operation, time);
   for (const Actor thread : threads) state_->Advance(thread);
@@ -355,7 +354,10 @@ bool RaceDetector::IsThread(Actor actor) const {
   return actor.index < state_->ctas[actor.cta]->threads;
 }
 
-Actor RaceDetector::StartedBy(Actor operation) const { return state_->Of(operation).started_by; }
+Actor RaceDetector::StartedBy(Actor operation) const {
+  const CtaState& cta = *state_->ctas[operation.cta];
+  return cta.starters[operation.index - cta.threads];
+}
 
 std::string Describe(const RaceDetector::Access& access) {
   const char* kind = access.kind == AccessKind::kRead    ? "read"
