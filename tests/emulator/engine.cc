@@ -40,6 +40,7 @@ std::array<uint32_t, 3> Unsigned(const std::array<int, 3>& dimensions) {
 }  // namespace
 
 WarpRegister Meeting::Gather(int i) const {
+  if (!site.frame_arguments.empty()) return warp.frame[site.frame_arguments[i].first];
   WarpRegister values = {};
   for (int lane = 0; lane < kLanes; ++lane) {
     if (Has(lane)) values[lane] = static_cast<uint32_t>(argument(lane, i));
@@ -48,6 +49,10 @@ WarpRegister Meeting::Gather(int i) const {
 }
 
 void Meeting::Scatter(int i, const WarpRegister& values) const {
+  if (!site.frame_results.empty() && mask == ~0u) {
+    warp.frame[site.frame_results[i]] = values;
+    return;
+  }
   for (int lane = 0; lane < kLanes; ++lane) {
     if (Has(lane)) SetResult(lane, i, values[lane]);
   }
@@ -127,6 +132,8 @@ void Engine::StartThread(Cta& cta, int index) {
   thread.context.local_base =
       reinterpret_cast<uintptr_t>(local_.data()) + kernel_.local_bytes * stack;
   thread.context.branch_budget = kBranchBudget;
+  thread.context.frame =
+      reinterpret_cast<uint32_t*>(cta.warps[index / kLanes].frame.data()) + index % kLanes;
   thread.engine = this;
   thread.cta = &cta;
   thread.warp = &cta.warps[index / kLanes];
@@ -144,6 +151,9 @@ std::unique_ptr<Cta> Engine::StartCta(int slot, int number) {
     cta->warps.push_back(
         {cta.get(), first / kLanes, std::min(kLanes, num_threads_ - first), &cta->threads[first]});
   }
+  WarpRegister poison;
+  poison.fill(kPoisonWord);
+  for (Warp& warp : cta->warps) warp.frame.assign(kernel_.frame_registers, poison);
   cta->warpgroups.resize((cta->warps.size() + 3) / 4);
   Poison(cta->window, shared_end_);
   const size_t local_bytes = kernel_.local_bytes * num_threads_;

@@ -48,7 +48,7 @@ struct ThreadContext {
   uint32_t dynamic_shared_bytes;
   uint64_t shared_base;  // of the window of its CTA
   uint64_t local_base;
-  uint32_t* frame;         // registers of wgmma
+  uint32_t* frame;         // its lane of the warp's frame
   uint32_t branch_budget;  // backward branches until the thread yields
 };
 
@@ -103,6 +103,8 @@ struct Warp {
   int lanes;
   Thread* threads;                                      // of its first lane
   std::array<uint32_t, Thread::kStates> in_state = {};  // masks of lanes
+  // Registers of matrix instructions, which the engine works on where they are.
+  std::vector<WarpRegister> frame;
   std::unique_ptr<WarpProducts> products;
 
   uint32_t existing() const { return lanes == kLanes ? ~0u : (1u << lanes) - 1; }
@@ -140,12 +142,27 @@ struct Meeting {
 
   bool Has(int lane) const { return mask >> lane & 1; }
   Thread& thread(int lane) const { return warp.threads[lane]; }
-  uint64_t argument(int lane, int i) const { return thread(lane).arguments[i]; }
-  void SetResult(int lane, int i, uint64_t value) const { thread(lane).results[i] = value; }
-  // Copies an argument of all lanes; those that did not come give 0.
+  uint64_t argument(int lane, int i) const;
+  void SetResult(int lane, int i, uint64_t value) const;
+  // Copies an argument of all lanes; those that did not come give any value.
   WarpRegister Gather(int i) const;
   void Scatter(int i, const WarpRegister& values) const;
 };
+
+inline uint64_t Meeting::argument(int lane, int i) const {
+  if (site.frame_arguments.empty()) return thread(lane).arguments[i];
+  const FrameSlot slot = site.frame_arguments[i];
+  const uint64_t low = warp.frame[slot.first][lane];
+  return slot.wide ? low | uint64_t{warp.frame[slot.first + 1][lane]} << 32 : low;
+}
+
+inline void Meeting::SetResult(int lane, int i, uint64_t value) const {
+  if (site.frame_results.empty()) {
+    thread(lane).results[i] = value;
+  } else {
+    warp.frame[site.frame_results[i]][lane] = static_cast<uint32_t>(value);
+  }
+}
 
 class Engine {
  public:
@@ -155,6 +172,7 @@ class Engine {
 
   absl::Status Run();
 
+  bool failed() const { return !status_.ok(); }
   const Schedule& schedule() const { return options_.schedule; }
   // A number that depends on the schedule's seed alone.
   uint32_t Random(uint32_t bound) { return random_() % bound; }
@@ -185,7 +203,6 @@ class Engine {
   // Null unless the launch looks for races.
   RaceTracker* races() { return races_.get(); }
   BulkCopies& bulk_copies() { return bulk_copies_; }
-  int frame_registers() const { return kernel_.frame_registers; }
   // Shared memory of a CTA from the start of its window.
   absl::Span<const std::byte> SharedMemoryOf(const Cta& cta) const {
     return {cta.window, shared_end_};

@@ -91,6 +91,8 @@ TEST(FloatTest, Approximations) {
   EXPECT_EQ(Float("rcp.approx.ftz.f32 %d, %a;", 4.0f), 0.25f);
   EXPECT_EQ(Float("rcp.approx.ftz.f32 %d, %a;", -0.0f), -kInfinity);
   EXPECT_EQ(Float("rsqrt.approx.f32 %d, %a;", 4.0f), 0.5f);
+  EXPECT_NEAR(Float("sin.approx.f32 %d, %a;", 0.5f), std::sin(0.5), 1e-6);
+  EXPECT_NEAR(Float("cos.approx.ftz.f32 %d, %a;", 0.5f), std::cos(0.5), 1e-6);
   EXPECT_NEAR(Float("tanh.approx.f32 %d, %a;", 0.5f), std::tanh(0.5), 1e-6);
 }
 

@@ -18,8 +18,14 @@ namespace flashcp::emulator {
 struct Meeting;
 struct Thread;
 
-// An instruction that translated code calls the engine for. Operands and results are slots of 64
-// bits. Exactly one of `lane` and `warp` is set.
+// An operand in the frame of a warp: a register of 32 bits, or two for 64.
+struct FrameSlot {
+  uint16_t first = 0;
+  bool wide = false;
+};
+
+// An instruction that translated code calls the engine for. Arguments and results are slots of 64
+// bits, or operands in the frame. Exactly one of `lane` and `warp` is set.
 struct Site {
   const ptx::Instruction* instruction = nullptr;
   // Work of one thread, done on its fiber; it may block there.
@@ -29,6 +35,9 @@ struct Site {
   // The argument that names the lanes that meet, or kLiveLanes: those that have not exited.
   static constexpr int kLiveLanes = -1;
   int mask_argument = kLiveLanes;
+  // Of an instruction with operands in the frame.
+  std::vector<FrameSlot> frame_arguments;
+  std::vector<uint16_t> frame_results;
 };
 
 // A load, store or atomic operation of a thread.

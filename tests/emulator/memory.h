@@ -41,7 +41,10 @@ class GlobalMemory {
   std::map<uintptr_t, Allocation> allocations_;
 };
 
-// Fills memory with NaNs of every float type, which no integer of a program looks like.
+// A NaN of every float type, in each half, and an integer that no program means.
+inline constexpr uint32_t kPoisonWord = 0x7fff7fff;
+
+// Fills memory with kPoisonWord.
 void Poison(void* pointer, size_t bytes);
 
 // Finds the allocation that holds an access; remembers the last ones, since accesses come in runs.

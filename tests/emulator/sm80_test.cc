@@ -132,6 +132,24 @@ TEST(LoadMatrixTest, TransposedLaneHoldsTwoElementsOfAColumn) {
   }
 }
 
+// Lanes meet for a load later than it stands, but see memory and registers as they were there.
+TEST(LoadMatrixTest, ComesBeforeWhatFollows) {
+  const auto results = RunLanes(
+      absl::StrCat(kFillMatrices,
+                   ".reg .b32 %m<4>; ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%m0}, [%x]; "
+                   "add.u32 %x, %x, 16; sub.u32 %x, %x, 16; st.shared.b32 [%x], 0; "
+                   "st.shared.b32 [%x+4], 0; bar.warp.sync -1; "
+                   "ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%m1}, [%x]; "
+                   "mov.b32 %m2, %m1; mov.u32 %m1, 9; mov.b64 %D, {%m0, %m2};"),
+      Schedule::Copies::kLate);
+  ASSERT_TRUE(results.ok()) << results.status();
+  for (int i = 0; i < 32; ++i) {
+    const uint64_t first = 8 * (i / 4) + 2 * (i % 4);
+    const uint64_t value = first | (first + 1) << 16;
+    EXPECT_EQ((*results)[i], value | (i % 4 < 2 ? 0 : value) << 32);
+  }
+}
+
 TEST(StoreMatrixTest, WritesWhatLoadMatrixReads) {
   const auto results = RunLanes(
       "mov.u32 %y, %tid.x; stmatrix.sync.aligned.m8n8.x1.trans.shared.b16 [%x], {%y}; "

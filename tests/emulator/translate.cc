@@ -54,10 +54,16 @@ uint64_t AlignNoMore(uint64_t end, uint64_t alignment) {
   return aligned / alignment % 2 == 0 ? aligned + alignment : aligned;
 }
 
-// Bits of a register that was never written: a NaN, and no plausible integer.
+// Bits of a register that was never written.
 uint64_t PoisonBits(int bits) {
-  const uint64_t pattern = 0x7fff7fff7fff7fff;
+  const uint64_t pattern = uint64_t{kPoisonWord} << 32 | kPoisonWord;
   return bits == 64 ? pattern : pattern & ((uint64_t{1} << bits) - 1);
+}
+
+// Whether the engine works on registers of the instruction, rather than on copies.
+bool IsMatrixInstruction(const Instruction& instruction) {
+  return instruction.opcode == "mma" || instruction.opcode == "ldmatrix" ||
+         (instruction.opcode == "wgmma" && instruction.Has("mma_async"));
 }
 
 // Errors about an operand do not know the instruction.
@@ -185,11 +191,11 @@ absl::Status Translator::LayOut(const std::vector<ptx::Variable>& module_variabl
   return absl::OkStatus();
 }
 
-// Numbers the registers that wgmma.mma_async names, by their first appearance.
+// Numbers the registers of matrix instructions by their first appearance.
 void Translator::FindFrameRegisters() {
   frame_numbers_.assign(kernel_.code.registers.size(), -1);
   for (const Instruction& instruction : kernel_.code.instructions) {
-    if (instruction.opcode != "wgmma" || !instruction.Has("mma_async")) continue;
+    if (!IsMatrixInstruction(instruction)) continue;
     for (const Operand& operand : instruction.operands) {
       if (operand.kind != Operand::Kind::kVector) continue;
       for (const Operand& element : operand.elements) {
@@ -197,30 +203,31 @@ void Translator::FindFrameRegisters() {
         frame_numbers_[element.reg] = kernel_.frame_registers++;
       }
     }
+    if (instruction.opcode != "ldmatrix") continue;
+    address_slots_[&instruction] = kernel_.frame_registers;
+    kernel_.frame_registers += 2;
   }
 }
 
 void Translator::CreateRegisters() {
   arguments_ = builder_.CreateAlloca(llvm::ArrayType::get(Int(64), kMostSlots));
   results_ = builder_.CreateAlloca(llvm::ArrayType::get(Int(64), kMostSlots));
-  llvm::Value* frame = nullptr;
-  if (kernel_.frame_registers > 0) {
-    frame = builder_.CreateAlloca(llvm::ArrayType::get(Int(32), kernel_.frame_registers));
-    builder_.CreateStore(frame, builder_.CreateConstInBoundsGEP1_64(
-                                    builder_.getInt8Ty(), function_->getArg(0),
-                                    offsetof(Thread, context) + offsetof(ThreadContext, frame)));
-  }
+  frame_ = Pointer(LoadContext(offsetof(ThreadContext, frame), 64));
   const std::vector<bool> written_before_use = WrittenBeforeUse(kernel_.code);
   for (size_t reg = 0; reg < kernel_.code.registers.size(); ++reg) {
     const int bits = kernel_.code.registers[reg].type.bits();
-    llvm::Value* const pointer = frame_numbers_[reg] >= 0 ? builder_.CreateConstInBoundsGEP1_64(
-                                                                Int(32), frame, frame_numbers_[reg])
+    llvm::Value* const pointer = frame_numbers_[reg] >= 0 ? FrameSlotPointer(frame_numbers_[reg])
                                                           : builder_.CreateAlloca(Int(bits));
-    if (!written_before_use[reg] || frame_numbers_[reg] >= 0) {
+    if (!written_before_use[reg] && frame_numbers_[reg] < 0) {
       builder_.CreateStore(Constant(bits, PoisonBits(bits)), pointer);
     }
     registers_.push_back(pointer);
   }
+}
+
+// Returns the address of the thread's lane of a register in the frame.
+llvm::Value* Translator::FrameSlotPointer(int number) {
+  return builder_.CreateConstInBoundsGEP1_64(Int(32), frame_, int64_t{number} * kLanes);
 }
 
 void Translator::CreateBlocks() {
@@ -241,9 +248,14 @@ void Translator::StartBlock(llvm::BasicBlock* block) {
 absl::Status Translator::TranslateAll() {
   const int count = static_cast<int>(kernel_.code.instructions.size());
   for (int i = 0; i < count; ++i) {
-    if (blocks_[i] != nullptr) StartBlock(blocks_[i]);
+    if (blocks_[i] != nullptr) {
+      CallDeferred();
+      StartBlock(blocks_[i]);
+    }
+    if (!MayPassDeferred(kernel_.code.instructions[i])) CallDeferred();
     RETURN_IF_ERROR(TranslateOne(i));
   }
+  CallDeferred();
   if (blocks_[count] != nullptr) StartBlock(blocks_[count]);
   if (builder_.GetInsertBlock()->getTerminator() == nullptr) builder_.CreateRetVoid();
   return absl::OkStatus();
@@ -264,18 +276,24 @@ absl::Status Translator::TranslateOne(int index) {
     builder_.CreateCondBr(Guard(instruction), then, after);
     builder_.SetInsertPoint(then);
   }
-  if (instruction.opcode == "ret" || instruction.opcode == "exit") {
-    builder_.CreateRetVoid();
-    if (after == nullptr) {
-      after = llvm::BasicBlock::Create(module_.getContext(), "after", function_);
-    }
-  } else {
-    const auto found = Table().find(instruction.opcode);
-    if (found == Table().end()) return Unsupported(instruction, "unknown opcode");
-    RETURN_IF_ERROR(WithPlace(instruction, found->second(*this, instruction)));
+  RETURN_IF_ERROR(TranslateBody(instruction));
+  if (instruction.guard >= 0) CallDeferred();
+  if (after == nullptr && builder_.GetInsertBlock()->getTerminator() != nullptr) {
+    after = llvm::BasicBlock::Create(module_.getContext(), "after", function_);
   }
   if (after != nullptr) StartBlock(after);
   return absl::OkStatus();
+}
+
+// Translates an instruction without its guard.
+absl::Status Translator::TranslateBody(const Instruction& instruction) {
+  if (instruction.opcode == "ret" || instruction.opcode == "exit") {
+    builder_.CreateRetVoid();
+    return absl::OkStatus();
+  }
+  const auto found = Table().find(instruction.opcode);
+  if (found == Table().end()) return Unsupported(instruction, "unknown opcode");
+  return WithPlace(instruction, found->second(*this, instruction));
 }
 
 absl::Status Translator::TranslateBranch(int index) {
@@ -473,7 +491,9 @@ absl::Status Translator::WriteVector(const Operand& operand, absl::Span<llvm::Va
 }
 
 absl::StatusOr<uint16_t> Translator::FrameRegister(const Operand& operand) const {
-  if (operand.reg < 0) return absl::InvalidArgumentError("wgmma takes registers");
+  if (operand.reg < 0 || frame_numbers_[operand.reg] < 0) {
+    return absl::InvalidArgumentError("operands of matrix instructions are registers");
+  }
   return static_cast<uint16_t>(frame_numbers_[operand.reg]);
 }
 

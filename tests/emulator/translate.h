@@ -1,9 +1,12 @@
 // Translates a kernel to LLVM IR for the host: one function that a thread runs from start to end.
 //
 // A PTX register is a stack slot of the width of its type, which LLVM turns into values; registers
-// of wgmma stay in memory, in a frame that the engine reads and writes. Instructions that need
-// other threads become calls of the engine. Families of instructions register their translations
-// in a table by opcode (translate_*.cc).
+// of matrix instructions stay in memory, in a frame that the engine reads and writes. Instructions
+// that need other threads become calls of the engine. Families of instructions register their
+// translations in a table by opcode (translate_*.cc).
+//
+// ldmatrix and mma.sync are deferred: the lanes of a warp meet once for all of them, where one of
+// their registers is touched, or memory, or control leaves the block.
 
 #ifndef FLASHCP_TESTS_EMULATOR_TRANSLATE_H_
 #define FLASHCP_TESTS_EMULATOR_TRANSLATE_H_
@@ -11,6 +14,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -109,6 +113,10 @@ class Translator {
   // Calls the engine for a site. Arguments are integers of up to 64 bits; results 64 bits.
   std::vector<llvm::Value*> CallSite(const Site& site, const std::vector<llvm::Value*>& arguments,
                                      int num_results);
+  // Does the instruction of a warp later, with registers `inputs` and `outputs`; an `address`, if
+  // there is one, is the first argument.
+  absl::Status Defer(Site* site, llvm::Value* address, absl::Span<const ptx::Operand> inputs,
+                     absl::Span<const ptx::Operand> outputs);
   void CallAccess(const AccessSite& access, llvm::Value* address);
   void CallPoll(const ptx::Instruction& instruction);
   llvm::Value* CallRuntime(const char* name, llvm::Type* result,
@@ -118,7 +126,7 @@ class Translator {
   // Loads a field of the ThreadContext.
   llvm::Value* LoadContext(size_t offset, int bits);
   llvm::Value* Pointer(llvm::Value* address);
-  // The number in the frame of a register of wgmma.
+  // The number in the frame of a register of a matrix instruction.
   absl::StatusOr<uint16_t> FrameRegister(const ptx::Operand& operand) const;
 
  private:
@@ -127,7 +135,11 @@ class Translator {
   void FindFrameRegisters();
   void CreateRegisters();
   void CreateBlocks();
+  llvm::Value* FrameSlotPointer(int number);
   absl::Status TranslateAll();
+  absl::Status TranslateBody(const ptx::Instruction& instruction);
+  bool MayPassDeferred(const ptx::Instruction& instruction) const;
+  void CallDeferred();
   absl::Status TranslateOne(int index);
   absl::Status TranslateBranch(int index);
   void EmitBranchBudget(const ptx::Instruction& instruction);
@@ -159,6 +171,10 @@ class Translator {
   std::vector<llvm::Value*> registers_;    // pointers
   std::vector<int> frame_numbers_;         // by register, -1 if not in the frame
   std::vector<llvm::BasicBlock*> blocks_;  // by instruction that a branch targets, or null
+  llvm::Value* frame_ = nullptr;
+  std::map<const ptx::Instruction*, int> address_slots_;  // in the frame
+  std::vector<const Site*> deferred_;
+  std::set<int> deferred_registers_;
   llvm::AllocaInst* arguments_ = nullptr;
   llvm::AllocaInst* results_ = nullptr;
 };

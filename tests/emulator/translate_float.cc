@@ -216,6 +216,8 @@ void AddFloatArithmetic(TranslateTable* table) {
   (*table)["copysign"] = CopySign;
   (*table)["ex2"] = Arithmetic(1, Intrinsic(llvm::Intrinsic::exp2));
   (*table)["lg2"] = Arithmetic(1, Intrinsic(llvm::Intrinsic::log2));
+  (*table)["sin"] = Arithmetic(1, Intrinsic(llvm::Intrinsic::sin));
+  (*table)["cos"] = Arithmetic(1, Intrinsic(llvm::Intrinsic::cos));
   (*table)["tanh"] = Arithmetic(1, Intrinsic(llvm::Intrinsic::tanh));
   (*table)["sqrt"] = Arithmetic(1, Intrinsic(llvm::Intrinsic::sqrt));
   (*table)["rcp"] =

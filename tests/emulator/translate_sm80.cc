@@ -120,9 +120,11 @@ absl::Status TranslateLoadMatrix(Translator& t, const Instruction& instruction) 
     LoadMatrix(count, transposed, meeting);
   };
   ASSIGN_OR_RETURN(llvm::Value* const address, t.ReadAddress(instruction.operands[1]));
-  std::vector<llvm::Value*> values = t.CallSite(site, {address}, count);
-  for (llvm::Value*& value : values) value = t.b().CreateTrunc(value, t.Int(32));
-  return t.WriteVector(instruction.operands[0], values, Type{Type::Kind::kBits, 32, 1});
+  const std::vector<Operand>& registers = instruction.operands[0].elements;
+  if (registers.size() != static_cast<size_t>(count)) {
+    return Unsupported(instruction, "the vector has another length than .xN");
+  }
+  return t.Defer(&site, address, {}, registers);
 }
 
 absl::Status TranslateStoreMatrix(Translator& t, const Instruction& instruction) {
@@ -162,22 +164,19 @@ absl::StatusOr<MmaShape> ReadMmaShape(const Instruction& instruction) {
 }
 
 absl::Status TranslateMma(Translator& t, const Instruction& instruction) {
-  const Type kRegister{Type::Kind::kBits, 32, 1};
   ASSIGN_OR_RETURN(const MmaShape shape, ReadMmaShape(instruction));
-  const std::array<size_t, 3> counts = {static_cast<size_t>(shape.a_registers()),
-                                        static_cast<size_t>(shape.b_registers()),
-                                        static_cast<size_t>(kMmaAccumulators)};
-  std::vector<llvm::Value*> arguments;
-  for (int i = 0; i < 3; ++i) {
-    ASSIGN_OR_RETURN(const auto values, t.ReadVector(instruction.operands[i + 1], kRegister));
-    if (values.size() != counts[i]) return Unsupported(instruction, "wrong number of registers");
-    arguments.insert(arguments.end(), values.begin(), values.end());
+  const std::array<size_t, 4> counts = {
+      static_cast<size_t>(kMmaAccumulators), static_cast<size_t>(shape.a_registers()),
+      static_cast<size_t>(shape.b_registers()), static_cast<size_t>(kMmaAccumulators)};
+  std::vector<Operand> inputs;
+  for (int i = 0; i < 4; ++i) {
+    const std::vector<Operand>& registers = instruction.operands[i].elements;
+    if (registers.size() != counts[i]) return Unsupported(instruction, "wrong number of registers");
+    if (i > 0) inputs.insert(inputs.end(), registers.begin(), registers.end());
   }
   Site& site = t.NewSite(instruction);
   site.warp = [shape](const Meeting& meeting) { MultiplyAccumulate(shape, meeting); };
-  std::vector<llvm::Value*> results = t.CallSite(site, arguments, kMmaAccumulators);
-  for (llvm::Value*& value : results) value = t.b().CreateTrunc(value, t.Int(32));
-  return t.WriteVector(instruction.operands[0], results, kRegister);
+  return t.Defer(&site, nullptr, inputs, instruction.operands[0].elements);
 }
 
 }  // namespace

@@ -33,12 +33,7 @@ WarpProducts* ProductsOf(const Meeting& meeting) {
   }
   Warp& warp = meeting.warp;
   if (warp.products == nullptr) {
-    WarpFrames frames;
-    frames.registers = meeting.engine.frame_registers();
-    for (int lane = 0; lane < kLanes; ++lane) {
-      frames.frames[lane] = warp.threads[lane].context.frame;
-    }
-    warp.products.reset(new WarpProducts{WgmmaQueue(warp.index % kWarps, frames,
+    warp.products.reset(new WarpProducts{WgmmaQueue(warp.index % kWarps, absl::MakeSpan(warp.frame),
                                                     meeting.engine.SharedMemoryOf(*warp.cta),
                                                     TimingOf(meeting.engine.schedule()))});
   }

@@ -21,37 +21,26 @@ std::string NameOf(const WgmmaInstruction& instruction) {
 
 }  // namespace
 
-WgmmaQueue::WgmmaQueue(int warp, WarpFrames frames, absl::Span<const std::byte> window,
+WgmmaQueue::WgmmaQueue(int warp, absl::Span<WarpRegister> frame, absl::Span<const std::byte> window,
                        Timing timing)
     : warp_(warp),
-      frames_(frames),
+      frame_(frame),
       window_(window),
       timing_(timing),
-      sums_of_(frames.registers),
-      reads_of_(frames.registers) {}
-
-WarpRegister WgmmaQueue::Get(uint16_t index) const {
-  WarpRegister value;
-  for (int lane = 0; lane < kLanes; ++lane) value[lane] = frames_.frames[lane][index];
-  return value;
-}
+      sums_of_(frame.size()),
+      reads_of_(frame.size()) {}
 
 void WgmmaQueue::Put(uint16_t index, const WarpRegister& value) {
-  for (int lane = 0; lane < kLanes; ++lane) frames_.frames[lane][index] = value[lane];
+  frame_[index] = value;
   fenced_[index] = value;
 }
 
-void WgmmaQueue::Fence() {
-  fenced_.resize(frames_.registers);
-  for (int lane = 0; lane < kLanes; ++lane) {
-    for (int r = 0; r < frames_.registers; ++r) fenced_[r][lane] = frames_.frames[lane][r];
-  }
-}
+void WgmmaQueue::Fence() { fenced_.assign(frame_.begin(), frame_.end()); }
 
 // A register must be as it was at the fence. A read after the fence goes unnoticed.
 absl::Status WgmmaQueue::CheckFenced(const WgmmaInstruction& instruction, uint16_t index,
                                      const std::string& name) const {
-  if (Get(index) == fenced_[index]) return absl::OkStatus();
+  if (frame_[index] == fenced_[index]) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(
       NameOf(instruction), ": ", name, " was written after the last wgmma.fence; fence again"));
 }
@@ -73,7 +62,7 @@ absl::StatusOr<WgmmaOperands> WgmmaQueue::OperandsOf(const WgmmaInstruction& ins
                        " is an accumulator in flight; wait for its group first"));
     }
     RETURN_IF_ERROR(CheckFenced(instruction, instruction.a[r], name));
-    operands.a_registers[r] = Get(instruction.a[r]);
+    operands.a_registers[r] = frame_[instruction.a[r]];
   }
   return operands;
 }
@@ -86,7 +75,7 @@ absl::StatusOr<std::shared_ptr<WgmmaQueue::Sums>> WgmmaQueue::SumsOf(
   const std::shared_ptr<Sums> chained = sums_of_[registers[0]];
   if (chained != nullptr && chained->registers == registers) {
     for (size_t i = 0; i < registers.size(); ++i) {
-      if (Get(registers[i]) != Poison()) {
+      if (frame_[registers[i]] != Poison()) {
         return absl::FailedPreconditionError(
             absl::StrCat(NameOf(instruction), ": accumulator ", i,
                          " was written while a product before it is in flight; wait first"));
@@ -103,7 +92,7 @@ absl::StatusOr<std::shared_ptr<WgmmaQueue::Sums>> WgmmaQueue::SumsOf(
                        " belongs to a product of another shape in flight; wait for that first"));
     }
     RETURN_IF_ERROR(CheckFenced(instruction, registers[i], absl::StrCat("accumulator ", i)));
-    sums->values.push_back(Get(registers[i]));
+    sums->values.push_back(frame_[registers[i]]);
   }
   for (const uint16_t index : registers) {
     sums_of_[index] = sums;
@@ -163,7 +152,7 @@ absl::Status WgmmaQueue::Complete(const Group& group) {
 absl::Status WgmmaQueue::Release(const Product& product) {
   const WgmmaInstruction& instruction = *product.instruction;
   for (int r = 0; instruction.shape.a_in_registers && r < kWgmmaARegisters; ++r) {
-    if (Get(instruction.a[r]) != product.operands.a_registers[r]) {
+    if (frame_[instruction.a[r]] != product.operands.a_registers[r]) {
       return absl::FailedPreconditionError(
           absl::StrCat(NameOf(instruction), ": register ", r,
                        " of A was written while the product is in flight"));
@@ -173,7 +162,7 @@ absl::Status WgmmaQueue::Release(const Product& product) {
   if (--product.sums->users > 0) return absl::OkStatus();
   for (size_t i = 0; i < product.sums->registers.size(); ++i) {
     const uint16_t index = product.sums->registers[i];
-    if (Get(index) != Poison()) {
+    if (frame_[index] != Poison()) {
       return absl::FailedPreconditionError(absl::StrCat(
           NameOf(instruction), ": accumulator ", i, " was written while the product is in flight"));
     }

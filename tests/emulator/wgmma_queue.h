@@ -22,13 +22,6 @@
 
 namespace flashcp::emulator {
 
-// The registers that products of a kernel use, of all lanes of a warp: register r of lane l is
-// frames[l][r]. The translated kernel keeps them in memory for this.
-struct WarpFrames {
-  std::array<uint32_t*, kLanes> frames = {};
-  int registers = 0;
-};
-
 // What is known of a wgmma.mma_async when its kernel is loaded.
 struct WgmmaInstruction {
   WgmmaShape shape;
@@ -44,7 +37,10 @@ class WgmmaQueue {
   static constexpr uint32_t kPoison = 0x7fffdead;  // A NaN.
 
   // `warp` is the number of the warp in its warpgroup; the window of shared memory must stay.
-  WgmmaQueue(int warp, WarpFrames frames, absl::Span<const std::byte> window, Timing timing);
+  // `frame` holds the registers that products of the kernel use: the translated kernel keeps them
+  // in memory, and they must stay there.
+  WgmmaQueue(int warp, absl::Span<WarpRegister> frame, absl::Span<const std::byte> window,
+             Timing timing);
 
   // wgmma.fence.sync.aligned.
   void Fence();
@@ -81,7 +77,6 @@ class WgmmaQueue {
   };
   using Group = std::vector<Product>;
 
-  WarpRegister Get(uint16_t index) const;
   void Put(uint16_t index, const WarpRegister& value);
   absl::Status CheckFenced(const WgmmaInstruction& instruction, uint16_t index,
                            const std::string& name) const;
@@ -93,7 +88,7 @@ class WgmmaQueue {
   absl::Status Release(const Product& product);
 
   const int warp_;
-  const WarpFrames frames_;
+  const absl::Span<WarpRegister> frame_;
   const absl::Span<const std::byte> window_;
   const Timing timing_;
   std::vector<WarpRegister> fenced_;            // Values of registers at the last fence.

@@ -17,18 +17,16 @@ using ::testing::HasSubstr;
 
 std::string MessageOf(const absl::Status& status) { return std::string(status.message()); }
 
-// A warp whose frames hold twelve registers: accumulators 0 to 3 and 4 to 7 of two products of n =
+// A warp whose frame holds twelve registers: accumulators 0 to 3 and 4 to 7 of two products of n =
 // 8, A in 8 to 11. A is 1 everywhere, B the element of shared memory that a test sets.
 class WgmmaQueueTest : public ::testing::TestWithParam<WgmmaQueue::Timing> {
  protected:
   static constexpr int kRegisters = 12;
   static constexpr uint32_t kOnes = 0x3f803f80;
 
-  WgmmaQueueTest() : memory_(kLanes * kRegisters), window_(1024) {
-    WarpFrames frames;
-    frames.registers = kRegisters;
-    for (int lane = 0; lane < kLanes; ++lane) frames.frames[lane] = &memory_[lane * kRegisters];
-    queue_ = std::make_unique<WgmmaQueue>(0, frames, absl::MakeConstSpan(window_), GetParam());
+  WgmmaQueueTest() : frame_(kRegisters), window_(1024) {
+    queue_ = std::make_unique<WgmmaQueue>(0, absl::MakeSpan(frame_), absl::MakeConstSpan(window_),
+                                          GetParam());
     for (int r = 8; r < 12; ++r) Fill(r, kOnes);
     first_.shape.a_in_registers = true;
     first_.accumulators = {0, 1, 2, 3};
@@ -40,9 +38,7 @@ class WgmmaQueueTest : public ::testing::TestWithParam<WgmmaQueue::Timing> {
     SetB(1);
   }
 
-  void Fill(int index, uint32_t value) {
-    for (int lane = 0; lane < kLanes; ++lane) memory_[lane * kRegisters + index] = value;
-  }
+  void Fill(int index, uint32_t value) { frame_[index].fill(value); }
   void FillFloat(int index, float value) {
     uint32_t bits;
     std::memcpy(&bits, &value, sizeof(bits));
@@ -50,10 +46,10 @@ class WgmmaQueueTest : public ::testing::TestWithParam<WgmmaQueue::Timing> {
   }
   float At(int index, int lane = 5) const {
     float value;
-    std::memcpy(&value, &memory_[lane * kRegisters + index], sizeof(value));
+    std::memcpy(&value, &frame_[index][lane], sizeof(value));
     return value;
   }
-  bool IsPoison(int index) const { return memory_[3 * kRegisters + index] == WgmmaQueue::kPoison; }
+  bool IsPoison(int index) const { return frame_[index][3] == WgmmaQueue::kPoison; }
   // All of B: the product of ones is then 16 times it.
   void SetB(float value) {
     uint32_t bits;
@@ -66,7 +62,7 @@ class WgmmaQueueTest : public ::testing::TestWithParam<WgmmaQueue::Timing> {
   }
   bool late() const { return GetParam() == WgmmaQueue::Timing::kAtWait; }
 
-  std::vector<uint32_t> memory_;
+  std::vector<WarpRegister> frame_;
   std::vector<std::byte> window_;
   std::unique_ptr<WgmmaQueue> queue_;
   WgmmaInstruction first_, second_;
