@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "api/mpi_library.h"
 
 // Null unless the program is linked with the library.
 #pragma weak flashcp_internal_join_mpi
@@ -20,9 +21,6 @@ namespace flashcp::capi {
 namespace {
 
 using Join = void (*)(JoinMpi*);
-
-// The library of OpenMPI 4 and 5.
-constexpr char kMpi[] = "libmpi.so.40";
 
 // Returns the path of a library beside the one that holds this function.
 std::string Beside(absl::string_view name) {
@@ -35,7 +33,7 @@ std::string Beside(absl::string_view name) {
 
 absl::StatusOr<Join> Open() {
   const std::string path = Beside("libflashcp_mpi.so");
-  void* const mpi = dlopen(kMpi, RTLD_NOW | RTLD_GLOBAL);
+  void* const mpi = dlopen(kMpiLibrary, RTLD_NOW | RTLD_GLOBAL);
   void* const library = mpi != nullptr ? dlopen(path.c_str(), RTLD_NOW) : nullptr;
   void* const join = library != nullptr ? dlsym(library, "flashcp_internal_join_mpi") : nullptr;
   if (join != nullptr) return reinterpret_cast<Join>(join);

@@ -10,12 +10,12 @@
 #include <cstring>
 #include <string>
 
+#include "api/mpi_library.h"
 #include "tools/cli/main.h"
 
 namespace {
 
-// The library of OpenMPI 4 and 5.
-constexpr char kMpi[] = "libmpi.so.40";
+using flashcp::kMpiLibrary;
 
 // Returns whether the arguments hold "--transport mpi" or "--transport=mpi".
 bool AsksForMpi(char** argv) {
@@ -32,7 +32,8 @@ bool AsksForMpi(char** argv) {
 // Replaces this process by one with MPI; returns only if that fails.
 void StartWithMpi(char** argv) {
   const char* loaded = std::getenv("LD_PRELOAD");
-  const std::string preload = loaded == nullptr ? kMpi : std::string(kMpi) + ":" + loaded;
+  const std::string preload =
+      loaded == nullptr ? kMpiLibrary : std::string(kMpiLibrary) + ":" + loaded;
   setenv("LD_PRELOAD", preload.c_str(), /*overwrite=*/1);
   execv("/proc/self/exe", argv);
   std::fprintf(stderr, "flashcp: --transport mpi: cannot start /proc/self/exe again: %s\n",
@@ -44,7 +45,7 @@ void StartWithMpi(char** argv) {
 int main(int argc, char** argv) {
   if (AsksForMpi(argv) && dlsym(RTLD_DEFAULT, "MPI_Init_thread") == nullptr) {
     // The loader would note the lack of a library to be loaded first, and go on without it.
-    if (dlopen(kMpi, RTLD_LAZY) != nullptr) {
+    if (dlopen(kMpiLibrary, RTLD_LAZY) != nullptr) {
       StartWithMpi(argv);
     } else {
       std::fprintf(stderr,
