@@ -5,14 +5,16 @@ def torch_tests(
         srcs,
         deps = [],
         data = [],
+        programs = [],
         torches = ["floor", "current"],
         mpi = False,
         size = "medium",
+        shard_count = None,
         tags = []):
     """Makes FILE_TORCH for each of srcs and torches, and a test_suite NAME of them.
 
-    deps are further .py files that they import; with mpi each is run by two
-    processes of mpirun.
+    deps are further .py files that they import, programs what they take as
+    arguments; with mpi each is run by two processes of mpirun.
     """
     tests = []
     for src in srcs:
@@ -22,7 +24,9 @@ def torch_tests(
                 name = test,
                 size = size,
                 srcs = ["//bazel:run_torch.sh"],
-                args = [torch, "$(rootpath %s)" % src] + (["--mpi"] if mpi else []),
+                shard_count = shard_count,
+                args = [torch, "$(rootpath %s)" % src] + (["--mpi"] if mpi else []) +
+                       ["$(rootpath %s)" % program for program in programs],
                 data = [
                     src,
                     "//api:libflashcp.so",
@@ -31,7 +35,7 @@ def torch_tests(
                     "//bazel:run_mpi.sh",
                     "//bazel:run_python.sh",
                     "//python:sources",
-                ] + deps + data,
+                ] + deps + data + programs,
                 tags = tags + ["python", "torch"] + (["mpi"] if mpi else []),
             )
             tests.append(test)

@@ -10,6 +10,7 @@
 #include "runtime/kernel_spec.h"
 #include "runtime/plan/conversion.h"
 #include "runtime/plan/verify.h"
+#include "tests/e2e/record_plans.h"
 #include "tests/testing/reference_attention.h"
 #include "tests/testing/run_plan.h"
 
@@ -58,6 +59,7 @@ FailureOr<Plan> makePlan(const CompileRequest &request, int64_t stages, int64_t 
 void expectExact(const Plan &plan) {
   absl::Status verified = VerifyPlan(plan);
   ASSERT_TRUE(verified.ok()) << verified;
+  if (testing::RecordPlan(plan)) return;
   TestBatch batch(DocumentsOf(*plan), KernelSpecOf(plan), /*seed=*/3);
   absl::StatusOr<TestStep> step = testing::RunPlanBackward(plan, batch);
   ASSERT_TRUE(step.ok()) << step.status();

@@ -25,7 +25,7 @@ CompileRequest WithLeastLimit(Compiler* compiler, CompileRequest request);
 
 // Compiles the request and expects of the plan that the verifier accepts it, that its statistics
 // are what the cost model says of the placement, and that running it is exact; and then of the plan
-// that saves some rows for backward.
+// that saves some rows for backward. Where plans are recorded (record_plans.h) they are not run.
 void ExpectExactPlan(Compiler* compiler, const CompileRequest& request);
 
 }  // namespace flashcp::testing

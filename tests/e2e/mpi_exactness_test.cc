@@ -22,6 +22,7 @@
 #include "runtime/plan/conversion.h"
 #include "support/status_macros.h"
 #include "tests/e2e/compiled_case.h"
+#include "tests/e2e/record_plans.h"
 #include "tests/testing/reference_attention.h"
 #include "tests/testing/run_mpi.h"
 #include "tests/testing/run_plan.h"
@@ -77,6 +78,7 @@ absl::Status RunRank(const Plan& plan, const testing::TestBatch& batch,
 void ExpectThatOfThreads(Compiler* compiler, const CompileRequest& request) {
   absl::StatusOr<Plan> plan = compiler->Compile(request);
   ASSERT_TRUE(plan.ok()) << plan.status();
+  if (testing::RecordPlan(*plan)) return;
   testing::TestBatch batch(DocumentsOf(**plan), KernelSpecOf(*plan), /*seed=*/1);
   absl::StatusOr<testing::TestStep> step = testing::RunPlanBackward(*plan, batch);
   ASSERT_TRUE(step.ok()) << step.status();

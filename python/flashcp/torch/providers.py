@@ -18,12 +18,13 @@ import inspect
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import torch
+from torch import Tensor
 
 from flashcp.torch._bands import BOTH_CAUSAL, Rectangle, typed_pieces, window_of
 from flashcp.torch._calls import Call
 
-Partial = Tuple[torch.Tensor, torch.Tensor]
-Gradients = Tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+Partial = Tuple[Tensor, Tensor]
+Gradients = Tuple[Tensor, Tensor, Tensor]
 
 
 class Provider:
@@ -44,9 +45,7 @@ class Provider:
         """Returns what forward and backward need beside the tensors; becomes call.data."""
         return None
 
-    def forward(
-        self, call: Call, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float
-    ) -> Partial:
+    def forward(self, call: Call, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Partial:
         """Returns O [rows, heads, dim] and LSE [rows, heads]; -inf in rows that see no key. Rows
         outside the call's tiles may hold anything."""
         raise NotImplementedError
@@ -54,13 +53,13 @@ class Provider:
     def backward(
         self,
         call: Call,
-        q: torch.Tensor,
-        k: torch.Tensor,
-        v: torch.Tensor,
-        o: torch.Tensor,
-        do: torch.Tensor,
-        lse: torch.Tensor,
-        delta: torch.Tensor,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        o: Tensor,
+        do: Tensor,
+        lse: Tensor,
+        delta: Tensor,
         scale: float,
     ) -> Gradients:
         """Returns dq, dk, dv of the shapes of q, k, v; rows outside the tiles may hold anything."""
@@ -74,9 +73,9 @@ class Reference(Provider):
     joins_tiles = False
     _SCORES = 1 << 24  # of one piece of a tile: bounds its memory
 
-    def forward(self, call, q, k, v, scale):
-        heads = _heads_of_keys(call, k.device)
-        k, v = (x.float().transpose(0, 1)[heads] for x in (k, v))
+    def forward(self, call: Call, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Partial:
+        ratio = _ratio(call)
+        k, v = (x.float().transpose(0, 1).repeat_interleave(ratio, 0) for x in (k, v))
         parts = []
         for rows in self._pieces(call):
             scores = q[rows].float().transpose(0, 1) @ k.transpose(1, 2) * scale
@@ -88,9 +87,20 @@ class Reference(Provider):
             parts.append((o.transpose(0, 1), lse.transpose(0, 1)))
         return tuple(torch.cat(x) if len(x) > 1 else x[0] for x in zip(*parts))
 
-    def backward(self, call, q, k, v, o, do, lse, delta, scale):
-        heads = _heads_of_keys(call, k.device)
-        k, v = (x.float().transpose(0, 1)[heads] for x in (k, v))
+    def backward(
+        self,
+        call: Call,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        o: Tensor,
+        do: Tensor,
+        lse: Tensor,
+        delta: Tensor,
+        scale: float,
+    ) -> Gradients:
+        ratio = _ratio(call)
+        k, v = (x.float().transpose(0, 1).repeat_interleave(ratio, 0) for x in (k, v))
         dk, dv, dq = torch.zeros_like(k), torch.zeros_like(v), []
         for rows in self._pieces(call):
             qr, dor = (x[rows].float().transpose(0, 1) for x in (q, do))
@@ -104,7 +114,6 @@ class Reference(Provider):
             dq.append((ds @ k).transpose(0, 1))
             dk += ds.transpose(1, 2) @ qr
             dv += p.transpose(1, 2) @ dor
-        ratio = len(heads) // (call.kv_heads.stop - call.kv_heads.start)
         dk, dv = (x.unflatten(0, (-1, ratio)).sum(1).transpose(0, 1) for x in (dk, dv))
         return torch.cat(dq), dk, dv
 
@@ -115,20 +124,17 @@ class Reference(Provider):
         return [slice(a, min(a + step, area.queries)) for a in range(0, area.queries, step)]
 
 
-def _heads_of_keys(call: Call, device: torch.device) -> torch.Tensor:
-    """The key head of the call that each query head reads."""
-    queries = call.heads.stop - call.heads.start
-    return torch.arange(queries, device=device) // (
-        queries // (call.kv_heads.stop - call.kv_heads.start)
-    )
+def _ratio(call: Call) -> int:
+    """The query heads of the call that read one key head."""
+    return (call.heads.stop - call.heads.start) // (call.kv_heads.stop - call.kv_heads.start)
 
 
-def _finite(lse: torch.Tensor) -> torch.Tensor:
+def _finite(lse: Tensor) -> Tensor:
     """LSE with 0 for -inf, whose rows see no key: exp(-inf - 0) is 0, exp(-inf + inf) is not."""
     return lse.masked_fill(lse == float("-inf"), 0.0)
 
 
-def _hidden(area: Rectangle, rows: slice, device: torch.device) -> Optional[torch.Tensor]:
+def _hidden(area: Rectangle, rows: slice, device: torch.device) -> Optional[Tensor]:
     """The pairs [rows, keys] that the band hides; None if there are none."""
     if not (area.cuts_below or area.cuts_above):
         return None
@@ -160,13 +166,13 @@ class FlashAttention(Provider):
             self.version = 2
         self._forward = module.flash_attn_varlen_func
 
-    def check(self, dtype, device, dim):
+    def check(self, dtype: torch.dtype, device: torch.device, dim: int) -> None:
         _check_gpu(self.name, dtype, device)
 
-    def key(self, area):
+    def key(self, area: Rectangle) -> Any:
         return window_of(area)
 
-    def prepare(self, call, device):
+    def prepare(self, call: Call, device: torch.device) -> Any:
         """Returns the arguments that describe the sequences."""
         q_ends, k_ends = [0], [0]
         for tile in call.tiles:
@@ -199,13 +205,24 @@ class FlashAttention(Provider):
             "return_attn_probs": True,
         }
 
-    def forward(self, call, q, k, v, scale):
+    def forward(self, call: Call, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Partial:
         values = {**call.data, "q": q, "k": k, "v": v, "softmax_scale": scale}
         o, lse = _call_by_name(self._forward, values)[:2]
         lse = lse.transpose(0, 1)  # [heads, rows] there
         return o, lse.masked_fill(lse == float("inf"), float("-inf"))
 
-    def backward(self, call, q, k, v, o, do, lse, delta, scale):
+    def backward(
+        self,
+        call: Call,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        o: Tensor,
+        do: Tensor,
+        lse: Tensor,
+        delta: Tensor,
+        scale: float,
+    ) -> Gradients:
         # Their backward takes +inf for rows without keys: exp(score - inf) is 0.
         lse = lse.masked_fill(lse == float("-inf"), float("inf")).transpose(0, 1).contiguous()
         dq, dk, dv = (torch.empty_like(x, memory_format=torch.contiguous_format) for x in (q, k, v))
@@ -229,10 +246,10 @@ class Magi(Provider):
         # Until its version 1.0.4 the longest ranges were arguments, and LSE was [heads, tokens].
         self._old = "max_seqlen_q" in inspect.signature(self._forward).parameters
 
-    def check(self, dtype, device, dim):
+    def check(self, dtype: torch.dtype, device: torch.device, dim: int) -> None:
         _check_gpu(self.name, dtype, device)
 
-    def prepare(self, call, device):
+    def prepare(self, call: Call, device: torch.device) -> Any:
         """Returns the table of ranges."""
         queries, keys, types = [], [], []
         for tile in call.tiles:
@@ -256,12 +273,23 @@ class Magi(Provider):
             "auto_range_merge": False,
         }
 
-    def forward(self, call, q, k, v, scale):
+    def forward(self, call: Call, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Partial:
         values = {**call.data, "q": q, "k": k, "v": v, "softmax_scale": scale}
         o, lse = _call_by_name(self._forward, values)[:2]
         return o, lse.transpose(0, 1) if self._old else lse
 
-    def backward(self, call, q, k, v, o, do, lse, delta, scale):
+    def backward(
+        self,
+        call: Call,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        o: Tensor,
+        do: Tensor,
+        lse: Tensor,
+        delta: Tensor,
+        scale: float,
+    ) -> Gradients:
         tensors = {"q": q, "k": k, "v": v, "out": o, "dout": do, "sink": None, "sink_layout": "sh"}
         lse = (lse.transpose(0, 1) if self._old else lse).contiguous()
         sums = {name: None for name in ("dq", "dk", "dv", "dsink")}  # f32, made there
