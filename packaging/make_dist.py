@@ -102,9 +102,7 @@ def main(out: str, header: str, *arguments: str) -> None:
     write(out, f"flashcp_{version}_amd64.deb", make_deb(version, glibc, tree))
     tag = "py3-none-manylinux_{}_{}_x86_64".format(*glibc)
     description = template("description.md", version).data.decode()
-    wheel = make_wheel(
-        version, tag, python_package(files), below(files, "licenses"), description
-    )
+    wheel = make_wheel(version, tag, python_package(files), below(files, "licenses"), description)
     write(out, f"{name}-{tag}.whl", wheel)
 
 

@@ -12,7 +12,26 @@ set -euo pipefail
 version=2.15.0
 home=$(getent passwd "$(id -u)" | cut -d: -f6)
 venv=${1:-$home/.cache/flashcp/torch-$version}
-[ ! -e "$venv/complete" ] || exit 0
+
+# Adds Triton to what there is, once; without it one test is skipped.
+install_triton() {
+  local folder=$venv/triton
+  [ ! -e "$folder/complete" ] || return 0
+  rm -rf "$folder"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check --retries 2 --no-deps --no-compile \
+    --target "$folder" triton==3.9.0 || {
+    echo "flashcp: no Triton" >&2
+    return 0
+  }
+  # What compiles for GPUs stays; what measures on them is as large.
+  (cd "$folder/triton" && rm -rf _C/libproton.so backends/amd/lib/*.so backends/nvidia/lib/cupti*)
+  touch "$folder/complete"
+}
+
+if [ -e "$venv/complete" ]; then
+  install_triton
+  exit
+fi
 
 skip() {
   echo "flashcp: no PyTorch $version: $1" >&2
@@ -55,3 +74,4 @@ echo 'import sys, os; sys.setdlopenflags(os.RTLD_LAZY)' >"$site/torch_cpu_stubs.
 "$venv/bin/python" -c 'import torch; torch.randn(8, 8) @ torch.randn(8, 8)' ||
   skip "it does not run with stubs for CUDA libraries"
 touch "$venv/complete"
+install_triton

@@ -4,6 +4,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 tools/install_dependencies.sh || exit 1
+tools/install_python_tools.sh || echo "types, format and auditwheel are not checked"
 tools/install_torch.sh || echo "tests of flashcp.torch with the current PyTorch are skipped"
 
 log=$(mktemp)

@@ -4,6 +4,7 @@ plans are what they are without, whichever comes first.
 
 beside_llvm_test.py DIST_FOLDER
 """
+
 import ctypes
 import glob
 import os

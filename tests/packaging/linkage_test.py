@@ -4,6 +4,7 @@ libraries export the C API, all of it and nothing else.
 
 linkage_test.py FLASHCP_H FILE...
 """
+
 import re
 import subprocess
 import sys

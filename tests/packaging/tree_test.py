@@ -4,6 +4,7 @@ in C and C++ build against it by CMake and by pkg-config, and run.
 
 tree_test.py DIST_FOLDER EXAMPLES_FOLDER RUN_MPI
 """
+
 import os
 import re
 import shutil

@@ -4,9 +4,11 @@ each Python that the machine has it installs, passes pip check and runs README's
 
 wheel_test.py DIST_FOLDER README
 
-Without network. $FLASHCP_WHEELS is a folder of wheels that environments may install beside it
-(numpy, which the machine's own Pythons may have); $AUDITWHEEL a program to check the tag with.
+Without network. auditwheel, which checks the tag, and the wheels of numpy that environments install
+beside it are those of tools/install_python_tools.sh. Without them the one is skipped, and environments
+see the numpy of the machine.
 """
+
 import base64
 import csv
 import email
@@ -15,7 +17,6 @@ import hashlib
 import os
 import pwd
 import re
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -24,7 +25,8 @@ from typing import List, Optional
 LARGEST = 12e6  # bytes
 DIST, README = (os.path.abspath(path) for path in sys.argv[1:3])
 TEMPORARY = os.environ["TEST_TMPDIR"]
-WHEELS = os.environ.get("FLASHCP_WHEELS")
+TOOLS = os.path.join(pwd.getpwuid(os.getuid()).pw_dir, ".cache/flashcp/python-tools")
+WHEELS = os.path.join(TOOLS, "wheels") if os.path.exists(os.path.join(TOOLS, "complete")) else ""
 DEBIAN_PIP = glob.glob("/usr/share/python-wheels/pip-*.whl")
 PLAIN = {"PATH": "/usr/bin:/bin", "HOME": TEMPORARY, "LC_ALL": "C.UTF-8", "PIP_NO_INPUT": "1"}
 
@@ -66,10 +68,10 @@ def check_contents(path: str) -> None:
 
 
 def check_by_auditwheel(path: str) -> None:
-    """Asks auditwheel, where there is one, which tag the symbols of the wheel need."""
-    program = os.environ.get("AUDITWHEEL") or shutil.which("auditwheel")
-    if not program:
-        print("auditwheel: skipped, not installed (pip install auditwheel; AUDITWHEEL=PROGRAM)")
+    """Asks auditwheel, if it is there, which tag the symbols of the wheel need."""
+    program = os.path.join(TOOLS, "bin/auditwheel")
+    if not os.access(program, os.X_OK):
+        print(f"auditwheel: SKIPPED, no {program}: tools/install_python_tools.sh")
         return
     tag = path[: -len(".whl")].split("-")[-1]
     shown = " ".join(run(program, "show", path).split())
@@ -158,7 +160,9 @@ def check_in(python: str, wheel: str) -> bool:
         environment.check_dependencies()
         print(f"{python}: {run(own, '-c', readme_lines()).strip()}")
     else:
-        print(f"{python}: installs and starts; its lines skipped: no numpy (FLASHCP_WHEELS=FOLDER)")
+        print(
+            f"{python}: installs and starts; its lines SKIPPED: no numpy (tools/install_python_tools.sh)"
+        )
     environment.uninstall()
     return numpy
 

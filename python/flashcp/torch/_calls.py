@@ -65,11 +65,11 @@ class Call:
     flags: List[Tuple[bool, bool, int]] = field(
         default_factory=list
     )  # first, last, accumulator row
-    rows: Optional[slice] = None  # that the tiles span, in the query buffer
-    keys: Optional[slice] = None  # and in the key buffer
+    rows: slice = field(init=False)  # that the tiles span, in the query buffer
+    keys: slice = field(init=False)  # and in the key buffer
     results: List[Results] = field(default_factory=list)
-    query_rows: Optional[Rows] = None  # of all tiles, inside the call
-    key_rows: Optional[Rows] = None
+    query_rows: Rows = field(init=False)  # of all tiles, inside the call
+    key_rows: Rows = field(init=False)
     data: Any = None  # of the kernel
 
     def accepts(self, tile: Tile) -> bool:
@@ -131,7 +131,8 @@ def make_attend(
 ) -> Attend:
     """Groups the tiles of an attend for a provider. `ratio`: query heads of a key head."""
     attend = Attend([], [])
-    names, open_calls = tiles.dtype.names, []
+    names = tiles.dtype.names or ()
+    open_calls: List[Tuple[Any, Call]] = []
     # The last call that computed a row of a key head: a later tile of the row follows it.
     last_call = numpy.full((0, query_rows), -1, numpy.int64)
     for row in tiles.tolist():
@@ -176,9 +177,9 @@ def _call_of(fields: Dict[str, Any], ratio: int) -> Call:
     buffers = ("query", "key", "value", "output", "lse", "accumulator")
     begin, end = fields["head_begin"], fields["head_end"]
     return Call(
-        *(fields[f"{name}_buffer"] for name in buffers),
-        slice(begin, end),
-        slice(begin // ratio, (end - 1) // ratio + 1),
+        **{f"{name}_buffer": fields[f"{name}_buffer"] for name in buffers},
+        heads=slice(begin, end),
+        kv_heads=slice(begin // ratio, (end - 1) // ratio + 1),
     )
 
 

@@ -15,6 +15,7 @@ from flashcp.torch._batch import Batch
 from flashcp.torch._channel import Channel, backend_name
 from flashcp.torch._engines import Engine, NativeEngine, TorchEngine
 from flashcp.torch._sequence import Runs
+from flashcp.torch.providers import Provider
 
 
 class ContextParallel:
@@ -71,6 +72,9 @@ class ContextParallel:
         self.heads, self.head_dim, self.dtype = tuple(heads), head_dim, dtype
         self.row_multiple = row_multiple
         self.backend = _backend_of(group) if backend == "auto" else backend
+        self.group: Any = None
+        self.provider: Optional[Provider] = None  # of backend "torch", as is the channel
+        self._channel: Optional[Channel] = None
         self.scale = head_dim**-0.5 if scale is None else scale
         if self.backend == "native":
             self._use_native(group, rank, device)
@@ -105,7 +109,6 @@ class ContextParallel:
                 f'backend "native" computes on the CPU in this version, and the device is '
                 f'{self.device}: use backend="torch" over a ProcessGroup'
             )
-        self.provider, self._channel = None, None
 
     def _use_torch(self, group: Any, device: Any, provider: str) -> None:
         self.group = group.get_group() if hasattr(group, "mesh_dim_names") else group
@@ -168,6 +171,7 @@ class ContextParallel:
     def _engine(self, plan: Any) -> Engine:
         if self.backend == "native":
             return NativeEngine(plan, self.group, self.rank)
+        assert self._channel is not None and self.provider is not None
         return TorchEngine(plan, self._channel, self.provider, self.device)
 
     def planner(self, lookahead: int = 2, threads: int = 1) -> "StepPlanner":
@@ -260,7 +264,7 @@ class StepPlanner:
     def _submit(
         self, samples: Iterator[Any], lengths: Any, accumulate: int
     ) -> List[Tuple[Any, Sequence[int], "Future[Dict[str, Any]]"]]:
-        submitted = []
+        submitted: List[Tuple[Any, Sequence[int], "Future[Dict[str, Any]]"]] = []
         for _, sample in zip(range(accumulate), samples):
             numbers = _integers(_lengths_of(sample, lengths))
             submitted.append((sample, numbers, self._pool.submit(self._context.compile, numbers)))

@@ -15,6 +15,7 @@ import struct
 from typing import Any, Optional, Sequence, Tuple
 
 import torch
+from torch import Tensor
 
 from flashcp._library import Tensors
 from flashcp.torch._channel import Channel
@@ -22,7 +23,7 @@ from flashcp.torch._executor import TorchExecutor
 from flashcp.torch._program import DTYPES
 from flashcp.torch.providers import Provider
 
-Forward = Tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+Results = Tuple[Tensor, Tensor, Tensor]
 
 
 class Engine:
@@ -40,7 +41,7 @@ class Engine:
         self.key_shape = (info.tokens, kv_heads, plan.head_dim)
         self._lse_shape = (info.tokens, query_heads)
 
-    def check(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> None:
+    def check(self, q: Tensor, k: Tensor, v: Tensor) -> None:
         """ValueError or TypeError for tensors that are not this rank's, before anything is sent."""
         if (
             q.shape == self.query_shape
@@ -70,10 +71,12 @@ class Engine:
             f"attention on rank {self.rank}: q, k, v are on {q.device}, {k.device}, {v.device}"
         )
 
-    def forward(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, backward: bool) -> Forward:
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, backward: bool) -> Results:
         raise NotImplementedError
 
-    def backward(self, q, k, v, o, lse, saved, do) -> Forward:
+    def backward(
+        self, q: Tensor, k: Tensor, v: Tensor, o: Tensor, lse: Tensor, saved: Tensor, do: Tensor
+    ) -> Results:
         raise NotImplementedError
 
 
@@ -97,7 +100,7 @@ class NativeEngine(Engine):
             [query, key, key, query, lse * 4, self.saved_bytes, query, query, key, key]
         )
 
-    def check(self, q, k, v) -> None:
+    def check(self, q: Tensor, k: Tensor, v: Tensor) -> None:
         if q.device.type != "cpu":
             raise ValueError(
                 f"attention on rank {self.rank}: the tensors are on {q.device}, and backend "
@@ -106,7 +109,7 @@ class NativeEngine(Engine):
             )
         super().check(q, k, v)
 
-    def forward(self, q, k, v, backward):
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, backward: bool) -> Results:
         self.check(q, k, v)
         q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
         o = torch.empty_like(q)
@@ -116,7 +119,9 @@ class NativeEngine(Engine):
         self._executors.forward(self.plan, tensors, backward, self._stream)
         return o, lse, saved
 
-    def backward(self, q, k, v, o, lse, saved, do):
+    def backward(
+        self, q: Tensor, k: Tensor, v: Tensor, o: Tensor, lse: Tensor, saved: Tensor, do: Tensor
+    ) -> Results:
         q, k, v, o, lse, do = (x.contiguous() for x in (q, k, v, o, lse, do))
         dq, dk, dv = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
         tensors = self._backward_call.tensors(q, k, v, o, lse, saved, do, dq, dk, dv)
@@ -132,7 +137,7 @@ class _Call:
         self._pack = struct.Struct(f"{'PQ' * len(sizes)}{size - 16 * len(sizes)}x").pack
         self._values = [value for size in sizes for value in (0, size)]
 
-    def tensors(self, *tensors: torch.Tensor) -> Tensors:
+    def tensors(self, *tensors: Tensor) -> Tensors:
         values = self._values.copy()
         values[::2] = [x.data_ptr() for x in tensors]
         return Tensors.from_buffer_copy(self._pack(*values))
@@ -150,7 +155,7 @@ class TorchEngine(Engine):
         self._device = device
         self._executor = TorchExecutor(plan, channel, provider, device)
 
-    def check(self, q, k, v) -> None:
+    def check(self, q: Tensor, k: Tensor, v: Tensor) -> None:
         super().check(q, k, v)
         if q.device != self._device:
             raise ValueError(
@@ -158,15 +163,17 @@ class TorchEngine(Engine):
                 f"ContextParallel was made for {self._device}"
             )
 
-    def forward(self, q, k, v, backward):
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, backward: bool) -> Results:
         self.check(q, k, v)
         return self._executor.forward(_dense_rows(q), _dense_rows(k), _dense_rows(v))
 
-    def backward(self, q, k, v, o, lse, saved, do):
-        rows = (_dense_rows(x) for x in (q, k, v))
-        return self._executor.backward(*rows, o, lse, saved, _dense_rows(do))
+    def backward(
+        self, q: Tensor, k: Tensor, v: Tensor, o: Tensor, lse: Tensor, saved: Tensor, do: Tensor
+    ) -> Results:
+        q, k, v, do = (_dense_rows(x) for x in (q, k, v, do))
+        return self._executor.backward(q, k, v, o, lse, saved, do)
 
 
-def _dense_rows(x: torch.Tensor) -> torch.Tensor:
+def _dense_rows(x: Tensor) -> Tensor:
     """Strides over tokens and heads are read as they are; elements of a head must be dense."""
     return x if x.stride(-1) == 1 and x.stride(0) and x.stride(1) else x.contiguous()

@@ -20,6 +20,7 @@ from flashcp.torch.providers import Provider, _finite
 
 # What to do for each work of an exchange when it is done.
 Posted = Tuple[List[Any], List[Callable[[], None]]]
+Tensors = Tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 class TorchExecutor:
@@ -51,7 +52,7 @@ class TorchExecutor:
                 )
         return attends
 
-    def forward(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor):
+    def forward(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> Tensors:
         """Returns o like q, lse [tokens, heads] f32, and the saved memory that backward reads.
 
         q [tokens, heads, dim], k and v [tokens, kv heads, dim], rows in the order of the layout;
@@ -76,7 +77,7 @@ class TorchExecutor:
         lse: torch.Tensor,
         saved: torch.Tensor,
         do: torch.Tensor,
-    ):
+    ) -> Tensors:
         """Returns dq, dk, dv, from what forward took and returned and the gradient of o."""
         program = self.program
         dq, dk, dv = (torch.empty_like(x, memory_format=torch.contiguous_format) for x in (q, k, v))
@@ -183,7 +184,9 @@ class _Pass:
         """The heads of a part in all rows of a buffer with the rows of the part's."""
         return self.views(buffer, round_)[:, part.heads]
 
-    def _gather(self, parts: Sequence[Part], buffer_of: Callable[[int], int], round_: int):
+    def _gather(
+        self, parts: Sequence[Part], buffer_of: Callable[[int], int], round_: int
+    ) -> torch.Tensor:
         """The payload of parts: part after part, row after row."""
         rows = [
             part.rows.get(self._part(part, buffer_of(part.buffer), round_)).reshape(-1)
@@ -306,8 +309,12 @@ class _Backward(_Pass):
         query_sum = self._of(kinds.QUERY_SUM, step.round)
         for call in self.executor._attends_backward[step.entries].calls:
             q, k, v = _operands(self.views, call, step.round)
-            rows = (self._of(kind, step.round)[call.rows, call.heads] for kind in tensors)
-            gradients = self.executor._provider.backward(call, q, k, v, *rows, program.scale)
+            o, do, lse, delta = (
+                self._of(kind, step.round)[call.rows, call.heads] for kind in tensors
+            )
+            gradients = self.executor._provider.backward(
+                call, q, k, v, o, do, lse, delta, program.scale
+            )
             call.query_rows.add(
                 query_sum[call.rows, call.heads], call.query_rows.get(gradients[0]).float()
             )
@@ -365,7 +372,7 @@ class _Backward(_Pass):
         return self.views(buffer, round_).view(-1)[begin:end]
 
 
-def _operands(views: _Views, call: Call, round_: int) -> Tuple[torch.Tensor, ...]:
+def _operands(views: _Views, call: Call, round_: int) -> Tensors:
     """Queries, keys and values of a call: views of their buffers."""
     return (
         views(call.query_buffer, round_)[call.rows, call.heads],

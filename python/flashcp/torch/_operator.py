@@ -8,15 +8,17 @@ the tensor, which autograd saves, finds the right plan in backward too.
 from __future__ import annotations
 
 import itertools
-from typing import Any, Dict, Optional, Tuple, Union
+from typing import Any, Dict, Literal, Optional, Tuple, Union, overload
 
 import torch
+from torch import Tensor
 
 from flashcp.torch._engines import Engine
 
 HAS_OPERATOR = hasattr(torch.library, "register_autograd")
 
-Result = Union[torch.Tensor, Tuple[torch.Tensor, torch.Tensor]]
+Result = Union[Tensor, Tuple[Tensor, Tensor]]
+Three = Tuple[Tensor, Tensor, Tensor]
 
 
 class Engines:
@@ -50,7 +52,7 @@ def remove(number: int) -> None:
     _BY_HANDLE.pop(number, None)
 
 
-def _find(handle: torch.Tensor, mask: str) -> Engine:
+def _find(handle: Tensor, mask: str) -> Engine:
     number = int(handle)
     engines = _BY_HANDLE.get(number)
     if engines is None:
@@ -61,11 +63,35 @@ def _find(handle: torch.Tensor, mask: str) -> Engine:
     return engines.find(mask)
 
 
+@overload
 def attention(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    handle: torch.Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    handle: Tensor,
+    mask: Optional[str] = None,
+    *,
+    dropout_p: float = 0.0,
+    return_lse: Literal[False] = False,
+    operator: Optional[bool] = None,
+) -> Tensor: ...
+@overload
+def attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    handle: Tensor,
+    mask: Optional[str] = None,
+    *,
+    dropout_p: float = 0.0,
+    return_lse: Literal[True],
+    operator: Optional[bool] = None,
+) -> Tuple[Tensor, Tensor]: ...
+def attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    handle: Tensor,
     mask: Optional[str] = None,
     *,
     dropout_p: float = 0.0,
@@ -107,9 +133,9 @@ def attention(
 
 
 def plan_attention(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
     plan: Any,
     group: Any,
     rank: int,
@@ -124,7 +150,7 @@ def plan_attention(
     return (o, lse) if return_lse else o
 
 
-def _autocast(*tensors: torch.Tensor) -> Tuple[torch.Tensor, ...]:
+def _autocast(*tensors: Tensor) -> Tuple[Tensor, ...]:
     """Converts to autocast's dtype, as operators of PyTorch do, if it is on."""
     dtype = _autocast_dtype(tensors[0].device.type)
     return tensors if dtype is None else tuple(x.to(dtype) for x in tensors)
@@ -145,7 +171,9 @@ class _Attention(torch.autograd.Function):
     """The engine's two passes as one differentiable function."""
 
     @staticmethod
-    def forward(ctx, q, k, v, engine, grad_enabled):
+    def forward(
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, engine: Engine, grad_enabled: bool
+    ) -> Tuple[Tensor, Tensor]:
         # Grad mode is off in here; needs_input_grad is of the inputs alone.
         backward = grad_enabled and any(ctx.needs_input_grad)
         o, lse, saved = engine.forward(q, k, v, backward)
@@ -157,7 +185,7 @@ class _Attention(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, do, _):
+    def backward(ctx: Any, do: Tensor, _: Tensor) -> Tuple[Optional[Tensor], ...]:
         return (*ctx.engine.backward(*ctx.saved_tensors, do), None, None)
 
 
@@ -176,15 +204,27 @@ if HAS_OPERATOR:
     )
 
     @torch.library.impl(_FORWARD, "CompositeExplicitAutograd")
-    def _forward(q, k, v, handle, mask, backward):
+    def _forward(
+        q: Tensor, k: Tensor, v: Tensor, handle: Tensor, mask: str, backward: bool
+    ) -> Three:
         return _find(handle, mask).forward(q, k, v, backward)
 
     @torch.library.impl(_BACKWARD, "CompositeExplicitAutograd")
-    def _backward(dout, q, k, v, o, lse, saved, handle, mask):
+    def _backward(
+        dout: Tensor,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        o: Tensor,
+        lse: Tensor,
+        saved: Tensor,
+        handle: Tensor,
+        mask: str,
+    ) -> Three:
         return _find(handle, mask).backward(q, k, v, o, lse, saved, dout)
 
     @torch.library.register_fake(_FORWARD)
-    def _(q, k, v, handle, mask, backward):
+    def _(q: Tensor, k: Tensor, v: Tensor, handle: Tensor, mask: str, backward: bool) -> Three:
         saved = torch.library.get_ctx().new_dynamic_size()  # of the plan: tracing does not see it
         return (
             torch.empty_like(q, memory_format=torch.contiguous_format),
@@ -193,14 +233,26 @@ if HAS_OPERATOR:
         )
 
     @torch.library.register_fake(_BACKWARD)
-    def _(dout, q, k, v, o, lse, saved, handle, mask):
+    def _(
+        dout: Tensor,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        o: Tensor,
+        lse: Tensor,
+        saved: Tensor,
+        handle: Tensor,
+        mask: str,
+    ) -> Three:
         return tuple(torch.empty_like(x, memory_format=torch.contiguous_format) for x in (q, k, v))
 
     class _Operator(torch.autograd.Function):
         """The gradient of the operator, which is the other operator."""
 
         @staticmethod
-        def forward(ctx, q, k, v, handle, mask, backward):
+        def forward(
+            ctx: Any, q: Tensor, k: Tensor, v: Tensor, handle: Tensor, mask: str, backward: bool
+        ) -> Three:
             with torch._C._AutoDispatchBelowAutograd():
                 o, lse, saved = torch.ops.flashcp.attention.default(q, k, v, handle, mask, backward)
             ctx.mark_non_differentiable(lse, saved)
@@ -209,14 +261,16 @@ if HAS_OPERATOR:
             return o, lse, saved
 
         @staticmethod
-        def backward(ctx, do, _lse, _saved):
+        def backward(ctx: Any, do: Tensor, _lse: Tensor, _saved: Tensor) -> Tuple[Any, ...]:
             gradients = torch.ops.flashcp.attention_backward.default(
                 do, *ctx.saved_tensors, ctx.mask
             )
             return (*gradients, None, None, None)
 
     @torch.library.impl(_FORWARD, "Autograd")
-    def _differentiable(q, k, v, handle, mask, backward):
+    def _differentiable(
+        q: Tensor, k: Tensor, v: Tensor, handle: Tensor, mask: str, backward: bool
+    ) -> Three:
         # What register_autograd makes of the class above takes 20 us a call longer.
         if torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad):
             return _Operator.apply(q, k, v, handle, mask, backward)
@@ -224,12 +278,12 @@ if HAS_OPERATOR:
             return torch.ops.flashcp.attention.default(q, k, v, handle, mask, backward)
 
 
-def keep_attention():
+def keep_attention() -> Tuple[Any, Any]:
     """context_fn of torch.utils.checkpoint.checkpoint: recomputes a block without its attention,
     whose exchange then runs once, not twice. PyTorch 2.4; use_reentrant=False."""
     from torch.utils.checkpoint import CheckpointPolicy, create_selective_checkpoint_contexts
 
-    def policy(_context, operator, *_args, **_kwargs):
+    def policy(_context: Any, operator: Any, *_args: Any, **_kwargs: Any) -> Any:
         kept = operator == torch.ops.flashcp.attention.default
         return CheckpointPolicy.MUST_SAVE if kept else CheckpointPolicy.PREFER_RECOMPUTE
 

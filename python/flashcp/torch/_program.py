@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy
 import torch
@@ -140,7 +140,7 @@ class Buffer:
 class Program:
     """Both passes of one rank."""
 
-    def __init__(self, plan, rank: int, device: torch.device) -> None:
+    def __init__(self, plan: Any, rank: int, device: torch.device) -> None:
         tables, info = plan.rank(rank), plan.rank_info(rank)
         self.rank, self.tokens, self.dtype = rank, info.tokens, DTYPES[plan.dtype]
         self.query_heads, self.kv_heads = plan.heads
@@ -199,9 +199,9 @@ class Program:
 
 def _steps(instructions: numpy.ndarray, waits: numpy.ndarray, rounds: int) -> List[Step]:
     """Unrolls a program round after round; steps are numbered in this order."""
-    steps = []
+    steps: List[Step] = []
     rows, wait_rows = instructions.tolist(), waits.tolist()
-    names = instructions.dtype.names
+    names = instructions.dtype.names or ()
     for round_ in range(rounds):
         for row in rows:
             field = dict(zip(names, row))
@@ -224,7 +224,7 @@ def _steps(instructions: numpy.ndarray, waits: numpy.ndarray, rounds: int) -> Li
     return steps
 
 
-def _messages(tables, buffers: List[Buffer], device: torch.device) -> List[Message]:
+def _messages(tables: Any, buffers: List[Buffer], device: torch.device) -> List[Message]:
     """Makes the messages; parts that share slices share their index tensors."""
     slices, shared = tables.slices.tolist(), {}
     parts = []

@@ -73,6 +73,7 @@ class Runs:
         received = [like.new_empty((len(index), *like.shape[1:])) for index in expected]
         received[self.rank] = pieces[self.rank]
         others = [r for r in range(len(pieces)) if r != self.rank]
+        assert self._channel is not None, "without gather there is a channel"
         works = self._channel.post(
             [(pieces[r].contiguous(), r, _TAG) for r in others if len(pieces[r])],
             [(received[r], r, _TAG) for r in others if len(received[r])],
@@ -100,12 +101,12 @@ class ToSequenceOrder(torch.autograd.Function):
     """Local rows to runs; its gradient is the transpose."""
 
     @staticmethod
-    def forward(ctx, x: torch.Tensor, runs: Runs) -> torch.Tensor:
+    def forward(ctx: Any, x: torch.Tensor, runs: Runs) -> torch.Tensor:
         ctx.runs = runs
         return runs.to_runs(x)
 
     @staticmethod
-    def backward(ctx, dy: torch.Tensor) -> Tuple[torch.Tensor, None]:
+    def backward(ctx: Any, dy: torch.Tensor) -> Tuple[torch.Tensor, None]:
         return ctx.runs.from_runs(dy), None
 
 
@@ -113,10 +114,10 @@ class FromSequenceOrder(torch.autograd.Function):
     """Runs without halo to local rows; its gradient is the transpose."""
 
     @staticmethod
-    def forward(ctx, y: torch.Tensor, runs: Runs) -> torch.Tensor:
+    def forward(ctx: Any, y: torch.Tensor, runs: Runs) -> torch.Tensor:
         ctx.runs = runs
         return runs.from_runs(y)
 
     @staticmethod
-    def backward(ctx, dx: torch.Tensor) -> Tuple[torch.Tensor, None]:
+    def backward(ctx: Any, dx: torch.Tensor) -> Tuple[torch.Tensor, None]:
         return ctx.runs.to_runs(dx), None

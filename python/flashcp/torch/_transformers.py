@@ -81,9 +81,9 @@ class _Interface:
                 f"flashcp: the layer scales scores by {scaling}, the plan by {self._scale}: make "
                 f"ContextParallel with scale={scaling}"
             )
-        rows = (x[0].transpose(0, 1) for x in (query, key, value))
+        q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
         mask = self._mask(sliding_window)
-        return attention(*rows, flashcp_handle, mask, dropout_p=dropout)[None], None
+        return attention(q, k, v, flashcp_handle, mask, dropout_p=dropout)[None], None
 
     def _mask(self, sliding_window: Optional[int]) -> str:
         wanted = f"window:{sliding_window}" if sliding_window else ""
