@@ -28,18 +28,11 @@ void RunRank(const fcp::Plan& plan, const fcp::Group& group, int rank) try {
   std::vector<float> output_gradient(query.size(), 1), query_gradient(query.size());
   std::vector<float> key_gradient(key.size()), value_gradient(key.size());
   std::vector<char> saved(plan.RankInfo(rank).saved_bytes);
-  using fcp::TensorOf;
-  const flashcp_tensors tensors = {TensorOf(query),
-                                   TensorOf(key),
-                                   TensorOf(value),
-                                   TensorOf(output),
-                                   TensorOf(lse),
-                                   TensorOf(saved),
-                                   TensorOf(output_gradient),
-                                   TensorOf(query_gradient),
-                                   TensorOf(key_gradient),
-                                   TensorOf(value_gradient)};
-
+  const auto of = [](auto& x) { return fcp::TensorOf(x); };
+  const flashcp_tensors tensors = {
+      of(query),        of(key),           of(value),           of(output),
+      of(lse),          of(saved),         of(output_gradient), of(query_gradient),
+      of(key_gradient), of(value_gradient)};
   fcp::Executor executor(plan, group, rank);  // one serves all layers of a model
   executor.Forward(tensors);
   executor.Backward(tensors);

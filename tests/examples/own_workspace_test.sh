@@ -1,8 +1,8 @@
 #!/bin/bash
 # examples/embed_cpp as a workspace of its own: all that it needs of FlashCP, and all that a program may
-# use below the C interface, loads and is visible; the dialect's files are generated, and its source
-# compiles. A build of the rest compiles the whole compiler again, which takes minutes; `bazel run
-# //:embed` in the folder does that.
+# use below the C interface, loads and is visible; the files of dialect and plan are generated, and the
+# plan's library and the program's source compile. A build of the rest compiles the whole compiler
+# again, which takes minutes; `bazel run //:embed` in the folder does that.
 # Argument: a file of the folder.
 set -euo pipefail
 folder=$(dirname "$(readlink -f "$1")")
@@ -38,4 +38,4 @@ flags=(--jobs=2 --color=no --curses=no --noshow_progress)
 "${bazel[@]}" build "${flags[@]}" --nobuild //:below
 # The object of embed.cc alone, after the analysis of all that is linked with it.
 "${bazel[@]}" build "${flags[@]}" --output_groups=compilation_outputs //:embed
-"${bazel[@]}" build "${flags[@]}" @flashcp//dialects/cp:cp_inc
+"${bazel[@]}" build "${flags[@]}" @flashcp//dialects/cp:cp_inc @flashcp//runtime/plan
