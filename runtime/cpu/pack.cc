@@ -297,10 +297,12 @@ void AddChunks(const float* chunks, int chunk, int64_t capacity, float factor, i
   const __m256 factors = _mm256_set1_ps(factor);
   for (int row = 0; row < rows.count; ++row) {
     float* to = reinterpret_cast<float*>(rows.Row(row));
-    for (int d = 0; d < dim; d += kLanes) {
-      const float* from = chunks + d / chunk * capacity * chunk + row * chunk + d % chunk;
-      _mm256_storeu_ps(to + d,
-                       _mm256_fmadd_ps(_mm256_load_ps(from), factors, _mm256_loadu_ps(to + d)));
+    const float* from = chunks + row * chunk;
+    for (int first = 0; first < dim; first += chunk, from += capacity * chunk) {
+      for (int d = first; d < std::min(first + chunk, dim); d += kLanes) {
+        const __m256 sum = _mm256_load_ps(from + (d - first));
+        _mm256_storeu_ps(to + d, _mm256_fmadd_ps(sum, factors, _mm256_loadu_ps(to + d)));
+      }
     }
   }
 }
