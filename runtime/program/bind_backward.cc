@@ -28,11 +28,24 @@ void PairUp(const RankBuffers& buffers, std::initializer_list<Kind> kinds, Kind 
   }
 }
 
+// Where the gradients of the caller's rows are summed: in its tensors, if these are f32 and of the
+// same rows as the sums, so that there is nothing to round; otherwise in buffers of their own.
+struct OwnSums {
+  explicit OwnSums(const Plan& plan)
+      : in_tensors(plan->dtype() == fbs::DType::f32 && plan->head_groups() == 1),
+        query(in_tensors ? Kind::query_gradient : Kind::query_sum),
+        key(in_tensors ? Kind::key_gradient : Kind::key_sum),
+        value(in_tensors ? Kind::value_gradient : Kind::value_sum) {}
+
+  const bool in_tensors;
+  const Kind query, key, value;
+};
+
 // The buffer of sums for each buffer of keys or values.
-std::vector<uint32_t> PairSums(const RankBuffers& buffers) {
+std::vector<uint32_t> PairSums(const RankBuffers& buffers, const OwnSums& own) {
   std::vector<uint32_t> sums(buffers.size());
-  PairUp(buffers, {Kind::key}, Kind::key_sum, &sums);
-  PairUp(buffers, {Kind::value}, Kind::value_sum, &sums);
+  PairUp(buffers, {Kind::key}, own.key, &sums);
+  PairUp(buffers, {Kind::value}, own.value, &sums);
   PairUp(buffers, {Kind::remote_key, Kind::saved_key}, Kind::remote_key_sum, &sums);
   PairUp(buffers, {Kind::remote_value, Kind::saved_value}, Kind::remote_value_sum, &sums);
   return sums;
@@ -55,8 +68,9 @@ class BackwardBinder {
   BackwardBinder(const Plan& plan, int rank)
       : forward_(*plan->ranks()->Get(rank)->forward()),
         buffers_(plan, rank),
+        own_sums_(plan),
         tags_(CountTags(forward_)),
-        sum_of_(PairSums(buffers_)),
+        sum_of_(PairSums(buffers_, own_sums_)),
         gradient_of_(PairGradients(buffers_)),
         bound_(MakeSteps(plan, Items(plan->ranks()->Get(rank)->backward()->instructions()),
                          Items(plan->ranks()->Get(rank)->backward()->waits()))) {}
@@ -94,7 +108,7 @@ class BackwardBinder {
     entry.output_gradient = queries(Kind::output_gradient);
     entry.lse = {tile.lse_buffer(), tile.query_row()};
     entry.delta = queries(Kind::delta);
-    entry.query_gradient = queries(Kind::query_sum);
+    entry.query_gradient = queries(own_sums_.query);
     entry.key_gradient = {sum_of_[tile.key_buffer()], tile.key_row()};
     entry.value_gradient = {sum_of_[tile.value_buffer()], tile.key_row()};
     entry.query_position = tile.query_position();
@@ -193,8 +207,8 @@ class BackwardBinder {
   // The sums of the caller's rows; delta, too.
   std::vector<Launch> ClearOwn() {
     std::vector<Launch> launches =
-        Clear({buffers_.Find(Kind::query_sum), buffers_.Find(Kind::key_sum),
-               buffers_.Find(Kind::value_sum)});
+        Clear({buffers_.Find(own_sums_.query), buffers_.Find(own_sums_.key),
+               buffers_.Find(own_sums_.value)});
     launches.push_back({Launch::Kind::kSumProducts, 0, 1});
     return launches;
   }
@@ -284,6 +298,7 @@ class BackwardBinder {
 
   // From the sums of the caller's rows to its gradients.
   std::vector<Launch> StoreGradients() {
+    if (own_sums_.in_tensors) return {};
     const uint32_t begin = tables().moves.size();
     for (auto [sum, gradient] : {std::pair(Kind::query_sum, Kind::query_gradient),
                                  std::pair(Kind::key_sum, Kind::key_gradient),
@@ -302,6 +317,7 @@ class BackwardBinder {
 
   const fbs::Program& forward_;
   const RankBuffers buffers_;
+  const OwnSums own_sums_;
   const std::vector<uint32_t> tags_;         // that a round has, by message of the plan
   const std::vector<uint32_t> sum_of_;       // by buffer of keys or values
   const std::vector<uint32_t> gradient_of_;  // by buffer of received keys or values
