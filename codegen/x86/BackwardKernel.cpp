@@ -34,6 +34,8 @@ enum Argument {
   RowConstants,   // [2][row]: LSE in units of log 2; delta
   Visible,        // [2][row]: first key that a row sees, one after the last
   Ranges,         // [panel][PanelBound]: keys of the block
+  RowWords,       // [key / gradient group][2]: words, by row, of the rows that
+                  // see any of the keys: the first, and one after the last
   Keys,           // [key / group][dim][group] words
   ValueKeys,      // [key / group][value dim][group] words
   KeysByDim,      // [dim / group][key][group] words, by key
@@ -51,6 +53,9 @@ enum Argument {
   Scale,               // of scores, times log2(e)
   Dim,                 // used by the kernel for any dim
   ValueDim,
+  PairsAhead,    // addresses of pairs of lines that are needed next
+  PairsPerGroup, // of them, fetched with each group of keys of a panel: with
+                 // its scores and with their gradients
 };
 
 // Columns of `Ranges`, a row a panel.
@@ -135,11 +140,23 @@ private:
         });
   }
 
+  // Fetches a few lines with each group of a panel's keys: first those of the
+  // scores of all keys of the block, then those of their gradients.
+  void prefetchAhead(Value panel, Argument matrix, Value key) {
+    Value keysBefore =
+        emit.mul(emit.mul(panel, emit.index(2)), arguments[KeyCount]);
+    if (matrix == ScoreGradients)
+      keysBefore = emit.add(keysBefore, arguments[KeyCount]);
+    Value group = emit.div(emit.add(keysBefore, key), target.group);
+    emit.prefetchShare(arguments[PairsAhead], group, arguments[PairsPerGroup]);
+  }
+
   void buildWeights(Value panel, IndexRange keys, int first) {
     int columns = target.rowVectors - first;
     Value unmaskedBegin = range(panel, UnmaskedBegin);
     Value unmaskedEnd = range(panel, UnmaskedEnd);
     emit.loop(keys, target.group, [&](Value key) {
+      prefetchAhead(panel, Weights, key);
       Values weights =
           emit.scaledScores(buildDotProducts(arguments[Keys], arguments[Query],
                                              panel, key, dim, first),
@@ -209,6 +226,7 @@ private:
   void buildScoreGradients(Value panel, IndexRange keys, int first) {
     int columns = target.rowVectors - first;
     emit.loop(keys, target.group, [&](Value key) {
+      prefetchAhead(panel, ScoreGradients, key);
       Values gradients =
           buildDotProducts(arguments[ValueKeys], arguments[OutputGradient],
                            panel, key, valueDim, first);
@@ -264,30 +282,14 @@ private:
         });
   }
 
-  // Returns the words of the rows from the first panel that sees any of the
-  // keys [key, key + gradient group) to the last one. Other rows have no
-  // weight.
+  // Returns the words of the rows that see any of the keys [key, key + gradient
+  // group).
   IndexRange wordsOfRowsThatSee(Value key) {
-    Value keyEnd = emit.add(key, target.gradientGroup);
-    Value none = arguments[Panels];
-    Value first = none, end = zero;
-    const int panels = kBlockRows / target.panelRows();
-    for (int i = 0; i < panels; ++i) {
-      Value panel = emit.index(i);
-      Value sees = emit.both(emit.lessThan(range(panel, Begin), keyEnd),
-                             emit.lessThan(key, range(panel, End)));
-      sees = emit.both(sees, emit.lessThan(panel, none));
-      first = emit.minimum(first, emit.select(sees, panel, none));
-      end = emit.select(sees, emit.index(i + 1), end);
-    }
-    // From the second vector of that panel, if its first one sees none.
-    Value rowWords = emit.index(target.panelRows() / words);
-    Value firstWord = emit.mul(first, rowWords);
-    Value seen = emit.minimum(first, emit.index(panels - 1));
-    Value narrow = emit.atMost(range(seen, NarrowBegin), key);
-    firstWord = emit.select(narrow, emit.add(firstWord, target.lanes / words),
-                            firstWord);
-    return {firstWord, emit.mul(end, rowWords)};
+    Value group = emit.div(key, target.gradientGroup);
+    auto bound = [&](int which) {
+      return emit.loadScalar(arguments[RowWords], {group, emit.index(which)});
+    };
+    return {bound(0), bound(1)};
   }
 
   // Builds gradient += left * rows: [key][row] times [dim / chunk][row][chunk].
@@ -345,6 +347,7 @@ void buildBackward(ModuleOp module, const KernelShape &shape) {
                   emit.memref(f32, {2, kBlockRows}),
                   emit.memref(i32, {2, kBlockRows}),
                   emit.memref(index, {panels, kBoundsPerPanel}),
+                  emit.memref(index, {keys / target.gradientGroup, 2}),
                   emit.memref(word, {keys * shape.dimWords()}),
                   emit.memref(word, {keys * shape.valueDimWords()}),
                   emit.memref(word, {keys / words * shape.dim}),
@@ -360,6 +363,8 @@ void buildBackward(ModuleOp module, const KernelShape &shape) {
                   i32,
                   f32,
                   index,
+                  index,
+                  emit.memref(builder.getI64Type(), {kMaxPairsAhead}),
                   index};
   addKernel(emit, backwardSymbol(shape), types, [&](Block *body) {
     BackwardKernel(emit, body->getArguments()).build();

@@ -49,8 +49,8 @@ enum Argument {
   Scale,    // of scores, times log2(e)
   Dim,      // used by the kernel for any dim
   ValueDim,
-  LinesAhead,    // addresses of lines that are needed next
-  LinesPerGroup, // of them, fetched with each group of keys
+  PairsAhead,    // addresses of pairs of lines that are needed next
+  PairsPerGroup, // of them, fetched with each group of keys
 };
 
 class ForwardKernel {
@@ -133,11 +133,7 @@ private:
   // Fetches a few lines with each group: spread over the call they do not wait.
   void prefetchAhead(Value key) {
     Value group = emit.div(emit.sub(key, arguments[Begin]), target.group);
-    Value first = emit.mul(group, arguments[LinesPerGroup]);
-    emit.loop({first, emit.add(first, arguments[LinesPerGroup])}, 1,
-              [&](Value line) {
-                emit.prefetch(emit.loadScalar(arguments[LinesAhead], line));
-              });
+    emit.prefetchShare(arguments[PairsAhead], group, arguments[PairsPerGroup]);
   }
 
   // Returns K Q^T, scaled, of one group of keys.
@@ -266,7 +262,7 @@ void buildForward(ModuleOp module, const KernelShape &shape) {
                   f32,
                   index,
                   index,
-                  emit.memref(builder.getI64Type(), {kMaxLinesAhead}),
+                  emit.memref(builder.getI64Type(), {kMaxPairsAhead}),
                   index};
   addKernel(emit, forwardSymbol(shape), types, [&](Block *body) {
     ForwardKernel(emit, body->getArguments()).build();

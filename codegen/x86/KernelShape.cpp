@@ -39,13 +39,22 @@ static constexpr bool hasNoRest(const KernelTarget &target) {
          && kBlockRows % target.panelRows() == 0;
 }
 
-static constexpr bool haveNoRest() {
+// Returns whether lines are fetched in no more shares than there is memory for,
+// one for each key of a run: backward, two for each group of keys of a panel.
+static constexpr bool sharesFit(const KernelTarget &target) {
+  int panels = kBlockRows / target.panelRows();
+  int groups = target.gradientKeyBlock / target.group;
+  return 2 * panels * groups <= kRunKeys;
+}
+
+static constexpr bool allOf(bool (*holds)(const KernelTarget &)) {
   for (const KernelTarget &target : targets)
-    if (!hasNoRest(target))
+    if (!holds(target))
       return false;
   return true;
 }
-static_assert(haveNoRest(), "a kernel would read or sum past its range");
+static_assert(allOf(hasNoRest), "a kernel would read or sum past its range");
+static_assert(allOf(sharesFit), "a kernel would fetch past its addresses");
 
 llvm::ArrayRef<KernelTarget> kernelTargets() { return targets; }
 

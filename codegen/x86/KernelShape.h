@@ -69,8 +69,7 @@ constexpr int kRunKeys = 256; // keys that are packed together at most, forward
 constexpr int kBlockRows =
     96; // query rows of one call of the backward kernel, whole panels
 constexpr int kBoundsPerPanel = 5;
-constexpr int kMaxLinesAhead =
-    2304; // that a call of the forward kernel fetches
+constexpr int kMaxPairsAhead = 1280; // of lines, that a call fetches
 
 // Words that a product sums in one iteration of its loop; more of them make
 // the loop's own instructions a smaller share. Depths are multiples of it.

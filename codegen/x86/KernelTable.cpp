@@ -33,7 +33,7 @@ void emitTable(llvm::ArrayRef<KernelShape> shapes, llvm::StringRef function,
             "static_assert(kRunKeys == "
          << kRunKeys << " && kBlockRows == " << kBlockRows
          << " && kBoundsPerPanel == " << kBoundsPerPanel
-         << " && kMaxLinesAhead == " << kMaxLinesAhead
+         << " && kMaxPairsAhead == " << kMaxPairsAhead
          << ", \"the generator's sizes\");\n\n"
             "extern \"C\" {\n";
   for (const KernelShape &shape : shapes)

@@ -12,6 +12,8 @@ using namespace mlir;
 
 namespace flashcp::codegen::x86 {
 
+static constexpr int kLineBytes = 64;
+
 VectorEmitter::VectorEmitter(ImplicitLocOpBuilder &builder,
                              const KernelShape &shape)
     : Emitter(builder), kernel(shape) {}
@@ -55,10 +57,17 @@ void VectorEmitter::store(Value vector, Value memref, ValueRange indices) {
   store.setAlignment(cast<VectorType>(vector.getType()).getNumElements() * 4);
 }
 
-void VectorEmitter::prefetch(Value address) {
+void VectorEmitter::prefetchShare(Value addresses, Value share, Value count) {
   auto type = LLVM::LLVMPointerType::get(builder.getContext());
-  Value pointer = LLVM::IntToPtrOp::create(builder, type, address);
-  LLVM::Prefetch::create(builder, pointer, /*rw=*/0, /*hint=*/2, /*cache=*/1);
+  Value first = mul(share, count);
+  loop({first, add(first, count)}, 1, [&](Value pair) {
+    Value address = loadScalar(addresses, pair);
+    Value line = LLVM::IntToPtrOp::create(builder, type, address);
+    Value second = LLVM::GEPOp::create(builder, type, builder.getI8Type(), line,
+                                       ArrayRef<LLVM::GEPArg>{kLineBytes});
+    for (Value each : {line, second})
+      LLVM::Prefetch::create(builder, each, /*rw=*/0, /*hint=*/2, /*cache=*/1);
+  });
 }
 
 Values VectorEmitter::loadTile(Value memref, ValueRange place, Value row,

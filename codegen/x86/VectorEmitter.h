@@ -34,8 +34,10 @@ public:
   mlir::Value load(mlir::Value memref, mlir::ValueRange indices,
                    mlir::VectorType type);
   void store(mlir::Value vector, mlir::Value memref, mlir::ValueRange indices);
-  /// Fetches the line at an address, an i64, into the second cache.
-  void prefetch(mlir::Value address);
+  /// Fetches `count` pairs of lines, at addresses that are i64, into the second
+  /// cache: the share of number `share`, after those of smaller numbers.
+  void prefetchShare(mlir::Value addresses, mlir::Value share,
+                     mlir::Value count);
   /// Loads a tile of f32: `rows` rows from `row` on, `columns` vectors each.
   /// The memory's dimensions before rows and columns are indexed by `place`.
   Values loadTile(mlir::Value memref, mlir::ValueRange place, mlir::Value row,

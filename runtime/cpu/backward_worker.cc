@@ -76,74 +76,91 @@ BackwardWorker::BackwardWorker(const GeneratedKernel& kernel, const KernelSpec& 
       key_gradient_(scratch->Take<float>(key_gradient_size_)),
       value_gradient_(scratch->Take<float>(value_gradient_size_)),
       ranges_(scratch->Take<int64_t>(kBoundsPerPanel * block_panels_)),
+      row_words_(scratch->Take<int64_t>(2 * kernel.gradient_key_block / kernel.gradient_group)),
       weights_(scratch->Take<uint32_t>(kernel.gradient_key_block * kBlockRows)),
       score_gradients_(scratch->Take<uint32_t>(kernel.gradient_key_block * kBlockRows)),
       panel_weights_(scratch->Take<float>(kernel.gradient_key_block * kernel.panel_rows)),
       panel_score_gradients_(
-          scratch->Take<uint32_t>(kernel.gradient_key_block * kernel.panel_rows)) {}
+          scratch->Take<uint32_t>(kernel.gradient_key_block * kernel.panel_rows)),
+      ahead_(scratch) {}
 
 void BackwardWorker::Compute(const BackwardPart& part, GradientOrder* order) {
-  const BackwardTile& tile = *part.tile;
-  const QueryRange& queries = part.queries;
-  const KeyRange seen = FindPanelKeys(tile, queries);
+  const KeyRange seen = FindPanelKeys(part);
   if (seen.begin >= seen.end) return;
-  if (seen.end > kMaxTileKeys || !PackQueries(tile, queries)) {
-    const KeyRange all = {0, tile.key_count};
-    order->AwaitKeys(worker_, all);
-    order->AwaitQueries(worker_);
-    return ComputePlain(spec_, tile, queries, all);
-  }
   order->Narrow(worker_, seen);
-  const int rows = kernel_.panel_rows;
-  std::fill_n(query_gradient_, Panels(queries, rows).count * int64_t{kernel_.dim} * rows, 0.0f);
-  const int key_value_head = queries.head_begin / (spec_.query_heads / spec_.key_value_heads);
+  if (seen.end > kMaxTileKeys) return AddPlain(part, seen, order);
+  const BackwardRows rows(spec_, part);
+  const Panels panels(part.queries, kernel_.panel_rows);
+  std::fill_n(query_gradient_, int64_t{panels.count} * kernel_.dim * kernel_.panel_rows, 0.0f);
   for (int64_t begin = seen.begin; begin < seen.end; begin += kernel_.gradient_key_block) {
-    const KeyRange keys = {begin, std::min(begin + kernel_.gradient_key_block, seen.end)};
-    const bool small = PackKeys(tile, key_value_head, keys);
-    if (small) RunBlocks(queries, keys);
-    order->AwaitKeys(worker_, keys);
-    if (small) {
-      AddKeyGradients(tile, key_value_head, keys);
-    } else {
-      order->AwaitQueries(worker_);
-      ComputePlain(spec_, tile, queries, keys);
+    const KeyRange range = {begin, std::min(begin + kernel_.gradient_key_block, seen.end)};
+    const bool small = PackKeys(rows, range);
+    if (!RunBlocks(part, FindNext(part, range, seen, order), small)) {
+      return AddPlain(part, seen, order);
     }
-    order->ReleaseKeys(worker_, keys.end);
+    if (small) {
+      order->AwaitKeys(worker_, range);
+      AddKeyGradients(rows, range);
+    } else {
+      AddPlain(part, range, order);
+    }
+    order->ReleaseKeys(worker_, range.end);
   }
   order->AwaitQueries(worker_);
-  AddQueryGradients(tile, queries);
+  AddQueryGradients(part);
 }
 
 // The keys that any of the queries see; fills what the panels see.
-KeyRange BackwardWorker::FindPanelKeys(const BackwardTile& tile, const QueryRange& queries) {
+KeyRange BackwardWorker::FindPanelKeys(const BackwardPart& part) {
   KeyRange seen = {std::numeric_limits<int64_t>::max(), 0};
-  const int rows = kernel_.panel_rows;
-  const Panels panels(queries, rows);
+  const Panels panels(part.queries, kernel_.panel_rows);
   for (int panel = 0; panel < panels.count; ++panel) {
     panel_keys_[panel] =
-        FindVisible(tile, queries, panel, kernel_, kBlockRows, OfPanel(visible_, panel));
+        FindVisible(*part.tile, part.queries, panel, kernel_, kBlockRows, OfPanel(visible_, panel));
     seen.begin = std::min(seen.begin, panel_keys_[panel].any.begin);
     seen.end = std::max(seen.end, panel_keys_[panel].any.end);
   }
   return seen;
 }
 
-// Returns whether all numbers are small.
-bool BackwardWorker::PackQueries(const BackwardTile& tile, const QueryRange& queries) {
-  const int bytes = BytesPerElement(spec_.element);
-  const Rows query = RowsOfQueries(static_cast<const char*>(tile.query), queries,
-                                   tile.query_row_heads, spec_.dim * bytes);
-  const Rows gradient = RowsOfQueries(static_cast<const char*>(tile.output_gradient), queries,
-                                      tile.query_row_heads, spec_.value_dim * bytes);
-  const Panels panels(queries, kernel_.panel_rows);
+// Another worker may take the next part: the rows are only fetched.
+BackwardWorker::Keys BackwardWorker::FindNext(const BackwardPart& part, KeyRange range,
+                                              KeyRange seen, GradientOrder* order) const {
+  Keys keys = {range, range.begin == seen.begin, {}, {}, {}, {}};
+  const int64_t step = kernel_.gradient_key_block;
+  BackwardPart next;
+  if (range.end < seen.end) {
+    const BackwardRows rows(spec_, part);
+    const KeyRange following = {range.end, std::min(range.end + step, seen.end)};
+    keys.next_keys = rows.keys(following);
+    keys.next_values = rows.values(following);
+  } else if (order->Peek(&next)) {
+    const BackwardRows rows(spec_, next);
+    const Panels panels(next.queries, kernel_.panel_rows);
+    const int64_t begin = VisibleKeys(*next.tile, next.queries.row_begin).begin;
+    const KeyRange first = {begin, std::max(begin, std::min(begin + step, next.tile->key_count))};
+    keys.next_keys = rows.keys(first);
+    keys.next_values = rows.values(first);
+    keys.next_queries = OfBlock(panels, rows.query(), 0);
+    keys.next_gradients = OfBlock(panels, rows.output_gradient(), 0);
+  }
+  return keys;
+}
+
+// Returns whether all numbers of the block of queries are small.
+bool BackwardWorker::PackQueries(const BackwardPart& part, int block) {
+  const BackwardRows rows(spec_, part);
+  const Panels panels(part.queries, kernel_.panel_rows);
+  const int end = std::min((block + 1) * block_panels_, panels.count);
   bool small = true;
-  for (int panel = 0; panel < panels.count; ++panel) {
-    small &= LoadRowConstants(tile, queries, panel);
-    small &= PackPanel(panels.RowsOfPanel(query, panel), panel, spec_.dim, query_stride_, query_,
-                       query_rows_stride_, query_rows_, spec_.scale * kLog2E);
+  for (int panel = block * block_panels_; panel < end; ++panel) {
+    small &= LoadRowConstants(panels.RowsOfPanel(rows.lse(), panel),
+                              panels.RowsOfPanel(rows.delta(), panel), panel);
+    small &= PackPanel(panels.RowsOfPanel(rows.query(), panel), panel, spec_.dim, query_stride_,
+                       query_, query_rows_stride_, query_rows_, spec_.scale * kLog2E);
     small &=
-        PackPanel(panels.RowsOfPanel(gradient, panel), panel, spec_.value_dim, gradient_stride_,
-                  output_gradient_, gradient_rows_stride_, gradient_rows_, 1);
+        PackPanel(panels.RowsOfPanel(rows.output_gradient(), panel), panel, spec_.value_dim,
+                  gradient_stride_, output_gradient_, gradient_rows_stride_, gradient_rows_, 1);
   }
   return small;
 }
@@ -162,16 +179,8 @@ bool BackwardWorker::PackPanel(const Rows& rows, int panel, int dim, int64_t str
 }
 
 // Rows that add nothing, since they are none or saw no key, get the LSE +inf: all weights are 0.
-bool BackwardWorker::LoadRowConstants(const BackwardTile& tile, const QueryRange& queries,
-                                      int panel) {
+bool BackwardWorker::LoadRowConstants(const Rows& lse, const Rows& delta, int panel) {
   const int panel_rows = kernel_.panel_rows;
-  const Panels panels(queries, panel_rows);
-  const auto lse = panels.RowsOfPanel(RowsOfQueries(reinterpret_cast<const char*>(tile.lse),
-                                                    queries, tile.query_row_heads, sizeof(float)),
-                                      panel);
-  const auto delta = panels.RowsOfPanel(RowsOfQueries(reinterpret_cast<const char*>(tile.delta),
-                                                      queries, spec_.query_heads, sizeof(float)),
-                                        panel);
   float* constants = OfPanel(row_constants_, panel);
   std::fill_n(constants, panel_rows, kInfinity);
   std::fill_n(constants + kBlockRows, panel_rows, 0.0f);
@@ -187,14 +196,10 @@ bool BackwardWorker::LoadRowConstants(const BackwardTile& tile, const QueryRange
 }
 
 // Returns whether all numbers are small.
-bool BackwardWorker::PackKeys(const BackwardTile& tile, int key_value_head, KeyRange keys) {
-  const int bytes = BytesPerElement(spec_.element);
+bool BackwardWorker::PackKeys(const BackwardRows& rows, KeyRange keys) {
+  const Rows key = rows.keys(keys), value = rows.values(keys);
   const int group = kernel_.group;
   const int words = kernel_.elements_per_word();
-  const Rows key = RowsOfKeys(static_cast<const char*>(tile.key), keys, key_value_head,
-                              tile.key_row_heads, spec_.dim * bytes);
-  const Rows value = RowsOfKeys(static_cast<const char*>(tile.value), keys, key_value_head,
-                                tile.key_row_heads, spec_.value_dim * bytes);
   bool small =
       PackGroups(format_, key, spec_.dim, group, int64_t{spec_.dim} / words * group, keys_);
   small &= PackGroups(format_, value, spec_.value_dim, group,
@@ -206,54 +211,124 @@ bool BackwardWorker::PackKeys(const BackwardTile& tile, int key_value_head, KeyR
   return small;
 }
 
-// All blocks of queries against the block of keys.
-void BackwardWorker::RunBlocks(const QueryRange& queries, KeyRange keys) {
-  const int num_panels = Panels(queries, kernel_.panel_rows).count;
-  const int64_t step = std::lcm(kernel_.group, kernel_.gradient_group);
-  for (int first = 0; first < num_panels; first += block_panels_) {
-    const int panels = std::min(block_panels_, num_panels - first);
-    bool any = false;
-    for (int panel = 0; panel < panels; ++panel) {
-      const PanelKeys within = Within(panel_keys_[first + panel], keys, kernel_.group);
-      any |= within.any.begin < within.any.end;
-      // In the order of PanelBound in codegen/x86/BackwardKernel.cpp.
-      const int64_t ranges[kBoundsPerPanel] = {within.any.begin, within.any.end, within.all.begin,
-                                               within.all.end, within.narrow};
-      std::copy_n(ranges, kBoundsPerPanel, ranges_ + kBoundsPerPanel * panel);
+// Runs the blocks of queries that see any of the keys; packs all of them if the keys are the first
+// ones. Returns false if numbers of a block that it packs are not small.
+bool BackwardWorker::RunBlocks(const BackwardPart& part, const Keys& keys, bool small_keys) {
+  const Panels panels(part.queries, kernel_.panel_rows);
+  const BlockRange busy = BlocksThatSee(panels, keys.range);
+  const int blocks = static_cast<int>(RoundUp(panels.count, block_panels_) / block_panels_);
+  for (int block = keys.first ? 0 : busy.begin; block < (keys.first ? blocks : busy.end); ++block) {
+    if (keys.first && !PackQueries(part, block)) return false;
+    if (!small_keys || block < busy.begin || block >= busy.end) continue;
+    LookAhead(part, keys, block, busy);
+    RunBlock(panels, block, keys.range);
+  }
+  return true;
+}
+
+BackwardWorker::BlockRange BackwardWorker::BlocksThatSee(const Panels& panels,
+                                                         KeyRange keys) const {
+  BlockRange blocks = {panels.count, 0};
+  for (int panel = 0; panel < panels.count; ++panel) {
+    const KeyRange any = panel_keys_[panel].any;
+    if (any.begin >= keys.end || any.end <= keys.begin) continue;
+    blocks.begin = std::min(blocks.begin, panel / block_panels_);
+    blocks.end = panel / block_panels_ + 1;
+  }
+  return blocks;
+}
+
+// What is touched next, for the kernel to fetch: the queries of the block that follows, where the
+// gradients of this one go to, and this block's share of what all blocks lead to.
+void BackwardWorker::LookAhead(const BackwardPart& part, const Keys& keys, int block,
+                               BlockRange busy) {
+  const BackwardRows rows(spec_, part);
+  const Panels panels(part.queries, kernel_.panel_rows);
+  const int first_panel = block * block_panels_;
+  const int end_panel = std::min(first_panel + block_panels_, panels.count);
+  ahead_.Clear();
+  if (keys.first && end_panel < panels.count) {
+    ahead_.Add(OfBlock(panels, rows.query(), block + 1));
+    ahead_.Add(OfBlock(panels, rows.output_gradient(), block + 1));
+  }
+  if (panel_keys_[end_panel - 1].any.end <= keys.range.end) {
+    ahead_.Add(OfBlock(panels, rows.query_gradient(), block));
+  }
+  const auto add_share = [&](const auto& all) {
+    const int count = busy.end - busy.begin, index = block - busy.begin;
+    const int begin = all.count * index / count;
+    ahead_.Add(all.Slice(begin, all.count * (index + 1) / count - begin));
+  };
+  add_share(rows.key_gradient(keys.range));
+  add_share(rows.value_gradient(keys.range));
+  add_share(keys.next_keys);
+  add_share(keys.next_values);
+  add_share(keys.next_queries);
+  add_share(keys.next_gradients);
+}
+
+// A block of queries against the block of keys.
+void BackwardWorker::RunBlock(const Panels& panels, int block, KeyRange keys) {
+  const int first = block * block_panels_;
+  const int count = std::min(block_panels_, panels.count - first);
+  FindBounds(first, count, keys);
+  const int64_t key_count =
+      RoundUp(keys.end - keys.begin, std::lcm(kernel_.group, kernel_.gradient_group));
+  kernel_.backward(
+      query_ + first * query_stride_, output_gradient_ + first * gradient_stride_,
+      query_rows_ + block * query_rows_stride_, gradient_rows_ + block * gradient_rows_stride_,
+      row_constants_ + 2 * block * kBlockRows, visible_ + 2 * block * kBlockRows, ranges_,
+      row_words_, keys_, values_, keys_by_dim_,
+      query_gradient_ + int64_t{first} * kernel_.dim * kernel_.panel_rows, key_gradient_,
+      value_gradient_, weights_, score_gradients_, panel_weights_, panel_score_gradients_, count,
+      key_count, static_cast<int32_t>(keys.begin), spec_.scale * kLog2E, spec_.dim, spec_.value_dim,
+      ahead_.pairs(), ahead_.Share(2 * count * key_count / kernel_.group));
+}
+
+// Fills what each panel of a block sees of the keys, and which rows of the block see any of each
+// group of keys: from the first panel that does, or from its second vector if the keys are narrow,
+// to the last panel that does.
+void BackwardWorker::FindBounds(int first_panel, int panels, KeyRange keys) {
+  const int words = kernel_.elements_per_word(), group = kernel_.gradient_group;
+  std::fill_n(row_words_, 2 * kernel_.gradient_key_block / group, 0);
+  for (int panel = panels - 1; panel >= 0; --panel) {
+    const PanelKeys within = Within(panel_keys_[first_panel + panel], keys, kernel_.group);
+    // In the order of PanelBound in codegen/x86/BackwardKernel.cpp.
+    const int64_t ranges[kBoundsPerPanel] = {within.any.begin, within.any.end, within.all.begin,
+                                             within.all.end, within.narrow};
+    std::copy_n(ranges, kBoundsPerPanel, ranges_ + kBoundsPerPanel * panel);
+    const int64_t begin = panel * kernel_.panel_rows / words;
+    const int64_t second = begin + kernel_.lanes / words;
+    const int64_t end = begin + kernel_.panel_rows / words;
+    for (int64_t i = within.any.begin / group; i * group < within.any.end; ++i) {
+      row_words_[2 * i] = within.narrow <= i * group ? second : begin;
+      if (row_words_[2 * i + 1] == 0) row_words_[2 * i + 1] = end;
     }
-    if (!any) continue;
-    const int block = first / block_panels_;
-    kernel_.backward(
-        query_ + first * query_stride_, output_gradient_ + first * gradient_stride_,
-        query_rows_ + block * query_rows_stride_, gradient_rows_ + block * gradient_rows_stride_,
-        row_constants_ + 2 * block * kBlockRows, visible_ + 2 * block * kBlockRows, ranges_, keys_,
-        values_, keys_by_dim_, query_gradient_ + int64_t{first} * kernel_.dim * kernel_.panel_rows,
-        key_gradient_, value_gradient_, weights_, score_gradients_, panel_weights_,
-        panel_score_gradients_, panels, RoundUp(keys.end - keys.begin, step),
-        static_cast<int32_t>(keys.begin), spec_.scale * kLog2E, spec_.dim, spec_.value_dim);
   }
 }
 
-void BackwardWorker::AddKeyGradients(const BackwardTile& tile, int key_value_head, KeyRange keys) {
+void BackwardWorker::AddKeyGradients(const BackwardRows& rows, KeyRange keys) {
   const int capacity = kernel_.gradient_key_block;
   AddChunks(key_gradient_, kernel_.chunk, capacity, spec_.scale, spec_.dim,
-            RowsOfKeys(reinterpret_cast<char*>(tile.key_gradient), keys, key_value_head,
-                       spec_.key_value_heads, spec_.dim * static_cast<int>(sizeof(float))));
+            rows.key_gradient(keys));
   AddChunks(value_gradient_, kernel_.chunk, capacity, 1, spec_.value_dim,
-            RowsOfKeys(reinterpret_cast<char*>(tile.value_gradient), keys, key_value_head,
-                       spec_.key_value_heads, spec_.value_dim * static_cast<int>(sizeof(float))));
+            rows.value_gradient(keys));
 }
 
-void BackwardWorker::AddQueryGradients(const BackwardTile& tile, const QueryRange& queries) {
-  const int rows = kernel_.panel_rows;
-  const MutableRows gradient =
-      RowsOfQueries(reinterpret_cast<char*>(tile.query_gradient), queries, spec_.query_heads,
-                    spec_.dim * static_cast<int>(sizeof(float)));
-  const Panels panels(queries, rows);
+void BackwardWorker::AddQueryGradients(const BackwardPart& part) {
+  const int panel_rows = kernel_.panel_rows;
+  const Panels panels(part.queries, panel_rows);
+  const MutableRows gradient = BackwardRows(spec_, part).query_gradient();
   for (int panel = 0; panel < panels.count; ++panel) {
-    AddPanel(query_gradient_ + int64_t{panel} * kernel_.dim * rows, rows, spec_.scale, spec_.dim,
-             panels.RowsOfPanel(gradient, panel));
+    AddPanel(query_gradient_ + int64_t{panel} * kernel_.dim * panel_rows, panel_rows, spec_.scale,
+             spec_.dim, panels.RowsOfPanel(gradient, panel));
   }
+}
+
+void BackwardWorker::AddPlain(const BackwardPart& part, KeyRange keys, GradientOrder* order) {
+  order->AwaitKeys(worker_, keys);
+  order->AwaitQueries(worker_);
+  ComputePlain(spec_, *part.tile, part.queries, keys);
 }
 
 }  // namespace flashcp

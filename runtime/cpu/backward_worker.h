@@ -4,10 +4,13 @@
 #ifndef FLASHCP_RUNTIME_CPU_BACKWARD_WORKER_H_
 #define FLASHCP_RUNTIME_CPU_BACKWARD_WORKER_H_
 
+#include <algorithm>
 #include <cstdint>
 
+#include "runtime/cpu/backward_rows.h"
 #include "runtime/cpu/generated_kernels.h"
 #include "runtime/cpu/gradient_order.h"
+#include "runtime/cpu/lines_ahead.h"
 #include "runtime/cpu/panels.h"
 #include "runtime/cpu/scratch.h"
 #include "runtime/kernels.h"
@@ -25,15 +28,40 @@ class BackwardWorker {
   void Compute(const BackwardPart& part, GradientOrder* order);
 
  private:
-  KeyRange FindPanelKeys(const BackwardTile& tile, const QueryRange& queries);
-  bool PackQueries(const BackwardTile& tile, const QueryRange& queries);
+  // A block of keys, and what is read after it: the next block, or the next part's first blocks.
+  struct Keys {
+    KeyRange range;
+    bool first;  // of the part
+    Rows next_keys, next_values, next_queries, next_gradients;
+  };
+  struct BlockRange {
+    int begin;
+    int end;
+  };
+
+  KeyRange FindPanelKeys(const BackwardPart& part);
+  Keys FindNext(const BackwardPart& part, KeyRange range, KeyRange seen,
+                GradientOrder* order) const;
+  bool PackQueries(const BackwardPart& part, int block);
   bool PackPanel(const Rows& rows, int panel, int dim, int64_t stride, uint32_t* panels,
                  int64_t rows_stride, uint32_t* by_row, float factor) const;
-  bool LoadRowConstants(const BackwardTile& tile, const QueryRange& queries, int panel);
-  bool PackKeys(const BackwardTile& tile, int key_value_head, KeyRange keys);
-  void RunBlocks(const QueryRange& queries, KeyRange keys);
-  void AddKeyGradients(const BackwardTile& tile, int key_value_head, KeyRange keys);
-  void AddQueryGradients(const BackwardTile& tile, const QueryRange& queries);
+  bool LoadRowConstants(const Rows& lse, const Rows& delta, int panel);
+  bool PackKeys(const BackwardRows& rows, KeyRange keys);
+  bool RunBlocks(const BackwardPart& part, const Keys& keys, bool small_keys);
+  BlockRange BlocksThatSee(const Panels& panels, KeyRange keys) const;
+  void LookAhead(const BackwardPart& part, const Keys& keys, int block, BlockRange busy);
+  void RunBlock(const Panels& panels, int block, KeyRange keys);
+  void FindBounds(int first_panel, int panels, KeyRange keys);
+  void AddKeyGradients(const BackwardRows& rows, KeyRange keys);
+  void AddQueryGradients(const BackwardPart& part);
+  void AddPlain(const BackwardPart& part, KeyRange keys, GradientOrder* order);
+  // Of all rows of a part, those of a block.
+  template <typename Byte>
+  RowsOf<Byte> OfBlock(const Panels& panels, const RowsOf<Byte>& rows, int block) const {
+    const int first = panels.FirstRow(block * block_panels_);
+    const int end = panels.FirstRow(std::min((block + 1) * block_panels_, panels.count));
+    return rows.Slice(first, end - first);
+  }
   // Of [block][2][kBlockRows] numbers, those of the panel's first row.
   template <typename T>
   T* OfPanel(T* rows, int panel) const {
@@ -67,10 +95,12 @@ class BackwardWorker {
   float* const value_gradient_;
   // Of a block of queries and one of keys.
   int64_t* const ranges_;
+  int64_t* const row_words_;
   uint32_t* const weights_;
   uint32_t* const score_gradients_;
   float* const panel_weights_;
   uint32_t* const panel_score_gradients_;
+  LinesAhead ahead_;
 };
 
 }  // namespace flashcp

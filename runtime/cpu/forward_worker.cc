@@ -138,19 +138,17 @@ bool ForwardWorker::PackRun(const Run& run) {
 void ForwardWorker::LookAhead(const ForwardPart& part, int panel, bool first, bool last,
                               const Run& upcoming) {
   const Panels panels(part.queries, kernel_.panel_rows);
-  const int bytes = BytesPerElement(spec_.element);
   ahead_.Clear();
   if (first && panel + 1 < panels.count) {
-    ahead_.Add(panels.RowsOfPanel(RowsOfQuery(part), panel + 1), spec_.dim * bytes);
+    ahead_.Add(panels.RowsOfPanel(RowsOfQuery(part), panel + 1));
   }
   if (last) {
-    ahead_.Add(panels.RowsOfPanel(RowsOfOutput(part), panel),
-               spec_.value_dim * BytesPerElement(OutputElement(part)));
+    ahead_.Add(panels.RowsOfPanel(RowsOfOutput(part), panel));
   }
   const int begin = upcoming.keys.count * panel / panels.count;
   const int count = upcoming.keys.count * (panel + 1) / panels.count - begin;
-  ahead_.Add(upcoming.keys.Slice(begin, count), spec_.dim * bytes);
-  ahead_.Add(upcoming.values.Slice(begin, count), spec_.value_dim * bytes);
+  ahead_.Add(upcoming.keys.Slice(begin, count));
+  ahead_.Add(upcoming.values.Slice(begin, count));
 }
 
 // A panel starts from nothing, or from the partial result of earlier tiles: one that has the
@@ -192,7 +190,7 @@ void ForwardWorker::Attend(KeyRange run, int panel) {
   kernel_.forward(Query(panel), keys_, values_, Output(panel), State(panel), scores_, weights_,
                   visible_ + panel * 2 * kernel_.panel_rows, keys.any.begin, keys.any.end,
                   keys.narrow, keys.all.begin, keys.all.end, static_cast<int32_t>(run.begin),
-                  spec_.scale * kLog2E, spec_.dim, spec_.value_dim, ahead_.lines(),
+                  spec_.scale * kLog2E, spec_.dim, spec_.value_dim, ahead_.pairs(),
                   ahead_.Share((keys.any.end - keys.any.begin) / kernel_.group));
 }
 

@@ -17,7 +17,7 @@ namespace flashcp {
 inline constexpr int kRunKeys = 256;         // keys that the forward kernel takes at once, at most
 inline constexpr int kBlockRows = 96;        // query rows that the backward kernel takes, at most
 inline constexpr int kBoundsPerPanel = 5;    // of its keys, that the backward kernel takes
-inline constexpr int kMaxLinesAhead = 2304;  // that a call of the forward kernel fetches
+inline constexpr int kMaxPairsAhead = 1280;  // of lines, that a call of a kernel fetches
 
 // One panel against keys [begin, end) of a run; state and output grow. Memory is aligned to 64
 // bytes and does not overlap.
@@ -37,9 +37,9 @@ using ForwardFunction = void(const void* query,   // [dim][row] words; f32: time
                              int32_t first_key,  // of the run, as `visible` counts
                              float scale,        // of scores, times log2(e)
                              int64_t dim, int64_t value_dim,
-                             // Lines to fetch from memory, so many with each group of keys; they
-                             // need not be there.
-                             const void* const* lines_ahead, int64_t lines_per_group);
+                             // Pairs of lines to fetch, so many with each group of keys; they need
+                             // not be there.
+                             const void* const* pairs_ahead, int64_t pairs_per_group);
 
 // Up to kBlockRows rows, in panels, against up to gradient_key_block keys; the gradients grow,
 // without `scale`.
@@ -51,6 +51,8 @@ using BackwardFunction =
          const float* row_constants,   // [2][row]: LSE in units of log 2 (+inf for none), delta
          const int32_t* visible,       // [2][row]
          const int64_t* ranges,        // [panel][5]: as of the forward kernel, narrow_begin last
+         const int64_t* row_words,     // [key / gradient_group][2]: words, by row, of the rows that
+                                       // see any of the keys: the first, one after the last
          const void* keys,             // [key / group][dim][group] words
          const void* values,           // [key / group][value dim][group] words
          const void* keys_by_dim,      // [dim / group][key][group] words, by key
@@ -63,7 +65,9 @@ using BackwardFunction =
          int64_t key_count,  // a multiple of group and gradient_group
          int32_t first_key,
          float scale,  // of scores, times log2(e)
-         int64_t dim, int64_t value_dim);
+         int64_t dim, int64_t value_dim,
+         // As of the forward kernel, twice for each panel: groups of key_count keys.
+         const void* const* pairs_ahead, int64_t pairs_per_group);
 
 struct GeneratedKernel {
   const char* name;

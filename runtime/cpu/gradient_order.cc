@@ -24,15 +24,13 @@ bool Overlap(const float* a, int64_t a_begin, int64_t a_end, const float* b, int
 void GradientOrder::Start(absl::Span<const BackwardTile> tiles) {
   Lock lock(mutex_);
   tiles_ = tiles;
-  tile_ = 0;
-  head_ = 0;
-  row_ = 0;
+  next_ = {};
 }
 
 bool GradientOrder::Take(int worker, BackwardPart* part) {
   Lock lock(mutex_);
   Active& active = active_[worker];
-  active.busy = NextPart(part);
+  active.busy = NextPart(&next_, part);
   if (active.busy) {
     active.number = num_taken_++;
     active.part = *part;
@@ -42,21 +40,28 @@ bool GradientOrder::Take(int worker, BackwardPart* part) {
   return active.busy;
 }
 
+bool GradientOrder::Peek(BackwardPart* part) {
+  Lock lock(mutex_);
+  Place place = next_;
+  return NextPart(&place, part);
+}
+
 // Parts of a head of keys and values follow each other by tile, then by query row.
-bool GradientOrder::NextPart(BackwardPart* part) {
+bool GradientOrder::NextPart(Place* place, BackwardPart* part) const {
   const int group = spec_.query_heads / spec_.key_value_heads;
-  for (; tile_ < tiles_.size(); ++tile_, head_ = 0) {
-    const BackwardTile& tile = tiles_[tile_];
-    head_ = std::max(head_, tile.head_begin);
-    if (head_ >= tile.head_end || tile.query_count == 0) continue;
-    const int group_end = std::min(tile.head_end, (head_ / group + 1) * group);
-    const int heads = std::min(group_end - head_, kUnitRows);
-    const int64_t row_end = std::min(row_ + kUnitRows / heads, tile.query_count);
-    *part = {&tile, {row_, row_end, head_, head_ + heads}};
-    row_ = row_end;
-    if (row_ == tile.query_count) {
-      row_ = 0;
-      head_ += heads;
+  auto& [index, head, row] = *place;
+  for (; index < tiles_.size(); ++index, head = 0) {
+    const BackwardTile& tile = tiles_[index];
+    head = std::max(head, tile.head_begin);
+    if (head >= tile.head_end || tile.query_count == 0) continue;
+    const int group_end = std::min(tile.head_end, (head / group + 1) * group);
+    const int heads = std::min(group_end - head, kUnitRows);
+    const int64_t row_end = std::min(row + kUnitRows / heads, tile.query_count);
+    *part = {&tile, {row, row_end, head, head + heads}};
+    row = row_end;
+    if (row == tile.query_count) {
+      row = 0;
+      head += heads;
     }
     return true;
   }

@@ -34,6 +34,8 @@ class GradientOrder {
 
   // Ends the worker's part and takes the next one; false if none is left. Allocates nothing.
   bool Take(int worker, BackwardPart* part);
+  // The part that is taken next, by whatever worker; false if none is left.
+  bool Peek(BackwardPart* part);
 
   // The worker will add to no other keys of its part's tile; to these in ascending order.
   void Narrow(int worker, KeyRange keys);
@@ -53,7 +55,15 @@ class GradientOrder {
     KeyRange keys = {};
   };
 
-  bool NextPart(BackwardPart* part);
+  // Where a part begins.
+  struct Place {
+    size_t tile = 0;
+    int head = 0;
+    int64_t row = 0;
+  };
+
+  // Fills the next part from `place` on, and moves on behind it; false if there is none.
+  bool NextPart(Place* place, BackwardPart* part) const;
   // Whether an earlier part of the same heads satisfies `conflict`.
   template <typename Conflict>
   bool Earlier(int worker, const Conflict& conflict) const;
@@ -67,9 +77,7 @@ class GradientOrder {
   std::mutex mutex_;  // of what follows
   std::condition_variable changed_;
   absl::Span<const BackwardTile> tiles_;
-  size_t tile_ = 0;  // where the next part begins
-  int head_ = 0;
-  int64_t row_ = 0;
+  Place next_;
   int64_t num_taken_ = 0;
   std::vector<Active> active_;  // of each worker
 };

@@ -14,36 +14,38 @@
 
 namespace flashcp {
 
+// Lines are fetched in pairs, which takes half as many addresses: rows are of whole pairs, mostly.
 class LinesAhead {
  public:
-  explicit LinesAhead(Scratch* scratch) : lines_(scratch->Take<const void*>(kMaxLinesAhead)) {}
+  explicit LinesAhead(Scratch* scratch) : pairs_(scratch->Take<const void*>(kMaxPairsAhead)) {}
 
   void Clear() { count_ = 0; }
 
-  // Lines of rows of so many bytes. Where there are too many, the rest come when they are read.
+  // Dense rows. If there are too many, the rest come when they are read.
   template <typename Byte>
-  void Add(const RowsOf<Byte>& rows, int bytes) {
-    rows.ForEach([&](const char* row) {
-      const int64_t end = std::min(count_ + (bytes + kLine - 1) / kLine, kCapacity);
-      for (; count_ < end; row += kLine) lines_[count_++] = row;
+  void Add(const RowsOf<Byte>& rows) {
+    rows.ForEachToken([&](const char* first, int64_t count) {
+      const char* const end =
+          first + std::min(count * rows.head_bytes, (kCapacity - count_) * kPair);
+      for (const char* pair = first; pair < end; pair += kPair) pairs_[count_++] = pair;
     });
   }
 
-  // How many each of `groups` is to fetch, of lines(). The last line repeats where they do not fill
+  // How many each of `groups` is to fetch, of pairs(). The last pair repeats if they do not fill
   // all shares.
   int64_t Share(int64_t groups) {
     const int64_t share = (count_ + groups - 1) / groups;
-    if (count_ > 0) std::fill(lines_ + count_, lines_ + share * groups, lines_[count_ - 1]);
+    if (count_ > 0) std::fill(pairs_ + count_, pairs_ + share * groups, pairs_[count_ - 1]);
     return share;
   }
-  const void* const* lines() const { return lines_; }
+  const void* const* pairs() const { return pairs_; }
 
  private:
-  static constexpr int64_t kLine = 64;
-  // Shares of a run's groups, at least one key each, fit beside them.
-  static constexpr int64_t kCapacity = kMaxLinesAhead - kRunKeys;
+  static constexpr int64_t kPair = 128;  // bytes
+  // Shares fit beside them: KernelShape.cpp checks that no call has more groups than a run keys.
+  static constexpr int64_t kCapacity = kMaxPairsAhead - kRunKeys;
 
-  const void** const lines_;
+  const void** const pairs_;
   int64_t count_ = 0;
 };
 

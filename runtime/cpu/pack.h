@@ -4,6 +4,7 @@
 #ifndef FLASHCP_RUNTIME_CPU_PACK_H_
 #define FLASHCP_RUNTIME_CPU_PACK_H_
 
+#include <algorithm>
 #include <cstdint>
 
 #include "runtime/kernels.h"
@@ -33,6 +34,17 @@ struct RowsOf {
         head = 0;
         token += token_bytes;
       }
+    }
+  }
+  // Calls use(first row, number of rows) for the heads of each token, which lie side by side.
+  template <typename Use>
+  void ForEachToken(const Use& use) const {
+    if (count == 0) return;  // there may be no heads, either
+    Byte* token = data + first / heads * token_bytes;
+    for (int head = first % heads, left = count; left > 0; head = 0, token += token_bytes) {
+      const int rows = std::min(heads - head, left);
+      use(token + head * head_bytes, rows);
+      left -= rows;
     }
   }
   RowsOf Slice(int begin, int size) const {

@@ -144,8 +144,12 @@ TEST(GradientOrderTest, PartsOfATableCoverItInOrder) {
                                                         {0, {step, rows, 2, 4}},
                                                         {1, {0, 1, 1, 2}},
                                                         {1, {0, 1, 2, 3}}}) {
-    BackwardPart part;
+    BackwardPart next, part;
+    ASSERT_TRUE(order.Peek(&next));
     ASSERT_TRUE(order.Take(0, &part));
+    EXPECT_EQ(next.tile, part.tile);
+    EXPECT_EQ(next.queries.row_begin, part.queries.row_begin);
+    EXPECT_EQ(next.queries.head_begin, part.queries.head_begin);
     EXPECT_EQ(part.tile, &tiles[expected.tile]);
     EXPECT_EQ(part.queries.row_begin, expected.queries.row_begin);
     EXPECT_EQ(part.queries.row_end, expected.queries.row_end);
@@ -153,6 +157,7 @@ TEST(GradientOrderTest, PartsOfATableCoverItInOrder) {
     EXPECT_EQ(part.queries.head_end, expected.queries.head_end);
   }
   BackwardPart part;
+  EXPECT_FALSE(order.Peek(&part));
   EXPECT_FALSE(order.Take(0, &part));
 }
 

@@ -1,4 +1,4 @@
-// What the kernel is given to fetch: every line of the rows, in shares.
+// What the kernel is given to fetch: every line of the rows, in pairs and in shares.
 
 #include "runtime/cpu/lines_ahead.h"
 
@@ -26,31 +26,27 @@ class LinesAheadTest : public ::testing::Test {
 
 TEST_F(LinesAheadTest, SharesHoldEveryLineOfTheRows) {
   // Rows 1, 2 and 3 of two heads: the second head of the first token, then a token of both.
+  // Pairs of 128 bytes.
   const char tensor[1000] = {};
-  ahead_.Add(RowsOf<const char>{tensor, 500, 200, 2, 1, 3}, 160);
-  EXPECT_EQ(ahead_.Share(4), 3);  // 9 lines: shares of 3, 3, 3 and the last one again
-  for (int row = 0; row < 3; ++row) {
-    for (int line = 0; line < 3; ++line) {
-      EXPECT_EQ(ahead_.lines()[3 * row + line],
-                tensor + (row == 0 ? 200 : 500 + 200 * (row - 1)) + 64 * line);
-    }
-  }
-  for (int i = 9; i < 12; ++i) EXPECT_EQ(ahead_.lines()[i], ahead_.lines()[8]);
+  ahead_.Add(RowsOf<const char>{tensor, 500, 160, 2, 1, 3});
+  EXPECT_EQ(ahead_.Share(4), 2);  // 5 pairs: shares of 2, 2, 1 and the last one again
+  const std::vector<int> expected = {160, 288, 500, 628, 756, 756, 756, 756};
+  for (size_t i = 0; i < expected.size(); ++i) EXPECT_EQ(ahead_.pairs()[i], tensor + expected[i]);
 }
 
 TEST_F(LinesAheadTest, WithoutLinesSharesAreEmpty) {
   EXPECT_EQ(ahead_.Share(7), 0);
-  ahead_.Add(RowsOf<char>{memory_.data(), 64, 64, 1, 0, 2}, 64);
+  ahead_.Add(RowsOf<char>{memory_.data(), 64, 64, 1, 0, 2});
   EXPECT_EQ(ahead_.Share(7), 1);
   ahead_.Clear();
   EXPECT_EQ(ahead_.Share(7), 0);
 }
 
 TEST_F(LinesAheadTest, MoreThanFitAreLeftOut) {
-  ahead_.Add(RowsOf<char>{memory_.data(), 64, 64, 1, 0, 3 * kMaxLinesAhead}, 64);
+  ahead_.Add(RowsOf<char>{memory_.data(), 128, 128, 1, 0, 3 * kMaxPairsAhead});
   const int64_t share = ahead_.Share(kRunKeys);
-  EXPECT_GT(share * kRunKeys, kMaxLinesAhead / 2);
-  EXPECT_LE(share * kRunKeys, kMaxLinesAhead);
+  EXPECT_GT(share * kRunKeys, kMaxPairsAhead / 2);
+  EXPECT_LE(share * kRunKeys, kMaxPairsAhead);
 }
 
 }  // namespace
