@@ -15,6 +15,7 @@ load(
     "licence_repository",
     "llvm_configure",
     "pkg_config_repository",
+    "ptxas_configure",
 )
 
 def flashcp_repositories():
@@ -71,6 +72,16 @@ def flashcp_repositories():
         header = "nlohmann/json.hpp",
         package = "nlohmann-json3-dev",
     )
+
+    # GPU kernels are embedded compressed.
+    header_repository(
+        name = "zlib",
+        header = "zlib.h",
+        linkopts = ["-lz"],
+        package = "zlib1g-dev",
+    )
+
+    ptxas_configure(name = "ptxas")
 
     # Benchmarks alone: the yardstick of the CPU kernels.
     header_repository(

@@ -215,3 +215,21 @@ abseil_source = repository_rule(
     """,
     local = True,
 )
+
+def _ptxas_impl(ctx):
+    folders = [ctx.os.environ.get("CUDA_HOME", ""), "/usr/local/cuda"]
+    paths = [ctx.path(x + "/bin/ptxas") for x in folders if x] + [ctx.which("ptxas")]
+    found = [str(x) for x in paths if x and x.exists]
+    ctx.file("ptxas.bzl", "HAS_PTXAS = %s\n" % bool(found))
+    ctx.file("ptxas.sh", "#!/bin/sh\nexec %s \"$@\"\n" % (found[0] if found else "false"))
+    ctx.file("BUILD.bazel", _HEADER + "filegroup(name = 'ptxas', srcs = ['ptxas.sh'])\n")
+
+ptxas_configure = repository_rule(
+    implementation = _ptxas_impl,
+    doc = """NVIDIA's assembler, of $CUDA_HOME, /usr/local/cuda or PATH, if there is one.
+
+    Without it GPU kernels are built as PTX, which drivers assemble.
+    """,
+    environ = ["CUDA_HOME", "PATH"],
+    local = True,
+)

@@ -17,7 +17,7 @@ packages=(
   libmlir-22-dev mlir-22-tools llvm-22-dev llvm-22-tools
   # Libraries.
   libabsl-dev libflatbuffers-dev flatbuffers-compiler libcli11-dev nlohmann-json3-dev
-  libopenmpi-dev openmpi-bin
+  libopenmpi-dev openmpi-bin zlib1g-dev
   # Packages: unpacks sources.
   dpkg-dev
   # Tests and benchmarks.

@@ -24,7 +24,7 @@ static void storeZeros(DeviceEmitter &emit, Value begin, Value count, Type type,
 }
 
 void buildClear(ModuleOp module) {
-  LaunchBounds bounds = {threads, /*sharedBytes=*/16};
+  LaunchBounds bounds = {threads, kMemorySharedBytes};
   addDeviceKernel(
       module, "flashcp_clear", bounds, [](DeviceEmitter &emit, Value pointer) {
         Arguments arguments(emit, pointer);

@@ -61,7 +61,9 @@ Value takeItem(DeviceEmitter &emit, Arguments &arguments) {
 
 void endItems(DeviceEmitter &emit, Arguments &arguments) {
   Value done = emit.add(arguments.nextItem(), 4);
-  Value before = emit.atomicAdd(done, emit.i32(1));
+  // Orders the takes of all blocks before the stores of the last one.
+  Value before = emit.ptx("atom.acq_rel.gpu.global.add.u32 $0, [$1], 1;",
+                          "=r,l", done, emit.i32())[0];
   Value last = emit.isEqual(emit.add(before, 1), emit.blockCount());
   emit.ifThen(last, [&] {
     emit.storeGlobal(emit.i32(0), arguments.nextItem());

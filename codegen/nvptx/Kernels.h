@@ -11,6 +11,10 @@
 
 namespace flashcp::codegen::nvptx {
 
+/// Dynamic shared memory of the kernels that move memory, and the most
+/// registers of a thread that a build of them may report.
+constexpr int kMemorySharedBytes = 16, kMemoryRegisters = 64;
+
 /// Adds flashcp_clear: floats that become 0, of ClearItem.
 void buildClear(mlir::ModuleOp module);
 

@@ -144,7 +144,7 @@ static void mergeHead(DeviceEmitter &emit, Arguments &arguments,
 }
 
 void buildMerge(ModuleOp module, Element element) {
-  LaunchBounds bounds = {threads, /*sharedBytes=*/16};
+  LaunchBounds bounds = {threads, kMemorySharedBytes};
   std::string symbol = "flashcp_merge_" + elementName(element).str();
   addDeviceKernel(
       module, symbol, bounds, [&](DeviceEmitter &emit, Value pointer) {

@@ -102,7 +102,7 @@ static void moveOnce(DeviceEmitter &emit, const MoveRows &move,
 // their order.
 static void buildMoves(ModuleOp module, StringRef symbol,
                        const MoveUnit &unit) {
-  LaunchBounds bounds = {threads, /*sharedBytes=*/16};
+  LaunchBounds bounds = {threads, kMemorySharedBytes};
   addDeviceKernel(
       module, symbol, bounds, [&](DeviceEmitter &emit, Value pointer) {
         Arguments arguments(emit, pointer);

@@ -67,7 +67,7 @@ static void sumHead(DeviceEmitter &emit, Arguments &arguments, Element element,
 }
 
 void buildProduct(ModuleOp module, Element element) {
-  LaunchBounds bounds = {threads, /*sharedBytes=*/16};
+  LaunchBounds bounds = {threads, kMemorySharedBytes};
   std::string symbol = "flashcp_product_" + elementName(element).str();
   addDeviceKernel(
       module, symbol, bounds, [&](DeviceEmitter &emit, Value pointer) {

@@ -1,8 +1,13 @@
-// The GPU kernels that a request names, as text.
+// The GPU kernels that a request names, as text, or as a table.
 
 #include "tools/kernelgen/Request.h"
 
+#include "codegen/nvptx/KernelInfo.h"
+#include "codegen/nvptx/Kernels.h"
 #include "codegen/nvptx/Lowering.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 
@@ -66,10 +71,9 @@ static Emission emissionOf(Output output) {
 
 // Returns the exit code of flags that no GPU takes, 0 for others.
 static int check(const Request &request) {
-  if (request.output == Output::assembly || request.output == Output::object ||
-      request.output == Output::table)
+  if (request.output == Output::assembly || request.output == Output::object)
     return fail("--target " + request.target +
-                ": expected --emit mlir, llvm or ptx");
+                ": expected --emit mlir, llvm, ptx or table");
   if (request.element != "all" && request.element != "bf16" &&
       request.element != "f16")
     return fail("--dtype: expected bf16 or f16, found '" + request.element +
@@ -77,6 +81,27 @@ static int check(const Request &request) {
   if (request.emulated)
     return fail("--emulated is for CPU targets");
   return 0;
+}
+
+// Writes one line of a table.
+static void writeLine(const KernelInfo &info, llvm::StringRef file,
+                      llvm::raw_ostream &output) {
+  output << "FLASHCP_KERNEL(" << info.symbol << ", " << file << ", "
+         << info.threads << ", " << info.sharedBytes << ", " << info.blockRows
+         << ", " << info.keyBlock << ", " << info.registers << ")\n";
+}
+
+// Writes a line for each kernel: its symbol, the file that the build puts it
+// into, and its KernelInfo. The module has the kernels that move memory.
+static void writeTable(mlir::ModuleOp memory, llvm::StringRef target,
+                       llvm::raw_ostream &output) {
+  for (auto kernel : memory.getOps<mlir::LLVM::LLVMFuncOp>()) {
+    auto threads = kernel->getAttrOfType<mlir::DenseI32ArrayAttr>(
+        mlir::NVVM::NVVMDialect::getReqntidAttrName());
+    writeLine({kernel.getSymName().str(), threads[0], kMemorySharedBytes, 0, 0,
+               kMemoryRegisters},
+              (target + "_memory").str(), output);
+  }
 }
 
 int writeGpuKernels(const Request &request, llvm::raw_ostream &output) {
@@ -92,6 +117,11 @@ int writeGpuKernels(const Request &request, llvm::raw_ostream &output) {
                 " (kernels that move memory)");
   mlir::MLIRContext context(mlir::MLIRContext::Threading::DISABLED);
   loadDialects(context);
+  if (request.output == Output::table) {
+    auto module = buildKernels(context, {}, {}, memory);
+    writeTable(*module, target.name, output);
+    return 0;
+  }
   mlir::OwningOpRef<mlir::ModuleOp> module =
       buildKernels(context, forward, backward, memory);
   llvm::SmallVector<char> bytes;

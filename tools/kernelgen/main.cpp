@@ -66,17 +66,18 @@ static cl::opt<std::string> function("function", cl::cat(category),
 static cl::opt<std::string>
     outputName("o", cl::cat(category), cl::init("-"),
                cl::desc("The file to write; by default standard output"));
-static cl::opt<Output, false, OutputParser>
-    emission("emit", cl::cat(category), cl::init(Output::mlir),
-             cl::desc("What to write; by default mlir:"),
-             cl::values(clEnumValN(Output::mlir, "mlir",
-                                   "the kernels before they are lowered"),
-                        clEnumValN(Output::llvm, "llvm", "optimised LLVM IR"),
-                        clEnumValN(Output::assembly, "asm", "assembly"),
-                        clEnumValN(Output::object, "obj", "an ELF object"),
-                        clEnumValN(Output::table, "table",
-                                   "C++ source that lists the kernels"),
-                        clEnumValN(Output::ptx, "ptx", "PTX, of GPUs")));
+static cl::opt<Output, false, OutputParser> emission(
+    "emit", cl::cat(category), cl::init(Output::mlir),
+    cl::desc("What to write; by default mlir:"),
+    cl::values(clEnumValN(Output::mlir, "mlir",
+                          "the kernels before they are lowered"),
+               clEnumValN(Output::llvm, "llvm", "optimised LLVM IR"),
+               clEnumValN(Output::assembly, "asm", "assembly"),
+               clEnumValN(Output::object, "obj", "an ELF object"),
+               clEnumValN(Output::table, "table",
+                          "C++ source that lists the kernels; of GPUs, a "
+                          "line for each"),
+               clEnumValN(Output::ptx, "ptx", "PTX, of GPUs")));
 
 int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
