@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 tools/install_dependencies.sh || exit 1
 tools/install_python_tools.sh || echo "types, format and auditwheel are not checked"
 tools/install_torch.sh || echo "tests of flashcp.torch with the current PyTorch are skipped"
+tools/install_nvdisasm.sh || echo "the test of GPU kernels' machine code is skipped"
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
