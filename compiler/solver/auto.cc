@@ -28,18 +28,25 @@ namespace flashcp::solver {
 namespace {
 
 constexpr double kCloseEnough = 1.002;
-constexpr double kRounded = 1 + 1e-9;
+constexpr double kRounded = 1 + 1e-9;  // the same work in another order of sums
 
-// Fractions of the budget: 1/4 for bisections, 1/40 for saving rows.
+// Fractions of the budget: 1/4 for bisections, 1/400 for saving rows.
 constexpr int kBisectionsShare = 4;
-constexpr int kSavingShare = 40;
+constexpr int kSavingShare = 400;
 
-// The rest of the budget also saves rows if flashcp-paper sends fewer and its step is at most this
-// many times as long.
+// A round of the search takes this many steps and as many again for each document as it says. The
+// search ends with a round whose objective is not shorter by this share.
+constexpr int64_t kRoundSteps = 10'000;
+constexpr int64_t kRoundStepsOfDocument = 100;
+constexpr double kLeastGain = 0.001;
+
+// If flashcp-paper sends fewer rows and its step is at most so many times as long, a round saves
+// rows in a step that may be slightly longer: other traffic shares the links, and no model is as
+// good. If that does not get down to its rows, it is itself improved, and taken if it is no more
+// than so many times as long.
 constexpr double kAboutAsShort = 1.02;
-// If that does not get down to its rows, and its step is at most this many times as long, it is
-// taken: other traffic shares the links, and no model is as good.
-constexpr double kAsShort = 1.005;
+constexpr double kSlightlyLonger = 1.0005;
+constexpr double kMostLonger = 1.005;
 
 // Weights of the starts; the first one's are those of the regime.
 constexpr double kTransferWeights[] = {0.3, 0.05, 1};
@@ -115,6 +122,7 @@ class AutoSearch {
     if (regime_.rules_are_starts) {
       AddToPool(PlacePerDoc(problem_));
       paper_ = AddToPool(PlaceFlashcpPaper(problem_));
+      known_us_ = std::min(known_us_, paper_.StepUs());
     }
   }
 
@@ -150,7 +158,9 @@ class AutoSearch {
   // which one goes deep shows early.
   void Descend() {
     const int descents = std::min<int>(pool_.size(), regime_.descents);
-    Budget first_round = budget_.Share(regime_.first_round_share);
+    const bool in_rounds = regime_.first_round_share == 0;
+    Budget first_round =
+        in_rounds ? budget_.Take(RoundSteps() / 2) : budget_.Share(regime_.first_round_share);
     for (int i = 0; i < descents && best_us_ > target_us_; ++i) {
       Budget share = first_round.Share(descents - i);
       DescendFrom(pool_[i], i + 1, share);
@@ -158,7 +168,17 @@ class AutoSearch {
     }
     budget_.Return(first_round);
     auto lowest = std::min_element(pool_.begin(), pool_.begin() + descents, IsLower);
-    if (!Done()) DescendFrom(*lowest, descents + 1, budget_);
+    for (uint64_t seed = descents + 1; !Done(); ++seed) {
+      const double before_us = lowest->score_us;
+      Budget round = in_rounds ? budget_.Take(RoundSteps()) : budget_.Share(1);
+      DescendFrom(*lowest, seed, round);
+      budget_.Return(round);
+      if (before_us - lowest->score_us < kLeastGain * before_us) return;
+    }
+  }
+
+  int64_t RoundSteps() const {
+    return kRoundSteps + kRoundStepsOfDocument * static_cast<int64_t>(problem_.documents.size());
   }
 
   void DescendFrom(Candidate& candidate, uint64_t seed, Budget& share) {
@@ -169,24 +189,38 @@ class AutoSearch {
     candidate.score_us = objective_.StepUs(Consider(candidate.placement));
   }
 
-  // Takes a placement as short with fewer rows that travel. If flashcp-paper sends fewer and is
-  // about as short, all that the search left of its budget goes into this.
+  // Takes a placement about as short with fewer rows that travel; more is given for that while
+  // flashcp-paper is not much longer and sends fewer.
   void Save(Budget& saving) {
-    const double rows = RowsReceived(Evaluate(problem_, best_));
-    double enough_rows = rows;
-    if (paper_.StepUs() <= best_us_ * kAboutAsShort) {
-      enough_rows = RowsReceived(paper_);
-      if (rows > enough_rows) saving.Return(budget_);
-    }
-    Placement placement = SaveRows(model_, best_, enough_rows, saving);
-    if (Evaluate(problem_, placement).StepUs() <= best_us_ * kRounded) best_ = std::move(placement);
-    const bool paper_as_short = paper_.StepUs() <= best_us_ * kAsShort;
-    if (paper_as_short && paper_.StepUs() <= known_us_ &&
-        RowsReceived(paper_) < RowsReceived(Evaluate(problem_, best_))) {
-      best_ = PlaceFlashcpPaper(problem_);
+    best_ = SaveRows(model_, best_, RowsReceived(best_), kRounded, saving);
+    const double paper_rows = RowsReceived(paper_);
+    if (paper_.StepUs() > best_us_ * kAboutAsShort || RowsReceived(best_) <= paper_rows) return;
+    Budget round = budget_.Take(RoundSteps());
+    best_ = SaveRows(model_, best_, paper_rows, MostUs(kSlightlyLonger) / best_us_, round);
+    if (RowsReceived(best_) > paper_rows) TakePaper(paper_rows);
+  }
+
+  // Returns a step that is `longer` times the shortest, but no longer than one of the fixed rules.
+  double MostUs(double longer) const { return std::min(best_us_ * longer, known_us_); }
+
+  // Makes flashcp-paper's placement as short as it has to be, and then its rows as few as they
+  // were.
+  void TakePaper(double paper_rows) {
+    LocalSearchOptions options;
+    options.target_us = MostUs(kMostLonger);
+    Budget descending = budget_.Take(RoundSteps());
+    Placement paper = LocalSearch(model_, PlaceFlashcpPaper(problem_), options, descending);
+    Budget saving = budget_.Take(RoundSteps());
+    paper = SaveRows(model_, std::move(paper), paper_rows, kRounded, saving);
+    const PlacementCost cost = Evaluate(problem_, paper);
+    if (cost.StepUs() <= options.target_us && RowsReceived(cost) <= paper_rows) {
+      best_ = std::move(paper);
     }
   }
 
+  double RowsReceived(const Placement& placement) const {
+    return RowsReceived(Evaluate(problem_, placement));
+  }
   double RowsReceived(const PlacementCost& cost) const {
     double bytes = 0;
     for (const RankCost& rank : cost.ranks) bytes += rank.receive_bytes_forward;
@@ -205,7 +239,7 @@ class AutoSearch {
   double best_us_ = 0;
   Placement best_;
   PlacementCost paper_;                                        // of flashcp-paper
-  double known_us_ = std::numeric_limits<double>::infinity();  // of the rules that do not shard
+  double known_us_ = std::numeric_limits<double>::infinity();  // shortest step of the fixed rules
 };
 
 }  // namespace

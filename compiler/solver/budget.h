@@ -3,6 +3,7 @@
 #ifndef FLASHCP_COMPILER_SOLVER_BUDGET_H_
 #define FLASHCP_COMPILER_SOLVER_BUDGET_H_
 
+#include <algorithm>
 #include <cstdint>
 
 namespace flashcp::solver {
@@ -24,6 +25,13 @@ class Budget {
     share.left_ = left_ / parts;
     left_ -= share.left_;
     return share;
+  }
+  // So many steps, taken out, or what is left if that is less.
+  Budget Take(int64_t steps) {
+    Budget taken(0);
+    taken.left_ = std::min(steps, left_);
+    left_ -= taken.left_;
+    return taken;
   }
   void Return(const Budget& share) { left_ += share.left_; }
 

@@ -145,20 +145,6 @@ ComputeTime Scaled(const ComputeTime& time, const HeadShape& heads) {
 
 int64_t Size(TokenRange range) { return std::max<int64_t>(0, range.end - range.begin); }
 
-// Returns how many queries of the segment see keys before it or behind it.
-int64_t MergingRows(const Document& document, int64_t begin, int64_t end) {
-  const model::Band& band = document.mask.band();
-  TokenRange before, behind;
-  if (begin > 0) {
-    before = {std::max<int64_t>(begin, -int64_t{band.upper}), std::min(end, begin - band.lower)};
-  }
-  if (end < document.length) {
-    behind = {std::max(begin, end - band.upper), std::min(end, document.length - band.lower)};
-  }
-  const TokenRange both = {std::max(before.begin, behind.begin), std::min(before.end, behind.end)};
-  return Size(before) + Size(behind) - Size(both);
-}
-
 // Returns how many queries see keys of other segments at least, if no segment has more tokens.
 int64_t LeastMergingRows(const Document& document, int64_t token_cap) {
   const model::Band& band = document.mask.band();
@@ -233,6 +219,19 @@ ComputeTime TileTime(const Problem& problem, const Document& document, int64_t b
   sum.Add(begin, block_rows, blocks);
   if (rest < end) sum.Add(rest, end - rest, 1);
   return Scaled(sum.time(), problem.heads);
+}
+
+int64_t MergingRows(const Document& document, int64_t begin, int64_t end) {
+  const model::Band& band = document.mask.band();
+  TokenRange before, behind;
+  if (begin > 0) {
+    before = {std::max<int64_t>(begin, -int64_t{band.upper}), std::min(end, begin - band.lower)};
+  }
+  if (end < document.length) {
+    behind = {std::max(begin, end - band.upper), std::min(end, document.length - band.lower)};
+  }
+  const TokenRange both = {std::max(before.begin, behind.begin), std::min(before.end, behind.end)};
+  return Size(before) + Size(behind) - Size(both);
 }
 
 ComputeTime SegmentTime(const Problem& problem, const Document& document, int64_t begin,

@@ -70,6 +70,9 @@ ComputeTime PrologueTime(const Problem& problem);
 // forward, a merge.
 ComputeTime MergeTime(const Problem& problem);
 
+// Returns how many queries of [begin, end) see keys of the document before or behind it.
+int64_t MergingRows(const Document& document, int64_t begin, int64_t end);
+
 // Returns the time of the queries of one segment against all keys that they see, in one tile.
 ComputeTime TileTime(const Problem& problem, const Document& document, int64_t begin, int64_t end);
 // Returns it with a merge for each block of queries that sees keys of other segments: these come of

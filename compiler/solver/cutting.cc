@@ -79,10 +79,8 @@ void Cutter::AddOneCut(int sides, int flipped, int piece) {
     Cut cut;
     cut.piece = piece;
     cut.outer = outer;
-    double outer_us = outer == kLeft
-                          ? assignments_.left_share_us() - load.left_us
-                          : assignments_.work_us() - assignments_.left_share_us() - load.right_us;
-    SolveOneCut(At(piece), outer == kLeft ? left : tokens - left, outer_us, cut);
+    SolveOneCut(load, outer == kLeft ? left : tokens - left, cut);
+    if (TooLong(WithParts(load, cut, model_.Prefix(At(piece), tokens)))) continue;
     Cut aligned = cut;
     aligned.first = model_.Align(At(piece), cut.first);
     aligned.last = tokens - model_.Align(At(piece), tokens - cut.last);
@@ -152,44 +150,65 @@ void Cutter::AddAligned(int sides, int flipped, const SideLoad& load, Cuts cuts)
   }
 }
 
-// Finds the outer part's first tokens, such that its work is about outer_us.
-void Cutter::SolveOneCut(const Piece& piece, int64_t outer_tokens, double outer_us,
-                         Cut& cut) const {
+// Returns the load with the work of the parts of a piece, about; `all_us` is that of the whole
+// piece without merges.
+SideLoad Cutter::WithParts(const SideLoad& load, const Cut& cut, double all_us) const {
+  const Piece& piece = At(cut.piece);
+  const int64_t last = piece.tokens - cut.last;  // the first of the last tokens
+  double outer_us = model_.Prefix(piece, cut.first);
+  if (cut.last > 0) outer_us += all_us - model_.Prefix(piece, last);
+  const double middle_us = all_us - outer_us + model_.MergesUs(piece, cut.first, last);
+  outer_us += model_.MergesUs(piece, 0, cut.first) + model_.MergesUs(piece, last, piece.tokens);
+  SideLoad with = load;
+  with.left_us += cut.outer == kLeft ? outer_us : middle_us;
+  with.right_us += cut.outer == kLeft ? middle_us : outer_us;
+  return with;
+}
+
+// Returns the work of a rank of the left side less that of a rank of the right one, on the mean.
+double Cutter::UnevenUs(const SideLoad& load) const {
+  return (goal_.held_left_us + load.left_us) / goal_.left_ranks -
+         (goal_.held_right_us + load.right_us) / goal_.right_ranks;
+}
+
+// Finds the outer part's first tokens, such that work is about even with what the sides have.
+void Cutter::SolveOneCut(const SideLoad& load, int64_t outer_tokens, Cut& cut) const {
+  const Piece& piece = At(cut.piece);
   const double all_us = model_.Prefix(piece, piece.tokens);
-  auto missing_us = [&](int64_t first) {
-    return outer_us - model_.Prefix(piece, first) - all_us +
-           model_.Prefix(piece, piece.tokens - outer_tokens + first);
-  };
   cut.first = outer_tokens;
   if (outer_tokens > 0 && outer_tokens < piece.tokens) {
-    cut.first = FindRoot(0, outer_tokens, missing_us);
+    Cut tried = cut;
+    cut.first = FindRoot(0, outer_tokens, [&](int64_t first) {
+      tried.first = first;
+      tried.last = outer_tokens - first;
+      return UnevenUs(WithParts(load, tried, all_us));
+    });
     if (cut.first < kShortestEnd) cut.first = 0;
     if (outer_tokens - cut.first < kShortestEnd) cut.first = outer_tokens;
   }
   cut.last = outer_tokens - cut.first;
 }
 
-// Returns the tokens of the heavy piece that go left so that work is even; the light piece makes up
-// the tokens.
-int64_t Cutter::SolveTwoCuts(const SideLoad& load, const Cut& heavy, const Cut& light) const {
+// Finds the tokens of both pieces that go left so that work is even: the heavy piece's by a root
+// search, to a block, and the light piece makes up the tokens. Returns false if a side is too long.
+bool Cutter::SolveTwoCuts(const SideLoad& load, Cut& heavy, Cut& light) const {
   const Piece& a = At(heavy.piece);
   const Piece& b = At(light.piece);
-  const int64_t left = goal_.tokens_left - load.tokens_left;
   const double a_us = model_.Prefix(a, a.tokens);
   const double b_us = model_.Prefix(b, b.tokens);
-  const double need_us = assignments_.left_share_us() - load.left_us;
-  auto extra_us = [&](int64_t x) {
-    int64_t y = left - x;
-    return (heavy.outer == kLeft ? model_.Prefix(a, x) : a_us - model_.Prefix(a, a.tokens - x)) +
-           (light.outer == kLeft ? model_.Prefix(b, y) : b_us - model_.Prefix(b, b.tokens - y)) -
-           need_us;
+  const int64_t left = goal_.tokens_left - load.tokens_left;
+  auto with_left = [&](int64_t x) {
+    heavy.first = heavy.outer == kLeft ? x : a.tokens - x;
+    light.first = light.outer == kLeft ? left - x : b.tokens - (left - x);
+    return WithParts(WithParts(load, heavy, a_us), light, b_us);
   };
   const int64_t least = std::max<int64_t>(0, left - b.tokens);
   const int64_t most = std::min(a.tokens, left);
-  const int64_t even = FindRoot(least, most, extra_us);
-  int64_t aligned =
-      heavy.outer == kLeft ? model_.Align(a, even) : a.tokens - model_.Align(a, a.tokens - even);
-  return aligned >= least && aligned <= most ? aligned : even;
+  int64_t x = FindRoot(least, most, [&](int64_t x) { return UnevenUs(with_left(x)); });
+  const int64_t aligned =
+      heavy.outer == kLeft ? model_.Align(a, x) : a.tokens - model_.Align(a, a.tokens - x);
+  if (aligned >= least && aligned <= most) x = aligned;
+  return !TooLong(with_left(x));
 }
 
 void Cutter::AddTwoCuts(int sides, int heavy, int light) {
@@ -207,10 +226,7 @@ void Cutter::AddTwoCuts(int sides, int heavy, int light) {
       cuts[0].outer = heavy_outer;
       cuts[1].piece = light;
       cuts[1].outer = light_outer;
-      int64_t x = SolveTwoCuts(load, cuts[0], cuts[1]);
-      int64_t y = left - x;
-      cuts[0].first = heavy_outer == kLeft ? x : At(heavy).tokens - x;
-      cuts[1].first = light_outer == kLeft ? y : At(light).tokens - y;
+      if (!SolveTwoCuts(load, cuts[0], cuts[1])) continue;
       AddSplit(sides, -1, load, cuts);
       cuts[1].first = model_.Align(At(light), cuts[1].first);
       if (goal_.least_left == goal_.most_left) AddAligned(sides, -1, load, cuts);
@@ -224,6 +240,10 @@ std::vector<Cut> Cutter::HeavyCuts(int heavy) const {
   const Piece& piece = At(heavy);
   const double left_share = assignments_.left_share_us() / assignments_.work_us();
   const double all_us = model_.Prefix(piece, piece.tokens);
+  SideLoad others;  // as even as they can be
+  others.left_us = assignments_.left_share_us() - left_share * piece.work_us;
+  others.right_us =
+      assignments_.work_us() - assignments_.left_share_us() - (1 - left_share) * piece.work_us;
   std::vector<Cut> cuts;
   for (Side outer : {kLeft, kRight}) {
     const double share = outer == kLeft ? left_share : 1 - left_share;
@@ -235,7 +255,7 @@ std::vector<Cut> Cutter::HeavyCuts(int heavy) const {
                               }));
     cuts.push_back(head);
     Cut ends = head;
-    SolveOneCut(piece, static_cast<int64_t>(piece.tokens * share), share * all_us, ends);
+    SolveOneCut(others, static_cast<int64_t>(piece.tokens * share), ends);
     ends.first = model_.Align(piece, ends.first);
     ends.last = piece.tokens - model_.Align(piece, piece.tokens - ends.last);
     if (ends.last > 0 && ends.first + ends.last <= piece.tokens) cuts.push_back(ends);
@@ -331,7 +351,8 @@ void Cutter::AddSplit(int sides, int flipped, const SideLoad& load, const Cuts& 
       longest_us = std::max(longest_us, all.received[side] * goal_.least_row_us);
     }
   }
-  split.score = longest_us + (goal_.imbalance_weight - 1) * uneven_us + sent_us +
+  const double both_us = goal_.SingleRanks() ? kBothWeight * (all.left_us + all.right_us) : 0;
+  split.score = longest_us + both_us + (goal_.imbalance_weight - 1) * uneven_us + sent_us +
                 goal_.transfer_weight * (std::max(rows_us[kLeft], rows_us[kRight]) +
                                          (rows_us[kLeft] + rows_us[kRight]) / 4);
   split.sides = sides;

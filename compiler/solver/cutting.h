@@ -41,8 +41,10 @@ class Cutter {
   void FindFillers();
   void AddAligned(int sides, int flipped, const SideLoad& load, Cuts cuts);
   bool EndsShort(const Piece& piece, int64_t tail) const;
-  void SolveOneCut(const Piece& piece, int64_t outer_tokens, double outer_us, Cut& cut) const;
-  int64_t SolveTwoCuts(const SideLoad& load, const Cut& heavy, const Cut& light) const;
+  SideLoad WithParts(const SideLoad& load, const Cut& cut, double all_us) const;
+  double UnevenUs(const SideLoad& load) const;
+  void SolveOneCut(const SideLoad& load, int64_t outer_tokens, Cut& cut) const;
+  bool SolveTwoCuts(const SideLoad& load, Cut& heavy, Cut& light) const;
   std::vector<Cut> HeavyCuts(int heavy) const;
   void AddFilled(int sides, const Cut& heavy, int light);
   void AddSplit(int sides, int flipped, const SideLoad& load, const Cuts& cuts);

@@ -23,6 +23,8 @@ namespace flashcp::solver {
 namespace {
 
 constexpr double kMostWorse = 1.03;  // after a perturbation
+constexpr double kLeastGain = 1e-6;
+constexpr double kRounded = 1 + 1e-12;
 
 class Search {
  public:
@@ -142,34 +144,37 @@ class Search {
   // Takes the best division of the two ranks' tokens; returns false if none is better.
   bool Improve(int rank, int other) {
     const IncrementalCost& cost = state_.cost();
-    const double slowest_us = cost.ObjectiveUs() * (1 + 1e-12);
-    SearchState::Outcome best;
-    best.larger_us = std::max(cost.RankUs(rank), cost.RankUs(other)) * (1 - 1e-6);
-    best.sum_us = cost.RankUs(rank) + cost.RankUs(other);
-    Resplit resplit(model_, state_, rank, other, options_.transfer_weight, best.larger_us,
-                    regime_.paired_of_few, random_);
+    const double slowest_us = cost.ObjectiveUs();
+    const double slower_us = std::max(cost.RankUs(rank), cost.RankUs(other));
+    // The slowest rank has to get faster; others may take as long as it does.
+    const double most_us = slower_us < slowest_us ? slowest_us : slowest_us * (1 - kLeastGain);
+    double best_us = PairUs(slower_us, cost.RankUs(rank) + cost.RankUs(other)) * (1 - kLeastGain);
+    Resplit resplit(model_, state_, rank, other, options_.transfer_weight, most_us, random_);
     std::vector<DocumentChange> taken;
     int left = MostEvaluated(resplit);
     double last_score = -1;
     for (const Split& split : resplit.splits()) {
       if (left == 0) break;
-      // Compute alone is too long, or the same split came another way.
-      if (split.slower_us >= best.larger_us || split.score == last_score) continue;
+      if (split.score == last_score) continue;  // the same split came another way
       last_score = split.score;
       --left;
       std::vector<DocumentChange> changes = resplit.Changes(split);
-      SearchState::Outcome outcome = state_.Try(changes, rank, other);
-      bool better = outcome.larger_us < best.larger_us * (1 - 1e-9) ||
-                    (outcome.larger_us <= best.larger_us * (1 + 1e-9) &&
-                     outcome.sum_us < best.sum_us * (1 - 1e-6));
-      if (!better || outcome.touched_us > slowest_us) continue;
-      best = outcome;
+      const SearchState::Outcome outcome = state_.Try(changes, rank, other);
+      const double pair_us = PairUs(outcome.larger_us, outcome.sum_us);
+      if (pair_us >= best_us || outcome.larger_us > most_us) continue;
+      if (outcome.touched_us > slowest_us * kRounded) continue;
+      best_us = pair_us;
       taken = std::move(changes);
     }
     budget_.Spend(resplit.steps());
     Account();
     for (const DocumentChange& change : taken) state_.Apply(change);
     return !taken.empty();
+  }
+
+  // Returns what a pair of ranks is to make small.
+  static double PairUs(double slower_us, double both_us) {
+    return slower_us + kBothWeight * both_us;
   }
 
   int MostEvaluated(const Resplit& resplit) const {
@@ -180,8 +185,7 @@ class Search {
   void Perturb(int rank, int other) {
     if (rank == other) return;
     const double most_us = state_.cost().ObjectiveUs() * kMostWorse;
-    Resplit resplit(model_, state_, rank, other, options_.transfer_weight, most_us,
-                    regime_.paired_of_few, random_);
+    Resplit resplit(model_, state_, rank, other, options_.transfer_weight, most_us, random_);
     std::vector<DocumentChange> taken;
     int left = MostEvaluated(resplit);
     for (const Split& split : resplit.splits()) {

@@ -30,6 +30,8 @@ PieceModel::PieceModel(const Problem& problem)
   for (const Document& document : problem.documents) {
     work_us += curve_.Rows(document, 0, document.length);
   }
+  const ComputeTime merge = MergeTime(problem);
+  merge_row_us_ = (merge.forward_us + merge.backward_us) / problem.cluster.tiles.block_rows;
   const int node = std::min(problem.ranks, problem.cluster.ranks_per_node);
   node_us_ = std::max(1e-9, work_us * node / problem.ranks);
 }
@@ -59,6 +61,26 @@ double PieceModel::Prefix(const Piece& piece, int64_t tokens) const {
     tokens -= taken;
   }
   return work_us;
+}
+
+// Returns how many of the piece's tokens [begin, end) see keys that are not beside them.
+int64_t PieceModel::MergingRowsOf(const Piece& piece, int64_t begin, int64_t end) const {
+  const Document& whole = document(piece);
+  if (whole.mask.band().upper == 0 && SeesBackToStart(whole)) {  // all but the document's start
+    const Piece::Interval& start = piece.intervals[0];
+    const bool whole_start = begin == 0 && start.begin == 0;
+    return end - begin - (whole_start ? std::min(start.end, end) : 0);
+  }
+  int64_t rows = 0;
+  int64_t before = 0;
+  for (int i = 0; i < piece.count && before < end; ++i) {
+    const Piece::Interval& interval = piece.intervals[i];
+    const int64_t first = interval.begin + std::max<int64_t>(0, begin - before);
+    const int64_t last = std::min(interval.end, interval.begin + end - before);
+    if (first < last) rows += MergingRows(whole, first, last);
+    before += interval.end - interval.begin;
+  }
+  return rows;
 }
 
 int64_t PieceModel::Align(const Piece& piece, int64_t token) const {

@@ -44,8 +44,12 @@ class PieceModel {
   // Sets work_us and received.
   void Weigh(Piece& piece) const;
 
-  // Work of the piece's first `tokens` tokens, microseconds, about.
+  // Work of the piece's first `tokens` tokens, microseconds, about, without merges.
   double Prefix(const Piece& piece, int64_t tokens) const;
+  // Merges of the piece's tokens [begin, end) on a rank of their own, microseconds, about.
+  double MergesUs(const Piece& piece, int64_t begin, int64_t end) const {
+    return merge_row_us_ * static_cast<double>(MergingRowsOf(piece, begin, end));
+  }
 
   // The token of the piece nearest to `token` whose position is a multiple of block_rows, or an end
   // of the interval that holds it.
@@ -70,10 +74,13 @@ class PieceModel {
   bool Cut(const Piece& piece, int64_t first, int64_t last, Piece& outer, Piece& middle) const;
 
  private:
+  int64_t MergingRowsOf(const Piece& piece, int64_t begin, int64_t end) const;
+
   const Problem& problem_;
   SegmentTimer timer_;
   WorkCurve curve_;
-  double node_us_;  // work of a node, on the mean
+  double merge_row_us_;  // a block's merge and prologue, for each of its rows
+  double node_us_;       // work of a node, on the mean
 };
 
 }  // namespace flashcp::solver

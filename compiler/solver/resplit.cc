@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "compiler/solver/regime.h"
 #include "compiler/solver/segments.h"
 
 namespace flashcp::solver {
@@ -14,10 +13,14 @@ namespace {
 // More shared pieces than this have too many present assignments.
 constexpr int kMostShared = 4;
 
+// Divisions with a piece moved, and the heaviest and lightest pieces that are cut in pairs.
+constexpr int kMoved = 12;
+constexpr int kPaired = 2;
+
 }  // namespace
 
 Resplit::Resplit(const PieceModel& model, const SearchState& state, int rank, int other,
-                 double transfer_weight, double most_us, int paired_of_few, Random& random)
+                 double transfer_weight, double most_us, Random& random)
     : state_(state),
       rank_(rank),
       other_(other),
@@ -27,7 +30,7 @@ Resplit::Resplit(const PieceModel& model, const SearchState& state, int rank, in
   if (assignments_.size() == 0) return;
   FindHolders();
   AddFromPresent(random);
-  AddTwoCuts(paired_of_few, random);
+  AddTwoCuts(random);
   splits_ = std::move(cutter_.splits());
   std::stable_sort(splits_.begin(), splits_.end(),
                    [](const Split& a, const Split& b) { return a.score < b.score; });
@@ -94,7 +97,7 @@ void Resplit::AddFromPresent(Random& random) {
   if (shared_.size() > kMostShared) return;
   const int size = assignments_.size();
   const std::vector<int>& heaviest = assignments_.heaviest();
-  std::vector<Side> sides = PresentSides(random, false);
+  std::vector<Side> sides = PresentSides(random);
   for (int bits = 0; bits < 1 << shared_.size(); ++bits) {
     for (size_t j = 0; j < shared_.size(); ++j) sides[shared_[j]] = bits >> j & 1 ? kRight : kLeft;
     const int present = assignments_.Add(sides);
@@ -104,7 +107,7 @@ void Resplit::AddFromPresent(Random& random) {
     std::sort(cut.begin(), cut.end());
     cut.erase(std::unique(cut.begin(), cut.end()), cut.end());
     for (int piece : cut) cutter_.AddOneCut(present, -1, piece);
-    for (int k = 0; k < 4; ++k) {
+    for (int k = 0; k < kMoved; ++k) {
       const int moved = random.Below(size);
       const int piece = k % 2 == 1 ? heaviest[random.Below(std::min(size, 4))] : random.Below(size);
       cutter_.AddOneCut(present, moved, piece);
@@ -112,27 +115,25 @@ void Resplit::AddFromPresent(Random& random) {
   }
 }
 
-void Resplit::AddTwoCuts(int paired_of_few, Random& random) {
-  const int most = assignments_.size() <= kFewPaired ? paired_of_few : kPaired;
-  const std::vector<int> lightest = assignments_.Lightest(most);
-  for (int i = 0; i < std::min(assignments_.size(), most); ++i) {
+void Resplit::AddTwoCuts(Random& random) {
+  const std::vector<int> lightest = assignments_.Lightest(kPaired);
+  for (int i = 0; i < std::min(assignments_.size(), kPaired); ++i) {
     const int heavy = assignments_.heaviest()[i];
     for (int light : lightest) {
       if (heavy == light) continue;
       const int sides = assignments_.AddGreedy(heavy, light, 1);
       if (sides >= 0) cutter_.AddTwoCuts(sides, heavy, light);
-      for (int k = 0; k < (most > kPaired ? 5 : shared_.empty() ? 1 : 2); ++k) {
-        cutter_.AddTwoCuts(assignments_.Add(PresentSides(random, k >= 2)), heavy, light);
-      }
+      if (shared_.empty()) continue;
+      cutter_.AddTwoCuts(assignments_.Add(PresentSides(random)), heavy, light);
     }
   }
 }
 
-// Each piece where it is; those that both hold, or all, at random.
-std::vector<Side> Resplit::PresentSides(Random& random, bool all_random) const {
+// Each piece where it is; those that both hold at random.
+std::vector<Side> Resplit::PresentSides(Random& random) const {
   std::vector<Side> sides(assignments_.size());
   for (int i = 0; i < assignments_.size(); ++i) {
-    bool draw = all_random || held_[i] == kHeldByBoth;
+    const bool draw = held_[i] == kHeldByBoth;
     sides[i] = draw ? static_cast<Side>(random.Below(2)) : static_cast<Side>(held_[i]);
   }
   return sides;

@@ -18,10 +18,9 @@ namespace flashcp::solver {
 // or two of them cut.
 class Resplit {
  public:
-  // `rank` is the left side. Only splits that leave at most `most_us` of work on either; of at most
-  // kFewPaired pieces, `paired_of_few` heaviest and lightest ones are cut in pairs.
+  // `rank` is the left side. Only splits that leave at most `most_us` of work on either.
   Resplit(const PieceModel& model, const SearchState& state, int rank, int other,
-          double transfer_weight, double most_us, int paired_of_few, Random& random);
+          double transfer_weight, double most_us, Random& random);
 
   int pieces() const { return assignments_.size(); }
   // Splits by rising score.
@@ -40,8 +39,8 @@ class Resplit {
                         double transfer_weight, double most_us);
   void FindHolders();
   void AddFromPresent(Random& random);
-  void AddTwoCuts(int paired_of_few, Random& random);
-  std::vector<Side> PresentSides(Random& random, bool all_random) const;
+  void AddTwoCuts(Random& random);
+  std::vector<Side> PresentSides(Random& random) const;
 
   const SearchState& state_;
   const int rank_;

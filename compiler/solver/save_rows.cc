@@ -14,7 +14,6 @@
 #include <vector>
 
 #include "compiler/solver/random.h"
-#include "compiler/solver/regime.h"
 #include "compiler/solver/resplit.h"
 #include "compiler/solver/search_state.h"
 
@@ -22,12 +21,12 @@ namespace flashcp::solver {
 namespace {
 
 constexpr int kMostTried = 16;           // divisions of a pair that are evaluated exactly
-constexpr double kRounded = 1 + 1e-9;    // the same work in another order of sums
 constexpr double kTransferWeight = 0.3;  // of splits; does not matter, since rows order them
 
 class Saving {
  public:
-  Saving(const PieceModel& model, Placement placement, double enough_rows, Budget& budget)
+  Saving(const PieceModel& model, Placement placement, double enough_rows, double most_longer,
+         Budget& budget)
       : model_(model),
         enough_rows_(enough_rows),
         budget_(budget),
@@ -35,7 +34,7 @@ class Saving {
         ranks_(model.problem().ranks),
         state_(model.problem(), std::move(placement)) {
     const PassTime slowest = state_.cost().Slowest();
-    most_ = {slowest.forward_us * kRounded, slowest.backward_us * kRounded};
+    most_ = {slowest.forward_us * most_longer, slowest.backward_us * most_longer};
   }
 
   Placement Run() {
@@ -104,7 +103,7 @@ class Saving {
 
   Resplit Divide(int rank, int other) {
     return Resplit(model_, state_, rank, other, kTransferWeight,
-                   most_.forward_us + most_.backward_us, kPaired, random_);
+                   most_.forward_us + most_.backward_us, random_);
   }
 
   // Takes the first of the splits that leaves no rank too slow; returns false if there is none.
@@ -135,8 +134,8 @@ class Saving {
 }  // namespace
 
 Placement SaveRows(const PieceModel& model, Placement placement, double enough_rows,
-                   Budget& budget) {
-  return Saving(model, std::move(placement), enough_rows, budget).Run();
+                   double most_longer, Budget& budget) {
+  return Saving(model, std::move(placement), enough_rows, most_longer, budget).Run();
 }
 
 }  // namespace flashcp::solver

@@ -12,10 +12,10 @@
 namespace flashcp::solver {
 
 // Returns a placement whose ranks receive as few K/V rows in all as the budget allows, with neither
-// pass of the step longer. Passes Verify() if `placement` does. Ends when no pair of ranks saves
-// any; while more than `enough_rows` travel, perturbations follow.
+// pass of the step more than `most_longer` times as long. Passes Verify() if `placement` does. Ends
+// when no pair of ranks saves any; while more than `enough_rows` travel, perturbations follow.
 Placement SaveRows(const PieceModel& model, Placement placement, double enough_rows,
-                   Budget& budget);
+                   double most_longer, Budget& budget);
 
 }  // namespace flashcp::solver
 

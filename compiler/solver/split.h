@@ -19,6 +19,10 @@
 
 namespace flashcp::solver {
 
+// Weight of what two ranks take together against what the slower one does. A cut costs merges: what
+// a division saves of them is room for other ranks, even if it leaves the two less even.
+inline constexpr double kBothWeight = 0.7;
+
 enum Side : uint8_t { kLeft = 0, kRight = 1 };
 inline Side Opposite(Side side) { return side == kLeft ? kRight : kLeft; }
 
@@ -62,8 +66,8 @@ struct Cut {
 using Cuts = std::array<Cut, 3>;  // of different pieces
 
 struct Split {
-  // Modelled time of the slower side's mean rank, weighted transfers, and what some rank of either
-  // side sends beyond its share.
+  // Modelled time of the slower side's mean rank, weighted work of both sides, weighted transfers,
+  // and what some rank of either side sends beyond its share.
   double score = 0;
   double slower_us = 0;  // its work alone
   int64_t received = 0;  // rows that both sides receive, if they are a rank each

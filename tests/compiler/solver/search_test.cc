@@ -234,7 +234,7 @@ TEST(ResplitTest, SplitsTellTheRowsThatTwoRanksReceive) {
     SearchState state(problem, RandomPlacement(problem, random));
     Random draws(seed);
     const PieceModel model(problem);
-    const Resplit resplit(model, state, 0, 1, 0.3, 1e300, 2, draws);
+    const Resplit resplit(model, state, 0, 1, 0.3, 1e300, draws);
     const double before = state.cost().RowsReceived(0) + state.cost().RowsReceived(1);
     const double all_before = RowsReceived(problem, state.placement());
     for (const Split& split : resplit.splits()) {
@@ -259,7 +259,7 @@ TEST(SaveRowsTest, NeverMakesRowsMoreOrAPlacementLonger) {
     const double rows = RowsReceived(problem, start);
     Budget budget(0.1);
     const double enough_rows = seed % 2 == 0 ? 0 : rows;
-    const Placement placement = SaveRows(PieceModel(problem), start, enough_rows, budget);
+    const Placement placement = SaveRows(PieceModel(problem), start, enough_rows, 1 + 1e-9, budget);
     absl::Status status = placement.Verify(problem);
     ASSERT_TRUE(status.ok()) << "seed " << seed << ": " << status;
     const double step_us = Evaluate(problem, start).StepUs();
@@ -282,7 +282,7 @@ TEST(SaveRowsTest, FindsPlacementsWithoutTraffic) {
   }
   ASSERT_EQ(RowsReceived(problem, placement), 4 * 512);
   Budget budget(10);
-  placement = SaveRows(PieceModel(problem), placement, 0, budget);
+  placement = SaveRows(PieceModel(problem), placement, 0, 1 + 1e-9, budget);
   EXPECT_EQ(RowsReceived(problem, placement), 0);
   EXPECT_FALSE(budget.Empty());
 }
