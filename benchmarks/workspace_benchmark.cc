@@ -58,7 +58,7 @@ absl::Status PrintCase(const Case& one) {
   for (int mib : kLimitMib) {
     const auto start = std::chrono::steady_clock::now();
     const absl::StatusOr<solver::Schedule> chosen =
-        solver::ChooseSchedule(problem, placement, int64_t{mib} << 20);
+        solver::ChooseSchedule(solver::StageLoads(problem, placement), int64_t{mib} << 20);
     const std::chrono::duration<double, std::milli> ms = std::chrono::steady_clock::now() - start;
     if (!chosen.ok()) {
       std::cout << absl::StrFormat("%9d  %s\n", mib, chosen.status().message());

@@ -33,12 +33,17 @@ void BatchAnalysis::addShards() {
   }
 }
 
+const solver::StageLoads &BatchAnalysis::loads() const {
+  if (!stageLoads)
+    stageLoads.emplace(problem(), batchPlacement);
+  return *stageLoads;
+}
+
 const absl::StatusOr<solver::Schedule> &BatchAnalysis::schedule() const {
   if (!chosen)
     chosen = solver::ChooseSchedule(
-        problem(), batchPlacement,
-        solver::LimitWithSavedRows(batchRequest.WorkspaceLimitBytes(),
-                                   batchRequest.memory_budget_bytes));
+        loads(), solver::LimitWithSavedRows(batchRequest.WorkspaceLimitBytes(),
+                                            batchRequest.memory_budget_bytes));
   return *chosen;
 }
 

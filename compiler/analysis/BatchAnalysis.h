@@ -34,6 +34,8 @@ public:
   // Valid for a placed batch:
   llvm::ArrayRef<cp::ShardOp> shards() const { return shardOps; }
   const solver::Placement &placement() const { return batchPlacement; }
+  /// Returns the loads of stages, which hold for all schedules.
+  const solver::StageLoads &loads() const;
   /// Returns the schedule that the solver chooses within the workspace limit,
   /// or why there is none.
   const absl::StatusOr<solver::Schedule> &schedule() const;
@@ -59,7 +61,9 @@ private:
   llvm::SmallVector<cp::ShardOp> shardOps;
   solver::Placement batchPlacement;
   std::vector<OwnedRanges> ownedRanges; // by document
-  mutable std::optional<absl::StatusOr<solver::Schedule>> chosen; // when asked
+  // When asked:
+  mutable std::optional<solver::StageLoads> stageLoads;
+  mutable std::optional<absl::StatusOr<solver::Schedule>> chosen;
 };
 
 } // namespace flashcp

@@ -61,8 +61,8 @@ std::pair<int64_t, fbs::Modelled> scheduleOf(cp::BatchOp batch,
     schedule.row_stages = remoteStagesOf(program).size();
     break;
   }
-  schedule = solver::ModelSchedule(analysis.problem(), analysis.placement(),
-                                   schedule.head_groups, schedule.row_stages);
+  schedule = solver::ModelSchedule(analysis.loads(), schedule.head_groups,
+                                   schedule.row_stages);
   solver::LowerBounds bounds = solver::BoundStep(analysis.problem());
   return {schedule.head_groups,
           fbs::Modelled(schedule.forward_us, schedule.backward_us,
@@ -99,8 +99,8 @@ FailureOr<Plan> emitPlan(cp::BatchOp batch) {
   auto [headGroups, modelled] = scheduleOf(batch, analysis);
   auto root = fbs::CreatePlan(
       builder, kPlanVersion, /*content_hash=*/1, name, PlanOf(problem.exchange),
-      PlanOf(problem.dtype), &heads, request.Scale(),
-      documentsOffset, request.time_budget_ms, request.memory_budget_bytes,
+      PlanOf(problem.dtype), &heads, request.Scale(), documentsOffset,
+      request.time_budget_ms, request.memory_budget_bytes,
       problem.slack_percent, cluster, &modelled, ranksOffset,
       request.WorkspaceLimitBytes(), headGroups);
   fbs::FinishPlanBuffer(builder, root);

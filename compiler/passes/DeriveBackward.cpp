@@ -186,8 +186,7 @@ struct DeriveBackwardPass : impl::DeriveBackwardBase<DeriveBackwardPass> {
           if (range.saved && range.document < int64_t(saved.size()))
             saved[range.document] = true;
     }
-    return solver::PaceBackward(analysis.problem(), analysis.placement(), saved,
-                                groups, numStages);
+    return solver::PaceBackward(analysis.loads(), saved, groups, numStages);
   }
 
   /// The cost model takes a valid placement, and there is no backward pass yet.

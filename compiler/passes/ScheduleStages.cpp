@@ -182,9 +182,8 @@ struct ScheduleStagesPass : impl::ScheduleStagesBase<ScheduleStagesPass> {
   void buildPrograms(OpBuilder &builder, cp::BatchOp batch,
                      const BatchWork &work, const solver::Schedule &schedule) {
     int64_t numStages = schedule.row_stages;
-    std::vector<std::vector<double>> paces =
-        solver::PaceForward(work.analysis.problem(), work.analysis.placement(),
-                            schedule.head_groups, numStages);
+    std::vector<std::vector<double>> paces = solver::PaceForward(
+        work.analysis.loads(), schedule.head_groups, numStages);
     RowStages rowStages(work.analysis, receivedRows(batch, work.analysis),
                         numStages);
     for (size_t rank = 0; rank < work.ranks.size(); ++rank) {

@@ -5,7 +5,6 @@
 #include <cstddef>
 
 #include "compiler/solver/schedule_time.h"
-#include "compiler/solver/stage_loads.h"
 
 namespace flashcp::solver {
 namespace {
@@ -26,9 +25,8 @@ std::vector<std::vector<double>> OfRanks(const StageLoads& loads, const Play& pl
 
 }  // namespace
 
-std::vector<std::vector<double>> PaceForward(const Problem& problem, const Placement& placement,
-                                             int head_groups, int row_stages) {
-  const StageLoads loads(problem, placement);
+std::vector<std::vector<double>> PaceForward(const StageLoads& loads, int head_groups,
+                                             int row_stages) {
   std::vector<RankStage> stages = Cut(loads, row_stages, {});
   if (row_stages > 0) loads.AddCompute(row_stages, &stages);
   return OfRanks(loads, [&](const RankBase& base, size_t rank) {
@@ -36,10 +34,9 @@ std::vector<std::vector<double>> PaceForward(const Problem& problem, const Place
   });
 }
 
-std::vector<std::vector<double>> PaceBackward(const Problem& problem, const Placement& placement,
+std::vector<std::vector<double>> PaceBackward(const StageLoads& loads,
                                               const std::vector<bool>& saved, int head_groups,
                                               int row_stages) {
-  const StageLoads loads(problem, placement);
   std::vector<RankStage> stages = Cut(loads, row_stages, {});
   if (row_stages > 0) loads.AddCompute(row_stages, &stages);
   const std::vector<RankStage> resent = Cut(loads, row_stages, saved);

@@ -7,16 +7,16 @@
 
 #include <vector>
 
-#include "compiler/solver/problem.h"
+#include "compiler/solver/stage_loads.h"
 
 namespace flashcp::solver {
 
 // Returns, by rank, the shares of its local work before each wait of a pass (PacedPass::before), as
 // modelled; `row_stages` is 0 if no rows travel.
-std::vector<std::vector<double>> PaceForward(const Problem& problem, const Placement& placement,
-                                             int head_groups, int row_stages);
+std::vector<std::vector<double>> PaceForward(const StageLoads& loads, int head_groups,
+                                             int row_stages);
 // `saved` says of which documents received rows are saved: they do not travel again.
-std::vector<std::vector<double>> PaceBackward(const Problem& problem, const Placement& placement,
+std::vector<std::vector<double>> PaceBackward(const StageLoads& loads,
                                               const std::vector<bool>& saved, int head_groups,
                                               int row_stages);
 

@@ -1,4 +1,5 @@
-// Tries the other strategies that could be shorter: no schedule is shorter than its placement's step.
+// Tries the other strategies that could be shorter: no schedule is shorter than its placement's
+// step.
 
 #include "compiler/solver/place_for_schedule.h"
 
@@ -41,7 +42,8 @@ class Shortest {
  private:
   // Without a schedule that meets the limit, infinite.
   double ScheduledUs(const Placement& placement) const {
-    const absl::StatusOr<Schedule> schedule = ChooseSchedule(problem_, placement, limit_bytes_);
+    const absl::StatusOr<Schedule> schedule =
+        ChooseSchedule(StageLoads(problem_, placement), limit_bytes_);
     return schedule.ok() ? schedule->StepUs() : std::numeric_limits<double>::infinity();
   }
 

@@ -10,7 +10,6 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "compiler/solver/schedule_time.h"
-#include "compiler/solver/stage_loads.h"
 #include "compiler/solver/workspace.h"
 #include "support/mebibytes.h"
 
@@ -197,9 +196,7 @@ constexpr int64_t kMiB = int64_t{1} << 20;
 
 }  // namespace
 
-absl::StatusOr<Schedule> ChooseSchedule(const Problem& problem, const Placement& placement,
-                                        int64_t workspace_limit_bytes) {
-  const StageLoads loads(problem, placement);
+absl::StatusOr<Schedule> ChooseSchedule(const StageLoads& loads, int64_t workspace_limit_bytes) {
   const int64_t limit =
       workspace_limit_bytes > 0 ? workspace_limit_bytes : std::numeric_limits<int64_t>::max();
   Search search(loads, limit);
@@ -218,9 +215,7 @@ std::optional<int64_t> LeastLimitMib(const absl::Status& status) {
   return mib;
 }
 
-Schedule ModelSchedule(const Problem& problem, const Placement& placement, int head_groups,
-                       int row_stages) {
-  const StageLoads loads(problem, placement);
+Schedule ModelSchedule(const StageLoads& loads, int head_groups, int row_stages) {
   CutLoads cut(loads, loads.turns() > 0 ? std::max(1, row_stages) : 0);
   cut.AddCompute();
   Schedule schedule{head_groups, cut.stages};

@@ -14,7 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "compiler/solver/problem.h"
+#include "compiler/solver/stage_loads.h"
 
 namespace flashcp::solver {
 
@@ -35,16 +35,14 @@ inline constexpr absl::string_view kWorkspaceLimitTooLow = "workspace limit too 
 // Returns the schedule with the shortest step of those whose workspaces are at most the limit (0:
 // no limit); of equals the one with the fewest groups, then the fewest stages. InvalidArgument if
 // there is none: the last number of the message is the least limit in MiB that some schedule meets.
-absl::StatusOr<Schedule> ChooseSchedule(const Problem& problem, const Placement& placement,
-                                        int64_t workspace_limit_bytes);
+absl::StatusOr<Schedule> ChooseSchedule(const StageLoads& loads, int64_t workspace_limit_bytes);
 
 // Returns the least limit in MiB that such an error names; nothing for any other status.
 std::optional<int64_t> LeastLimitMib(const absl::Status& status);
 
 // Returns the model of one schedule of the placement: its times and workspaces. `head_groups`
 // divides the key/value heads.
-Schedule ModelSchedule(const Problem& problem, const Placement& placement, int head_groups,
-                       int row_stages);
+Schedule ModelSchedule(const StageLoads& loads, int head_groups, int row_stages);
 
 }  // namespace flashcp::solver
 

@@ -86,7 +86,7 @@ void ExpectStatisticsOf(const solver::Problem& problem, const solver::Placement&
     stages = std::max<int>(stages, instruction.stage());
   }
   const solver::Schedule schedule =
-      solver::ModelSchedule(problem, placement, plan->head_groups(), stages);
+      solver::ModelSchedule(solver::StageLoads(problem, placement), plan->head_groups(), stages);
   EXPECT_DOUBLE_EQ(plan->modelled()->forward_us(), schedule.forward_us);
   EXPECT_DOUBLE_EQ(plan->modelled()->backward_us(), schedule.backward_us);
 }

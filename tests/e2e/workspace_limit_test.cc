@@ -1,5 +1,6 @@
 // Plans within the least workspace limit are exact, and the limit that an error names is one that a
-// plan meets: for every strategy, exchange and mask, and for 1 to 24 ranks, with relays and without.
+// plan meets: for every strategy, exchange and mask, and for 1 to 24 ranks, with relays and
+// without.
 
 #include <algorithm>
 #include <cstdint>
@@ -90,11 +91,11 @@ TEST(WorkspaceLimitTest, BuffersTakeWhatTheSolverSays) {
         request.workspace_limit_bytes = limit_mib * kMiB;
         absl::StatusOr<Plan> plan = compiler.Compile(request);
         ASSERT_TRUE(plan.ok()) << plan.status();
-        absl::StatusOr<solver::Placement> placement = solver::PlaceForSchedule(
-            strategy, problem, request.time_budget_ms, limit_mib * kMiB);
+        absl::StatusOr<solver::Placement> placement =
+            solver::PlaceForSchedule(strategy, problem, request.time_budget_ms, limit_mib * kMiB);
         ASSERT_TRUE(placement.ok());
         absl::StatusOr<solver::Schedule> schedule =
-            solver::ChooseSchedule(problem, *placement, limit_mib * kMiB);
+            solver::ChooseSchedule(solver::StageLoads(problem, *placement), limit_mib * kMiB);
         ASSERT_TRUE(schedule.ok()) << schedule.status();
         uint64_t forward = 0, backward = 0;
         for (const fbs::RankPlan* rank : *(*plan)->ranks()) {

@@ -29,8 +29,8 @@ TEST(PacingTest, IsWhatTheModelPlays) {
     const StageLoads loads(problem, placement);
     const int stages = loads.turns() > 0 ? 1 + seed % 5 : 0;
     const int groups = seed % 2 == 0 ? 1 : problem.heads.key_value;
-    const auto forward = PaceForward(problem, placement, groups, stages);
-    const auto backward = PaceBackward(problem, placement, {}, groups, stages);
+    const auto forward = PaceForward(loads, groups, stages);
+    const auto backward = PaceBackward(loads, {}, groups, stages);
     ASSERT_EQ(forward.size(), problem.ranks);
     ASSERT_EQ(backward.size(), problem.ranks);
     std::vector<RankStage> cut;
@@ -52,7 +52,7 @@ TEST(PacingTest, IsWhatTheModelPlays) {
       forward_us = std::max(forward_us, played.us);
       backward_us = std::max(backward_us, back.us);
     }
-    const Schedule schedule = ModelSchedule(problem, placement, groups, stages);
+    const Schedule schedule = ModelSchedule(loads, groups, stages);
     EXPECT_EQ(schedule.forward_us, forward_us);
     EXPECT_EQ(schedule.backward_us, backward_us);
   }
@@ -65,7 +65,8 @@ TEST(PacingTest, SavedRowsAreNotWaitedFor) {
   problem.ranks = 2;
   const Placement placement = {{{{0, 4000, 0}, {4000, 8000, 1}}, {{0, 4000, 0}, {4000, 8000, 1}}}};
   auto first_share = [&](const std::vector<bool>& saved) {
-    return PaceBackward(problem, placement, saved, /*head_groups=*/1, /*row_stages=*/1)[1][0];
+    return PaceBackward(StageLoads(problem, placement), saved, /*head_groups=*/1,
+                        /*row_stages=*/1)[1][0];
   };
   const double of_both = first_share({});
   EXPECT_GT(of_both, 0);

@@ -180,7 +180,7 @@ std::vector<Schedule> AllSchedules(const Problem& problem, const Placement& plac
   for (int groups = 1; groups <= problem.heads.key_value; ++groups) {
     if (problem.heads.key_value % groups != 0) continue;
     for (int stages : {1, 2, 3, 4, 6, 7, 8}) {
-      schedules.push_back(ModelSchedule(problem, placement, groups, stages));
+      schedules.push_back(ModelSchedule(StageLoads(problem, placement), groups, stages));
     }
   }
   return schedules;
@@ -199,14 +199,14 @@ TEST(ChooseScheduleTest, NoOtherUnderTheLimitIsShorter) {
     const std::vector<Schedule> all = AllSchedules(problem, placement);
     for (const Schedule& limiting : all) {
       const int64_t limit = std::max<int64_t>(1, Bytes(limiting));
-      const absl::StatusOr<Schedule> chosen = ChooseSchedule(problem, placement, limit);
+      const absl::StatusOr<Schedule> chosen = ChooseSchedule(StageLoads(problem, placement), limit);
       if (!chosen.ok()) {
         EXPECT_EQ(limiting.row_stages, 7);  // not always tried
         continue;
       }
       EXPECT_LE(Bytes(*chosen), limit);
       const Schedule again =
-          ModelSchedule(problem, placement, chosen->head_groups, chosen->row_stages);
+          ModelSchedule(StageLoads(problem, placement), chosen->head_groups, chosen->row_stages);
       EXPECT_EQ(again.StepUs(), chosen->StepUs());
       EXPECT_EQ(Bytes(again), Bytes(*chosen));
       for (const Schedule& other : all) {
@@ -229,7 +229,7 @@ class LimitTest : public ::testing::Test {
   }
 
   absl::StatusOr<Schedule> Choose(int64_t mib) const {
-    return ChooseSchedule(problem_, placement_, mib << 20);
+    return ChooseSchedule(StageLoads(problem_, placement_), mib << 20);
   }
 
   Problem problem_;
@@ -267,10 +267,10 @@ TEST(ChooseScheduleTest, GroupsComeBeforeStagesAndCostNothing) {
   Problem problem = SmallProblem();
   problem.documents = {{131072, {}}};
   const Placement placement = PlaceZigzag(problem);
-  const Schedule free = *ChooseSchedule(problem, placement, 0);
+  const Schedule free = *ChooseSchedule(StageLoads(problem, placement), 0);
   EXPECT_EQ(free.head_groups, 1);
   EXPECT_EQ(free.row_stages, 1);
-  const Schedule limited = *ChooseSchedule(problem, placement, Bytes(free) / 5);
+  const Schedule limited = *ChooseSchedule(StageLoads(problem, placement), Bytes(free) / 5);
   EXPECT_EQ(limited.head_groups, 8);
   EXPECT_EQ(limited.row_stages, 1);
   EXPECT_LE(limited.StepUs(), free.StepUs() * 1.0005);
@@ -281,12 +281,12 @@ TEST(ChooseScheduleTest, WholeDocumentsHaveNoStages) {
   problem.ranks = 2;
   problem.slack_percent = 100;
   const Placement placement = {{{{0, 1000, 0}}, {{0, 300, 1}}}};
-  const Schedule free = *ChooseSchedule(problem, placement, 0);
+  const Schedule free = *ChooseSchedule(StageLoads(problem, placement), 0);
   EXPECT_EQ(free.row_stages, 0);
   EXPECT_EQ(free.head_groups, 1);
   EXPECT_EQ(free.workspace_bytes, 0);
   EXPECT_EQ(free.StepUs(), Evaluate(problem, placement).StepUs());
-  EXPECT_EQ(ChooseSchedule(problem, placement, Bytes(free) - 1)->head_groups, 2);
+  EXPECT_EQ(ChooseSchedule(StageLoads(problem, placement), Bytes(free) - 1)->head_groups, 2);
 }
 
 }  // namespace
