@@ -20,7 +20,7 @@
 namespace flashcp {
 
 // Version of plan.fbs that this build writes and reads.
-inline constexpr uint32_t kPlanVersion = 5;
+inline constexpr uint32_t kPlanVersion = 6;
 
 // Set in the tags of messages that carry gradients; the number of a message stays below it.
 inline constexpr uint32_t kGradientTag = uint32_t{1} << 30;

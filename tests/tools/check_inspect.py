@@ -9,7 +9,7 @@ ranks = plan["per_rank"]
 assert plan["ranks"] == 8 and plan["tokens"] == 131072 and plan["dtype"] == "bf16"
 assert plan["scale"] == struct.unpack("f", struct.pack("f", 128**-0.5))[0]
 assert plan["heads"] == {"q": 32, "kv": 8, "dim": 128}
-assert plan["version"] == 5 and len(plan["hash"]) == 16
+assert plan["version"] == 6 and len(plan["hash"]) == 16
 assert [r["rank"] for r in ranks] == list(range(8))
 for r in ranks:
     assert r["tokens"] == 16384

@@ -130,7 +130,7 @@ TEST(PlanTest, RefusesAnotherVersion) {
   fbs::PlanT plan = testing::MakeToyPlanT({});
   plan.version = 7;
   EXPECT_EQ(ErrorOf(BytesOf(testing::SealPlanT(plan))),
-            "plan version 7, this build reads 5: compile the plan again");
+            "plan version 7, this build reads 6: compile the plan again");
 }
 
 TEST(PlanTest, RefusesTooManyRanks) {
