@@ -7,6 +7,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "llvm/ADT/STLExtras.h"
 
 using namespace mlir;
 
@@ -165,6 +166,18 @@ Value DeviceEmitter::bitcast(Value a, Type type) {
   return LLVM::BitcastOp::create(builder, type, a);
 }
 
+Value DeviceEmitter::extract(Value vector, int i) {
+  return LLVM::ExtractElementOp::create(builder, vector, i32(i));
+}
+
+Value DeviceEmitter::join(ValueRange elements) {
+  Type type = vectorOf(elements.front().getType(), elements.size());
+  Value vector = LLVM::PoisonOp::create(builder, type);
+  for (auto [i, element] : llvm::enumerate(elements))
+    vector = LLVM::InsertElementOp::create(builder, vector, element, i32(i));
+  return vector;
+}
+
 static Value pointer(ImplicitLocOpBuilder &builder, Value address,
                      unsigned space) {
   Type type = LLVM::LLVMPointerType::get(builder.getContext(), space);
@@ -239,9 +252,18 @@ Value DeviceEmitter::shuffleXor(Value value, int mask) {
 }
 
 Value DeviceEmitter::shuffleIndex(Value value, int lane) {
+  return shuffleIndex(value, i32(lane));
+}
+
+Value DeviceEmitter::shuffleIndex(Value value, Value lane) {
   return NVVM::ShflOp::create(builder, value.getType(), i32(allLanes), value,
-                              i32(lane), i32(lastLane), NVVM::ShflKind::idx,
+                              lane, i32(lastLane), NVVM::ShflKind::idx,
                               UnitAttr());
+}
+
+Value DeviceEmitter::anyLane(Value condition) {
+  return call(builder, "llvm.nvvm.vote.any.sync", {i32(allLanes), condition},
+              i1());
 }
 
 void DeviceEmitter::synchronise() { NVVM::Barrier0Op::create(builder); }
@@ -255,6 +277,16 @@ void DeviceEmitter::ifThen(Value condition, function_ref<void()> body) {
   OpBuilder::InsertionGuard guard(builder);
   builder.setInsertionPointToStart(branch.thenBlock());
   body();
+}
+
+void DeviceEmitter::ifThenElse(Value condition, function_ref<void()> whenTrue,
+                               function_ref<void()> whenFalse) {
+  auto branch = scf::IfOp::create(builder, condition, /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(branch.thenBlock());
+  whenTrue();
+  builder.setInsertionPointToStart(branch.elseBlock());
+  whenFalse();
 }
 
 Values DeviceEmitter::whileLoop(ValueRange init,
@@ -277,6 +309,13 @@ Values DeviceEmitter::whileLoop(ValueRange init,
         scf::YieldOp::create(builder, body(state));
       });
   return Values(loop.getResults());
+}
+
+Value DeviceEmitter::pin(Value value) {
+  bool wide = value.getType() == i64();
+  return ptx(wide ? "mov.b64 $0, $1;" : "mov.b32 $0, $1;",
+             wide ? "=l,l" : "=r,r", value, value.getType())
+      .front();
 }
 
 Values DeviceEmitter::ptx(const Twine &text, StringRef constraints,

@@ -83,6 +83,9 @@ public:
   std::pair<mlir::Value, mlir::Value> unpackPair(Element element,
                                                  mlir::Value pair);
   mlir::Value bitcast(mlir::Value a, mlir::Type type);
+  /// Returns an element of a vector, or a vector of these elements.
+  mlir::Value extract(mlir::Value vector, int i);
+  mlir::Value join(mlir::ValueRange elements);
 
   // Global memory by i64 address, shared memory by i32 address. Vectors are
   // aligned to their size.
@@ -109,6 +112,9 @@ public:
   mlir::Value shuffleXor(mlir::Value value, int mask);
   /// Returns the value of lane `lane`: the same for all, as ptxas then knows.
   mlir::Value shuffleIndex(mlir::Value value, int lane);
+  mlir::Value shuffleIndex(mlir::Value value, mlir::Value lane);
+  /// Returns whether the condition holds for a lane of the warp.
+  mlir::Value anyLane(mlir::Value condition);
   /// Waits for all threads of the block.
   void synchronise();
   /// Waits for all lanes of the warp.
@@ -116,10 +122,16 @@ public:
 
   // Control flow.
   void ifThen(mlir::Value condition, llvm::function_ref<void()> body);
+  void ifThenElse(mlir::Value condition, llvm::function_ref<void()> whenTrue,
+                  llvm::function_ref<void()> whenFalse);
   /// Builds `while (condition(state)) state = body(state)`.
   Values whileLoop(mlir::ValueRange init,
                    llvm::function_ref<mlir::Value(mlir::ValueRange)> condition,
                    llvm::function_ref<Values(mlir::ValueRange)> body);
+
+  /// Returns an i32 or i64 as a value that LLVM knows nothing of: what is
+  /// computed from it stays behind this place, and takes no registers before.
+  mlir::Value pin(mlir::Value value);
 
   /// Adds one PTX statement. `$i` names results, then operands. It stays where
   /// it is, and is executed once, by all threads that get there.

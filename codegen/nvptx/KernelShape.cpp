@@ -2,6 +2,8 @@
 
 #include "codegen/nvptx/KernelShape.h"
 
+#include "codegen/nvptx/sm80/Sm80Kernels.h"
+
 namespace flashcp::codegen::nvptx {
 
 // sm_80 code runs on every GPU from Ampere on, sm_90a code on Hopper alone.
@@ -34,11 +36,15 @@ static std::vector<AttentionShape> allElements(const GpuTarget &target,
 }
 
 std::vector<AttentionShape> forwardShapes(const GpuTarget &target) {
-  return allElements(target, {});
+  if (target.hopper)
+    return {};
+  return allElements(target, sm80::forwardDims());
 }
 
 std::vector<AttentionShape> backwardShapes(const GpuTarget &target) {
-  return allElements(target, {});
+  if (target.hopper)
+    return {};
+  return allElements(target, sm80::backwardDims());
 }
 
 } // namespace flashcp::codegen::nvptx

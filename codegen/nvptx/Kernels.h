@@ -15,6 +15,12 @@ namespace flashcp::codegen::nvptx {
 /// registers of a thread that a build of them may report.
 constexpr int kMemorySharedBytes = 16, kMemoryRegisters = 64;
 
+/// Adds the forward kernel of a shape: of ForwardItem and ForwardTile.
+void buildForward(mlir::ModuleOp module, const AttentionShape &shape);
+
+/// Adds the backward kernel of a shape: of BackwardItem, BackwardTile and Turn.
+void buildBackward(mlir::ModuleOp module, const AttentionShape &shape);
+
 /// Adds flashcp_clear: floats that become 0, of ClearItem.
 void buildClear(mlir::ModuleOp module);
 

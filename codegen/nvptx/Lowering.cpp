@@ -61,6 +61,10 @@ OwningOpRef<ModuleOp> buildKernels(MLIRContext &context,
                                    llvm::ArrayRef<AttentionShape> backward,
                                    bool memory) {
   OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(&context));
+  for (const AttentionShape &shape : forward)
+    buildForward(*module, shape);
+  for (const AttentionShape &shape : backward)
+    buildBackward(*module, shape);
   if (memory)
     buildMemoryKernels(*module);
   return module;

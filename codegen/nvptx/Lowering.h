@@ -19,8 +19,7 @@ void loadDialects(mlir::MLIRContext &context);
 /// Builds attention of these shapes and, if asked for, the kernels that move
 /// memory.
 mlir::OwningOpRef<mlir::ModuleOp>
-buildKernels(mlir::MLIRContext &context,
-             llvm::ArrayRef<AttentionShape> forward,
+buildKernels(mlir::MLIRContext &context, llvm::ArrayRef<AttentionShape> forward,
              llvm::ArrayRef<AttentionShape> backward, bool memory);
 
 /// Writes the module, which it may change, in the form that is asked for:

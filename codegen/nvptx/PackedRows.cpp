@@ -13,7 +13,7 @@ Value tokensPerBlock(DeviceEmitter &emit, int count, Value group) {
 PackedRows::PackedRows(DeviceEmitter &emit, Value group, int count,
                        Value firstToken, Value queryCount, Value headBegin,
                        Value headEnd)
-    : emit(emit), group(group), firstToken(firstToken),
+    : emit(emit), count(count), group(group), firstToken(firstToken),
       tokenEnd(emit.minimum(
           queryCount,
           emit.add(firstToken, tokensPerBlock(emit, count, group)))),
@@ -25,6 +25,7 @@ Value PackedRows::token(Value row) const {
 }
 
 RowPlace PackedRows::at(Value row) const {
+  row = emit.pin(row);
   Value quotient = emit.divide(row, group);
   Value token = emit.add(firstToken, quotient);
   Value head = emit.add(emit.mul(keyValueHead, group),
@@ -33,6 +34,12 @@ RowPlace PackedRows::at(Value row) const {
       emit.both(emit.atMost(headBegin, head), emit.lessThan(head, headEnd)),
       emit.lessThan(token, tokenEnd));
   return {token, head, used};
+}
+
+Value PackedRows::allUsed() const {
+  Value tokens = emit.sub(tokenEnd, firstToken);
+  Value heads = emit.sub(headEnd, headBegin);
+  return emit.isEqual(emit.mul(tokens, heads), count);
 }
 
 } // namespace flashcp::codegen::nvptx

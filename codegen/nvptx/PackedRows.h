@@ -23,8 +23,13 @@ public:
              mlir::Value firstToken, mlir::Value queryCount,
              mlir::Value headBegin, mlir::Value headEnd);
 
+  /// Divides anew at each call: places are cheaper to compute than to keep in
+  /// registers.
   RowPlace at(mlir::Value row) const;
   mlir::Value token(mlir::Value row) const;
+
+  /// Returns whether all rows of the block are used.
+  mlir::Value allUsed() const;
 
   /// Returns the K/V head that all rows share.
   mlir::Value keyHead() const { return keyValueHead; }
@@ -33,6 +38,7 @@ public:
 
 private:
   DeviceEmitter &emit;
+  int count;
   mlir::Value group, firstToken, tokenEnd, headBegin, headEnd, keyValueHead;
 };
 
