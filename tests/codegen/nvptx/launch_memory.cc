@@ -1,0 +1,49 @@
+// Each tensor of a tile becomes a buffer of its own, unless it is one already.
+
+#include "tests/codegen/nvptx/launch_memory.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "support/status_macros.h"
+
+namespace flashcp::testing {
+
+gpu::BufferRow LaunchMemory::Add(absl::string_view name, const void* rows, int64_t count,
+                                 int64_t row_bytes, int64_t used) {
+  const auto known = buffers_.find(rows);
+  if (known != buffers_.end()) return known->second;
+  if (rows != nullptr && count > 0) {
+    memory_.Register(name, rows, (count - 1) * row_bytes + used);
+  }
+  const uint64_t base = reinterpret_cast<uint64_t>(rows) - kRowsBefore * row_bytes;
+  bindings_.push_back({base, static_cast<uint64_t>(row_bytes)});
+  const gpu::BufferRow row = {static_cast<uint32_t>(bindings_.size() - 1), kRowsBefore};
+  buffers_[rows] = row;
+  return row;
+}
+
+absl::Status LaunchMemory::Launch(const emulator::Kernel& kernel, const KernelSpec& spec,
+                                  gpu::LaunchArguments arguments, size_t counters,
+                                  const emulator::LaunchOptions& options) {
+  std::vector<uint32_t> counts(counters), next_item(2);
+  arguments.bindings = Table("bindings", bindings_);
+  arguments.counters = Table("counters", counts);
+  arguments.next_item = Table("next item", next_item);
+  arguments.group = spec.query_heads / spec.key_value_heads;
+  arguments.heads = spec.query_heads;
+  arguments.value_dim = spec.value_dim;
+  arguments.scale = spec.scale;
+  arguments.scale_log2 = static_cast<float>(spec.scale * 1.4426950408889634);
+  RETURN_IF_ERROR(emulator::Launch(kernel, {&arguments}, memory_, options));
+  const auto zero = [](uint32_t count) { return count == 0; };
+  if (!std::all_of(counts.begin(), counts.end(), zero) ||
+      !std::all_of(next_item.begin(), next_item.end(), zero)) {
+    return absl::InternalError(
+        absl::StrCat(emulator::NameOf(kernel), ": expected all counters to be 0 after the launch"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace flashcp::testing
