@@ -92,7 +92,7 @@ static void writeLine(const KernelInfo &info, llvm::StringRef file,
 }
 
 // Writes a line for each kernel: its symbol, the file that the build puts it
-// into, and its KernelInfo. The module has the kernels that move memory.
+// into, and its KernelInfo, of the module of kernels that move memory.
 static void writeTable(mlir::ModuleOp memory, llvm::StringRef target,
                        llvm::raw_ostream &output) {
   for (auto kernel : memory.getOps<mlir::LLVM::LLVMFuncOp>()) {
@@ -120,6 +120,10 @@ int writeGpuKernels(const Request &request, llvm::raw_ostream &output) {
   if (request.output == Output::table) {
     auto module = buildKernels(context, {}, {}, memory);
     writeTable(*module, target.name, output);
+    for (const AttentionShape &shape : forward)
+      writeLine(forwardInfo(shape), shape.name(), output);
+    for (const AttentionShape &shape : backward)
+      writeLine(backwardInfo(shape), shape.name(), output);
     return 0;
   }
   mlir::OwningOpRef<mlir::ModuleOp> module =

@@ -132,8 +132,12 @@ void BackwardKernel::runItem(Value address) {
   // Tiles without rows that see a key wait for no copy.
   waitForCopies(emit, 0);
   ArrayRef<Value> sums(gradients);
-  // Read anew, so that no field takes registers meanwhile.
-  item = readItem(emit, emit.pin(address));
+  // Read anew, by the number that still lies in the slot, so that no field
+  // takes registers meanwhile.
+  Value number = emit.loadShared(emit.i32(), shared(blocking.slot));
+  item = readItem(
+      emit, emit.add(arguments.items(), emit.mul(emit.widenUnsigned(number),
+                                                 sizeof(gpu::BackwardItem))));
   first = readBackwardTile(emit, arguments, item.tileBegin);
   finish(item, first, sums.take_front(keySums()), first.keyGradient, dims.dim,
          arguments.scale());
