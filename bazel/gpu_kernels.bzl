@@ -5,7 +5,7 @@ load("@ptxas//:ptxas.bzl", "HAS_PTXAS")
 # The shapes of each target, as --dim takes them; a test says which of the generator's are missing.
 _DIMS = {
     "sm_80": ["64", "96", "128", "192", "192:128", "256"],
-    "sm_90a": [],
+    "sm_90a": ["64", "128", "192", "192:128", "256"],
 }
 
 _DTYPES = ["bf16", "f16"]

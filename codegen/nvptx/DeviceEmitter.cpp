@@ -119,6 +119,12 @@ Value DeviceEmitter::differs(Value a, float b) {
   return arith::CmpFOp::create(builder, arith::CmpFPredicate::UNE, a, f32(b));
 }
 
+Value DeviceEmitter::isLarger(Value a, float b) {
+  Value magnitude = LLVM::FAbsOp::create(builder, a);
+  return arith::CmpFOp::create(builder, arith::CmpFPredicate::OGT, magnitude,
+                               f32(b));
+}
+
 // Calls an LLVM intrinsic of one result.
 static Value call(ImplicitLocOpBuilder &builder, StringRef intrinsic,
                   ValueRange arguments, Type result) {

@@ -72,6 +72,8 @@ public:
   mlir::Value minimumOrNan(mlir::Value a, mlir::Value b);
   /// Returns whether a is another number than b, or NaN.
   mlir::Value differs(mlir::Value a, float b);
+  /// Returns whether |a| > b; not if a is NaN.
+  mlir::Value isLarger(mlir::Value a, float b);
   /// Return approximations of 2^a, log2(a) and 1 / a; subnormals are 0.
   mlir::Value exp2(mlir::Value a);
   mlir::Value log2(mlir::Value a);

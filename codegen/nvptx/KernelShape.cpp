@@ -3,6 +3,7 @@
 #include "codegen/nvptx/KernelShape.h"
 
 #include "codegen/nvptx/sm80/Sm80Kernels.h"
+#include "codegen/nvptx/sm90/Sm90Kernels.h"
 
 namespace flashcp::codegen::nvptx {
 
@@ -37,13 +38,13 @@ static std::vector<AttentionShape> allElements(const GpuTarget &target,
 
 std::vector<AttentionShape> forwardShapes(const GpuTarget &target) {
   if (target.hopper)
-    return {};
+    return allElements(target, sm90::forwardDims());
   return allElements(target, sm80::forwardDims());
 }
 
 std::vector<AttentionShape> backwardShapes(const GpuTarget &target) {
   if (target.hopper)
-    return {};
+    return allElements(target, sm90::backwardDims());
   return allElements(target, sm80::backwardDims());
 }
 
