@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <fstream>
 #include <iterator>
+#include <type_traits>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -96,6 +97,24 @@ gpu::ForwardTile TableTile(const KernelSpec& spec, const AttentionTile& tile,
   return entry;
 }
 
+// Adds the maps that kernels with TMA read a tile by.
+template <typename Tile>
+void AddMaps(const KernelSpec& spec, const KernelInfo& info, Tile* tile, LaunchMemory* memory) {
+  const auto group = static_cast<uint32_t>(spec.query_heads / spec.key_value_heads);
+  const LaunchMemory::Box queries = {group, info.blockRows / group};
+  const LaunchMemory::Box keys = {1, static_cast<uint32_t>(info.keyBlock)};
+  tile->query_map = memory->AddMap(tile->query, spec.element, spec.dim, spec.query_heads,
+                                   tile->query_count, queries);
+  tile->key_map = memory->AddMap(tile->key, spec.element, spec.dim, spec.key_value_heads,
+                                 tile->key_count, keys);
+  tile->value_map = memory->AddMap(tile->value, spec.element, spec.value_dim, spec.key_value_heads,
+                                   tile->key_count, keys);
+  if constexpr (std::is_same_v<Tile, gpu::BackwardTile>) {
+    tile->output_gradient_map = memory->AddMap(tile->output_gradient, spec.element, spec.value_dim,
+                                               spec.query_heads, tile->query_count, queries);
+  }
+}
+
 // Splits tiles into chains of neighbours with the same rows.
 std::vector<absl::Span<const AttentionTile>> Chains(absl::Span<const AttentionTile> tiles) {
   std::vector<absl::Span<const AttentionTile>> chains;
@@ -130,7 +149,10 @@ absl::Status LaunchForward(const GpuModule& module, const KernelSpec& spec, cons
     const AttentionTile& tile = chain.front();
     const auto begin = static_cast<uint32_t>(tiles.size());
     const auto end = static_cast<uint32_t>(begin + chain.size());
-    for (const AttentionTile& next : chain) tiles.push_back(TableTile(spec, next, &memory));
+    for (const AttentionTile& next : chain) {
+      tiles.push_back(TableTile(spec, next, &memory));
+      if (module.IsHopper()) AddMaps(spec, info, &tiles.back(), &memory);
+    }
     ForEachHeadGroup(spec, tile.head_begin, tile.head_end, [&](uint16_t first, uint16_t last) {
       for (int64_t token = 0; token < tile.query_count; token += tokens) {
         items.push_back({begin, end, static_cast<uint32_t>(token), first, last});
@@ -211,7 +233,9 @@ absl::Status LaunchBackward(const GpuModule& module, const KernelSpec& spec,
   LaunchMemory memory;
   BackwardTables tables;
   for (const BackwardTile& tile : tiles) {
-    tables.Add(spec, tile, TableTile(spec, tile, &memory), tokens, info.keyBlock);
+    gpu::BackwardTile entry = TableTile(spec, tile, &memory);
+    if (module.IsHopper()) AddMaps(spec, info, &entry, &memory);
+    tables.Add(spec, tile, entry, tokens, info.keyBlock);
   }
   gpu::LaunchArguments arguments = {};
   arguments.tiles = memory.Table("tiles", tables.tiles);
@@ -246,6 +270,13 @@ codegen::nvptx::AttentionShape GpuModule::ShapeOf(model::DType element) const {
       target_,
       element == model::DType::kBF16 ? codegen::nvptx::Element::bf16 : codegen::nvptx::Element::f16,
       dims_};
+}
+
+bool GpuModule::HasBackward() const {
+  const auto shapes = codegen::nvptx::backwardShapes(*target_);
+  return std::any_of(shapes.begin(), shapes.end(), [&](const auto& shape) {
+    return shape.dims.dim == dims_.dim && shape.dims.valueDim == dims_.valueDim;
+  });
 }
 
 const emulator::Kernel* GpuModule::Find(const std::string& symbol) const {

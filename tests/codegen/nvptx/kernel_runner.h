@@ -23,6 +23,9 @@ class GpuModule {
   GpuModule(absl::string_view target, int dim, int value_dim);
 
   codegen::nvptx::AttentionShape ShapeOf(model::DType element) const;
+  bool HasBackward() const;
+  // Whether kernels load by TMA.
+  bool IsHopper() const { return target_->hopper; }
   const emulator::Kernel* Find(const std::string& symbol) const;
 
  private:

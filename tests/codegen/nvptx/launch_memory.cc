@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "gtest/gtest.h"
 #include "support/status_macros.h"
 
 namespace flashcp::testing {
@@ -24,11 +25,31 @@ gpu::BufferRow LaunchMemory::Add(absl::string_view name, const void* rows, int64
   return row;
 }
 
+uint16_t LaunchMemory::AddMap(gpu::BufferRow tensor, model::DType element, int dim, int heads,
+                              int64_t rows, Box box) {
+  constexpr uint32_t kColumns = 64;
+  const gpu::Binding& binding = bindings_[tensor.buffer];
+  emulator::TensorMap map;
+  map.type = element == model::DType::kBF16 ? emulator::TensorMapType::kBf16
+                                            : emulator::TensorMapType::kF16;
+  map.global = reinterpret_cast<std::byte*>(binding.base);
+  map.dims = {static_cast<uint64_t>(dim), static_cast<uint64_t>(heads),
+              static_cast<uint64_t>(tensor.row + rows)};
+  map.strides = {static_cast<uint64_t>(dim) * 2, binding.row_bytes};
+  map.box = {kColumns, box.heads, box.rows};
+  map.swizzle = emulator::Swizzle::k128Bytes;
+  const auto image = emulator::EncodeTiled(map);
+  EXPECT_TRUE(image.ok()) << image.status();
+  if (image.ok()) maps_.push_back(*image);
+  return static_cast<uint16_t>(maps_.size() - 1);
+}
+
 absl::Status LaunchMemory::Launch(const emulator::Kernel& kernel, const KernelSpec& spec,
                                   gpu::LaunchArguments arguments, size_t counters,
                                   const emulator::LaunchOptions& options) {
   std::vector<uint32_t> counts(counters), next_item(2);
   arguments.bindings = Table("bindings", bindings_);
+  if (!maps_.empty()) arguments.maps = Table("maps", maps_);
   arguments.counters = Table("counters", counts);
   arguments.next_item = Table("next item", next_item);
   arguments.group = spec.query_heads / spec.key_value_heads;

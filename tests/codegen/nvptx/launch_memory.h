@@ -11,8 +11,10 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "codegen/nvptx/kernel_abi.h"
+#include "model/dtype.h"
 #include "runtime/kernels.h"
 #include "tests/emulator/emulator.h"
+#include "tests/emulator/tensor_map.h"
 
 namespace flashcp::testing {
 
@@ -21,6 +23,14 @@ class LaunchMemory {
   // Rows of a tensor that a kernel may touch: of each, `used` bytes from its pointer on.
   gpu::BufferRow Add(absl::string_view name, const void* rows, int64_t count, int64_t row_bytes,
                      int64_t used);
+
+  // The number of the tensor map of a tensor's rows and a box of them, 64 columns at a time.
+  struct Box {
+    uint32_t heads;
+    uint32_t rows;
+  };
+  uint16_t AddMap(gpu::BufferRow tensor, model::DType element, int dim, int heads, int64_t rows,
+                  Box box);
 
   // Memory that the caller keeps until the launch is over.
   template <typename T>
@@ -41,6 +51,7 @@ class LaunchMemory {
 
   emulator::GlobalMemory memory_;
   std::vector<gpu::Binding> bindings_;
+  std::vector<emulator::TensorMapImage> maps_;
   std::map<const void*, gpu::BufferRow> buffers_;
 };
 
