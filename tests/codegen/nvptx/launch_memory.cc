@@ -3,7 +3,7 @@
 #include "tests/codegen/nvptx/launch_memory.h"
 
 #include <algorithm>
-#include <cmath>
+#include <cstring>
 
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
@@ -28,13 +28,22 @@ gpu::BufferRow LaunchMemory::Add(absl::string_view name, const void* rows, int64
 uint16_t LaunchMemory::AddMap(gpu::BufferRow tensor, model::DType element, int dim, int heads,
                               int64_t rows, Box box) {
   constexpr uint32_t kColumns = 64;
+  constexpr uint16_t kNan = 0x7fff;  // of both types
   const gpu::Binding& binding = bindings_[tensor.buffer];
+  const int64_t all_rows = tensor.row + rows + box.rows;
+  std::vector<uint16_t>& copy = neighboured_.emplace_back(all_rows * binding.row_bytes / 2, kNan);
+  for (int64_t row = tensor.row; row < tensor.row + rows; ++row) {
+    const int64_t offset = row * binding.row_bytes;
+    std::memcpy(copy.data() + offset / 2, reinterpret_cast<const char*>(binding.base) + offset,
+                static_cast<size_t>(dim) * heads * 2);
+  }
+  memory_.Register("tensor with neighbours", copy);
   emulator::TensorMap map;
   map.type = element == model::DType::kBF16 ? emulator::TensorMapType::kBf16
                                             : emulator::TensorMapType::kF16;
-  map.global = reinterpret_cast<std::byte*>(binding.base);
+  map.global = reinterpret_cast<std::byte*>(copy.data());
   map.dims = {static_cast<uint64_t>(dim), static_cast<uint64_t>(heads),
-              static_cast<uint64_t>(tensor.row + rows)};
+              static_cast<uint64_t>(all_rows)};
   map.strides = {static_cast<uint64_t>(dim) * 2, binding.row_bytes};
   map.box = {kColumns, box.heads, box.rows};
   map.swizzle = emulator::Swizzle::k128Bytes;

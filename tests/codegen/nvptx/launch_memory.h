@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <list>
 #include <map>
 #include <vector>
 
@@ -24,7 +25,8 @@ class LaunchMemory {
   gpu::BufferRow Add(absl::string_view name, const void* rows, int64_t count, int64_t row_bytes,
                      int64_t used);
 
-  // The number of the tensor map of a tensor's rows and a box of them, 64 columns at a time.
+  // Returns the number of the tensor map of a tensor's rows and a box of them, 64 columns at a
+  // time. It shows a copy, with NaNs in the rows before and behind: neighbours in a batch.
   struct Box {
     uint32_t heads;
     uint32_t rows;
@@ -52,6 +54,7 @@ class LaunchMemory {
   emulator::GlobalMemory memory_;
   std::vector<gpu::Binding> bindings_;
   std::vector<emulator::TensorMapImage> maps_;
+  std::list<std::vector<uint16_t>> neighboured_;
   std::map<const void*, gpu::BufferRow> buffers_;
 };
 
