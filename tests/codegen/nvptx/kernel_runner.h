@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "codegen/nvptx/KernelInfo.h"
@@ -20,18 +21,25 @@ namespace flashcp::testing {
 class GpuModule {
  public:
   // Loads the file that the build makes of flashcp-kernelgen's output.
-  GpuModule(absl::string_view target, int dim, int value_dim);
+  GpuModule(absl::string_view target, int dim, int value_dim)
+      : GpuModule(target, dim, value_dim, PtxOf(target, dim, value_dim)) {}
+  // Takes a text in its place.
+  GpuModule(absl::string_view target, int dim, int value_dim, absl::string_view ptx);
+
+  // Returns the text of the file.
+  static std::string PtxOf(absl::string_view target, int dim, int value_dim);
 
   codegen::nvptx::AttentionShape ShapeOf(model::DType element) const;
   bool HasBackward() const;
   // Whether kernels load by TMA.
   bool IsHopper() const { return target_->hopper; }
-  const emulator::Kernel* Find(const std::string& symbol) const;
+  // Fails if the text or the kernel cannot be translated.
+  absl::StatusOr<const emulator::Kernel*> Find(const std::string& symbol) const;
 
  private:
   const codegen::nvptx::GpuTarget* target_;
   codegen::HeadDims dims_;
-  std::unique_ptr<emulator::Module> module_;
+  absl::StatusOr<std::unique_ptr<emulator::Module>> module_;
 };
 
 // How kernels are launched.
@@ -42,9 +50,10 @@ struct GpuLaunch {
   // Whether tiles of the same rows are one chain, whose sums stay in registers. Otherwise each is a
   // launch that merges with what the ones before it left in memory.
   bool chains = true;
+  bool may_fail = false;  // The test asks status() itself.
 };
 
-// Expects each launch to succeed, and to leave its counters as they were.
+// Expects each launch to succeed, unless it may fail, and to leave its counters as they were.
 class EmulatedGpuKernels : public CpuKernels {
  public:
   EmulatedGpuKernels(const KernelSpec& spec, const GpuModule& module, const GpuLaunch& launch = {})
@@ -55,10 +64,12 @@ class EmulatedGpuKernels : public CpuKernels {
   void Forward(absl::Span<const AttentionTile> tiles) override;
   void Backward(absl::Span<const BackwardTile> tiles) override;
 
-  // Why the last launch failed, for tests that expect it to.
+  // Why the first launch that failed did.
   const absl::Status& status() const { return status_; }
 
  private:
+  void Update(const absl::Status& status);
+
   const GpuModule& module_;
   const GpuLaunch launch_;
   absl::Status status_;

@@ -26,7 +26,7 @@ struct Rule {
   std::function<std::string(const Match&)> replace;
 };
 
-// Replaces a group of the match, the others stay.
+// Replaces a group of the match, which may be empty but must have taken part; the rest stays.
 std::string With(const Match& match, int group, const std::string& text) {
   const std::string whole = match.str();
   const size_t at = match.position(group) - match.position();
@@ -79,7 +79,7 @@ std::vector<Rule> SynchronisationRules() {
 // Which data meets which.
 std::vector<Rule> DataRules() {
   return {
-      Change("transpose", R"(ldmatrix\S*\.x\d(\.trans)?[^;]*;)", 1,
+      Change("transpose", R"(ldmatrix\S*\.x\d(\.trans|)[^;]*;)", 1,
              [](const std::string& trans) { return trans.empty() ? ".trans" : ""; }),
       Change("transpose", R"(wgmma\.mma_async[^;]*,\s*([01]);)", 1,
              [](const std::string& bit) { return bit == "0" ? "1" : "0"; }),
@@ -91,7 +91,7 @@ std::vector<Rule> DataRules() {
       Change("another bit", R"((and|or|xor)\.b(32|64)\s+%\w+,\s*%\w+,\s*(\d+);)", 3,
              [](const std::string& mask) { return absl::StrCat(std::stoull(mask) ^ 2); }),
       Change("another shift", R"(sh[lr]\.\w\d+\s+%\w+,\s*%\w+,\s*(\d+);)", 1, Plus(1)),
-      Change("another address", R"((ld|st|red)\.(global|shared)\S*\s[^;\[]*\[%\w+(\+\d+)?\][^;]*;)",
+      Change("another address", R"((ld|st|red)\.(global|shared)\S*\s[^;\[]*\[%\w+(\+\d+|)\][^;]*;)",
              3,
              [](const std::string& offset) {
                return absl::StrCat("+", (offset.empty() ? 0 : std::stoi(offset)) + 16);

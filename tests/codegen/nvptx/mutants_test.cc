@@ -31,6 +31,8 @@ constexpr char kText[] = R"(
 	{ .reg .pred z; wgmma.fence.sync.aligned; wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {%f1}, {%r1}, %rd1, z, 1, 1, 0; }
 	mbarrier.try_wait.parity.shared::cta.b64 p, [%r1], %r2;
 	setp.lt.s32 	%p2, %r1, 7;
+	ldmatrix.sync.aligned.m8n8.x2.shared.b16 	{%r1, %r2}, [%r5];
+	ld.global.b32 	%r1, [%rd1];
 }
 )";
 
@@ -56,7 +58,8 @@ TEST(MutantsTest, ChangeOneInstruction) {
   EXPECT_THAT(After("compare otherwise"), Contains("setp.le.s32 \t%p2, %r1, 7;"));
   EXPECT_THAT(After("reverse a predicate"), Contains("@!%p1 bra \t$L__BB0_2;"));
   EXPECT_THAT(After("drop a predicate"), Contains("bra \t$L__BB0_2;"));
-  EXPECT_THAT(After("transpose"), SizeIs(2));
+  EXPECT_THAT(After("transpose"), SizeIs(3));
+  EXPECT_THAT(After("another address"), Contains("ld.global.b32 \t%r1, [%rd1+16];"));
 }
 
 TEST(MutantsTest, AreAppliedInPlace) {
